@@ -1,0 +1,1 @@
+"""Reading blocks: columns of samples packed into a numbered, immutable piece of data."""

@@ -1,0 +1,106 @@
+"""Reason codes and exceptions, grouped by who is to blame.
+
+Owns the small integers that travel on the wire instead of text, and the exceptions that every
+package raises. Leaves out outcomes that are expected: those are returned as values.
+
+Codes are append-only: a code, once released, keeps its meaning for ever.
+1xx trust, 2xx sync, 3xx job, 4xx device, 5xx configuration.
+"""
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """Why something was refused or failed; the name in lower case is the text form."""
+
+    # 1xx trust: a signed document was refused.
+    TOO_LONG = 100
+    BAD_SHAPE = 101
+    WRONG_TYPE = 102
+    DUPLICATE_KEY_ID = 103
+    THRESHOLD_NOT_MET = 104
+    NOT_CANONICAL = 105
+    BAD_SCHEMA = 106
+    WRONG_FLEET = 107
+    WRONG_AUDIENCE = 108
+    WRONG_EPOCH = 109
+    WRONG_ROOT_VERSION = 110
+    REPLAYED = 111
+    NOT_YET_VALID = 112
+    EXPIRED = 113
+    UNKNOWN_AGENT = 114
+    CLAIM_INVALID = 115
+    WRONG_NONCE = 116
+    REVOKED = 117
+
+    # 2xx sync: a contact, a report or a block was refused.
+    BLOCK_MALFORMED = 200
+    BLOCK_CHECKSUM = 201
+    BLOCK_NOT_ANNOUNCED = 202
+    BLOCK_CONFLICT = 203
+    BODY_MALFORMED = 204
+    REPORT_STALE = 205
+    CHAIN_FORKED = 206
+    BLOCK_EPOCH = 207
+    SCHEMA_MALFORMED = 208
+
+    # 3xx job: an execution or a task did not succeed.
+    UNKNOWN_ACTION = 300
+    BAD_PARAMETERS = 301
+    NO_MATCHING_DEVICE = 302
+    JOB_EXPIRED = 303
+    POISONED = 304
+    UNKNOWN_EFFECT = 305
+    TIMED_OUT = 306
+    BAD_SPEC = 307
+    STEP_FAILED = 308
+    STORE_LOST = 309
+
+    # 4xx device: the thing on the wire did not do what was asked.
+    DEVICE_SILENT = 400
+    DEVICE_BAD_FRAME = 401
+    DEVICE_EXCEPTION = 402
+    BUS_DOWN = 403
+    VERIFY_MISMATCH = 404
+    POINT_UNKNOWN = 405
+    POINT_READ_ONLY = 406
+    VALUE_OUT_OF_RANGE = 407
+
+    # 5xx configuration: what a person wrote cannot be used.
+    CONFIG_INVALID = 500
+    PROFILE_INVALID = 501
+    SCHEMA_NEWER = 502
+
+    @property
+    def text(self) -> str:
+        """Return the stable text form, e.g. ``wrong_audience``."""
+        return self.name.lower()
+
+
+class OutstationError(Exception):
+    """Base of every exception raised on purpose in this product."""
+
+
+class MistakeError(OutstationError):
+    """A person's input cannot be used: says what, where and the mend in one sentence."""
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        self.what, self.where, self.mend = what, where, mend
+        sentence = f"{where}: {what}" if where else what
+        super().__init__(f"{sentence}; {mend}" if mend else sentence)
+
+
+class RefusedError(OutstationError):
+    """Theirs: what a peer sent is not acceptable; nothing of it was used."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason.text}: {detail}" if detail else reason.text)
+
+
+class WorldError(OutstationError):
+    """The world's: a disk, port, link or device failed; trying again later may help."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason.text}: {detail}" if detail else reason.text)

@@ -1,0 +1,104 @@
+"""Every bound of the system, each with its reason; import-time asserts relate them to each other.
+
+A size that is not here is not bounded, and that is a defect. Grouped by the layer that enforces.
+"""
+
+# --- wire: what is refused before it is parsed -------------------------------------------------
+DOCUMENT_BYTES = 262_144
+"""A control document (root, bundle); a bundle for a large gateway is about 30 kB."""
+REPORT_BYTES = 4_096
+"""An agent's signed report: small enough to be kept, resent and hashed at each contact."""
+BODY_BYTES_UP = 1_048_576
+"""One contact's request on an unmetered link; 64 kB is the agent's own choice on metered ones."""
+BODY_BYTES_DOWN = 524_288
+"""One contact's answer: a reply and at most one bundle."""
+BODY_PARTS = 4_096
+"""Parts of a contact's body; each is at least a few bytes, so this caps the work per body."""
+ITEMS_PER_ARRAY = 4_096
+"""Elements of one msgpack array: nested headers cost memory before they cost bytes."""
+ITEMS_PER_MAP = 256
+"""Entries of one msgpack map; control documents use arrays, maps only for parameters."""
+TEXT_BYTES = 4_096
+"""One string on the wire; names and details are far shorter."""
+DEPTH = 16
+"""Nesting of one document; ours use six."""
+INT_MAX = (1 << 53) - 1
+"""Integers in control documents: exact in JSON and in SQLite."""
+
+# --- trust --------------------------------------------------------------------------------------
+SIGNATURES = 16
+"""Signatures on one document; the largest role is a threshold of a few people."""
+KEYS_IN_ROOT = 64
+"""Keys named by a root document."""
+CLAIM_COUNT = 10_000
+"""Agents one claim file may enrol."""
+
+# --- sync ---------------------------------------------------------------------------------------
+BLOCKS_PER_REPORT = 64
+"""Announced blocks; 64 x about 25 bytes leave room for receipts in REPORT_BYTES."""
+RECEIPTS_PER_REPORT = 16
+"""Receipts in one report; the rest follows with the next."""
+LEDGER_PER_REPORT = 16
+"""Loss-ledger rows in one report."""
+RANGES = 256
+"""Separate acknowledged ranges kept per agent and store epoch before the newest are refused."""
+WAIT_S = 55
+"""Longest a reply is held back: below the minute at which middleboxes drop idle connections."""
+
+# --- blocks -------------------------------------------------------------------------------------
+BLOCK_BYTES = 131_072
+"""One sealed block; 4096 points of incompressible doubles are 37 kB."""
+BLOCK_POINTS = 4_096
+"""Readings in one block before it seals."""
+CHANNELS = 1_024
+"""Channels of one schema."""
+BLOCK_INFLATED_BYTES = 1_048_576
+"""A block after its entropy stage: stops decompression bombs."""
+
+# --- jobs ---------------------------------------------------------------------------------------
+SPEC_BYTES = 16_384
+"""One job specification."""
+STEPS = 32
+"""Steps of one job."""
+GRANTS_PER_BUNDLE = 64
+"""Executions signed into one bundle; more wait for the next contact."""
+TASKS_PER_EXECUTION = 256
+"""Devices one execution may touch on one agent (an RS-485 segment holds 247 slaves)."""
+RESULT_BYTES = 1_024
+"""One task's result in a receipt, so that a receipt always fits into a report."""
+CRASHES = 3
+"""A task that took the process down this often is quarantined and the next one goes on."""
+ATTEMPTS = 1_000
+"""Attempts of one task, over months of retries."""
+QUEUE_TASKS = 10_000
+"""Tasks waiting on one agent; a bundle that would exceed it is admitted later."""
+
+# --- devices ------------------------------------------------------------------------------------
+FRAME_BYTES = 260
+"""A Modbus TCP frame: 7 bytes MBAP + 253 bytes PDU (Modbus Application Protocol V1.1b3, 4.1)."""
+POINTS = 512
+"""Points of one profile."""
+PROFILE_BYTES = 262_144
+"""A profile's text; the largest SunSpec model is far below."""
+DEVICES = 256
+"""Devices of one agent."""
+BUSES = 32
+"""Ports of one agent."""
+CONFIG_BYTES = 262_144
+"""A local configuration's text."""
+
+# --- stores -------------------------------------------------------------------------------------
+WRITER_BATCH = 256
+"""Transactions grouped into one commit; bounds the time a single fsync keeps callers waiting."""
+WRITER_QUEUE = 4_096
+"""Transactions waiting for the writer before callers are told to slow down."""
+JOURNAL_BYTES = 8_388_608
+"""The tmpfs journal of readings that are not committed yet."""
+PAGE_ITEMS = 500
+"""Items of one page of a REST list."""
+
+assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
+assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
+assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
+assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"
+assert RESULT_BYTES < REPORT_BYTES // 2, "any receipt must fit into one report"

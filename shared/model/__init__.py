@@ -1,0 +1,1 @@
+"""The meaning of things: readings, profiles, jobs and the policies over them."""

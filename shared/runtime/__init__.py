@@ -1,0 +1,1 @@
+"""The only impure corner of shared: system clock, SQLite, supervisor, logs."""

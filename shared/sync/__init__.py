@@ -1,0 +1,1 @@
+"""One contact between an agent and its coordinator, as pure decisions over values."""

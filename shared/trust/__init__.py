@@ -1,0 +1,1 @@
+"""Who may make a gateway do what: envelopes, documents, admission."""

@@ -1,0 +1,1 @@
+"""Bytes <-> values. The only place that packs or unpacks msgpack."""
