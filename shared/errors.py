@@ -4,7 +4,7 @@ Owns the small integers that travel on the wire instead of text, and the excepti
 package raises. Leaves out outcomes that are expected: those are returned as values.
 
 Codes are append-only: a code, once released, keeps its meaning for ever.
-1xx trust, 2xx sync, 3xx job, 4xx device, 5xx configuration.
+1xx trust, 2xx sync, 3xx job, 4xx device, 5xx configuration, 6xx machine.
 """
 
 from enum import IntEnum
@@ -70,6 +70,13 @@ class Reason(IntEnum):
     CONFIG_INVALID = 500
     PROFILE_INVALID = 501
     SCHEMA_NEWER = 502
+
+    # 6xx machine: our own disk did not do what was asked.
+    STORE_FAILED = 600
+    STORE_FULL = 601
+    STORE_BUSY = 602
+    STORE_CORRUPT = 603
+    STORE_CLOSED = 604
 
     @property
     def text(self) -> str:

@@ -54,6 +54,14 @@ CHANNELS = 1_024
 """Channels of one schema."""
 BLOCK_INFLATED_BYTES = 1_048_576
 """A block after its entropy stage: stops decompression bombs."""
+BLOCK_CELLS = 65_536
+"""Rows x columns a block may declare: a constant column costs nothing on the wire but memory here."""
+BLOCK_GROUPS = 1_024
+"""Poll groups in one block; no agent has more than channels."""
+SCHEMA_BYTES = 131_072
+"""One channel list: CHANNELS x two names of 40 characters, a unit and a kind."""
+UNIT_CHARS = 24
+"""A unit's text; the longest UCUM units in device profiles are about 12."""
 
 # --- jobs ---------------------------------------------------------------------------------------
 SPEC_BYTES = 16_384
@@ -70,6 +78,12 @@ CRASHES = 3
 """A task that took the process down this often is quarantined and the next one goes on."""
 ATTEMPTS = 1_000
 """Attempts of one task, over months of retries."""
+DELAY_S = 31_622_400
+"""One year and a day: longer plans belong to schedules."""
+STEP_TIMEOUT_S = 86_400
+"""One step of one task; the slowest firmware transfer at 1200 baud takes hours, not days."""
+SELECTOR_CHARS = 1_024
+"""One label selector; people write a few dozen characters."""
 QUEUE_TASKS = 10_000
 """Tasks waiting on one agent; a bundle that would exceed it is admitted later."""
 
@@ -92,6 +106,18 @@ WRITER_BATCH = 256
 """Transactions grouped into one commit; bounds the time a single fsync keeps callers waiting."""
 WRITER_QUEUE = 4_096
 """Transactions waiting for the writer before callers are told to slow down."""
+DB_PAGE_BYTES = 4_096
+"""Default page of a database; 1024 halves what small commits write to an SD card."""
+DB_CACHE_BYTES = 1_048_576
+"""Page cache of one connection: small beside the smallest gateway's 64 MB."""
+DB_CHECKPOINT_BYTES = 1_048_576
+"""Write-ahead log before it is folded back; the file is then overwritten, never truncated."""
+DB_BUSY_MS = 5_000
+"""Wait for another process's lock (a backup, a checkpoint) before the commit is given up."""
+DB_STATEMENTS = 256
+"""Prepared statements kept by one connection; more than any store names."""
+DB_CORRUPT_KEPT = 3
+"""Damaged databases kept aside for a later look; the oldest beyond makes room on small flash."""
 JOURNAL_BYTES = 8_388_608
 """The tmpfs journal of readings that are not committed yet."""
 PAGE_ITEMS = 500
