@@ -1,0 +1,97 @@
+# The whole developer interface. Needs python3 (3.11 or newer) with venv, make and git; nothing else,
+# no root. Everything is installed into $(VENV) from constraints/, hash by hash, and remembered by a
+# stamp file there, so a target that has nothing to install starts at once. What a target says about
+# itself goes to standard error: standard output belongs to the program it runs.
+
+VENV ?= .venv
+ARGS ?=
+PY := $(VENV)/bin/python
+
+# Any PIP_* that is exported already goes before these.
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+export PIP_NO_INPUT ?= 1
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check peers bench sim lock clean distclean
+
+say = @printf -- '-> %s\n' "$(1)" >&2
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@printf '\n  ARGS="..." is passed on by demo, test, peers, bench and sim.\n'
+
+install: $(VENV)/.dev ## create .venv and install what every other target needs
+	$(call say,ready: $(VENV)/bin/outstation --help)
+
+demo: $(VENV)/.project ## coordinator, three agents, simulated devices; ARGS="--once --json" runs headless
+	@$(PY) -m firmware_sim demo $(ARGS)
+
+test: $(VENV)/.test $(VENV)/.project ## the test suite without foreign software; ARGS="-k name -x" goes to pytest
+	@$(PY) -m pytest -m "not peer" $(ARGS)
+
+check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, documents
+	$(call say,ruff)
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet . || { echo "make: run 'ruff format' on the files above" >&2; $(PY) -m ruff format --check . >&2; exit 1; }
+	$(call say,mypy --strict)
+	@$(PY) -m mypy
+	$(call say,import contracts)
+	@$(VENV)/bin/lint-imports --no-logo
+	$(call say,documents)
+	@$(PY) -m pytest -q tests/unit/test_documents.py
+
+peers: $(VENV)/.test $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
+	@$(PY) -m pytest -m peer tests/peers $(ARGS)
+
+bench: $(VENV)/.test $(VENV)/.project ## measurements; the last line is one JSON object
+	@$(PY) -m tests.bench $(ARGS)
+
+sim: $(VENV)/.project ## outstation-sim, for example ARGS="device --help"
+	@$(VENV)/bin/outstation-sim $(ARGS)
+
+lock: $(VENV)/.lock ## resolve the dependencies again and rewrite constraints/
+	@$(PY) constraints/lock.py $(ARGS)
+
+clean: ## remove caches and build results
+	@rm -rf build dist bench-results *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find agent coordinator firmware_sim shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	@rm -rf $(VENV)
+
+# --- installation -------------------------------------------------------------------------------
+# Each list contains the one before it (constraints/lock.py), so they never disagree about a version.
+PIP = $(PY) -m pip install --quiet --require-hashes
+
+$(VENV)/.made:
+	@python=$$(sh constraints/python.sh) && \
+	printf -- '-> creating %s with %s\n' "$(VENV)" "$$($$python --version)" >&2 && \
+	$$python -m venv $(VENV) && touch $@
+
+$(VENV)/.demo: constraints/demo.txt $(VENV)/.made
+	$(call say,installing what the programs need)
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.test: constraints/test.txt $(VENV)/.demo
+	$(call say,installing what the tests need)
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.dev: constraints/dev.txt $(VENV)/.test
+	$(call say,installing the checkers)
+	@$(PIP) -r $<
+	@touch $@
+
+$(VENV)/.lock: constraints/lock.txt $(VENV)/.made
+	$(call say,installing the resolver)
+	@$(PIP) -r $<
+	@touch $@
+
+# Editable, from the pinned build backend: nothing is fetched, and an edit needs no new installation.
+$(VENV)/.project: pyproject.toml $(VENV)/.demo
+	$(call say,installing outstation itself)
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
