@@ -64,7 +64,7 @@ def _plain(data: bytes, bound: int) -> object:
         raise
     # msgpack raises ValueError, StackError, ExtraData, UnicodeDecodeError, TypeError and more for
     # bad input; this is the one border where all of them mean the same thing.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise RefusedError(Reason.BAD_SHAPE, type(error).__name__) from None
 
 

@@ -1,0 +1,1 @@
+"""What jobs can ask for: one file each."""

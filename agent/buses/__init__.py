@@ -1,0 +1,1 @@
+"""One owner per port: lock, silence, reconnect, counters."""

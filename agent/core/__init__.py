@@ -1,0 +1,1 @@
+"""Decisions only: no await, no log, no clock, no randomness."""

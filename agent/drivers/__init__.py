@@ -1,0 +1,1 @@
+"""Device protocols: each a pure codec and a driver over a bus."""

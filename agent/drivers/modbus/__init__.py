@@ -1,0 +1,1 @@
+"""Modbus RTU and TCP, as a master."""

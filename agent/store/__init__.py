@@ -1,0 +1,1 @@
+"""The agent's two databases and its tmpfs journal."""

@@ -1,0 +1,1 @@
+"""The coordinator: keeps the truth about a fleet and hands out signed work."""

@@ -1,0 +1,33 @@
+"""Back-off and retry as pure functions of how often, how long, and a random fraction."""
+
+from shared.errors import Reason
+
+_HOPELESS = frozenset(
+    {
+        Reason.UNKNOWN_ACTION,
+        Reason.BAD_PARAMETERS,
+        Reason.BAD_SPEC,
+        Reason.NO_MATCHING_DEVICE,
+        Reason.POINT_UNKNOWN,
+        Reason.POINT_READ_ONLY,
+        Reason.VALUE_OUT_OF_RANGE,
+        Reason.POISONED,
+        Reason.UNKNOWN_EFFECT,
+    }
+)
+
+
+def full_jitter_ms(failures: int, *, initial_s: int, max_s: int, fraction: float) -> int:
+    """Return how long to wait after so many failures in a row: uniform in [0, capped exponential).
+
+    Full jitter spreads a fleet that failed together; the cap is reached, never exceeded, and
+    there is no last try.
+    """
+    assert failures >= 1, "there is nothing to back off from"
+    ceiling_s = min(max_s, initial_s << min(failures - 1, 32))
+    return int(ceiling_s * 1000 * fraction)
+
+
+def may_retry(reason: Reason, *, failures: int, allowed: int) -> bool:
+    """Tell whether a failed attempt may be repeated: retries remain and repeating may cure it."""
+    return failures <= allowed and reason not in _HOPELESS

@@ -1,0 +1,167 @@
+"""What the agent sends next, and what an answer frees.
+
+Pure: the agent's stores give candidates and keep the frozen report; this file chooses, chains
+and judges. A report, once frozen, is resent byte-identical until a reply names its hash.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from shared import limits
+from shared.errors import Reason
+from shared.sync.body import part_bytes
+from shared.sync.ranges import Ranges
+from shared.trust.documents import REPORT_TYP, Reply, Report, document_hash
+from shared.trust.envelope import Signer, seal
+from shared.wire.codec import pack
+from shared.wire.messages import Announced, LossRow, Receipt
+
+_Item = TypeVar("_Item", Receipt, LossRow, Announced)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sealed block that waits for its acknowledgement."""
+
+    seq: int
+    priority: int
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A report as it will be sent, however often; `blocks` are the ones it announces."""
+
+    envelope: bytes
+    digest: bytes
+    counter: int
+    telemetry_epoch: bytes
+    jobs_epoch: bytes
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What the agent may forget once this is committed."""
+
+    blocks: Ranges
+    rejected: tuple[tuple[int, Reason], ...]
+    receipts_to: int
+    ledger_to: int
+    schemas_wanted: tuple[bytes, ...]
+
+
+def choose_blocks(waiting: Sequence[Candidate], *, budget_bytes: int) -> list[Candidate]:
+    """Return which blocks the next contact carries, most urgent first.
+
+    Priorities 0 and 1 go first, oldest first. Of the rest, newest and oldest take turns: people
+    see the present at once, and the backlog keeps a guaranteed half of every contact.
+    """
+    urgent = sorted(
+        (c for c in waiting if c.priority < _ROUTINE), key=lambda c: (c.priority, c.seq)
+    )
+    rest = sorted((c for c in waiting if c.priority >= _ROUTINE), key=lambda c: c.seq)
+    turns: list[Candidate] = []
+    low, high = 0, len(rest) - 1
+    while low <= high:
+        turns.append(rest[high])
+        if low < high:
+            turns.append(rest[low])
+        low, high = low + 1, high - 1
+    chosen: list[Candidate] = []
+    left = budget_bytes
+    for candidate in [*urgent, *turns]:
+        size = part_bytes(candidate.size)
+        # One block always goes, even over the budget: a site must never stand still.
+        if chosen and size > left:
+            break
+        chosen.append(candidate)
+        left -= size
+        if len(chosen) == limits.BLOCKS_PER_REPORT:
+            break
+    return chosen
+
+
+def freeze_report(
+    base: Report,
+    *,
+    blocks: Sequence[Candidate],
+    receipts: Sequence[Receipt],
+    ledger: Sequence[LossRow],
+    signer: Signer,
+) -> Frozen:
+    """Return the signed report made of `base` and as many of the lists as fit.
+
+    Receipts come first, then the ledger, then announcements: outcomes of work are small and
+    people wait for them. What does not fit goes with the next report.
+    """
+    room = limits.REPORT_BYTES - _OVERHEAD - len(pack(base))
+    kept_receipts, room = _fill(receipts[: limits.RECEIPTS_PER_REPORT], room)
+    kept_ledger, room = _fill(ledger[: limits.LEDGER_PER_REPORT], room)
+    announced = [Announced(c.seq, c.digest) for c in blocks[: limits.BLOCKS_PER_REPORT]]
+    kept_blocks, _ = _fill(announced, room)
+    report = msgspec.structs.replace(
+        base, blocks=kept_blocks, receipts=kept_receipts, ledger=kept_ledger
+    )
+    envelope = seal(REPORT_TYP, pack(report), [signer])
+    assert len(envelope) <= limits.REPORT_BYTES, "a report grew over its bound"
+    return Frozen(
+        envelope=envelope,
+        digest=document_hash(envelope),
+        counter=base.counter,
+        telemetry_epoch=base.telemetry_epoch,
+        jobs_epoch=base.jobs_epoch,
+        blocks=tuple(block.seq for block in kept_blocks),
+    )
+
+
+_ROUTINE = 2
+"""The priority of ordinary readings; lower numbers are more urgent."""
+
+_OVERHEAD = 120
+"""Envelope, one signature and the growth of three array headers, rounded up."""
+
+
+def _fill(items: Sequence[_Item], room: int) -> tuple[list[_Item], int]:
+    kept: list[_Item] = []
+    for item in items:
+        size = len(pack(item))
+        if size > room:
+            break
+        kept.append(item)
+        room -= size
+    return kept, room
+
+
+def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: bytes) -> Freed:
+    """Return what a verified reply to `sent` frees.
+
+    An acknowledgement counts only for blocks that this very report announced, and only while
+    the store that numbered them is still the one in use.
+    """
+    same_telemetry = sent.telemetry_epoch == telemetry_epoch
+    same_jobs = sent.jobs_epoch == jobs_epoch
+    acked = Ranges.joined((a, b) for a, b in reply.acked if a <= b)
+    announced = set(sent.blocks) if same_telemetry else set()
+    rejected = tuple(
+        (seq, _reason(code)) for seq, code in reply.nacked if seq in announced and seq not in acked
+    )
+    return Freed(
+        blocks=Ranges.of(seq for seq in announced if seq in acked),
+        rejected=rejected,
+        receipts_to=reply.receipts_to if same_jobs else 0,
+        ledger_to=reply.ledger_to if same_telemetry else 0,
+        schemas_wanted=tuple(reply.schemas_wanted),
+    )
+
+
+def _reason(code: int) -> Reason:
+    try:
+        return Reason(code)
+    except ValueError:
+        # A newer coordinator may know reasons that this agent does not.
+        return Reason.BLOCK_MALFORMED

@@ -1,0 +1,86 @@
+"""Bodies that travel inside signed documents or over authenticated doors; typed, array-like.
+
+Owns their fields only. Signed documents stand in `shared.trust.documents`; REST bodies for
+people stand in `coordinator.contract`. Fields are appended with defaults, never reordered.
+"""
+
+import msgspec
+
+from shared.model.job import Value
+
+
+class Announced(msgspec.Struct, frozen=True, array_like=True):
+    """A block the agent holds: its number and the first 16 bytes of sha256 over its bytes."""
+
+    seq: int
+    digest: bytes
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
+    """A fact about an execution, or about its task on one device, numbered per jobs epoch."""
+
+    number: int
+    """From 1 within the agent's jobs epoch; facts are ordered by it, never by arrival."""
+    execution: bytes
+    device: str
+    """Empty: the fact is about the execution; `state` is then an ExecutionState."""
+    state: int
+    attempt: int
+    reason: int
+    """A `Reason`, or 0 for none."""
+    wall_ms: int
+    detail: str = ""
+    result: dict[str, Value] = {}
+    """Values read, or read back after a write, by `step.point`."""
+
+
+class LossRow(msgspec.Struct, frozen=True, array_like=True):
+    """Readings that will never be delivered, and why: a row of the loss ledger."""
+
+    number: int
+    """From 1 within the telemetry epoch."""
+    reason: int
+    first_ms: int
+    last_ms: int
+    count: int
+    estimated: bool = False
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """The agent's account of its readings since its telemetry epoch began.
+
+    sampled = suppressed + delivered + stored + lost holds at every report.
+    """
+
+    sampled: int
+    suppressed: int
+    delivered: int
+    stored: int
+    lost: int
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One execution handed to an agent; `spec` is the job's canonical bytes."""
+
+    execution: bytes
+    spec: bytes
+    not_after_ms: int
+
+
+class EnrollRequest(msgspec.Struct, frozen=True, array_like=True):
+    """What an agent sends with a claim, signed by the key it made on the box."""
+
+    secret: bytes
+    public_key: bytes
+    name: str = ""
+    """The name the operator chose; empty lets the coordinator choose one."""
+    labels: dict[str, str] = {}
+
+
+class EnrollAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What an enrolled agent needs to know of itself; the root came with the claim."""
+
+    agent: str
+    fleet: bytes
+    root: bytes
+    """The newest root document, as an envelope."""
