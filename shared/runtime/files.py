@@ -1,0 +1,112 @@
+"""Files that survive a power cut, and the one-process rule of a data directory.
+
+Owns atomic replacement, directory syncs and the lock. Leaves out databases: SQLite has its own.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from shared.errors import MistakeError
+
+_LOCK_NAME = "lock"
+_PID_CHARS = 20
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable; a file's own fsync does not cover its name.
+
+    Raises:
+        OSError: the device failed; nothing written there may be promised to anyone.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file's content so that a reader, or a power cut, meets the old or the new one.
+
+    `mode` is exact: the umask does not widen or narrow it.
+
+    Raises:
+        OSError: nothing was replaced, and no temporary file stays behind.
+    """
+    # A name nobody else makes: two writers of one file must not share a temporary one.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+class DirectoryLock:
+    """The right to be the only process in a directory; the kernel takes it back at exit."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Give the directory free; more than once is harmless."""
+        if self._descriptor is not None:
+            # Closing drops the flock. The file stays: unlinking it would let two processes
+            # hold locks on two files of the same name.
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def lock_directory(path: Path) -> DirectoryLock:
+    """Take a data directory for this process alone, without waiting.
+
+    Raises:
+        MistakeError: another process has it, or the directory cannot be used.
+    """
+    try:
+        descriptor = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise MistakeError(
+            f"cannot be used as a data directory ({os.strerror(error.errno or 0)})",
+            where=str(path),
+            mend="name a directory that exists and that this user may write",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, _PID_CHARS, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise MistakeError(
+            f"is already used by process {holder or 'unknown'}",
+            where=str(path),
+            mend="stop that process or name another directory",
+        ) from error
+    # For the sentence above only; the lock itself is the kernel's.
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return DirectoryLock(path, descriptor)

@@ -1,0 +1,140 @@
+"""Many transactions, one commit: each stands in its own savepoint, all share one fsync.
+
+Owns what happens in the connection's thread for one group. Leaves out queueing and futures,
+which are `shared.runtime.db`.
+"""
+
+import sqlite3
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared.errors import Reason, WorldError
+from shared.runtime.sqlite import (
+    BREAKING,
+    SYNC_FULL,
+    SYNC_NORMAL,
+    blame,
+    reason_of,
+    set_synchronous,
+)
+
+Work = Callable[[sqlite3.Connection], object]
+"""One transaction's body. It may run a second time after everything it did was rolled back, so
+it has no effects but on its connection; it never commits or rolls back by itself."""
+
+_ALONE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT})
+"""Failures of a whole group that one member causes: a full disk, a deferred constraint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one work: its value, or the error its caller gets."""
+
+    value: object = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """What became of a group."""
+
+    outcomes: list[Outcome]
+    commits: int = 0
+    broken: WorldError | None = None
+    """Set when the connection must not be used again before it was closed and checked."""
+
+
+class _MisuseError(Exception):
+    """A work ended the transaction that it runs in: a defect of ours, nothing can be promised."""
+
+
+def commit_group(db: sqlite3.Connection, works: Sequence[Work], durable: bool, where: str) -> Group:  # noqa: FBT001
+    """Run the works in one transaction and commit; one outcome each, in order, never raises.
+
+    `durable` asks for `synchronous=FULL`: when this returns, a power cut loses nothing of it.
+    Otherwise the order is kept and the last commits may be lost by a power cut, not by a kill.
+    """
+    group = Group([])
+    try:
+        set_synchronous(db, SYNC_FULL if durable else SYNC_NORMAL)
+        try:
+            group.outcomes = _transaction(db, works, where)
+            group.commits = 1
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if len(works) == 1 or code & 0xFF not in _ALONE or db.in_transaction:
+                raise
+            _one_by_one(db, works, where, group)
+    except (sqlite3.Error, WorldError, MemoryError, _MisuseError) as error:
+        _fail_rest(group, len(works), error, where)
+    if db.in_transaction:
+        group.broken = WorldError(Reason.STORE_FAILED, f"{where}: a transaction could not be ended")
+    for outcome in group.outcomes:
+        if isinstance(outcome.error, WorldError) and outcome.error.reason in BREAKING:
+            group.broken = outcome.error
+    return group
+
+
+def _one_by_one(db: sqlite3.Connection, works: Sequence[Work], where: str, group: Group) -> None:
+    """Give each work a commit of its own, so that a full disk still takes what frees space."""
+    for work in works:
+        try:
+            group.outcomes += _transaction(db, [work], where)
+            group.commits += 1
+        except sqlite3.Error as error:
+            if reason_of(error) in BREAKING or db.in_transaction:
+                raise
+            group.outcomes.append(Outcome(error=_blamed(error, where)))
+
+
+def _transaction(db: sqlite3.Connection, works: Sequence[Work], where: str) -> list[Outcome]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [_savepoint(db, work, where) for work in works]
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return outcomes
+
+
+def _savepoint(db: sqlite3.Connection, work: Work, where: str) -> Outcome:
+    """Run one work so that its failure undoes only what it did itself."""
+    db.execute("SAVEPOINT work")
+    try:
+        value = work(db)
+    # The border between the store and any caller's code: whatever it raises is its caller's.
+    except Exception as error:
+        if db.in_transaction:
+            # Frames in the traceback keep cursors alive, and a half-read RETURNING would make
+            # the whole group's COMMIT fail.
+            traceback.clear_frames(error.__traceback__)
+            db.execute("ROLLBACK TO work")
+            db.execute("RELEASE work")
+            return Outcome(error=_blamed(error, where))
+        if isinstance(error, sqlite3.Error):
+            raise  # SQLite itself rolled everything back, as it may when the disk is full
+        raise _MisuseError("a transaction function must not end its transaction") from error
+    if not db.in_transaction:
+        raise _MisuseError("a transaction function must not end its transaction")
+    db.execute("RELEASE work")
+    return Outcome(value=value)
+
+
+def _blamed(error: Exception, where: str) -> Exception:
+    blamed = blame(error, where)
+    if blamed is not error:
+        blamed.__cause__ = error
+    return blamed
+
+
+def _fail_rest(group: Group, count: int, error: Exception, where: str) -> None:
+    """Give every work without an outcome an error of its own: nothing of it was committed."""
+    alone = count == 1 and isinstance(error, sqlite3.Error)
+    reason = error.reason if isinstance(error, WorldError) else reason_of(error)
+    while len(group.outcomes) < count:
+        failed = WorldError(reason or Reason.STORE_FAILED, f"{where}: {error}")
+        failed.__cause__ = error
+        group.outcomes.append(Outcome(error=_blamed(error, where) if alone else failed))

@@ -1,0 +1,55 @@
+"""Named SQL: statements live in `.sql` files, Python only says their names.
+
+A file is a list of blocks that start with ``-- name: some_name``. Parameters are written ``$1``,
+``$2``: PostgreSQL's own form, which SQLite takes as *named* parameters, so that one text serves
+both. Leaves out the schema, which is `shared.runtime.migrations`.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+
+_MARK = re.compile(r"^-- name:[ \t]*(\S*)[ \t]*$", re.MULTILINE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def bind(*values: object) -> dict[str, object]:
+    """Return positional values as SQLite wants ``$1``, ``$2``, ... to be given.
+
+    >>> bind(7, b"x")
+    {'1': 7, '2': b'x'}
+    """
+    return {str(number): value for number, value in enumerate(values, start=1)}
+
+
+def parse_queries(text: str) -> Mapping[str, str]:
+    r"""Return the statements of a query file by name, in file order.
+
+    >>> dict(parse_queries("-- name: one\nSELECT 1;\n"))
+    {'one': 'SELECT 1'}
+    """
+    head, *blocks = _MARK.split(text)
+    # A statement before the first name could never be called: a slip of the pen.
+    assert not _statement(head), "a query file starts with a name"
+    queries: dict[str, str] = {}
+    for name, body in zip(blocks[::2], blocks[1::2], strict=True):
+        assert _NAME.fullmatch(name), f"{name!r} cannot name a query"
+        assert name not in queries, f"query {name} stands twice"
+        queries[name] = _statement(body)
+        assert queries[name], f"query {name} is empty"
+    return MappingProxyType(queries)
+
+
+def load_queries(package: str, resource: str) -> Mapping[str, str]:
+    """Return the named statements of a packaged `.sql` file, e.g. ``("agent.store", "jobs.sql")``.
+
+    `resource` may contain slashes. Raises AssertionError when the file is malformed: it is ours.
+    """
+    return parse_queries(resources.files(package).joinpath(resource).read_text("utf-8"))
+
+
+def _statement(body: str) -> str:
+    """Return a block without leading and trailing comment lines, blank lines and semicolon."""
+    lines = [line for line in body.splitlines() if not line.lstrip().startswith("--")]
+    return "\n".join(lines).strip().removesuffix(";").rstrip()
