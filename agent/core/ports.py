@@ -18,7 +18,8 @@ from shared.model.reading import Quality
 from shared.sync.outgoing import Candidate, Freed
 from shared.wire.messages import LossRow, Tally
 
-FrameT = TypeVar("FrameT", covariant=True)
+FrameT_co = TypeVar("FrameT_co", covariant=True)
+T = TypeVar("T")
 
 
 class Urgency(IntEnum):
@@ -57,10 +58,10 @@ class BusCounters:
     last_error: str = ""
 
 
-class FrameDecoder(Protocol[FrameT]):
+class FrameDecoder(Protocol[FrameT_co]):
     """A protocol's decoder for the answer to one request; it is fed bytes and sees no port."""
 
-    def feed(self, data: bytes) -> FrameT | None:
+    def feed(self, data: bytes) -> FrameT_co | None:
         """Return the frame once it is complete.
 
         Raises:
@@ -74,9 +75,7 @@ class Bus(Protocol):
     settings: BusSettings
     counters: BusCounters
 
-    async def exchange(
-        self, request: bytes, decoder: FrameDecoder[FrameT], *, urgency: Urgency
-    ) -> FrameT:
+    async def exchange(self, request: bytes, decoder: FrameDecoder[T], *, urgency: Urgency) -> T:
         """Send a request frame and return the decoded answer, retrying as the settings say.
 
         Raises:
