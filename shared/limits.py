@@ -123,6 +123,16 @@ JOURNAL_BYTES = 8_388_608
 PAGE_ITEMS = 500
 """Items of one page of a REST list."""
 
+# --- runtime ------------------------------------------------------------------------------------
+RESTART_INITIAL_S = 1
+"""Ceiling of the first wait before a crashed service is started again."""
+RESTART_MAX_S = 60
+"""Ceiling of every later wait, and how long a service must run for its failures to be forgotten."""
+LOG_FIELD_CHARS = 2_048
+"""One field of a log line; peers choose some of them."""
+LOG_TRACE_CHARS = 16_384
+"""A traceback's end, where the cause stands."""
+
 assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
