@@ -55,14 +55,16 @@ class BlockVerdict(Enum):
     CONFLICT = auto()
     """Received before with another digest: refuse, keep aside, never overwrite."""
     NOT_ANNOUNCED = auto()
-    """No signed report vouches for these bytes."""
+    """No signed report vouches for these bytes: ignore and count them, never refuse the number.
+
+    Whoever alters a block on its way must not be able to make its agent give it up.
+    """
     OTHER_EPOCH = auto()
     """Its header names another store than the report does."""
 
 
-REASON_OF: dict[BlockVerdict, Reason] = {
+NACK_REASON: dict[BlockVerdict, Reason] = {
     BlockVerdict.CONFLICT: Reason.BLOCK_CONFLICT,
-    BlockVerdict.NOT_ANNOUNCED: Reason.BLOCK_NOT_ANNOUNCED,
     BlockVerdict.OTHER_EPOCH: Reason.BLOCK_EPOCH,
 }
 
@@ -82,7 +84,8 @@ def judge_block(
         report: the signed report that came with it.
         seq: the number in the block's own header.
         epoch_matches: whether that header refers to the report's telemetry epoch.
-        digest: first 16 bytes of sha256 over the block.
+        digest: first 16 bytes of sha256 over the block; compare it with the announcements
+            before the header is read at all: only vouched-for bytes may earn a nack.
         received: every number committed before for this agent and epoch.
         stored_digest: the digest of the block stored under this number, None when retention
             has removed it since.

@@ -13,6 +13,7 @@ from shared.wire.messages import Grant
 FLEET = bytes(range(16))
 NOW = 1_795_000_000_000
 DAY = 86_400_000
+NAME = AgentId("north-1")
 
 
 def signer(name: str) -> KeySigner:
@@ -48,7 +49,7 @@ class World:
 
     root: Root = field(default_factory=make_root)
     agent: KeySigner = field(default_factory=lambda: signer("agent"))
-    name: AgentId = AgentId("north-1")
+    name: AgentId = NAME
 
     def held(self, *, bundle_seq: int = 0, floor_ms: int = NOW) -> Held:
         """Return what the agent judges by."""
