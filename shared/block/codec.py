@@ -20,12 +20,12 @@ from shared.block.columns import (
 )
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import Reason, RefusedError
-from shared.ids import BlockSeq, SchemaHash
-from shared.model.reading import Block, BootRef, EpochRef, Group, Quality, Value
+from shared.ids import BlockSeq
+from shared.model.reading import Block, BootRef, EpochRef, Group, Quality, SchemaRef, Value
 
 VERSION = 1
 STAGE_NONE, STAGE_ZLIB = 0, 1
-_FIXED = struct.Struct("<BBI4s4s8sBB")
+_FIXED = struct.Struct("<BBI2s4s4sBB")
 _INT, _DECIMAL, _FLOAT, _MIXED = 0, 1, 2, 3
 
 
@@ -43,7 +43,7 @@ class BlockHeader:
     wall_ms: WallMs
     clock_state: ClockState
     err_ms: int
-    schema_hash: SchemaHash
+    schema: SchemaRef
     first_ms: WallMs
     """Earliest row; equals `wall_ms` in a block without rows."""
     last_ms: WallMs
@@ -66,7 +66,7 @@ def encode(block: Block, *, stage: int = STAGE_ZLIB) -> bytes:
         _put_group(body, group)
     packed = zlib.compress(body, 9) if stage == STAGE_ZLIB else bytes(body)
     fixed = _FIXED.pack(
-        VERSION, stage, 0, block.epoch, block.boot, block.schema_hash,
+        VERSION, stage, 0, block.epoch, block.boot, block.schema,
         block.priority, block.clock_state,
     )  # fmt: skip
     rest = fixed[6:] + head + packed
@@ -110,7 +110,7 @@ def decode(data: bytes) -> Block:
         wall_ms=header.wall_ms,
         clock_state=header.clock_state,
         err_ms=header.err_ms,
-        schema_hash=header.schema_hash,
+        schema=header.schema,
         groups=groups,
     )
 
@@ -122,7 +122,7 @@ def _malformed(detail: str) -> RefusedError:
 def _header(data: bytes) -> tuple[BlockHeader, "_Source"]:
     if not _FIXED.size <= len(data) <= limits.BLOCK_BYTES:
         raise _malformed(f"{len(data)} bytes")
-    version, stage, crc, epoch, boot, schema_hash, priority, state = _FIXED.unpack_from(data)
+    version, stage, crc, epoch, boot, schema, priority, state = _FIXED.unpack_from(data)
     if version != VERSION:
         raise _malformed(f"version {version}")
     if zlib.crc32(data[6:], zlib.crc32(data[:2])) != crc:
@@ -145,7 +145,7 @@ def _header(data: bytes) -> tuple[BlockHeader, "_Source"]:
         wall_ms=WallMs(wall_ms),
         clock_state=ClockState(state),
         err_ms=err_ms,
-        schema_hash=SchemaHash(schema_hash),
+        schema=SchemaRef(schema),
         first_ms=WallMs(wall_ms + first),
         last_ms=WallMs(wall_ms + first + span),
         count=count,

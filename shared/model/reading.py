@@ -18,9 +18,11 @@ from shared.clock import ClockState, MonoMs, WallMs
 from shared.ids import BlockSeq, DeviceId, SchemaHash, StoreEpoch
 
 EpochRef = NewType("EpochRef", bytes)
-"""First 4 bytes of a store epoch: enough to notice a block that is filed under the wrong one."""
+"""First 2 bytes of a store epoch: notices a block that is filed under the wrong one."""
 BootRef = NewType("BootRef", bytes)
 """First 4 bytes of a boot id: tells the boots of one agent apart."""
+SchemaRef = NewType("SchemaRef", bytes)
+"""First 4 bytes of a schema hash: tells the schemas of one agent apart."""
 
 Kind = Literal["gauge", "counter", "state"]
 """How a channel's values combine: averaged, subtracted, or only compared."""
@@ -28,7 +30,9 @@ Kind = Literal["gauge", "counter", "state"]
 Value = int | float | None
 """One cell: an int keeps its type and 64 bits, a float its bits; None is no value."""
 
-REF_BYTES = 4
+EPOCH_REF_BYTES = 2
+BOOT_REF_BYTES = 4
+SCHEMA_REF_BYTES = 4
 
 
 class Quality(IntEnum):
@@ -107,7 +111,7 @@ class Block:
     clock_state: ClockState
     err_ms: int
     """Bound of the wall clock's error; 0 when unknown."""
-    schema_hash: SchemaHash
+    schema: SchemaRef
     groups: tuple[Group, ...]
 
     @property
@@ -118,9 +122,14 @@ class Block:
 
 def epoch_ref(epoch: StoreEpoch) -> EpochRef:
     """Return how blocks refer to a store epoch."""
-    return EpochRef(epoch[:REF_BYTES])
+    return EpochRef(epoch[:EPOCH_REF_BYTES])
 
 
 def boot_ref(boot_id: bytes) -> BootRef:
     """Return how blocks refer to a boot."""
-    return BootRef(boot_id[:REF_BYTES])
+    return BootRef(boot_id[:BOOT_REF_BYTES])
+
+
+def schema_ref(schema_hash: SchemaHash) -> SchemaRef:
+    """Return how blocks refer to a schema."""
+    return SchemaRef(schema_hash[:SCHEMA_REF_BYTES])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from shared.block.codec import check, decode, encode, read_header
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import RefusedError
-from shared.ids import BlockSeq, SchemaHash
-from shared.model.reading import Block, BootRef, EpochRef, Group, Quality
+from shared.ids import BlockSeq
+from shared.model.reading import Block, BootRef, EpochRef, Group, Quality, SchemaRef
 
 any_float = st.integers(0, 2**64 - 1).map(lambda n: struct.unpack("<d", n.to_bytes(8, "little"))[0])
 decimal = st.builds(lambda n, d: n / 10**d, st.integers(-(10**9), 10**9), st.integers(0, 9))
@@ -41,7 +41,7 @@ def groups(draw):
 
 blocks = st.builds(
     Block,
-    epoch=st.binary(min_size=4, max_size=4).map(EpochRef),
+    epoch=st.binary(min_size=2, max_size=2).map(EpochRef),
     seq=st.integers(1, 2**40).map(BlockSeq),
     priority=st.integers(0, 2),
     boot=st.binary(min_size=4, max_size=4).map(BootRef),
@@ -49,7 +49,7 @@ blocks = st.builds(
     wall_ms=st.integers(0, 2**45).map(WallMs),
     clock_state=st.sampled_from(ClockState),
     err_ms=st.integers(0, 10**9),
-    schema_hash=st.binary(min_size=8, max_size=8).map(SchemaHash),
+    schema=st.binary(min_size=4, max_size=4).map(SchemaRef),
     groups=st.lists(groups(), max_size=3).map(tuple),
 )
 
