@@ -1,0 +1,1 @@
+"""Whole programs on virtual time: seeded, single-threaded, repeatable from the seed alone."""
