@@ -15,8 +15,8 @@ from shared.errors import Reason
 from shared.sync.body import part_bytes
 from shared.sync.ranges import Ranges
 from shared.trust.documents import REPORT_TYP, Reply, Report, document_hash
-from shared.trust.envelope import Signer, seal
-from shared.wire.codec import pack
+from shared.trust.envelope import Signer, peek_payload, seal
+from shared.wire.codec import pack, unpack
 from shared.wire.messages import Announced, LossRow, Receipt
 
 _Item = TypeVar("_Item", Receipt, LossRow, Announced)
@@ -42,6 +42,9 @@ class Frozen:
     telemetry_epoch: bytes
     jobs_epoch: bytes
     blocks: tuple[int, ...]
+    receipts_to: int = 0
+    """The highest receipt it carries; an acknowledgement beyond it frees nothing."""
+    ledger_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,29 @@ def freeze_report(
     )
     envelope = seal(REPORT_TYP, pack(report), [signer])
     assert len(envelope) <= limits.REPORT_BYTES, "a report grew over its bound"
+    return _frozen(envelope, report)
+
+
+def thaw(envelope: bytes) -> Frozen:
+    """Return a frozen report as it was, from the bytes this agent itself made and kept.
+
+    Raises:
+        RefusedError: the bytes are no report; the disk changed them.
+    """
+    payload = peek_payload(envelope, bound=limits.REPORT_BYTES)
+    return _frozen(envelope, unpack(payload, Report, bound=limits.REPORT_BYTES))
+
+
+def _frozen(envelope: bytes, report: Report) -> Frozen:
     return Frozen(
         envelope=envelope,
         digest=document_hash(envelope),
-        counter=base.counter,
-        telemetry_epoch=base.telemetry_epoch,
-        jobs_epoch=base.jobs_epoch,
-        blocks=tuple(block.seq for block in kept_blocks),
+        counter=report.counter,
+        telemetry_epoch=report.telemetry_epoch,
+        jobs_epoch=report.jobs_epoch,
+        blocks=tuple(block.seq for block in report.blocks),
+        receipts_to=max((receipt.number for receipt in report.receipts), default=0),
+        ledger_to=max((row.number for row in report.ledger), default=0),
     )
 
 
@@ -140,8 +159,8 @@ def _fill(items: Sequence[_Item], room: int) -> tuple[list[_Item], int]:
 def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: bytes) -> Freed:
     """Return what a verified reply to `sent` frees.
 
-    An acknowledgement counts only for blocks that this very report announced, and only while
-    the store that numbered them is still the one in use.
+    An acknowledgement counts only for what this very report announced or carried, and only
+    while the store that numbered it is still the one in use.
     """
     same_telemetry = sent.telemetry_epoch == telemetry_epoch
     same_jobs = sent.jobs_epoch == jobs_epoch
@@ -153,8 +172,8 @@ def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: 
     return Freed(
         blocks=Ranges.of(seq for seq in announced if seq in acked),
         rejected=rejected,
-        receipts_to=reply.receipts_to if same_jobs else 0,
-        ledger_to=reply.ledger_to if same_telemetry else 0,
+        receipts_to=min(reply.receipts_to, sent.receipts_to) if same_jobs else 0,
+        ledger_to=min(reply.ledger_to, sent.ledger_to) if same_telemetry else 0,
         schemas_wanted=tuple(reply.schemas_wanted),
     )
 
