@@ -122,6 +122,8 @@ JOURNAL_BYTES = 8_388_608
 """The tmpfs journal of readings that are not committed yet."""
 PAGE_ITEMS = 500
 """Items of one page of a REST list."""
+READINGS = 100_000
+"""Readings of one answer: about 5 MB of JSON, and as many points as a chart can use."""
 
 # --- runtime ------------------------------------------------------------------------------------
 RESTART_INITIAL_S = 1
@@ -132,6 +134,28 @@ LOG_FIELD_CHARS = 2_048
 """One field of a log line; peers choose some of them."""
 LOG_TRACE_CHARS = 16_384
 """A traceback's end, where the cause stands."""
+
+# --- simulator ----------------------------------------------------------------------------------
+SIM_UNITS = 247
+"""Devices on one simulated line (Modbus over Serial Line V1.02, 2.2: addresses 1 to 247)."""
+SIM_CONNECTIONS = 64
+"""Masters connected to one simulated Modbus TCP port; real devices take four to sixteen."""
+SIM_FAULTS = 32
+"""Faults switched on at once in one simulated device."""
+CONTROL_LINE_BYTES = 4_096
+"""One line of a simulator's control socket."""
+REPLAY_CELLS = 5_000_000
+"""Numbers of one replayed CSV: 40 MB, a year of one-minute rows with nine columns."""
+LEDGER_LINE_BYTES = 65_536
+"""One line of a device's ledger; the longest lists 512 points."""
+LEDGER_POLLS = 1_000_000
+"""Poll times a ledger's summary keeps per unit and table: eleven days at one a second."""
+LEDGER_WRITES = 100_000
+"""Changes a ledger's summary keeps; a device that is written once a minute makes 70 days of them."""
+LINK_BUFFER_CHUNKS = 16
+"""Chunks in flight per direction of a link proxy's connection, before the sender is held back."""
+LINK_CHUNK_BYTES = 16_384
+"""One chunk of a link proxy without a rate limit."""
 
 assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"

@@ -1,0 +1,1 @@
+"""HTTP: the URL table, the typed router, and thin handlers."""

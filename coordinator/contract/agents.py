@@ -1,0 +1,86 @@
+"""Agents as the coordinator sees them: who they are, how their link is, what was accounted for."""
+
+from typing import Literal
+
+import msgspec
+
+from coordinator.contract.common import PageSize, PageToken, SelectorText, Time
+
+AgentState = Literal["ENROLLED", "ONLINE", "SILENT", "REVOKED"]
+"""ENROLLED: never in contact. SILENT: quiet for three times its usual interval."""
+
+
+class AgentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``GET /v1/agents``."""
+
+    selector: SelectorText = ""
+    page_size: PageSize = 100
+    page_token: PageToken = ""
+
+
+class TallyView(msgspec.Struct, frozen=True):
+    """An account of readings since the agent's present telemetry store began.
+
+    No silent loss: sampled = suppressed + delivered + stored + lost.
+    """
+
+    sampled: int = 0
+    suppressed: int = 0
+    delivered: int = 0
+    stored: int = 0
+    lost: int = 0
+
+
+class LinkView(msgspec.Struct, frozen=True):
+    """How the agent reaches us."""
+
+    contacts: int
+    bytes_up: int
+    """Bodies of contacts; headers, TLS and TCP are not in it."""
+    bytes_down: int
+    interval_s: float | None
+    """Smoothed time between contacts; null before the second."""
+    waiting: bool
+    """A reply is held back right now: a job would arrive at once."""
+
+
+class ClockView(msgspec.Struct, frozen=True):
+    """The agent's clock at its last report, against ours."""
+
+    state: str
+    """``unsynced``, ``holdover``, ``synced`` or ``stepped``."""
+    offset_ms: int
+    """Agent minus coordinator, when the report came in; a report that was resent looks late."""
+    boot: str
+    """Hex of the boot id: another value means that the machine restarted."""
+
+
+class AgentView(msgspec.Struct, frozen=True):
+    """One agent."""
+
+    id: str
+    site: str
+    labels: dict[str, str]
+    state: AgentState
+    fingerprint: str
+    enrolled_at: Time
+    last_contact_at: Time | None
+    link: LinkView
+    tally: TallyView
+    """`delivered` counts the readings of blocks committed here, `lost` the ledger rows committed
+    here; `stored` is what the agent held at its last report less what we committed since."""
+    agent_says: TallyView | None
+    """The agent's own account in its last report; null before the first."""
+    balanced: bool
+    """The equation of `tally` holds."""
+    blocks_received: int
+    """Blocks committed, all telemetry stores together."""
+    missing_blocks: list[tuple[int, int]]
+    """Ranges of block numbers that the agent made and we do not have (yet); the first 256."""
+    store_epochs: int
+    """How many telemetry stores this agent has had."""
+    refusals: dict[str, int]
+    """Documents that the agent refused, by reason, as its last report says."""
+    refused_here: dict[str, int]
+    """Signed reports and blocks of this agent that the coordinator refused, by reason."""
+    clock: ClockView | None

@@ -1,0 +1,1 @@
+"""Keys of the fleet: who signs, and the files that hold them."""

@@ -1,0 +1,1 @@
+"""Work that outlives one request: contacts, waiting, deadlines, certificates, metrics."""
