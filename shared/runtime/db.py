@@ -51,7 +51,7 @@ class Space:
 
     used_bytes: int
     free_bytes: int
-    """Pages inside the file that `PRAGMA incremental_vacuum` can give back."""
+    """Pages inside the file that `sqlite.give_back` returns to the file system."""
 
 
 @dataclass(frozen=True, slots=True)

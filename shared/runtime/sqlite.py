@@ -111,7 +111,8 @@ def set_synchronous(db: sqlite3.Connection, level: int) -> None:
     """Choose what the next commits cost and promise: SYNC_FULL survives a power cut.
 
     Raises:
-        WorldError: SQLite did not take it (inside a transaction it silently does not).
+        WorldError: SQLite did not take it.
+        sqlite3.OperationalError: a transaction is open.
     """
     ask(db, "synchronous", level, expect=level)
 
@@ -139,6 +140,19 @@ def quick_check(db: sqlite3.Connection, where: str) -> None:
     complaint = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if complaint != "ok":
         raise WorldError(Reason.STORE_CORRUPT, f"{where}: {complaint}")
+
+
+def give_back(db: sqlite3.Connection, pages: int) -> int:
+    """Return up to `pages` free pages to the file system inside a transaction; tell how many.
+
+    One page per statement: Python steps a statement without columns once, and one step of
+    ``incremental_vacuum(n)`` frees one page whatever n says.
+    """
+    before: int = db.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(pages, before)):
+        db.execute("PRAGMA incremental_vacuum(1)")
+    after: int = db.execute("PRAGMA freelist_count").fetchone()[0]
+    return before - after
 
 
 def set_aside_corrupt(path: Path) -> Path:

@@ -1,0 +1,511 @@
+"""Database: grouping, durability per commit, isolation of failures, failing and reopening."""
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from shared import limits
+from shared.errors import MistakeError, Reason, WorldError
+from shared.runtime.db import Database, _Connection
+from shared.runtime.group_commit import Work
+from shared.runtime.migrations import Migration, MigrationSet
+from shared.runtime.sqlite import SYNC_FULL, SYNC_NORMAL, give_back
+
+SCHEMA = MigrationSet(
+    (
+        Migration(
+            version=1,
+            name="rows",
+            sql="""
+CREATE TABLE parent (id INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE row (
+    id INTEGER PRIMARY KEY,
+    body BLOB NOT NULL DEFAULT x'',
+    parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+""",
+        ),
+    )
+)
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True) as database:
+        yield database
+
+
+def insert(key: int, body: bytes = b"") -> Work:
+    return lambda c: c.execute("INSERT INTO row(id, body) VALUES ($1, $2)", {"1": key, "2": body})
+
+
+def no_value(work: Work) -> Work:
+    """Leave the cursor inside, as every store does."""
+
+    def run(connection: sqlite3.Connection) -> None:
+        work(connection)
+
+    return run
+
+
+def put(key: int, body: bytes = b"") -> Work:
+    return no_value(insert(key, body))
+
+
+async def keys(db: Database) -> list[int]:
+    return await db.read(lambda c: [key for (key,) in c.execute("SELECT id FROM row ORDER BY id")])
+
+
+@asynccontextmanager
+async def busy_writer(db: Database) -> AsyncIterator[None]:
+    """Hold the writer inside a transaction, so that what is asked for meanwhile waits together."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        entered.set()
+        leave.wait()
+
+    holder = asyncio.create_task(db.transact(hold, durable=False))
+    await asyncio.to_thread(entered.wait)
+    try:
+        yield
+    finally:
+        leave.set()
+        await holder
+
+
+async def start_all(*waiting: asyncio.Task) -> None:
+    """Let every task run up to its first wait."""
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+
+
+# --- grouping -----------------------------------------------------------------------------------
+async def test_concurrent_durable_callers_share_commits(db):
+    callers, each = 32, 8
+
+    async def caller(number: int) -> None:
+        for turn in range(each):
+            await db.transact(put(number * each + turn), durable=True)
+
+    await asyncio.gather(*(caller(number) for number in range(callers)))
+    assert await keys(db) == list(range(callers * each))
+    assert db.counters.works == callers * each
+    assert db.counters.commits == db.counters.durable_commits <= 2 * each
+    assert db.counters.largest_group >= callers // 2
+
+
+async def test_a_caller_alone_waits_for_nobody(db):
+    for key in range(3):
+        await db.transact(put(key), durable=True)
+    assert (db.counters.commits, db.counters.largest_group) == (3, 1)
+
+
+async def test_a_group_is_bounded(db, monkeypatch):
+    monkeypatch.setattr(limits, "WRITER_BATCH", 4)
+    await asyncio.gather(*(db.transact(put(key), durable=False) for key in range(10)))
+    assert (db.counters.commits, db.counters.largest_group) == (3, 4)
+
+
+async def test_a_full_queue_tells_the_next_caller_to_slow_down(db, monkeypatch):
+    monkeypatch.setattr(limits, "WRITER_QUEUE", 3)
+    async with busy_writer(db):
+        waiting = [asyncio.create_task(db.transact(put(key), durable=False)) for key in range(3)]
+        await start_all(*waiting)
+        with pytest.raises(WorldError) as refused:
+            await db.transact(put(9), durable=False)
+    await asyncio.gather(*waiting)
+    assert refused.value.reason is Reason.STORE_BUSY
+    assert await keys(db) == [0, 1, 2]
+
+
+async def test_reads_are_bounded_too(db, monkeypatch):
+    monkeypatch.setattr(limits, "WRITER_QUEUE", 1)
+    async with busy_writer(db):
+        reading = asyncio.create_task(keys(db))
+        await start_all(reading)
+        with pytest.raises(WorldError) as refused:
+            await keys(db)
+    assert refused.value.reason is Reason.STORE_BUSY
+    assert await reading == []
+
+
+# --- durability ---------------------------------------------------------------------------------
+def synchronous(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA synchronous").fetchone()[0]
+
+
+async def test_durability_is_chosen_per_commit(db):
+    levels = [await db.transact(synchronous, durable=durable) for durable in (True, False, True)]
+    assert levels == [SYNC_FULL, SYNC_NORMAL, SYNC_FULL]
+    assert (db.counters.commits, db.counters.durable_commits) == (3, 2)
+
+
+async def test_one_durable_member_makes_its_group_durable(db):
+    async with busy_writer(db):
+        group = [
+            asyncio.create_task(db.transact(synchronous, durable=durable))
+            for durable in (False, True, False)
+        ]
+        await start_all(*group)
+    assert await asyncio.gather(*group) == [SYNC_FULL] * 3
+
+
+# --- one bad transaction fails alone ------------------------------------------------------------
+async def test_one_bad_transaction_fails_alone(db):
+    async def boom() -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            insert(2)(connection)
+            raise LookupError("not today")
+
+        await db.transact(work, durable=True)
+
+    async with busy_writer(db):
+        group = [
+            asyncio.create_task(one)
+            for one in (
+                db.transact(put(1), durable=True),
+                boom(),
+                db.transact(put(1), durable=True),
+                db.transact(put(3), durable=True),
+            )
+        ]
+        await start_all(*group)
+    first, raised, doubled, last = await asyncio.gather(*group, return_exceptions=True)
+    assert (first, last) == (None, None)
+    assert isinstance(raised, LookupError)
+    assert isinstance(doubled, sqlite3.IntegrityError)
+    assert await keys(db) == [1, 3]
+    assert (db.counters.works, db.counters.failed_works, db.failure) == (5, 2, None)
+
+
+async def test_a_half_read_statement_of_a_failed_transaction_does_not_hold_up_its_group(db):
+    def half_read(connection: sqlite3.Connection) -> None:
+        rows = connection.execute("INSERT INTO row(id) VALUES (7), (8), (9) RETURNING id")
+        rows.fetchone()
+        raise LookupError
+
+    async with busy_writer(db):
+        group = [
+            asyncio.create_task(db.transact(half_read, durable=True)),
+            asyncio.create_task(db.transact(put(1), durable=True)),
+        ]
+        await start_all(*group)
+    raised, good = await asyncio.gather(*group, return_exceptions=True)
+    assert isinstance(raised, LookupError)
+    assert good is None
+    assert await keys(db) == [1]
+
+
+async def test_a_deferred_constraint_fails_only_the_transaction_that_broke_it(db):
+    def orphan(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO row(id, parent) VALUES (2, 404)")
+
+    async with busy_writer(db):
+        group = [
+            asyncio.create_task(db.transact(work, durable=True))
+            for work in (put(1), orphan, put(3))
+        ]
+        await start_all(*group)
+    first, broke, last = await asyncio.gather(*group, return_exceptions=True)
+    assert (first, last) == (None, None)
+    assert isinstance(broke, sqlite3.IntegrityError)
+    assert await keys(db) == [1, 3]
+
+
+async def test_a_full_disk_fails_what_grows_and_takes_what_frees(db):
+    await db.transact(put(1, bytes(200_000)), durable=True)
+    await db.read(lambda c: c.execute("PRAGMA max_page_count = 60").fetchall())
+
+    def shed(connection: sqlite3.Connection) -> int:
+        return connection.execute("DELETE FROM row WHERE id = 1").rowcount
+
+    async with busy_writer(db):
+        group = [
+            asyncio.create_task(db.transact(work, durable=True))
+            for work in (put(2), put(3, bytes(200_000)), shed, put(4, bytes(150_000)))
+        ]
+        await start_all(*group)
+    small, large, freed, after = await asyncio.gather(*group, return_exceptions=True)
+    assert (small, freed, after) == (None, 1, None)
+    assert isinstance(large, WorldError)
+    assert large.reason is Reason.STORE_FULL
+    assert await keys(db) == [2, 4]
+    assert db.failure is None, "a full disk is no broken connection"
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda c: c.execute("COMMIT"),
+        lambda c: c.execute("ROLLBACK"),
+        lambda c: c.executescript("SELECT 1;"),
+    ],
+    ids=["commit", "rollback", "executescript"],
+)
+async def test_a_transaction_that_ends_itself_stops_the_database(db, ending):
+    with pytest.raises(WorldError, match="must not end its transaction"):
+        await db.transact(no_value(ending), durable=True)
+    assert db.failure is not None
+    with pytest.raises(WorldError):
+        await db.transact(put(1), durable=True)
+    await db.reopen()
+    await db.transact(put(1), durable=True)
+    assert await keys(db) == [1]
+
+
+# --- cancellation -------------------------------------------------------------------------------
+async def test_cancelling_a_waiting_caller_does_not_undo_its_transaction(db):
+    async with busy_writer(db):
+        caller = asyncio.create_task(db.transact(put(1), durable=True))
+        await start_all(caller)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    assert await keys(db) == [1]
+
+
+async def test_cancelling_a_caller_inside_its_transaction_does_not_undo_it(db):
+    entered, leave = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        insert(1)(connection)
+        entered.set()
+        leave.wait()
+        insert(2)(connection)
+
+    caller = asyncio.create_task(db.transact(work, durable=True))
+    await asyncio.to_thread(entered.wait)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    leave.set()
+    assert await keys(db) == [1, 2]
+
+
+async def test_a_cancelled_caller_does_not_cancel_its_neighbours(db):
+    async with busy_writer(db):
+        group = [asyncio.create_task(db.transact(put(key), durable=True)) for key in range(3)]
+        await start_all(*group)
+        group[1].cancel()
+    results = await asyncio.gather(*group, return_exceptions=True)
+    assert [type(result) for result in results] == [
+        type(None),
+        asyncio.CancelledError,
+        type(None),
+    ]
+    assert await keys(db) == [0, 1, 2]
+
+
+# --- reading ------------------------------------------------------------------------------------
+async def test_a_read_sees_every_commit_before_it(db):
+    await db.transact(put(1), durable=False)
+    assert await keys(db) == [1]
+    assert db.counters.reads == 1
+
+
+async def test_a_read_that_writes_is_refused_and_changes_nothing(db):
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await db.read(insert(1))
+    assert db.failure is None
+    await db.transact(put(2), durable=True)
+    assert await keys(db) == [2]
+
+
+async def test_a_wrong_statement_is_its_callers_error(db):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await db.read(lambda c: c.execute("SELECT * FROM nowhere").fetchall())
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await db.transact(lambda c: c.execute("DELETE FROM nowhere").rowcount, durable=True)
+    assert db.failure is None
+
+
+async def test_space_tells_what_is_used_and_what_is_free(db):
+    await db.transact(put(1, bytes(500_000)), durable=True)
+    full = await db.space()
+    await db.transact(lambda c: c.execute("DELETE FROM row").rowcount, durable=True)
+    empty = await db.space()
+    assert full.used_bytes > 500_000 > empty.used_bytes
+    assert empty.free_bytes > 400_000
+    assert await db.transact(lambda c: give_back(c, 100), durable=True) == 100
+    await db.transact(lambda c: give_back(c, 100), durable=True)
+    assert (await db.space()).free_bytes == 0
+
+
+# --- opening ------------------------------------------------------------------------------------
+async def test_nobody_else_may_read_the_files(db, tmp_path):
+    await db.transact(put(1), durable=True)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"a.db": 0o600, "a.db-wal": 0o600}
+
+
+async def test_a_shared_database_can_be_read_by_another_connection(tmp_path):
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=False) as db:
+        await db.transact(put(1), durable=True)
+        other = sqlite3.connect(f"file:{tmp_path / 'a.db'}?mode=ro", uri=True)
+        try:
+            assert other.execute("SELECT id FROM row").fetchall() == [(1,)]
+        finally:
+            other.close()
+
+
+async def test_an_exclusive_database_is_opened_once(db, monkeypatch):
+    monkeypatch.setattr(limits, "DB_BUSY_MS", 1)
+    with pytest.raises(MistakeError, match="open in another process"):
+        await Database.open(db.path, schema=SCHEMA, exclusive=True)
+
+
+async def test_page_size_is_chosen_once_for_a_file(tmp_path):
+    for wanted in (1024, 4096):
+        async with Database.open(
+            tmp_path / "a.db", schema=SCHEMA, exclusive=True, page_size=wanted
+        ) as db:
+            assert await db.read(lambda c: c.execute("PRAGMA page_size").fetchone()) == (1024,)
+
+
+async def test_a_missing_folder_is_one_sentence_not_a_traceback(tmp_path):
+    with pytest.raises(WorldError, match="cannot be opened") as refused:
+        await Database.open(tmp_path / "none" / "a.db", schema=SCHEMA, exclusive=True)
+    assert refused.value.reason is Reason.STORE_FAILED
+
+
+async def test_cancelling_an_opening_leaves_nothing_open(tmp_path):
+    before = threading.active_count()
+    opening = asyncio.create_task(_open_and_hold(tmp_path / "a.db"))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert threading.active_count() == before
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True) as db:
+        assert await keys(db) == []
+
+
+async def _open_and_hold(path: Path) -> None:
+    async with Database.open(path, schema=SCHEMA, exclusive=True):
+        await asyncio.Event().wait()
+
+
+# --- closing ------------------------------------------------------------------------------------
+async def test_closing_runs_what_is_queued_and_ends_the_thread(tmp_path):
+    before = threading.active_count()
+    db = await Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True)
+    waiting = [asyncio.create_task(db.transact(put(key), durable=True)) for key in range(300)]
+    await start_all(*waiting)
+    await db.close()
+    await db.close()
+    assert threading.active_count() == before
+    await asyncio.gather(*waiting)
+    with pytest.raises(WorldError) as refused:
+        await db.transact(put(1), durable=True)
+    assert refused.value.reason is Reason.STORE_CLOSED
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True) as again:
+        assert await keys(again) == list(range(300))
+
+
+async def test_a_cancelled_close_still_ends_the_thread(tmp_path):
+    before = threading.active_count()
+    db = await Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True)
+    closing = asyncio.create_task(db.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert threading.active_count() == before
+
+
+async def test_an_exception_inside_the_context_closes_the_database(tmp_path):
+    async def fail() -> None:
+        async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True) as db:
+            await db.transact(put(1), durable=False)
+            raise ZeroDivisionError
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert threading.active_count() == before
+    assert not (tmp_path / "a.db-wal").exists(), "a clean close folds the log back"
+
+
+# --- failing ------------------------------------------------------------------------------------
+async def test_damage_under_way_fails_every_caller_until_reopened(tmp_path):
+    path = tmp_path / "a.db"
+    async with Database.open(path, schema=SCHEMA, exclusive=False, page_size=1024) as db:
+        await db.transact(put(1, bytes(300_000)), durable=True)
+    async with Database.open(path, schema=SCHEMA, exclusive=False) as db:
+        # The header stays; every page after it is noise.
+        whole = path.read_bytes()
+        path.write_bytes(whole[:1024] + b"\xa5" * (len(whole) - 1024))
+        with pytest.raises(WorldError) as read:
+            await db.read(lambda c: c.execute("SELECT body FROM row").fetchall())
+        with pytest.raises(WorldError) as written:
+            await db.transact(put(2), durable=True)
+        assert read.value.reason is written.value.reason is Reason.STORE_CORRUPT
+        with pytest.raises(WorldError) as again:
+            await db.reopen()
+        assert again.value.reason is Reason.STORE_CORRUPT
+        with pytest.raises(WorldError):
+            await keys(db)
+        path.write_bytes(whole)
+        await db.reopen()
+        await db.transact(put(2), durable=True)
+        assert await keys(db) == [1, 2]
+
+
+async def test_reopening_a_healthy_database_changes_nothing(db):
+    await db.reopen()
+    await db.transact(put(1), durable=True)
+    assert await keys(db) == [1]
+
+
+async def test_concurrent_reopenings_open_once(db):
+    with pytest.raises(WorldError):
+        await db.transact(no_value(lambda c: c.execute("ROLLBACK")), durable=True)
+    await asyncio.gather(db.reopen(), db.reopen())
+    await db.transact(put(1), durable=True)
+    assert await keys(db) == [1]
+
+
+async def test_a_closed_database_stays_closed(tmp_path):
+    db = await Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True)
+    await db.close()
+    with pytest.raises(WorldError) as refused:
+        await db.reopen()
+    assert refused.value.reason is Reason.STORE_CLOSED
+
+
+async def test_a_writer_that_was_killed_strands_no_caller(tmp_path):
+    db = await Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True)
+    waiting = asyncio.create_task(db.transact(put(1), durable=True))
+    await start_all(waiting)
+    assert db._writer
+    db._writer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(WorldError):
+        await db.transact(put(2), durable=True)
+    await db.close()
+
+
+# --- aiosqlite ----------------------------------------------------------------------------------
+async def test_aiosqlite_still_has_the_private_names_that_one_hop_needs():
+    connection = _Connection(lambda: sqlite3.connect(":memory:"), 1)
+    connection.spare_the_process()
+    await connection
+    try:
+        assert connection._thread.daemon
+        assert isinstance(connection._connection, sqlite3.Connection)
+        assert await connection.call(lambda c, n: c.execute("SELECT ?", (n,)).fetchone(), 7) == (7,)
+        assert await connection.call(lambda _: threading.current_thread()) is connection._thread
+    finally:
+        await connection.close()
+        connection.join()
+    assert not connection._thread.is_alive()
+    assert aiosqlite.__version__.startswith("0.")
