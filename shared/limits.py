@@ -90,6 +90,16 @@ QUEUE_TASKS = 10_000
 # --- devices ------------------------------------------------------------------------------------
 FRAME_BYTES = 260
 """A Modbus TCP frame: 7 bytes MBAP + 253 bytes PDU (Modbus Application Protocol V1.1b3, 4.1)."""
+MODBUS_REGISTERS = 125
+"""Registers one request may read (V1.1b3, 6.3): the answer's byte count is one byte of a frame."""
+MODBUS_BITS = 2_000
+"""Coils or discrete inputs one request may read (V1.1b3, 6.1)."""
+SILENCE_MS = 10_000
+"""Pause a slow device may ask for before each request; more is a broken device."""
+SCALE_DIGITS = 18
+"""Significant digits of a scale, an offset or a limit: the arithmetic is exact and bounded."""
+SCALE_EXPONENT = 18
+"""Power of ten of the same, either way; from atto to exa is every SI prefix in use."""
 POINTS = 512
 """Points of one profile."""
 PROFILE_BYTES = 262_144
