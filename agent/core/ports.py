@@ -59,7 +59,25 @@ class BusCounters:
 
 
 class FrameDecoder(Protocol[FrameT_co]):
-    """A protocol's decoder for the answer to one request; it is fed bytes and sees no port."""
+    """A protocol's decoder for the answer to one request; it is fed bytes and sees no port.
+
+    It also tells the bus what only the protocol knows about this exchange.
+    """
+
+    @property
+    def answer_bytes(self) -> int:
+        """Return the answer's length on the wire; a slow line needs time to carry it."""
+
+    @property
+    def peer(self) -> int | None:
+        """Return who answers, where nothing in a frame tells a late answer from the next one.
+
+        None where frames carry a transaction id.
+        """
+
+    @property
+    def repeatable(self) -> bool:
+        """Tell whether the request may be sent again although it may have had its effect."""
 
     def feed(self, data: bytes) -> FrameT_co | None:
         """Return the frame once it is complete.
@@ -67,6 +85,9 @@ class FrameDecoder(Protocol[FrameT_co]):
         Raises:
             RefusedError: these bytes can never become the answer (checksum, unit, transaction).
         """
+
+    def reset(self) -> None:
+        """Forget what was fed: the same request is about to be sent again."""
 
 
 class Bus(Protocol):
@@ -106,6 +127,13 @@ class Driver(Protocol):
         """Return a reading for each point, in order; neighbours are read in merged requests.
 
         A silent or refusing device gives readings without values, never an exception.
+        """
+
+    def expected(self, values: Mapping[str, Value]) -> Mapping[str, int | float]:
+        """Return what reading back must give after `write(values)`: the nearest the device holds.
+
+        Raises:
+            MistakeError: as `write` would, before any effect.
         """
 
     async def write(self, values: Mapping[str, Value]) -> None:
