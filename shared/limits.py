@@ -86,6 +86,12 @@ SELECTOR_CHARS = 1_024
 """One label selector; people write a few dozen characters."""
 QUEUE_TASKS = 10_000
 """Tasks waiting on one agent; a bundle that would exceed it is admitted later."""
+DETAIL_CHARS = 200
+"""One receipt's text for people: a sentence, at most 800 bytes of it."""
+WORKERS = 32
+"""Attempts at once on one agent: more only wait for each other on its buses."""
+EXECUTIONS_KEPT = 1_000
+"""Finished and acknowledged executions an agent remembers, so that a repeated grant is a no-op."""
 
 # --- devices ------------------------------------------------------------------------------------
 FRAME_BYTES = 260
@@ -110,6 +116,28 @@ BUSES = 32
 """Ports of one agent."""
 CONFIG_BYTES = 262_144
 """A local configuration's text."""
+LABELS = 32
+"""Labels an operator gives to one agent or one device."""
+POLL_MIN_MS = 100
+"""Shortest poll interval: one exchange at 9600 baud takes about as long."""
+POLL_MAX_MS = 86_400_000
+"""Longest poll interval: a day."""
+SYNC_MIN_MS = 1_000
+"""Shortest time between two contacts: below it a held contact (`long_poll`) is cheaper."""
+SYNC_MAX_MS = 604_800_000
+"""Longest time between two contacts: a week without a sign of life is a lost site."""
+COMMIT_MIN_MS = 1_000
+"""Shortest time between two commits of readings: each writes at least three pages of flash."""
+COMMIT_MAX_MS = 3_600_000
+"""Longest time between two commits of readings: a power cut takes that much."""
+STORAGE_MIN_BYTES = 1 << 20
+"""Least room for readings that wait: a few hundred blocks beside what SQLite itself needs."""
+STORAGE_MAX_BYTES = 1 << 40
+"""Most room for readings that wait; larger is a slip of the pen."""
+RESPONSE_TIMEOUT_MAX_MS = 30_000
+"""Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
+BUS_RETRIES = 5
+"""Repeats of one request before a device counts as silent; each holds the port again."""
 
 # --- stores -------------------------------------------------------------------------------------
 WRITER_BATCH = 256
@@ -162,6 +190,8 @@ LEDGER_POLLS = 1_000_000
 """Poll times a ledger's summary keeps per unit and table: eleven days at one a second."""
 LEDGER_WRITES = 100_000
 """Changes a ledger's summary keeps; a device that is written once a minute makes 70 days of them."""
+LINK_CONNECTIONS = 1_024
+"""Connections across one link proxy at once; each takes two descriptors."""
 LINK_BUFFER_CHUNKS = 16
 """Chunks in flight per direction of a link proxy's connection, before the sender is held back."""
 LINK_CHUNK_BYTES = 16_384
@@ -171,4 +201,4 @@ assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
 assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"
-assert RESULT_BYTES < REPORT_BYTES // 2, "any receipt must fit into one report"
+assert RESULT_BYTES + 4 * DETAIL_CHARS < REPORT_BYTES // 2, "any receipt must fit into one report"

@@ -46,6 +46,15 @@ class Selector:
         return all(requirement.holds(labels) for requirement in self.requirements)
 
 
+def is_label(key: str, value: str) -> bool:
+    """Tell whether a selector can name this label.
+
+    >>> is_label("role", "pump"), is_label("role", "big pump")
+    (True, False)
+    """
+    return bool(re.fullmatch(_KEY, key) and re.fullmatch(_VALUE, value))
+
+
 def parse_selector(text: str, *, where: str = "selector") -> Selector:
     """Return the selector that `text` stands for.
 

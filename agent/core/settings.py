@@ -1,0 +1,29 @@
+"""What a person may choose about readings and contacts, as frozen values with their defaults.
+
+Owns the values; their bounds are enforced where text becomes a value (`agent.config`). Settings of
+a port stand in `agent.core.ports`, those of a device in `agent.core.device`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkSettings:
+    """How the agent meets its coordinator."""
+
+    sync_interval_ms: int = 900_000
+    """Between two contacts when nothing is urgent."""
+    long_poll: bool = False
+    """Hold a contact open, so that jobs arrive at once; not for metered links."""
+    metered: bool = False
+    """Every byte costs: a contact carries at most 64 kB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """How readings are kept until they are acknowledged."""
+
+    commit_interval_ms: int = 300_000
+    """Between two writes to flash: what a power cut may take."""
+    storage_max_bytes: int = 256 << 20
+    """Room for readings that wait; beyond it the oldest give way, and the ledger says so."""
