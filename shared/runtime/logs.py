@@ -22,7 +22,7 @@ Field = str | int | float | bool | bytes | None
 _HIDDEN = "[redacted]"
 _SECRET_NAMES = re.compile(r"token|secret|password|passphrase|private|authorization|cookie|claim")
 _SECRET_TEXT = re.compile(
-    r"(?P<label>ost_|(?i:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
+    r"(?P<label>(?<![A-Za-z])ost_|(?i:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
