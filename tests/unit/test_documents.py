@@ -1,0 +1,102 @@
+"""The documents and the pinned lists say what is true: part of `make check`."""
+
+import itertools
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+LISTS = sorted((PROJECT / "constraints").glob("*.txt"))
+RECORDS = sorted((PROJECT / "docs" / "adr").glob("*.md"))
+DEPENDENCIES = (PROJECT / "docs" / "adr" / "0003-dependencies.md").read_text()
+MAKEFILE = (PROJECT / "Makefile").read_text()
+
+
+def committed(*patterns: str) -> list[Path]:
+    """Files of the next commit: what git knows, and what it would add."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listing = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    paths = (PROJECT / line for line in listing.stdout.splitlines())
+    return sorted(path for path in paths if path.exists())
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Package -> version, as one list pins them."""
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", path.read_text(), re.MULTILINE))
+
+
+def normal(requirement: str) -> str:
+    """The package a requirement names, as the lists spell it."""
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def direct() -> set[str]:
+    """Every package that pyproject.toml asks for itself."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    asked = itertools.chain(project["dependencies"], *extras)
+    return {normal(requirement) for requirement in asked} - {"outstation"}
+
+
+# --- documents ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("page", committed("*.md"), ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if "://" not in target and "mailto:" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", committed("*.md", ".ci/run"), ids=lambda path: path.name)
+def test_only_targets_of_the_makefile_are_named(page):
+    text = page.read_text()
+    code = "\n".join(re.findall(r"`(make [^`]+)`", text) + re.findall(r"(?m)^ *(make .*)$", text))
+    named = set(re.findall(r"(?m)^ *make ([a-z]+)\b", code))
+    assert named <= set(re.findall(r"(?m)^([a-z]+):", MAKEFILE))
+
+
+def test_records_are_numbered_without_a_gap():
+    numbers = [int(path.name[:4]) for path in RECORDS]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.name[:4])
+def test_a_record_says_what_was_decided_what_lost_and_what_it_costs(record):
+    text = record.read_text()
+    assert text.startswith(f"# {record.name[:4]}: ")
+    assert re.search(r"^Status: (accepted|superseded by \d{4}), \d{4}-\d{2}", text, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings == ["Context", "Decision", "What lost", "What it costs"]
+
+
+# --- pinned lists -------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.name)
+def test_every_pin_carries_hashes_and_no_host(path):
+    text = path.read_text()
+    assert "://" not in text
+    assert not re.search(r"^\s*--(?!hash=sha256:)", text, re.MULTILINE)
+    entries = re.split(r"\n(?=[a-z])", re.sub(r"(?m)^#.*\n", "", text))
+    assert len(entries) == len(pins(path))
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_lists_agree_about_every_version():
+    demo, test, dev = (
+        pins(PROJECT / f"constraints/{name}.txt") for name in ("demo", "test", "dev")
+    )
+    assert demo.items() <= test.items() <= dev.items()
+
+
+def test_what_the_project_asks_for_is_pinned():
+    pinned = {name for path in LISTS for name in pins(path)}
+    assert direct() <= pinned
+
+
+def test_every_dependency_has_its_row_with_the_pinned_version():
+    pinned = {name: version for path in LISTS for name, version in pins(path).items()}
+    rows = [f"{name} {pinned[name]}" for name in sorted(direct())]
+    assert [row for row in rows if row not in DEPENDENCIES] == []
