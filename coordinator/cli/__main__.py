@@ -1,0 +1,254 @@
+"""The commands of `outstation`, their options, and what their exit status means."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from coordinator.cli import agents as agent_commands
+from coordinator.cli import jobs as job_commands
+from coordinator.cli import readings as reading_commands
+from coordinator.cli.access import find_access
+from coordinator.cli.client import CallError, Client, Exit
+from coordinator.cli.show import Screen
+from shared.errors import MistakeError
+
+T = TypeVar("T")
+
+_EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
+6 conflict, 7 timed out waiting."""
+
+_MOST = 500
+"""List items shown unless more are asked for."""
+_FOREVER_S = 31_536_000
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    config: Annotated[Path | None, Parameter(help="admin.toml of the coordinator")] = None
+    json: Annotated[bool, Parameter(help="print what the API answered", negative="")] = False
+
+
+_DEFAULT = Common()
+
+app = App(
+    name="outstation",
+    help="See and steer a fleet of field gateways.",
+    help_epilogue=_EPILOGUE,
+    version_flags=["--version"],
+)
+agents = App(name="agents", help="Gateways: who is out there and how they are.")
+jobs = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
+readings = App(name="readings", help="What the devices measured.")
+for _group in (agents, jobs, readings):
+    app.command(_group)
+
+
+def _with_client(common: Common, do: Callable[[Client, Screen], T]) -> T:
+    client = Client(find_access(common.config, os.environ))
+    try:
+        return do(client, Screen(as_json=common.json))
+    finally:
+        client.close()
+
+
+@app.command
+def status(*, common: Common = _DEFAULT) -> None:
+    """The whole fleet on one screen."""
+    _with_client(common, agent_commands.status)
+
+
+@agents.command(name="list")
+def agents_list(*, selector: str = "", most: int = _MOST, common: Common = _DEFAULT) -> None:
+    """List agents.
+
+    Parameters
+    ----------
+    selector
+        Label selector, e.g. "site in (north,south),role=pump".
+    most
+        At most so many.
+    """
+    _with_client(
+        common, lambda c, s: agent_commands.list_agents(c, s, selector=selector, most=most)
+    )
+
+
+@agents.command(name="show")
+def agents_show(agent: str, /, *, common: Common = _DEFAULT) -> None:
+    """Show one agent: link, clock, account of its readings, latest work."""
+    _with_client(common, lambda c, s: agent_commands.show_agent(c, s, agent))
+
+
+@jobs.command(name="submit")
+def jobs_submit(
+    file: str,
+    /,
+    *,
+    wait: bool = False,
+    timeout: int = _FOREVER_S,
+    dry_run: bool = False,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Hand in a job from a TOML or JSON file; "-" reads standard input.
+
+    Parameters
+    ----------
+    wait
+        Wait until it is done; exit status 1 unless it succeeded everywhere.
+    timeout
+        Seconds to wait at most; exit status 7 after that. The job itself goes on.
+    dry_run
+        Only check it, and tell which agents it would go to.
+    """
+    job = job_commands.read_submission(file)
+    if dry_run:
+        return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
+    wait_s = timeout if wait else None
+    return _with_client(common, lambda c, s: job_commands.submit(c, s, job, wait_s=wait_s))
+
+
+@jobs.command(name="list")
+def jobs_list(*, most: int = 50, common: Common = _DEFAULT) -> None:
+    """List jobs, newest first.
+
+    Parameters
+    ----------
+    most
+        At most so many.
+    """
+    _with_client(common, lambda c, s: job_commands.list_jobs(c, s, most=most))
+
+
+@jobs.command(name="show")
+def jobs_show(job: str, /, *, common: Common = _DEFAULT) -> None:
+    """Show one job and what became of it on every agent and device."""
+    _with_client(common, lambda c, s: job_commands.show(c, s, job))
+
+
+@jobs.command(name="wait")
+def jobs_wait(job: str, /, *, timeout: int = _FOREVER_S, common: Common = _DEFAULT) -> Exit:
+    """Wait until a job is done; exit status 0 only if it succeeded everywhere.
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait at most; exit status 7 after that. The job itself goes on.
+    """
+    return _with_client(common, lambda c, s: job_commands.wait(c, s, job, timeout))
+
+
+@readings.command(name="get")
+def readings_get(
+    agent: str = "",
+    device: str = "",
+    point: str = "",
+    /,
+    *,
+    start: str = "",
+    end: str = "",
+    limit: int = 1_000,
+    csv: bool = False,
+    common: Common = _DEFAULT,
+) -> None:
+    """Print readings, newest `limit` of them, oldest first.
+
+    Parameters
+    ----------
+    start
+        From then on: 90s, 2h, 7d before now, or 2026-11-22T10:00:00Z.
+    end
+        Until then; same forms.
+    limit
+        At most so many readings.
+    csv
+        As CSV, for other programs.
+    """
+    asked = reading_commands.query(
+        agent=agent, device=device, point=point, start=start, end=end, limit=limit
+    )
+    _with_client(common, lambda c, s: reading_commands.get(c, s, asked, csv=csv))
+
+
+@readings.command(name="plot")
+def readings_plot(
+    agent: str,
+    device: str,
+    point: str = "",
+    /,
+    *,
+    start: str = "",
+    end: str = "",
+    limit: int = 10_000,
+    common: Common = _DEFAULT,
+) -> None:
+    """Draw readings in the terminal; spikes are never averaged away.
+
+    Parameters
+    ----------
+    start
+        From then on: 90s, 2h, 7d before now, or 2026-11-22T10:00:00Z.
+    end
+        Until then; same forms.
+    limit
+        At most so many readings.
+    """
+    asked = reading_commands.query(
+        agent=agent, device=device, point=point, start=start, end=end, limit=limit
+    )
+    _with_client(common, lambda c, s: reading_commands.plot(c, s, asked))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(_options_last(tokens), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(str(error), Exit.USAGE)
+    except MistakeError as error:
+        return _fail(str(error), Exit.USAGE)
+    except CallError as error:
+        if "--json" in tokens and error.problem is not None:
+            Screen(as_json=True).json(error.problem)
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return _fail("stopped; a job that was handed in goes on", Exit.FAILED)
+    except BrokenPipeError:
+        # The reader of our pipe has seen enough; what follows has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    return code if isinstance(code, Exit) else Exit.OK
+
+
+def _options_last(tokens: list[str]) -> list[str]:
+    """Move ``--config FILE`` and ``--json`` that stand before the command behind it."""
+    leading: list[str] = []
+    rest = list(tokens)
+    while rest and rest[0].startswith("-"):
+        if rest[0] == "--json" or rest[0].startswith("--config="):
+            leading.append(rest.pop(0))
+        elif rest[0] == "--config" and len(rest) > 1:
+            leading += [rest.pop(0), rest.pop(0)]
+        else:
+            break
+    return rest + leading if rest else tokens
+
+
+def _fail(sentence: str, code: Exit) -> int:
+    Console(stderr=True, highlight=False).print(
+        f"outstation: {sentence}", markup=False, soft_wrap=True
+    )
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

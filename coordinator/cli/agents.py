@@ -1,0 +1,102 @@
+"""`outstation status` and `outstation agents`: who is out there, and how each one is doing."""
+
+from coordinator.cli.client import Client, segment
+from coordinator.cli.show import Screen, ago, count
+from coordinator.contract.agents import AgentView, TallyView
+from coordinator.contract.fleet import FleetStatus
+from coordinator.contract.jobs import ExecutionView
+
+
+def status(client: Client, screen: Screen) -> None:
+    """Print the fleet on one screen."""
+    fleet = client.get("/v1/status", FleetStatus)
+    if screen.as_json:
+        screen.json(fleet)
+        return
+    total = fleet.readings
+    screen.facts(
+        [
+            ("fleet", fleet.fleet),
+            ("coordinator", f"version {fleet.version}, up since {fleet.started_at:%Y-%m-%d %H:%M}"),
+            ("agents", count(fleet.agents)),
+            ("jobs", count(fleet.jobs)),
+            ("executions", count(fleet.executions)),
+            (
+                "readings",
+                f"{total.delivered} delivered in {total.blocks} blocks, {total.lost} lost",
+            ),
+            ("stored", f"{total.bytes} bytes"),
+            ("refused", count(fleet.refused)),
+        ]
+    )
+    for warning in fleet.warnings:
+        screen.text(f"warning: {warning}")
+
+
+def list_agents(client: Client, screen: Screen, *, selector: str, most: int) -> None:
+    """Print the agents that a selector matches."""
+    found = list(client.pages("/v1/agents", AgentView, {"selector": selector}, most=most))
+    if screen.as_json:
+        screen.json(found)
+        return
+    screen.table(
+        ("AGENT", "SITE", "STATE", "LAST CONTACT", "DELIVERED", "WAITING", "LOST", "CONTACTS"),
+        [
+            (
+                *(agent.id, agent.site, agent.state, ago(agent.last_contact_at)),
+                *(agent.tally.delivered, agent.tally.stored, agent.tally.lost),
+                agent.link.contacts,
+            )
+            for agent in found
+        ],
+    )
+
+
+def show_agent(client: Client, screen: Screen, name: str) -> None:
+    """Print everything known about one agent, and its latest work."""
+    agent = client.get(f"/v1/agents/{segment(name)}", AgentView)
+    work = list(client.pages("/v1/executions", ExecutionView, {"agent": agent.id}, most=10))
+    if screen.as_json:
+        screen.json({"agent": agent, "executions": work})
+        return
+    screen.facts(_facts(agent))
+    if work:
+        screen.text()
+        screen.table(
+            ("EXECUTION", "STATE", "REASON", "UPDATED"),
+            [(one.id, one.state, one.reason, ago(one.updated_at)) for one in work],
+        )
+
+
+def _facts(agent: AgentView) -> list[tuple[str, object]]:
+    link = agent.link
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(agent.labels.items()))
+    facts: list[tuple[str, object]] = [
+        ("agent", agent.id),
+        ("site", agent.site),
+        ("labels", labels or "-"),
+        ("state", agent.state),
+        ("key", agent.fingerprint),
+        ("enrolled", ago(agent.enrolled_at)),
+        ("last contact", ago(agent.last_contact_at)),
+        ("contacts", f"{link.contacts}, {link.bytes_up} bytes up, {link.bytes_down} bytes down"),
+        ("readings", _account(agent.tally)),
+        ("accounted for", "every one" if agent.balanced else "NO: see the agent's own account"),
+    ]
+    if agent.agent_says is not None:
+        facts.append(("the agent says", _account(agent.agent_says)))
+    if agent.missing_blocks:
+        gaps = ", ".join(f"{first}-{last}" for first, last in agent.missing_blocks[:8])
+        facts.append(("blocks on their way", gaps))
+    if agent.clock is not None:
+        facts.append(("clock", f"{agent.clock.state}, {agent.clock.offset_ms:+} ms"))
+    facts.append(("refused there", count(agent.refusals)))
+    facts.append(("refused here", count(agent.refused_here)))
+    return facts
+
+
+def _account(tally: TallyView) -> str:
+    return (
+        f"{tally.sampled} sampled = {tally.suppressed} suppressed + {tally.delivered} delivered"
+        f" + {tally.stored} stored + {tally.lost} lost"
+    )

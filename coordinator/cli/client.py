@@ -1,0 +1,175 @@
+"""A REST client of one request after the other, over the standard library's HTTP.
+
+Owns the mapping from HTTP to exit codes. What is asked stands with each command.
+"""
+
+import http.client
+import ssl
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from coordinator.cli.access import Access
+from coordinator.contract.common import Page, Problem
+from shared import limits
+from shared.errors import OutstationError
+
+T = TypeVar("T")
+
+_TIMEOUT_S = limits.WAIT_S + 15
+"""Longer than the coordinator may hold an answer back."""
+
+
+class Exit(IntEnum):
+    """What the command line's exit status means; scripts rely on it."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    DENIED = 4
+    UNREACHABLE = 5
+    CONFLICT = 6
+    TIMED_OUT = 7
+
+
+_EXIT_OF_STATUS: Mapping[int, Exit] = {
+    400: Exit.USAGE,
+    401: Exit.DENIED,
+    403: Exit.DENIED,
+    404: Exit.NOT_FOUND,
+    409: Exit.CONFLICT,
+    412: Exit.CONFLICT,
+    413: Exit.USAGE,
+    415: Exit.USAGE,
+    422: Exit.USAGE,
+}
+
+
+class CallError(OutstationError):
+    """A request that was not served, as one sentence and an exit status."""
+
+    def __init__(self, sentence: str, code: Exit, problem: Problem | None = None) -> None:
+        """Keep the problem document too, for `--json`."""
+        super().__init__(sentence)
+        self.code, self.problem = code, problem
+
+
+class Client:
+    """Asks one coordinator, over one connection that is kept while it lasts."""
+
+    def __init__(self, access: Access) -> None:
+        """Connect at the first request."""
+        self._access = access
+        self._connection = http.client.HTTPSConnection(
+            access.host, access.port, context=access.tls, timeout=_TIMEOUT_S
+        )
+
+    def get(
+        self,
+        path: str,
+        type_: type[T],
+        query: Mapping[str, object] | None = None,
+        *,
+        wait_s: int = 0,
+    ) -> T:
+        """Return what a GET answers, as `type_`; `wait_s` lets the server wait for a change."""
+        headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+        return self._decode(self._call("GET", path, query, headers=headers), type_)
+
+    def get_raw(self, path: str, query: Mapping[str, object]) -> bytes:
+        """Return the body that a GET answers, as it is."""
+        return self._call("GET", path, query)
+
+    def post(
+        self,
+        path: str,
+        body: object,
+        type_: type[T],
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Send a JSON body and return what is answered, as `type_`."""
+        data = msgspec.json.encode(body)
+        return self._decode(self._call("POST", path, query, data, headers), type_)
+
+    def pages(
+        self, path: str, type_: type[T], query: Mapping[str, object], *, most: int
+    ) -> Iterator[T]:
+        """Iterate over a list, page by page, up to `most` items."""
+        token: str | None = ""
+        while token is not None and most > 0:
+            size = min(most, limits.PAGE_ITEMS)
+            asked = {**query, "page_size": size, "page_token": token}
+            page: Page[T] = self.get(path, Page[type_], asked)  # type: ignore[valid-type]  # a runtime generic
+            yield from page.items
+            most -= len(page.items)
+            token = page.next_page_token
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._connection.close()
+
+    def _decode(self, data: bytes, type_: type[T]) -> T:
+        try:
+            return msgspec.json.decode(data, type=type_)
+        except msgspec.DecodeError as error:
+            raise CallError(
+                f"the coordinator's answer is not understood ({error}); is it another version?",
+                Exit.FAILED,
+            ) from None
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        asked = {key: value for key, value in (query or {}).items() if value not in ("", None)}
+        target = path + ("?" + urlencode(asked) if asked else "")
+        sent = {"Authorization": f"Bearer {self._access.token}", **(headers or {})}
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            self._connection.request(method, target, data, sent)
+            response = self._connection.getresponse()
+            body = response.read()
+        except ssl.SSLCertVerificationError as error:
+            raise CallError(
+                f"{self._where()} does not prove to be your coordinator ({error.verify_message});"
+                " check url and ca in your admin.toml",
+                Exit.DENIED,
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CallError(
+                f"no coordinator answers at {self._where()}: {said}", Exit.UNREACHABLE
+            ) from None
+        if response.status >= http.client.BAD_REQUEST:
+            raise _refusal(response.status, body)
+        return body
+
+    def _where(self) -> str:
+        return f"https://{self._access.host}:{self._access.port}"
+
+
+def segment(text: str) -> str:
+    """Return `text` as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _refusal(status: int, body: bytes) -> CallError:
+    code = _EXIT_OF_STATUS.get(status, Exit.FAILED)
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError:
+        return CallError(f"the coordinator answered {status}", code)
+    place = f"{problem.at}: " if problem.at else ""
+    return CallError(f"{place}{problem.detail or problem.title}", code, problem)

@@ -1,0 +1,100 @@
+"""What people see: tables and facts with rich on a terminal, plain text in a pipe.
+
+With ``--json`` each command prints exactly what the API answered, as one JSON document.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_GOOD = frozenset({"SUCCEEDED", "COMPLETED", "ONLINE", "DONE"})
+_BAD = frozenset(
+    {
+        *("FAILED", "TIMED_OUT", "ROLLED_BACK", "ROLLBACK_FAILED", "REJECTED", "QUARANTINED"),
+        *("EXPIRED", "REVOKED", "OVERDUE", "SILENT"),
+    }
+)
+
+
+class Screen:
+    """Prints results; knows whether they are for people or for programs."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """Choose the form once for the whole command."""
+        self.as_json = as_json
+        # A pipe has no width of its own; 80 columns would break ids apart there.
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, width=200)
+
+    @property
+    def width(self) -> int:
+        """Return how many characters fit into a line."""
+        return self.console.width if self.console.is_terminal else 80
+
+    def json(self, value: object) -> None:
+        """Print one JSON document."""
+        print(msgspec.json.encode(value).decode())
+
+    def text(self, line: str = "") -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False)
+
+    def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under heads; numbers stand at the right."""
+        found = [list(row) for row in rows]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for index, head in enumerate(heads):
+            numeric = bool(found) and all(isinstance(row[index], int | float) for row in found)
+            table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+        for row in found:
+            table.add_row(*(_cell(value) for value in row))
+        self.console.print(table)
+
+    def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
+        """Print names and values, one pair a line."""
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column()
+        table.add_column(overflow="fold")
+        for name, value in pairs:
+            table.add_row(f"[dim]{escape(name)}[/dim]", _cell(value))
+        self.console.print(table)
+
+
+def ago(time: datetime | None, now: datetime | None = None) -> str:
+    """Return how long ago a moment was, as people say it.
+
+    >>> ago(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 2, 5, tzinfo=UTC))
+    '2 min ago'
+    """
+    if time is None:
+        return "never"
+    passed = (now or datetime.now(UTC)) - time
+    return "just now" if passed < timedelta(seconds=1) else f"{span(passed)} ago"
+
+
+def span(length: timedelta) -> str:
+    """Return a length of time in its largest unit."""
+    seconds = int(length.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def count(numbers: dict[str, int]) -> str:
+    """Return counts by name as one line."""
+    return ", ".join(f"{value} {name}" for name, value in sorted(numbers.items()) if value) or "-"
+
+
+def _cell(value: object) -> str:
+    text = escape(str(value)) if value is not None else "-"
+    if value in _GOOD:
+        return f"[green]{text}[/green]"
+    if value in _BAD:
+        return f"[bold red]{text}[/bold red]"
+    return text

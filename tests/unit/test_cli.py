@@ -1,0 +1,118 @@
+"""The command line's own parts: finding the coordinator, drawing, times, and mistakes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.cli.__main__ import main
+from coordinator.cli.access import find_access
+from coordinator.cli.jobs import read_submission
+from coordinator.cli.plot import draw
+from coordinator.cli.readings import parse_moment
+from shared.errors import MistakeError
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_file_says_where_and_the_environment_overrides_it(tmp_path: Path) -> None:
+    file = tmp_path / "admin.toml"
+    file.write_text('url = "https://one.example:8443"\ntoken = "ost_a"\n')
+    access = find_access(file, {})
+    assert (access.host, access.port, access.token) == ("one.example", 8443, "ost_a")
+    assert "ost_a" not in repr(access)
+    moved = find_access(None, {"OUTSTATION_CONFIG": str(file), "OUTSTATION_URL": "https://two"})
+    assert (moved.host, moved.port) == ("two", 443)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('url = "http://x"\ntoken = "t"', "no URL of a coordinator"),
+        ('url = "https://x:port"\ntoken = "t"', "no URL of a coordinator"),
+        ('url = "https://x"', "no token is known"),
+        ('url = "https://x"\ntoken = "t"\nca = "nonsense"', "no certificate"),
+        ('url = "https://x"\ntokne = "t"', "tokne"),
+        ("url = [", "not TOML"),
+    ],
+)
+def test_an_unusable_file_gets_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "admin.toml"
+    file.write_text(text)
+    with pytest.raises(MistakeError, match=said):
+        find_access(file, {})
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["agents", "list", "--bogus"], 2),
+        (["--config", "/nowhere/admin.toml", "status"], 2),
+        (["jobs", "submit", "/nowhere/job.toml"], 2),
+        (["jobs", "submit"], 2),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_two(
+    argv: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("outstation: ")
+    assert "Traceback" not in captured.err
+
+
+def test_an_absent_coordinator_is_status_five(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    file = tmp_path / "admin.toml"
+    file.write_text(f'url = "https://127.0.0.1:{unused_tcp_port}"\ntoken = "t"\n')
+    assert main(["status", "--config", str(file)]) == 5
+    assert "no coordinator answers" in capsys.readouterr().err
+
+
+def test_a_job_file_is_toml_or_json_and_mistakes_name_the_member(tmp_path: Path) -> None:
+    good = '[[steps]]\nid = "a"\naction = "device.read"\nparams = { points = ["p"] }\n'
+    file = tmp_path / "job"
+    file.write_text('name = "look"\n' + good)
+    toml = read_submission(str(file))
+    file.write_text(
+        '{"name":"look","steps":[{"id":"a","action":"device.read","params":{"points":["p"]}}]}'
+    )
+    assert read_submission(str(file)) == toml
+    file.write_text('name = "look"\nstesp = 1\n')
+    with pytest.raises(MistakeError, match="stesp"):
+        read_submission(str(file))
+    file.write_text('name = "look"\n' + good.replace('"a"', "7"))
+    with pytest.raises(MistakeError) as caught:
+        read_submission(str(file))
+    assert caught.value.where.endswith("steps[0].id")
+
+
+@pytest.mark.parametrize("text", ["2x", "yesterday", "h", "-2h"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(MistakeError):
+        parse_moment(text, where="--start", now=START)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=200),
+    st.integers(10, 160),
+    st.integers(3, 40),
+)
+def test_a_plot_fits_and_never_fails(values: list[float | None], width: int, height: int) -> None:
+    times = [START + timedelta(seconds=i) for i in range(len(values))]
+    lines = draw(times, values, width=width, height=height)
+    assert len(lines) <= max(5, height)
+    assert all(isinstance(line, str) for line in lines)
+
+
+def test_a_single_spike_stays_visible() -> None:
+    times = [START + timedelta(seconds=i) for i in range(10_000)]
+    drawn: Callable[[list[float]], list[str]] = lambda v: draw(times, v, width=60, height=12)  # noqa: E731
+    flat = [0.0] * 9_999
+    spiked = drawn([*flat[:5_000], 100.0, *flat[5_000:]])
+    assert any(ord(c) > 0x2800 for c in spiked[1]), "the spike crosses the upper rows"
