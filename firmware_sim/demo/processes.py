@@ -1,0 +1,115 @@
+"""Child processes of the demo: start, wait until ready, stop; nothing is left running.
+
+Owns processes only. Each writes its log to a file of its own; when one dies unexpectedly, the
+last lines of that file are what a person gets to see.
+"""
+
+import asyncio
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import Reason, WorldError
+
+_STOP_S = 15
+"""How long a child may take to stop by itself before it is killed; an agent's last contact is 5."""
+_READY_S = 30
+"""How long a child may take to say that it is ready, on a slow and busy machine."""
+_TAIL_LINES = 8
+
+
+@dataclass(slots=True)
+class Child:
+    """One running program of ours."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    log: Path
+    ready: str = ""
+    """What it said behind the word `ready`, e.g. where it listens."""
+
+    async def stop(self) -> int:
+        """Ask it to stop, kill it when it does not, and return its exit status."""
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                async with asyncio.timeout(_STOP_S):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def check(self) -> None:
+        """Raise when it is no longer running, with the end of its log."""
+        if self.process.returncode is not None:
+            raise WorldError(
+                Reason.STEP_FAILED,
+                f"{self.name} ended with status {self.process.returncode}: {self.tail()}",
+            )
+
+    def tail(self) -> str:
+        """Return the last lines of its log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command line that runs one of our programs with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+async def start(name: str, argv: list[str], folder: Path, *, ready: bool = True) -> Child:
+    """Start a program; when `ready`, wait until it prints its line ``ready ...``.
+
+    Raises:
+        WorldError: it ended, or did not become ready in time.
+    """
+    log = folder / f"{name}.log"
+    with log.open("ab") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if ready else sink,
+            stderr=sink,
+        )
+    child = Child(name, process, log)
+    if not ready:
+        return child
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_READY_S):
+            while line := (await process.stdout.readline()).decode().strip():
+                if line.startswith("ready"):
+                    child.ready = line.removeprefix("ready").strip()
+                    return child
+            await process.wait()
+    except TimeoutError:
+        await child.stop()
+        raise WorldError(
+            Reason.STEP_FAILED, f"{name} did not become ready: {child.tail()}"
+        ) from None
+    child.check()
+    raise AssertionError("a child that closed its output has ended")
+
+
+async def run(argv: list[str]) -> str:
+    """Run a program to its end and return what it printed.
+
+    Raises:
+        WorldError: it failed; carries what it said.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    if process.returncode:
+        said = (err or out).decode(errors="replace").strip()
+        raise WorldError(Reason.STEP_FAILED, f"{' '.join(argv[2:5])}: {said}")
+    return out.decode()
