@@ -8,6 +8,7 @@ from typing import Any, Self
 import aiohttp
 
 from shared.errors import Reason, WorldError
+from shared.model.job import TERMINAL_EXECUTION
 
 _PATIENCE_S = 60
 """How long any one thing may take to come true before the demo gives up on it."""
@@ -59,15 +60,15 @@ class Admin:
     async def executions(self, job: str) -> list[Any]:
         """Return a job's executions."""
         page = await self.get("/v1/executions", job=job)
-        return list(page["items"])
+        return [dict(item) for item in page["items"]]
 
     async def finished(self, job: str) -> list[Any]:
         """Wait until every execution of a job is terminal and return them."""
-        open_states = {"queued", "delivered", "held", "in_progress", "verifying", "overdue"}
+        terminal = {state.name for state in TERMINAL_EXECUTION}
 
         async def done() -> list[Any] | None:
             found = await self.executions(job)
-            return found if all(e["state"] not in open_states for e in found) else None
+            return found if all(execution["state"] in terminal for execution in found) else None
 
         return await until(f"job {job} to finish", done)
 
@@ -88,7 +89,8 @@ async def until(what: str, check: Any, patience_s: float = _PATIENCE_S) -> Any: 
     """
     try:
         async with asyncio.timeout(patience_s):
-            while (found := await check()) is None:
+            # The demo is an onlooker: nothing it waits for could wake it up.
+            while (found := await check()) is None:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
             return found
     except TimeoutError:

@@ -55,7 +55,13 @@ async def attack_coordinator(middle: Middle, execution: bytes, score: Score, tel
 
 
 async def attack_agent(
-    middle: Middle, other: Middle, execution: bytes, score: Score, tell: Told, refusals: Refusals
+    middle: Middle,
+    other: Middle,
+    execution: bytes,
+    score: Score,
+    *,
+    tell: Told,
+    refusals: Refusals,
 ) -> None:
     """Put hostile documents into the answers to an agent and count those it refuses."""
     bundle = middle.captured.bundles[-1]

@@ -103,7 +103,7 @@ async def _cut_off(story: Story) -> None:
 
     async def accepted() -> bool | None:
         rows = await story.admin.executions(delayed)
-        return True if rows and rows[0]["state"] in {"delivered", "held"} else None
+        return True if rows and rows[0]["state"] in {"DELIVERED", "HELD"} else None
 
     await until("west to accept a job for later", accepted)
     began = story.clock.mono_ms()
@@ -148,10 +148,8 @@ async def _attack(story: Story) -> None:
 
     execution = os.urandom(16)
     await attacks.attack_coordinator(north, execution, story.score, told)
-    await attacks.attack_agent(north, south, execution, story.score, told, refusals)
-    await attacks.duplicate(
-        south, story.score, lambda text, good: story.narrator.verdict(text, good)
-    )
+    await attacks.attack_agent(north, south, execution, story.score, tell=told, refusals=refusals)
+    await attacks.duplicate(south, story.score, story.narrator.verdict)
 
 
 async def _reconcile(story: Story) -> None:
@@ -169,7 +167,7 @@ async def _reconcile(story: Story) -> None:
     story.jobs.append(check)
     rows = await story.admin.finished(check)
     story.narrator.verdict(
-        "a last look at every pump succeeded", all(row["state"] == "succeeded" for row in rows)
+        "a last look at every pump succeeded", all(row["state"] == "SUCCEEDED" for row in rows)
     )
 
     async def drained() -> bool | None:
@@ -212,12 +210,12 @@ async def _account(story: Story) -> Result:
         readings=readings,
         jobs={
             "submitted": len(states),
-            "succeeded": states.count("succeeded"),
-            "failed": len(states) - states.count("succeeded"),
+            "succeeded": states.count("SUCCEEDED"),
+            "failed": len(states) - states.count("SUCCEEDED"),
         },
         outage_s=round((story.outage[1] - story.outage[0]) / 1000, 1),
-        contacts=sum(agent["contacts"] for agent in agents.values()),
-        wire_bytes=sum(gateway.link.counters.total_bytes for gateway in gateways),
+        contacts=sum(agent["link"]["contacts"] for agent in agents.values()),
+        wire_bytes=sum(g.link.stats.bytes_up + g.link.stats.bytes_down for g in gateways),
         attacks={"sent": story.score.sent, "refused": story.score.refused, "effects": rogue},
         duplicates={"injected": story.score.duplicates, "effects": repeated + unwanted},
         max_poll_gap_s={"before": before, "during_outage": during},

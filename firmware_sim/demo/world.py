@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from firmware_sim.address import Address
 from firmware_sim.demo import processes
 from firmware_sim.demo.account import Record
 from firmware_sim.demo.admin import Admin
@@ -92,9 +93,7 @@ class World:
             records.append(record)
         middle = await self._start_middle(site) if site.hostile else None
         target = middle.port if middle else int(self.coordinator_url.rsplit(":", 1)[1])
-        link = LinkProxy(("127.0.0.1", 0), ("127.0.0.1", target))
-        await link.start()
-        self.stack.push_async_callback(link.stop)
+        link = await self.stack.enter_async_context(LinkProxy(target=Address("127.0.0.1", target)))
         config = write_agent_config(folder, site, urls)
         gateway = Gateway(site, folder, link, records, middle, config)
         await self._enrol(gateway)
