@@ -21,7 +21,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@printf '\n  ARGS="..." is passed on by demo, test, peers, bench and sim.\n'
 
-install: $(VENV)/.dev ## create .venv and install what every other target needs
+install: $(VENV)/.dev $(VENV)/.project ## create .venv and install what every other target needs
 	$(call say,ready: $(VENV)/bin/outstation --help)
 
 demo: $(VENV)/.project ## coordinator, three agents, simulated devices; ARGS="--once --json" runs headless
