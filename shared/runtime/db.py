@@ -114,7 +114,8 @@ class Database:
         for a new file only; `quick_check` reads the whole file first.
 
         Raises:
-            WorldError: STORE_CORRUPT (`sqlite.set_aside_corrupt` and open again) or STORE_FAILED.
+            WorldError: STORE_CORRUPT (`sqlite.set_aside_corrupt` and open again), STORE_FAILED or
+                STORE_FULL.
             MistakeError: the file is open elsewhere, from a newer program, or not ours.
         """
         return Opening(
@@ -192,6 +193,7 @@ class Database:
         Raises:
             WorldError, MistakeError: as `open`; nothing stays open.
         """
+        assert not self._connection, "a database is opened once"
         await self._connect(self._settings)
         return self
 

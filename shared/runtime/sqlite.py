@@ -60,8 +60,8 @@ def connect(settings: Settings) -> sqlite3.Connection:
     """Open, check, set up and migrate one file; make its name durable.
 
     Raises:
-        WorldError: STORE_CORRUPT when the file is damaged or no database, STORE_FAILED when the
-            disk or a PRAGMA did not obey.
+        WorldError: STORE_CORRUPT when the file is damaged or no database, STORE_FAILED or
+            STORE_FULL when the disk or a PRAGMA did not obey.
         MistakeError: another process has the file, or its schema must not be touched.
     """
     path = settings.path
@@ -168,7 +168,7 @@ def set_aside_corrupt(path: Path) -> Path:
     while len(kept) >= limits.DB_CORRUPT_KEPT:
         _remove(_aside(path, kept.pop(0)))
     target = _aside(path, kept[-1] + 1 if kept else 1)
-    # Logs first: a fresh database beside a left-over -wal would replay a stranger's pages.
+    # Logs first: a power cut in between must not leave a log for the fresh database to find.
     for suffix in (*_SUFFIXES, ""):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{target}{suffix}")
