@@ -60,7 +60,8 @@ class Admin:
     async def executions(self, job: str) -> list[Any]:
         """Return a job's executions."""
         page = await self.get("/v1/executions", job=job)
-        return [dict(item) for item in page["items"]]
+        items: list[Any] = page["items"]
+        return items
 
     async def finished(self, job: str) -> list[Any]:
         """Wait until every execution of a job is terminal and return them."""
