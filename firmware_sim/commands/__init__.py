@@ -1,0 +1,1 @@
+"""What each command of `outstation-sim` does, once its arguments are understood."""
