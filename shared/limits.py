@@ -106,6 +106,18 @@ SCALE_DIGITS = 18
 """Significant digits of a scale, an offset or a limit: the arithmetic is exact and bounded."""
 SCALE_EXPONENT = 18
 """Power of ten of the same, either way; from atto to exa is every SI prefix in use."""
+READ_PLANS = 64
+"""Sets of points a driver keeps the merged requests of; a device has a handful of poll groups."""
+BUS_WAITING = 1_024
+"""Exchanges that wait for one port: four for each of its DEVICES."""
+BUS_CONNECT_MS = 5_000
+"""Longest a port on the network may take to open; three SYNs fit."""
+BUS_RETRY_INITIAL_MS = 500
+"""First pause before a poll tries a lost port again; a command always tries."""
+BUS_RETRY_MAX_MS = 15_000
+"""Longest such pause: how long after a re-plug acquisition may still be waiting."""
+BUS_SILENT_EXCHANGES = 3
+"""Silent exchanges in a row after which a network connection is taken for dead and made anew."""
 POINTS = 512
 """Points of one profile."""
 PROFILE_BYTES = 262_144
@@ -158,10 +170,50 @@ DB_CORRUPT_KEPT = 3
 """Damaged databases kept aside for a later look; the oldest beyond makes room on small flash."""
 JOURNAL_BYTES = 8_388_608
 """The tmpfs journal of readings that are not committed yet."""
+JOURNAL_FILES = 32
+"""Journals read at a start; one process leaves one, so more of them means many lost starts."""
+COMMIT_POINTS = 4 * BLOCK_POINTS
+"""Open readings that are committed before their interval is over: about a megabyte of memory."""
+BATCH_CELLS = 2 * BLOCK_POINTS
+"""Cells and time stamps of one block: the worst of them, 14 bytes each, stay below BLOCK_BYTES."""
+WAITING_BLOCKS = BLOCKS_PER_REPORT
+"""Blocks of one kind (urgent, oldest, newest) that are looked at for one contact."""
+PENDING_REPLIES = 64
+"""Replies whose frees wait for the next commit of readings."""
+LEDGER_PAGE = 4 * LEDGER_PER_REPORT
+"""Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
+QUARANTINE_BLOCKS = 64
+"""Rejected blocks kept for a later look; all of them are in the loss ledger."""
+SCHEMAS_KEPT = 64
+"""Schemas kept although no stored block needs them: a coordinator may ask again."""
 PAGE_ITEMS = 500
 """Items of one page of a REST list."""
 READINGS = 100_000
 """Readings of one answer: about 5 MB of JSON, and as many points as a chart can use."""
+
+# --- coordinator ---------------------------------------------------------------------------------
+REST_BODY_BYTES = 65_536
+"""A REST request's body: four times SPEC_BYTES, since JSON is wordier than what is signed."""
+REST_WAITING = 1_024
+"""REST requests that wait for a change; more are answered at once."""
+SCHEMAS_WANTED = 64
+"""Channel lists asked for in one reply: 8 bytes each."""
+BLOCKS_ASIDE = 64
+"""Conflicting blocks kept of one agent for a person to look at."""
+READING_BLOCKS = 32
+"""Blocks fetched at a time while readings are collected: at most 4 MB in memory."""
+READING_BLOCKS_SCANNED = 4_096
+"""Blocks looked at for one answer; a filter that finds nothing must end all the same."""
+JOB_EXPIRES_S = 2_592_000
+"""30 days until a job must have begun, when nobody says otherwise."""
+BUNDLE_S = 604_800
+"""A bundle is admitted within a week of its signing; the next contact signs a fresh one."""
+IDEMPOTENCY_S = 86_400
+"""An Idempotency-Key is remembered for a day."""
+CONTACT_IDLE_S = 30
+"""Silence within a request's body before it is given up; 2G stalls for 20 s during a handover."""
+DRAIN_S = 10
+"""Requests in work get this long when the coordinator is told to stop."""
 
 # --- runtime ------------------------------------------------------------------------------------
 RESTART_INITIAL_S = 1

@@ -1,0 +1,71 @@
+"""A port on the network: a device that speaks TCP, or a serial line behind a TCP converter.
+
+Owns connecting within a bound and the timing of the line behind a converter. What the frames on it
+look like is the driver's business: ``tcp`` and ``rtu+tcp`` are the same to this file.
+"""
+
+import asyncio
+import errno
+import socket
+
+from agent.buses.connection import Connection
+from agent.buses.line import Line
+from agent.buses.url import parse_url
+from agent.core.ports import BusSettings
+from shared import limits
+from shared.errors import Reason, WorldError
+
+_MODBUS_PORT = 502
+"""Registered for Modbus (IANA: mbap)."""
+_CHARACTER_BITS = 11
+"""A start bit, eight data bits, parity, stop: what the converter's line may use at most."""
+_SENTENCES = {
+    errno.ECONNREFUSED: "refuses connections; nothing listens on that port",
+    errno.EHOSTUNREACH: "cannot be reached; no route to it",
+    errno.ENETUNREACH: "cannot be reached; no network",
+}
+
+
+class TcpBus(Line):
+    """``tcp://host:502``, or ``rtu+tcp://host:4001?baud=9600`` for a line behind a converter."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        """Read the URL; the first exchange connects.
+
+        Raises:
+            MistakeError: no host, no port, or an option that the scheme does not have.
+        """
+        line = settings.url.startswith("rtu+")
+        url = parse_url(settings, ("baud",) if line else ())
+        if not url.host or url.path not in {"", "/"}:
+            raise url.mistake(f"{settings.url!r} names no host", f"write {url.scheme}://HOST:PORT")
+        if url.port is None and line:
+            raise url.mistake("the converter's port is missing", "write rtu+tcp://HOST:PORT")
+        self._host, self._port = url.host, url.port or _MODBUS_PORT
+        character_s = _CHARACTER_BITS / url.number("baud", 50, 4_000_000) if url.options else 0.0
+        super().__init__(
+            settings,
+            seconds_per_byte=character_s,
+            silence_s=3.5 * character_s,
+            drops_after_noise=not line,
+            drops_when_silent=True,
+        )
+
+    async def _open(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        place = f"{self._host}:{self._port}"
+        try:
+            async with asyncio.timeout(limits.BUS_CONNECT_MS / 1000):
+                transport, _ = await loop.create_connection(
+                    lambda: connection, self._host, self._port
+                )
+        except TimeoutError:
+            raise WorldError(Reason.BUS_DOWN, f"{place} does not answer") from None
+        except socket.gaierror:
+            raise WorldError(Reason.BUS_DOWN, f"the name {self._host} is unknown") from None
+        except OSError as error:
+            text = (
+                _SENTENCES.get(error.errno or 0) or f"cannot be reached: {error.strerror or error}"
+            )
+            raise WorldError(Reason.BUS_DOWN, f"{place} {text}") from None
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,0 +1,47 @@
+"""Every protocol the agent speaks, by the name profiles use.
+
+Owns the choice of a driver; leaves out opening the bus. A driver's module is imported when the
+first device needs it: an agent without Modbus devices never pays for pymodbus.
+"""
+
+from collections.abc import Callable
+
+from agent.core.device import DeviceSettings
+from agent.core.ports import Bus, Driver
+from shared.errors import MistakeError
+
+Factory = Callable[[DeviceSettings, Bus], Driver]
+
+
+def make_driver(device: DeviceSettings, bus: Bus) -> Driver:
+    """Return the driver that speaks to `device` over `bus`.
+
+    Raises:
+        MistakeError: no driver for its protocol, or an address the protocol does not have.
+    """
+    protocol = device.profile.protocol
+    factory = DRIVERS.get(protocol)
+    if factory is None:
+        raise MistakeError(
+            f"no driver speaks {protocol!r}",
+            where=f"device {device.id}",
+            mend=f"known are {', '.join(DRIVERS)}",
+        )
+    return factory(device, bus)
+
+
+def _modbus(device: DeviceSettings, bus: Bus) -> Driver:
+    try:
+        from agent.drivers.modbus.driver import ModbusDriver  # noqa: PLC0415 - on first use
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("pymodbus"):
+            raise
+        raise MistakeError(
+            "Modbus devices need the package pymodbus",
+            where=f"device {device.id}",
+            mend='install it with pip install "outstation[modbus]"',
+        ) from None
+    return ModbusDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
+DRIVERS: dict[str, Factory] = {"modbus": _modbus}
