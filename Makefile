@@ -39,7 +39,7 @@ check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, d
 	$(call say,import contracts)
 	@$(VENV)/bin/lint-imports --no-logo
 	$(call say,documents)
-	@$(PY) -m pytest -q tests/unit/test_documents.py
+	@$(PY) -m pytest -q tests/unit/test_docs.py tests/unit/test_records.py
 
 peers: $(VENV)/.test $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
 	@$(PY) -m pytest -m peer tests/peers $(ARGS)
