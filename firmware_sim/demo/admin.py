@@ -2,13 +2,17 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
 from shared.errors import Reason, WorldError
 from shared.model.job import TERMINAL_EXECUTION
+
+T = TypeVar("T")
 
 _PATIENCE_S = 60
 """How long any one thing may take to come true before the demo gives up on it."""
@@ -47,9 +51,10 @@ class Admin:
         """Return what a GET answers, as plain JSON values."""
         return await self._call("GET", path, params=query)
 
-    async def submit(self, job: dict[str, object]) -> str:
-        """Submit a job and return its id."""
-        body = await self._call("POST", "/v1/jobs", json=job)
+    async def submit(self, job: dict[str, object], *, key: str | None = None) -> str:
+        """Submit a job and return its id; with one `key`, any number of times is once."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        body = await self._call("POST", "/v1/jobs", json=job, headers=headers)
         return str(body["id"])
 
     async def agents(self) -> dict[str, Any]:
@@ -76,14 +81,20 @@ class Admin:
     async def _call(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401
         assert self._session is not None, "used outside its `async with`"
         async with self._session.request(method, self._url + path, **more) as response:
-            if response.status >= aiohttp.web.HTTPBadRequest.status_code:
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 said = (await response.text())[:300]
                 raise WorldError(Reason.STEP_FAILED, f"{method} {path}: {response.status} {said}")
             return await response.json()
 
 
-async def until(what: str, check: Any, patience_s: float = _PATIENCE_S) -> Any:  # noqa: ANN401
-    """Call `check` until it returns something, and return that.
+async def until(
+    what: str,
+    check: Callable[[], Awaitable[T | None]],
+    patience_s: float = _PATIENCE_S,
+    *,
+    look_s: float = _LOOK_S,
+) -> T:
+    """Call `check` every `look_s` until it returns something, and return that.
 
     Raises:
         WorldError: it did not come true in time.
@@ -92,7 +103,7 @@ async def until(what: str, check: Any, patience_s: float = _PATIENCE_S) -> Any: 
         async with asyncio.timeout(patience_s):
             # The demo is an onlooker: nothing it waits for could wake it up.
             while (found := await check()) is None:  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(look_s)
             return found
     except TimeoutError:
         raise WorldError(Reason.TIMED_OUT, f"waited {patience_s:.0f} s for {what}") from None

@@ -54,7 +54,14 @@ def profile_text(model: str) -> str:
     return (files("firmware_sim.demo") / "profiles" / f"{model}.toml").read_text()
 
 
-def write_agent_config(folder: Path, site: Site, urls: dict[str, str]) -> Path:
+def write_agent_config(
+    folder: Path,
+    site: Site,
+    urls: dict[str, str],
+    *,
+    poll_interval_s: float = POLL_INTERVAL_S,
+    sync_interval_s: float = SYNC_INTERVAL_S,
+) -> Path:
     """Write a gateway's configuration and profiles into `folder`; `urls` says where devices are."""
     lines = [
         "[agent]",
@@ -62,7 +69,7 @@ def write_agent_config(folder: Path, site: Site, urls: dict[str, str]) -> Path:
         f'runtime_dir = "{folder / "run"}"',
         'labels = { role = "pump" }',
         "[uplink]",
-        f"sync_interval_s = {SYNC_INTERVAL_S}",
+        f"sync_interval_s = {sync_interval_s}",
         "long_poll = true",
     ]
     for place in site.devices:
@@ -78,7 +85,7 @@ def write_agent_config(folder: Path, site: Site, urls: dict[str, str]) -> Path:
             f'bus = "bus-{place.id}"',
             "address = 1",
             f'profile = "{place.model}.toml"',
-            f"poll_interval_s = {POLL_INTERVAL_S}",
+            f"poll_interval_s = {poll_interval_s}",
         ]
     path = folder / "agent.toml"
     path.write_text("\n".join(lines) + "\n")

@@ -5,7 +5,9 @@ last lines of that file are what a person gets to see.
 """
 
 import asyncio
+import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +40,16 @@ class Child:
                 async with asyncio.timeout(_STOP_S):
                     await self.process.wait()
             except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+                await self.kill()
         assert self.process.returncode is not None
         return self.process.returncode
+
+    async def kill(self) -> None:
+        """End it as a power cut would, without a chance to clean up; idempotent."""
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
 
     def check(self) -> None:
         """Raise when it is no longer running, with the end of its log."""
@@ -96,20 +104,42 @@ async def start(name: str, argv: list[str], folder: Path, *, ready: bool = True)
     raise AssertionError("a child that closed its output has ended")
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a program that ran to its end said, and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def outcome(argv: list[str], *, environment: Mapping[str, str] | None = None) -> Outcome:
+    """Run a program to its end; `environment` is added to this process's own."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode is not None
+    return Outcome(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
 async def run(argv: list[str]) -> str:
     """Run a program to its end and return what it printed.
 
     Raises:
         WorldError: it failed; carries what it said.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    if process.returncode:
-        said = (err or out).decode(errors="replace").strip()
+    ended = await outcome(argv)
+    if ended.status:
+        said = (ended.err or ended.out).strip()
         raise WorldError(Reason.STEP_FAILED, f"{' '.join(argv[2:5])}: {said}")
-    return out.decode()
+    return ended.out
