@@ -102,9 +102,9 @@ MODBUS_BITS = 2_000
 """Coils or discrete inputs one request may read (V1.1b3, 6.1)."""
 SILENCE_MS = 10_000
 """Pause a slow device may ask for before each request; more is a broken device."""
-SCALE_DIGITS = 18
-"""Significant digits of a scale, an offset or a limit: the arithmetic is exact and bounded."""
-SCALE_EXPONENT = 18
+SCALE_DIGITS = 20
+"""Significant digits of a scale, an offset or a limit: as many as a 64-bit register has."""
+SCALE_EXPONENT = 20
 """Power of ten of the same, either way; from atto to exa is every SI prefix in use."""
 READ_PLANS = 64
 """Sets of points a driver keeps the merged requests of; a device has a handful of poll groups."""
@@ -146,6 +146,13 @@ STORAGE_MIN_BYTES = 1 << 20
 """Least room for readings that wait: a few hundred blocks beside what SQLite itself needs."""
 STORAGE_MAX_BYTES = 1 << 40
 """Most room for readings that wait; larger is a slip of the pen."""
+DEGRADE_AFTER = 2
+"""Failed polls in a row before a device that does not answer is asked rarely: each holds the port
+for its whole timeout while its neighbours wait."""
+DEGRADE_FIRST_MS = 60_000
+"""First pause of such a device; it doubles with every probe that fails."""
+DEGRADE_MAX_MS = 600_000
+"""Longest pause: a repaired device is back within ten minutes."""
 RESPONSE_TIMEOUT_MAX_MS = 30_000
 """Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
 BUS_RETRIES = 5

@@ -227,15 +227,16 @@ def _address(table: TomlTable) -> RegisterAddress:
 
 
 def _coefficient(table: TomlTable, key: str, default: Decimal) -> Decimal:
-    number = table.number(key, default).normalize()
-    _, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int), "number() gives finite decimals only"
-    if len(digits) > limits.SCALE_DIGITS or abs(exponent) > limits.SCALE_EXPONENT:
+    number = table.number(key, default)
+    if not number:
+        return Decimal(0)
+    digits = "".join(map(str, number.as_tuple().digits)).rstrip("0")
+    if abs(number.adjusted()) > limits.SCALE_EXPONENT or len(digits) > limits.SCALE_DIGITS:
         raise table.mistake(
             f"{key} is beyond {limits.SCALE_DIGITS} digits or 10 to the {limits.SCALE_EXPONENT}",
             key=key,
         )
-    return number
+    return number.normalize()
 
 
 def _limits(
@@ -254,11 +255,11 @@ def _limits(
         if not low * bottom <= top <= high * bottom:
             first, last = sorted((linear.value(low), linear.value(high)))
             raise table.mistake(
-                f"{key} = {found[key]} is out of reach: {at.type} goes from {first} to {last}",
+                f"{key} = {found[key]:f} is out of reach: {at.type} goes from {first} to {last}",
                 key=key,
             )
     if "min" in found and "max" in found and found["min"] > found["max"]:
-        raise table.mistake(f"min {found['min']} is above max {found['max']}", key="min")
+        raise table.mistake(f"min {found['min']:f} is above max {found['max']:f}", key="min")
     low_limit, high_limit = (
         None if number is None else _plain(number)
         for number in (found.get("min"), found.get("max"))
@@ -284,7 +285,9 @@ def _refuse_twins(tables: list[TomlTable], points: tuple[Point, ...]) -> None:
     for table, point in zip(tables, points, strict=True):
         if (twin := first.setdefault(point.name, table)) is not table:
             raise table.mistake(
-                f"a point {point.name!r} exists already, {twin.text.where(twin.path)}", key="name"
+                f"{point.name!r} is the name of a point already, on line "
+                f"{twin.text.line(twin.path)}",
+                key="name",
             )
 
 

@@ -47,12 +47,14 @@ class TomlText:
             # An exponent beyond Decimal's, nesting beyond the parser's stack, a year 0.
             raise MistakeError(f"this is no TOML: {error}", where=source) from None
 
+    def line(self, path: Path) -> int:
+        """Return the line of the value at `path`, or of the nearest thing around it."""
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self._lines[part] for part in around if part in self._lines), 1)
+
     def where(self, path: Path) -> str:
-        """Return ``FILE line N`` of the value at `path`, or of the nearest thing around it."""
-        for length in range(len(path), 0, -1):
-            if line := self._lines.get(path[:length]):
-                return f"{self.source} line {line}"
-        return f"{self.source} line 1"
+        """Return the same as ``FILE line N``."""
+        return f"{self.source} line {self.line(path)}"
 
     def root(self, known: Sequence[str]) -> "TomlTable":
         """Return the document's outermost table; only `known` keys may stand in it."""
