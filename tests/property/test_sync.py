@@ -172,17 +172,27 @@ def test_a_report_always_fits_and_keeps_the_order_of_what_it_carries(
         assert report.receipts, "the oldest receipt must always travel, or nothing ever would"
 
 
-@given(blocks, st.lists(st.tuples(st.integers(1, 10_000), st.integers(0, 500)), max_size=5))
-def test_an_answer_frees_only_what_this_report_announced(
-    waiting: list[Candidate], spans: list[tuple[int, int]]
+@given(
+    blocks,
+    st.lists(st.tuples(st.integers(1, 10_000), st.integers(0, 500)), max_size=5),
+    st.integers(0, 9),
+)
+def test_an_answer_frees_only_what_this_report_announced_or_carried(
+    waiting: list[Candidate], spans: list[tuple[int, int]], told_to: int
 ) -> None:
-    sent = freeze_report(base(), blocks=waiting, receipts=[], ledger=[], signer=signer("agent"))
+    facts = [Receipt(n, bytes(16), "", 2, 1, 0, NOW) for n in (3, 4, 5)]
+    rows = [LossRow(n, 200, NOW, NOW, 1) for n in (1, 2)]
+    sent = freeze_report(
+        base(), blocks=waiting, receipts=facts, ledger=rows, signer=signer("agent")
+    )
     acked = [(first, first + extra) for first, extra in spans]
-    reply = Reply("north-1", sent.digest, NOW, 0, acked=acked, receipts_to=4, ledger_to=2)
+    reply = Reply(
+        "north-1", sent.digest, NOW, 0, acked=acked, receipts_to=told_to, ledger_to=told_to
+    )
     freed = freed_by(reply, sent, telemetry_epoch=b"t" * 16, jobs_epoch=b"j" * 16)
     got = {n for low, high in freed.blocks for n in range(low, high + 1)}
     told = {n for low, high in acked for n in range(low, high + 1)}
     assert got == set(sent.blocks) & told
-    assert (freed.receipts_to, freed.ledger_to) == (4, 2)
+    assert (freed.receipts_to, freed.ledger_to) == (min(told_to, 5), min(told_to, 2))
     other = freed_by(reply, sent, telemetry_epoch=b"x" * 16, jobs_epoch=b"y" * 16)
     assert (other.blocks, other.receipts_to, other.ledger_to) == (Ranges(), 0, 0)
