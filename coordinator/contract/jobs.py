@@ -162,9 +162,7 @@ def to_spec(body: SpecBody) -> JobSpec:
     return JobSpec(
         name=body.name,
         steps=[Step(s.id, s.action, s.params, s.timeout_s) for s in body.steps],
-        targets=Targets(
-            sorted(set(body.targets.agents)), body.targets.selector, body.targets.device_selector
-        ),
+        targets=Targets(body.targets.agents, body.targets.selector, body.targets.device_selector),
         retry=Retry(body.retry.failed, body.retry.initial_s, body.retry.max_s),
         delay_s=body.delay_s,
     )

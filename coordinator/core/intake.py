@@ -1,0 +1,122 @@
+"""What a contact brings, checked before anything of it meets the database.
+
+Owns the checks of a verified report's values and of each block's bytes. Leaves out the verdict on
+a block, which needs what was stored before (`shared.sync.incoming`).
+"""
+
+import hashlib
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from shared.block.codec import BlockHeader, check
+from shared.block.schema import Schema
+from shared.errors import Reason, RefusedError
+from shared.model.reading import SchemaRef, schema_ref
+from shared.sync.body import Part, PartKind
+from shared.trust.documents import Report
+
+EPOCH_BYTES = 16
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One block as it came: sound, or with the reason why it is not."""
+
+    data: bytes
+    digest: bytes
+    header: BlockHeader | None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The parts of a contact's body by kind."""
+
+    report: bytes
+    blocks: tuple[bytes, ...]
+    schemas: tuple[bytes, ...]
+
+
+def sort_parts(parts: Sequence[Part]) -> Letter:
+    """Return the parts of an agent's contact.
+
+    Raises:
+        RefusedError: BODY_MALFORMED: it does not begin with its only report, or contains what
+            only a coordinator sends.
+    """
+    if not parts or parts[0].kind is not PartKind.REPORT:
+        raise RefusedError(Reason.BODY_MALFORMED, "a contact begins with its report")
+    rest = parts[1:]
+    if any(part.kind not in {PartKind.BLOCK, PartKind.SCHEMA} for part in rest):
+        raise RefusedError(Reason.BODY_MALFORMED, "after the report come blocks and schemas only")
+    return Letter(
+        parts[0].data,
+        tuple(part.data for part in rest if part.kind is PartKind.BLOCK),
+        tuple(part.data for part in rest if part.kind is PartKind.SCHEMA),
+    )
+
+
+def check_report(report: Report, *, fleet: bytes) -> None:
+    """Check what a report's types leave open.
+
+    Raises:
+        RefusedError: WRONG_FLEET, or BAD_SCHEMA with the member at fault.
+    """
+    if report.fleet != fleet:
+        raise RefusedError(Reason.WRONG_FLEET)
+    if not len(report.telemetry_epoch) == len(report.jobs_epoch) == EPOCH_BYTES:
+        raise RefusedError(Reason.BAD_SCHEMA, "a store epoch has 16 bytes")
+    if len(report.boot_id) > EPOCH_BYTES:
+        raise RefusedError(Reason.BAD_SCHEMA, "a boot id has at most 16 bytes")
+    tally = report.tally
+    counts = (tally.sampled, tally.suppressed, tally.delivered, tally.stored, tally.lost)
+    counted = (*counts, *(row.count for row in report.ledger), *report.refusals.values())
+    if min(counted) < 0 or report.counter < 0:
+        raise RefusedError(Reason.BAD_SCHEMA, "a count is negative")
+    numbers = (
+        report.next_block,
+        *(block.seq for block in report.blocks),
+        *(receipt.number for receipt in report.receipts),
+        *(row.number for row in report.ledger),
+    )
+    if min(numbers) < 1:
+        raise RefusedError(Reason.BAD_SCHEMA, "numbers begin at 1")
+
+
+def examine_blocks(blocks: Sequence[bytes], report: Report) -> list[Incoming]:
+    """Return each block with its header, or with what is wrong with it; pure, and slow.
+
+    Bytes that the report does not vouch for are not even read.
+    """
+    announced = {block.digest for block in report.blocks}
+    return [_examine(data, announced) for data in blocks]
+
+
+def block_digest(data: bytes) -> bytes:
+    """Return how a report announces a block: the first 16 bytes of sha256."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+def examine_schemas(parts: Sequence[bytes]) -> list[tuple[SchemaRef, bytes]]:
+    """Return (reference, bytes) of every sound schema among the parts; others are ignored.
+
+    An unsound one is asked for again, because blocks that refer to it wait for it.
+    """
+    sound = []
+    for data in parts:
+        try:
+            sound.append((schema_ref(Schema.decode(data).hash), data))
+        except RefusedError:
+            continue
+    return sound
+
+
+def _examine(data: bytes, announced: Container[bytes]) -> Incoming:
+    digest = block_digest(data)
+    if digest not in announced:
+        return Incoming(data, digest, None, Reason.BLOCK_NOT_ANNOUNCED)
+    try:
+        return Incoming(data, digest, check(data))
+    except RefusedError as error:
+        return Incoming(data, digest, None, error.reason)

@@ -1,0 +1,77 @@
+"""What the transactions ask of a store: named queries, yielded by generators.
+
+A transaction is written once, as a generator that yields `Query` or `Many` and is sent the rows.
+The store drives it: SQLite's writer in one thread hop, PostgreSQL with one await per step. So a
+body has no effects but its queries, and may be run again from the start.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Scalar: TypeAlias = int | float | str | bytes | None
+Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One named statement with its parameters ``$1``, ``$2``, ..."""
+
+    name: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """One named statement, run once for each tuple of parameters; answers no rows."""
+
+    name: str
+    rows: tuple[tuple[Scalar, ...], ...]
+
+
+Tx: TypeAlias = Generator[Query | Many, Sequence[Row], T]
+"""A transaction's body, begun; it returns `T`."""
+
+
+class Store(Protocol):
+    """Whatever runs transactions: SQLite, later PostgreSQL."""
+
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+        """Run a transaction to its commit and return its value.
+
+        `durable`: when this returns, a power cut loses nothing of it. What the body raises undoes
+        it and is raised here.
+
+        Raises:
+            WorldError: nothing was committed.
+        """
+
+    async def read(self, transaction: Callable[[], Tx[T]]) -> T:
+        """Run a body that only reads; it sees one state, and never waits for writers.
+
+        Raises:
+            WorldError: the store does not work now.
+        """
+
+
+def fetch(name: str, *values: Scalar) -> Tx[Sequence[Row]]:
+    """Ask one query; return its rows."""
+    return (yield Query(name, values))
+
+
+def fetch_one(name: str, *values: Scalar) -> Tx[Row | None]:
+    """Ask one query; return its first row, None when there is none."""
+    rows = yield Query(name, values)
+    return rows[0] if rows else None
+
+
+def execute(name: str, *values: Scalar) -> Tx[None]:
+    """Run one statement for its effect."""
+    yield Query(name, values)
+
+
+def execute_many(name: str, rows: Iterable[tuple[Scalar, ...]]) -> Tx[None]:
+    """Run one statement for each row of parameters."""
+    yield Many(name, tuple(rows))

@@ -1,0 +1,51 @@
+"""Where a coordinator keeps what it is made of: the names in its data directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """The files of one coordinator."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """Return the default database; it exists once `init` is through."""
+        return self.path / "coordinator.db"
+
+    @property
+    def keys(self) -> Path:
+        """Return the folder of the secret keys, 0700."""
+        return self.path / "keys"
+
+    @property
+    def root_key(self) -> Path:
+        """Return the key that speaks for the fleet's key set; belongs off this machine."""
+        return self.keys / "root.pem"
+
+    @property
+    def director_key(self) -> Path:
+        """Return the key that signs bundles and replies."""
+        return self.keys / "director.pem"
+
+    @property
+    def authority_key(self) -> Path:
+        """Return the key of the fleet's CA."""
+        return self.keys / "ca-key.pem"
+
+    @property
+    def server(self) -> Path:
+        """Return the server's key and certificate."""
+        return self.keys / "server.pem"
+
+    @property
+    def authority(self) -> Path:
+        """Return the certificate of the fleet's CA: public, handed out with claims."""
+        return self.path / "ca.pem"
+
+    @property
+    def admin(self) -> Path:
+        """Return how the command line reaches this coordinator, 0600."""
+        return self.path / "admin.toml"

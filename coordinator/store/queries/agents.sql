@@ -1,0 +1,88 @@
+-- name: agent_identity
+SELECT a.public_key, a.revoked_ms,
+    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0)
+FROM agent a WHERE a.agent_id = $1;
+
+-- name: agent_by_key
+SELECT agent_id, revoked_ms FROM agent WHERE public_key = $1;
+
+-- name: agent_exists
+SELECT 1 FROM agent WHERE agent_id = $1;
+
+-- name: agent_insert
+INSERT INTO agent (agent_id, public_key, site, claim_id, enrolled_ms) VALUES ($1, $2, $3, $4, $5);
+
+-- name: agent_revoke
+UPDATE agent SET revoked_ms = coalesce(revoked_ms, $2) WHERE agent_id = $1 RETURNING agent_id;
+
+-- name: agent_next_bundle
+UPDATE agent SET bundle_seq = bundle_seq + 1 WHERE agent_id = $1 RETURNING bundle_seq;
+
+-- name: agent_view
+SELECT a.agent_id, a.public_key, a.site, a.enrolled_ms, a.revoked_ms,
+    c.last_ms, c.interval_ms, c.contacts, c.bytes_up, c.bytes_down,
+    c.telemetry_epoch, c.clock_state, c.offset_ms, c.boot_id, c.refusals
+FROM agent a LEFT JOIN contact c ON c.agent_id = a.agent_id
+WHERE a.agent_id = $1;
+
+-- name: label_insert
+INSERT INTO agent_label (agent_id, key, value) VALUES ($1, $2, $3);
+
+-- name: labels_of_agent
+SELECT agent_id, key, value FROM agent_label WHERE agent_id = $1;
+
+-- name: labels_of_targets
+SELECT a.agent_id, l.key, l.value
+FROM agent a LEFT JOIN agent_label l ON l.agent_id = a.agent_id
+WHERE a.revoked_ms IS NULL;
+
+-- name: labels_after
+SELECT a.agent_id, l.key, l.value
+FROM (SELECT agent_id FROM agent WHERE agent_id > $1 ORDER BY agent_id LIMIT $2) a
+LEFT JOIN agent_label l ON l.agent_id = a.agent_id;
+
+-- name: claim_insert
+INSERT INTO claim (claim_id, secret_hash, site, count, expires_ms, created_ms, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: claim_by_secret
+SELECT claim_id, site, count, used, expires_ms FROM claim WHERE secret_hash = $1;
+
+-- name: claim_use
+UPDATE claim SET used = used + 1 WHERE claim_id = $1;
+
+-- name: contact_chain
+SELECT counter, digest, last_ms, interval_ms FROM contact WHERE agent_id = $1;
+
+-- name: contact_save
+INSERT INTO contact (agent_id, counter, digest, telemetry_epoch, jobs_epoch, boot_id, clock_state,
+    offset_ms, refusals, last_ms, interval_ms, contacts, bytes_up, bytes_down)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13)
+ON CONFLICT (agent_id) DO UPDATE SET
+    counter = excluded.counter,
+    digest = excluded.digest,
+    telemetry_epoch = excluded.telemetry_epoch,
+    jobs_epoch = excluded.jobs_epoch,
+    boot_id = excluded.boot_id,
+    clock_state = excluded.clock_state,
+    offset_ms = excluded.offset_ms,
+    refusals = excluded.refusals,
+    last_ms = excluded.last_ms,
+    interval_ms = excluded.interval_ms,
+    contacts = contact.contacts + 1,
+    bytes_up = contact.bytes_up + excluded.bytes_up,
+    bytes_down = contact.bytes_down + excluded.bytes_down;
+
+-- name: refusal_count
+INSERT INTO refusal (agent_id, reason, count, first_ms, last_ms, audited_ms)
+VALUES ($1, $2, $3, $4, $4, $4)
+ON CONFLICT (agent_id, reason) DO UPDATE SET
+    count = refusal.count + excluded.count,
+    last_ms = excluded.last_ms
+RETURNING count, audited_ms;
+
+-- name: refusal_audited
+UPDATE refusal SET audited_ms = $3 WHERE agent_id = $1 AND reason = $2;
+
+-- name: refusals_of_agent
+SELECT reason, count FROM refusal WHERE agent_id = $1 ORDER BY reason;

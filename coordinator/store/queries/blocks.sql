@@ -1,0 +1,69 @@
+-- name: telemetry_ranges
+SELECT received, ledger FROM telemetry_store WHERE agent_id = $1 AND epoch = $2;
+
+-- name: telemetry_save
+INSERT INTO telemetry_store (agent_id, epoch, ordinal, next_block, received, ledger,
+    blocks, bytes, readings, lost,
+    said_sampled, said_suppressed, said_delivered, said_stored, said_lost)
+VALUES ($1, $2, (SELECT count(*) + 1 FROM telemetry_store WHERE agent_id = $1), $3, $4, $5,
+    $6, $7, $8, $9, $10, $11, $12, $13, $14)
+ON CONFLICT (agent_id, epoch) DO UPDATE SET
+    next_block = excluded.next_block,
+    received = excluded.received,
+    ledger = excluded.ledger,
+    blocks = telemetry_store.blocks + excluded.blocks,
+    bytes = telemetry_store.bytes + excluded.bytes,
+    readings = telemetry_store.readings + excluded.readings,
+    lost = telemetry_store.lost + excluded.lost,
+    said_sampled = excluded.said_sampled,
+    said_suppressed = excluded.said_suppressed,
+    said_delivered = excluded.said_delivered,
+    said_stored = excluded.said_stored,
+    said_lost = excluded.said_lost;
+
+-- name: telemetry_of_agent
+SELECT epoch, next_block, blocks, readings, lost, received, ordinal,
+    said_sampled, said_suppressed, said_delivered, said_stored, said_lost
+FROM telemetry_store WHERE agent_id = $1 ORDER BY ordinal;
+
+-- name: block_digest
+SELECT digest FROM block WHERE agent_id = $1 AND epoch = $2 AND seq = $3;
+
+-- name: block_insert
+INSERT INTO block (agent_id, epoch, seq, digest, priority, first_ms, last_ms, count, schema_ref,
+    received_ms, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: block_aside_insert
+INSERT INTO block_aside (agent_id, epoch, seq, digest, received_ms, data)
+SELECT $1, $2, $3, $4, $5, $6
+WHERE (SELECT count(*) FROM block_aside WHERE agent_id = $1) < $7
+ON CONFLICT DO NOTHING;
+
+-- name: ledger_insert
+INSERT INTO ledger (agent_id, epoch, number, reason, first_ms, last_ms, count, estimated,
+    received_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: schema
+SELECT data FROM schema WHERE agent_id = $1 AND schema_ref = $2;
+
+-- name: schema_want
+INSERT INTO schema (agent_id, schema_ref) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: schema_learn
+UPDATE schema SET data = $3, received_ms = $4
+WHERE agent_id = $1 AND schema_ref = $2 AND data IS NULL;
+
+-- name: schemas_wanted
+SELECT schema_ref FROM schema WHERE agent_id = $1 AND data IS NULL LIMIT $2;
+
+-- name: blocks_of_agent
+SELECT agent_id, last_ms, rowid, schema_ref, data FROM block
+WHERE agent_id = $6 AND (last_ms, rowid) < ($1, $2) AND last_ms >= $3 AND first_ms < $4
+ORDER BY last_ms DESC, rowid DESC LIMIT $5;
+
+-- name: blocks_of_all
+SELECT agent_id, last_ms, rowid, schema_ref, data FROM block
+WHERE (last_ms, rowid) < ($1, $2) AND last_ms >= $3 AND first_ms < $4
+ORDER BY last_ms DESC, rowid DESC LIMIT $5;

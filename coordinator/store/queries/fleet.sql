@@ -1,0 +1,47 @@
+-- name: fleet_insert
+INSERT INTO fleet (one, fleet_id, url, root, page_key, created_ms) VALUES (1, $1, $2, $3, $4, $5);
+
+-- name: fleet
+SELECT fleet_id, url, root, page_key FROM fleet;
+
+-- name: fleet_alive
+SELECT one FROM fleet;
+
+-- name: audit_insert
+INSERT INTO audit (at_ms, actor, action, object, detail) VALUES ($1, $2, $3, $4, $5);
+
+-- name: token
+SELECT name, secret_hash, scope, expires_ms, revoked_ms FROM token WHERE token_id = $1;
+
+-- name: token_insert
+INSERT INTO token (token_id, name, secret_hash, scope, created_ms, expires_ms)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- The status screen.
+
+-- name: agents_by_state
+SELECT CASE
+    WHEN a.revoked_ms IS NOT NULL THEN 'REVOKED'
+    WHEN c.agent_id IS NULL THEN 'ENROLLED'
+    WHEN $1 - c.last_ms > $2 AND $1 - c.last_ms > $3 * coalesce(c.interval_ms, 0) THEN 'SILENT'
+    ELSE 'ONLINE'
+END AS state, count(*)
+FROM agent a LEFT JOIN contact c ON c.agent_id = a.agent_id
+GROUP BY state;
+
+-- name: executions_by_state
+SELECT state, count(*) FROM execution GROUP BY state ORDER BY state;
+
+-- name: jobs_open
+SELECT count(DISTINCT job_id) FROM execution WHERE state < $1;
+
+-- name: jobs_all
+SELECT count(*) FROM job;
+
+-- name: readings_total
+SELECT coalesce(sum(readings), 0), coalesce(sum(blocks), 0), coalesce(sum(bytes), 0),
+    coalesce(sum(lost), 0), (SELECT count(*) FROM block_aside)
+FROM telemetry_store;
+
+-- name: refusals_total
+SELECT reason, sum(count) FROM refusal GROUP BY reason ORDER BY reason;

@@ -1,0 +1,125 @@
+-- name: job_insert
+INSERT INTO job (job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, trace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: job
+SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
+FROM job WHERE job_id = $1;
+
+-- name: jobs_before
+SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
+FROM job WHERE job_id < $1 ORDER BY job_id DESC LIMIT $2;
+
+-- name: job_counts
+SELECT job_id, state, count(*) FROM execution
+WHERE job_id BETWEEN $1 AND $2 GROUP BY job_id, state ORDER BY job_id, state;
+
+-- name: idempotency
+SELECT body_digest, job_id FROM idempotency
+WHERE token_id = $1 AND key = $2 AND created_ms >= $3;
+
+-- name: idempotency_insert
+INSERT INTO idempotency (token_id, key, body_digest, job_id, created_ms)
+VALUES ($1, $2, $3, $4, $5);
+
+-- name: idempotency_forget
+DELETE FROM idempotency WHERE created_ms < $1;
+
+-- name: job_next_deadline
+SELECT not_after_ms FROM job WHERE expired_ms IS NULL ORDER BY not_after_ms LIMIT 1;
+
+-- name: jobs_due
+SELECT job_id FROM job WHERE expired_ms IS NULL AND not_after_ms <= $1;
+
+-- name: job_expired
+UPDATE job SET expired_ms = $2 WHERE job_id = $1;
+
+-- name: executions_expire
+UPDATE execution SET state = $3, reason = $4, updated_ms = $5, version = version + 1
+WHERE job_id = $1 AND state = $2 AND signed_seq IS NULL;
+
+-- name: executions_overdue
+UPDATE execution SET state = $3, overdue_ms = $4, updated_ms = $4, version = version + 1
+WHERE job_id = $1 AND state < $2;
+
+-- name: execution_insert
+INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, updated_ms)
+VALUES ($1, $2, $3, 0, $4, $4);
+
+-- name: execution_issuable
+SELECT e.execution_id, j.spec, j.not_after_ms
+FROM execution e JOIN job j ON j.job_id = e.job_id
+WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
+    AND (e.signed_ms IS NULL OR e.signed_ms <= $3)
+ORDER BY e.execution_id LIMIT $4;
+
+-- name: execution_signed
+UPDATE execution SET signed_seq = $3, signed_ms = $4 WHERE agent_id = $1 AND execution_id = $2;
+
+-- name: execution_known
+SELECT job_id, state, reason, fact_epoch, fact_number
+FROM execution WHERE agent_id = $1 AND execution_id = $2;
+
+-- name: execution_save
+UPDATE execution SET state = $3, reason = $4, fact_epoch = $5, fact_number = $6, updated_ms = $7,
+    version = version + 1
+WHERE agent_id = $1 AND execution_id = $2;
+
+-- name: execution
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+FROM execution WHERE execution_id = $1;
+
+-- name: executions_of_job
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+FROM execution
+WHERE job_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3) AND ($4 = '' OR agent_id = $4)
+ORDER BY execution_id DESC LIMIT $5;
+
+-- name: executions_of_agent
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+FROM execution
+WHERE agent_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3)
+ORDER BY execution_id DESC LIMIT $4;
+
+-- name: executions_before
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+FROM execution
+WHERE execution_id < $1 AND ($2 = -1 OR state = $2)
+ORDER BY execution_id DESC LIMIT $3;
+
+-- name: task_known
+SELECT device, state, attempt, reason, detail, result, fact_epoch, fact_number
+FROM task WHERE agent_id = $1 AND execution_id = $2 ORDER BY device;
+
+-- name: task_save
+INSERT INTO task (agent_id, execution_id, device, state, attempt, reason, detail, result,
+    fact_epoch, fact_number)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (agent_id, execution_id, device) DO UPDATE SET
+    state = excluded.state,
+    attempt = excluded.attempt,
+    reason = excluded.reason,
+    detail = excluded.detail,
+    result = excluded.result,
+    fact_epoch = excluded.fact_epoch,
+    fact_number = excluded.fact_number;
+
+-- name: jobs_store
+SELECT ordinal, received FROM jobs_store WHERE agent_id = $1 AND epoch = $2;
+
+-- name: jobs_store_insert
+INSERT INTO jobs_store (agent_id, epoch, ordinal, received)
+VALUES ($1, $2, (SELECT count(*) + 1 FROM jobs_store WHERE agent_id = $1), $3)
+RETURNING ordinal, received;
+
+-- name: jobs_store_save
+UPDATE jobs_store SET received = $3 WHERE agent_id = $1 AND epoch = $2;
+
+-- name: receipt_insert
+INSERT INTO receipt (agent_id, epoch, number, execution_id, device, state, attempt, reason,
+    wall_ms, detail, result, received_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: receipts_of_execution
+SELECT number, device, state, attempt, reason, detail, wall_ms, received_ms
+FROM receipt WHERE agent_id = $1 AND execution_id = $2 ORDER BY epoch, number;

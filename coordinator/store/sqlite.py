@@ -1,0 +1,148 @@
+"""The store on SQLite: one file, a writer that groups commits, and a connection for reading.
+
+Owns driving transactions and where the statements come from. Readers have a connection of their
+own: a long query then never stands before an agent's commit. Leaves out grouping, durability and
+migrations, which are `shared.runtime`'s.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from coordinator.core.ports import Many, Query, Row, Tx
+from shared.errors import WorldError
+from shared.runtime.db import Database
+from shared.runtime.migrations import MigrationSet
+from shared.runtime.queries import bind, parse_queries
+
+T = TypeVar("T")
+
+SCHEMA = MigrationSet.load("coordinator.store", "schema/sqlite")
+
+
+def load_statements() -> Mapping[str, str]:
+    """Return every named statement of this package; a name stands once in all files."""
+    statements: dict[str, str] = {}
+    for file in resources.files("coordinator.store").joinpath("queries").iterdir():
+        found = parse_queries(file.read_text("utf-8"))
+        repeated = statements.keys() & found.keys()
+        assert not repeated, f"{file.name} repeats {sorted(repeated)}"
+        statements.update(found)
+    return statements
+
+
+class SqliteStore:
+    """`coordinator.core.ports.Store` on one file; other processes may open it meanwhile."""
+
+    def __init__(self, writer: Database, reader: Database) -> None:
+        self._writer, self._reader = writer, reader
+        self._statements = load_statements()
+        self.failed = asyncio.Event()
+        """Set when nothing works until `recover`."""
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open or create the file and bring its schema up to date.
+
+        Raises:
+            WorldError: it is damaged, or the disk does not obey.
+            MistakeError: its schema is newer than this program.
+        """
+        writer = await Database.open(path, schema=SCHEMA, exclusive=False)
+        try:
+            reader = await Database.open(path, schema=SCHEMA, exclusive=False)
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(writer, reader)
+
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+        """Run a transaction; see `coordinator.core.ports.Store.run`."""
+        try:
+            return await self._writer.transact(
+                lambda db: drive(db, self._statements, transaction()), durable=durable
+            )
+        except WorldError:
+            self._note_failure()
+            raise
+
+    async def read(self, transaction: Callable[[], Tx[T]]) -> T:
+        """Run a body that only reads; see `coordinator.core.ports.Store.read`."""
+        try:
+            return await self._reader.read(
+                lambda db: _in_one_state(db, self._statements, transaction)
+            )
+        except WorldError:
+            self._note_failure()
+            raise
+
+    async def recover(self) -> None:
+        """Open what failed again, after a check of the file.
+
+        Raises:
+            WorldError: it still fails.
+        """
+        for database in (self._writer, self._reader):
+            await database.reopen()
+        self.failed.clear()
+
+    async def close(self) -> None:
+        """Commit what was asked for, then let go of the file; harmless when repeated."""
+        try:
+            await self._reader.close()
+        finally:
+            await self._writer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _note_failure(self) -> None:
+        if self._writer.failure or self._reader.failure:
+            self.failed.set()
+
+
+def drive(db: sqlite3.Connection, statements: Mapping[str, str], body: Tx[T]) -> T:
+    """Run a body's queries on a connection, in the transaction it is in; return its value."""
+    try:
+        step = next(body)
+        while True:
+            step = body.send(_answer(db, statements, step))
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    finally:
+        body.close()
+
+
+def _answer(
+    db: sqlite3.Connection, statements: Mapping[str, str], step: Query | Many
+) -> Sequence[Row]:
+    match step:
+        case Query(name, values):
+            return db.execute(statements[name], bind(*values)).fetchall()
+        case Many(name, rows):
+            db.executemany(statements[name], (bind(*row) for row in rows))
+            return ()
+
+
+def _in_one_state(
+    db: sqlite3.Connection, statements: Mapping[str, str], transaction: Callable[[], Tx[T]]
+) -> T:
+    """Read in one transaction: between two statements the writer may commit."""
+    db.execute("BEGIN")
+    try:
+        return drive(db, statements, transaction())
+    finally:
+        db.execute("ROLLBACK")

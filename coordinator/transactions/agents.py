@@ -1,0 +1,115 @@
+"""Agents as people see them: identity, link, and the account of their readings."""
+
+import msgspec
+
+from coordinator.contract.agents import AgentState, AgentView, ClockView, LinkView, TallyView
+from coordinator.contract.common import to_time
+from coordinator.core.ports import Row, Tx, fetch, fetch_one
+from coordinator.core.presence import is_silent
+from coordinator.core.targeting import fold_labels
+from coordinator.transactions.rows import unpack_ranges
+from shared import limits
+from shared.clock import ClockState, WallMs
+from shared.errors import Reason
+from shared.ids import fingerprint
+from shared.model.selector import Selector
+
+
+def view_agent(agent: str, now_ms: WallMs) -> Tx[AgentView | None]:
+    """Return one agent, None when there is none of this id."""
+    row = yield from fetch_one("agent_view", agent)
+    if row is None:
+        return None
+    labels = fold_labels((yield from fetch("labels_of_agent", agent)))
+    return (yield from _view(row, labels[agent], now_ms))
+
+
+def list_agents(
+    selector: Selector | None, *, after: str, size: int, now_ms: WallMs
+) -> Tx[tuple[list[AgentView], bool]]:
+    """Return up to `size` agents after an id, in the order of ids, and whether there are more."""
+    found: list[str] = []
+    labels: dict[str, dict[str, str]] = {}
+    while len(found) <= size:
+        page = fold_labels((yield from fetch("labels_after", after, limits.PAGE_ITEMS)))
+        labels.update(page)
+        found += [agent for agent in page if selector is None or selector.matches(page[agent])]
+        if not page:
+            break
+        after = max(page)
+    views = []
+    for agent in found[:size]:
+        row = yield from fetch_one("agent_view", agent)
+        assert row is not None, "it was listed in this transaction"
+        views.append((yield from _view(row, labels[agent], now_ms)))
+    return views, len(found) > size
+
+
+def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
+    agent, public_key, site, enrolled_ms, revoked_ms, *link = row
+    stores = yield from fetch("telemetry_of_agent", agent)
+    refused = yield from fetch("refusals_of_agent", agent)
+    (last_ms, interval_ms, contacts, up, down, epoch, clock_state, offset_ms, boot, refusals) = link
+    current = next((store for store in stores if store[0] == epoch), None)
+    tally, says = _tallies(current)
+    return AgentView(
+        id=agent,
+        site=site,
+        labels=labels,
+        state=_state(revoked_ms, last_ms, interval_ms, now_ms),
+        fingerprint=fingerprint(public_key),
+        enrolled_at=to_time(enrolled_ms),
+        last_contact_at=None if last_ms is None else to_time(last_ms),
+        link=LinkView(
+            contacts=contacts or 0,
+            bytes_up=up or 0,
+            bytes_down=down or 0,
+            interval_s=None if interval_ms is None else interval_ms / 1000,
+            waiting=False,
+        ),
+        tally=tally,
+        agent_says=says,
+        balanced=tally.sampled == tally.suppressed + tally.delivered + tally.stored + tally.lost,
+        blocks_received=sum(store[2] for store in stores),
+        missing_blocks=_missing(current),
+        store_epochs=len(stores),
+        refusals=msgspec.json.decode(refusals, type=dict[str, int]) if refusals else {},
+        refused_here={Reason(reason).text: count for reason, count in refused},
+        clock=None
+        if last_ms is None
+        else ClockView(state=_clock_text(clock_state), offset_ms=offset_ms, boot=boot.hex()),
+    )
+
+
+def _state(
+    revoked_ms: int | None, last_ms: int | None, interval_ms: int | None, now_ms: WallMs
+) -> AgentState:
+    if revoked_ms is not None:
+        return "REVOKED"
+    if last_ms is None:
+        return "ENROLLED"
+    return "SILENT" if is_silent(last_ms, interval_ms, now_ms) else "ONLINE"
+
+
+def _tallies(store: Row | None) -> tuple[TallyView, TallyView | None]:
+    """Return our account and the agent's, from one telemetry store's row."""
+    if store is None:
+        return TallyView(), None
+    readings, lost = store[3:5]
+    says = TallyView(*store[7:12])
+    # The agent counts as stored what we committed since its report was made; what it counts as
+    # delivered and we do not have stays visible as an equation that does not hold.
+    stored = says.stored - max(0, readings - says.delivered)
+    return TallyView(says.sampled, says.suppressed, readings, stored, lost), says
+
+
+def _missing(store: Row | None) -> list[tuple[int, int]]:
+    if store is None:
+        return []
+    next_block, received = store[1], unpack_ranges(store[5])
+    return list(received.missing(1, next_block - 1))[: limits.RANGES]
+
+
+def _clock_text(state: int) -> str:
+    # A newer agent may know states that we do not.
+    return ClockState(state).name.lower() if state in list(ClockState) else str(state)

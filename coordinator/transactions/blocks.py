@@ -1,0 +1,221 @@
+"""The readings of a contact: blocks, the schemas they need, and rows of the loss ledger.
+
+A block is stored as it came, once; its number joins the ranges that were received, in the same
+transaction. What a signed report vouches for is answered: acknowledged, or refused for good.
+What it does not vouch for is only counted, because whoever carries a contact could have put it
+there, and refusing it by number would make the agent set its own good block aside.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from coordinator.core.intake import Incoming
+from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.rows import pack_ranges, unpack_ranges
+from shared import limits
+from shared.clock import WallMs
+from shared.errors import Reason
+from shared.ids import AgentId, StoreEpoch
+from shared.model.reading import SchemaRef, epoch_ref
+from shared.sync.incoming import NACK_REASON, BlockVerdict, acknowledged, judge_block
+from shared.sync.ranges import Ranges
+from shared.trust.documents import Report
+from shared.wire.messages import LossRow
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was committed of the readings of a contact."""
+
+    acked: list[tuple[int, int]] = field(default_factory=list)
+    nacked: list[tuple[int, int]] = field(default_factory=list)
+    ledger_to: int = 0
+    schemas_wanted: list[bytes] = field(default_factory=list)
+    blocks: int = 0
+    readings: int = 0
+    duplicates: int = 0
+    refused: Mapping[Reason, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """One telemetry store's row while a contact is taken in."""
+
+    received: Ranges
+    ledger: Ranges
+    blocks: int = 0
+    bytes: int = 0
+    readings: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    refused: Counter[Reason] = field(default_factory=Counter)
+    nacked: list[tuple[int, int]] = field(default_factory=list)
+
+
+def store_blocks(
+    agent: AgentId,
+    report: Report,
+    blocks: Sequence[Incoming],
+    schemas: Sequence[tuple[SchemaRef, bytes]],
+    *,
+    now_ms: WallMs,
+) -> Tx[Stored]:
+    """Commit what can be committed of the readings that came with a report."""
+    row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
+    shelf = _Shelf(*(map(unpack_ranges, row) if row else (Ranges(), Ranges())))
+    for block in blocks:
+        yield from _take(shelf, agent, report, block, now_ms)
+    for loss in report.ledger:
+        yield from _list_loss(shelf, agent, report, loss, now_ms)
+    yield from _save(shelf, agent, report)
+    for ref, data in schemas:
+        # Only what some stored block waits for: nobody's word alone makes us keep anything.
+        yield from execute("schema_learn", agent, ref, data, now_ms)
+    wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
+    return Stored(
+        acked=acknowledged(report, shelf.received),
+        nacked=shelf.nacked,
+        ledger_to=contiguous(shelf.ledger),
+        schemas_wanted=[ref for (ref,) in wanted],
+        blocks=shelf.blocks,
+        readings=shelf.readings,
+        duplicates=shelf.duplicates,
+        refused=shelf.refused,
+    )
+
+
+def contiguous(numbers: Ranges) -> int:
+    """Return up to which number, from 1, nothing is missing."""
+    return numbers.spans[0][1] if numbers.spans and numbers.spans[0][0] == 1 else 0
+
+
+def _take(
+    shelf: _Shelf, agent: AgentId, report: Report, block: Incoming, now_ms: WallMs
+) -> Tx[None]:
+    announced = next((one.seq for one in report.blocks if one.digest == block.digest), None)
+    if announced is None:
+        shelf.refused[Reason.BLOCK_NOT_ANNOUNCED] += 1
+        return
+    if block.header is None:
+        _refuse(shelf, announced, block.reason or Reason.BLOCK_MALFORMED)
+        return
+    seq = block.header.seq
+    stored = None
+    if seq in shelf.received:
+        stored = yield from fetch_one("block_digest", agent, report.telemetry_epoch, seq)
+    verdict = judge_block(
+        report,
+        seq=seq,
+        epoch_matches=block.header.epoch == epoch_ref(StoreEpoch(report.telemetry_epoch)),
+        digest=block.digest,
+        received=shelf.received,
+        stored_digest=stored[0] if stored else None,
+    )
+    match verdict:
+        case BlockVerdict.STORE:
+            yield from _store(shelf, agent, report, block, now_ms)
+        case BlockVerdict.DUPLICATE:
+            shelf.duplicates += 1
+        case BlockVerdict.NOT_ANNOUNCED:
+            # The agent vouches for these bytes under another number than they carry.
+            _refuse(shelf, announced, Reason.BLOCK_MALFORMED)
+        case BlockVerdict.OTHER_EPOCH:
+            _refuse(shelf, announced, NACK_REASON[verdict])
+        case BlockVerdict.CONFLICT:
+            _refuse(shelf, announced, NACK_REASON[verdict])
+            yield from _keep_aside(agent, report, block, now_ms)
+        case _:
+            assert_never(verdict)
+
+
+def _refuse(shelf: _Shelf, seq: int, reason: Reason) -> None:
+    shelf.refused[reason] += 1
+    shelf.nacked.append((seq, reason))
+
+
+def _store(
+    shelf: _Shelf, agent: AgentId, report: Report, block: Incoming, now_ms: WallMs
+) -> Tx[None]:
+    header = block.header
+    assert header is not None, "only a sound block is stored"
+    received = shelf.received.add(header.seq)
+    if len(received) > limits.RANGES:
+        return  # neither acknowledged nor refused: older blocks close the gaps first
+    shelf.received = received
+    yield from execute(
+        "block_insert",
+        agent,
+        report.telemetry_epoch,
+        header.seq,
+        block.digest,
+        header.priority,
+        header.first_ms,
+        header.last_ms,
+        header.count,
+        header.schema,
+        now_ms,
+        block.data,
+    )
+    yield from execute("schema_want", agent, header.schema)
+    shelf.blocks += 1
+    shelf.bytes += len(block.data)
+    shelf.readings += header.count
+
+
+def _keep_aside(agent: AgentId, report: Report, block: Incoming, now_ms: WallMs) -> Tx[None]:
+    assert block.header is not None, "only a sound block can be in conflict"
+    yield from execute(
+        "block_aside_insert",
+        agent,
+        report.telemetry_epoch,
+        block.header.seq,
+        block.digest,
+        now_ms,
+        block.data,
+        limits.BLOCKS_ASIDE,
+    )
+
+
+def _list_loss(
+    shelf: _Shelf, agent: AgentId, report: Report, loss: LossRow, now_ms: WallMs
+) -> Tx[None]:
+    ledger = shelf.ledger.add(loss.number)
+    if loss.number in shelf.ledger or len(ledger) > limits.RANGES:
+        return
+    shelf.ledger = ledger
+    shelf.lost += loss.count
+    yield from execute(
+        "ledger_insert",
+        agent,
+        report.telemetry_epoch,
+        loss.number,
+        loss.reason,
+        loss.first_ms,
+        loss.last_ms,
+        loss.count,
+        int(loss.estimated),
+        now_ms,
+    )
+
+
+def _save(shelf: _Shelf, agent: AgentId, report: Report) -> Tx[None]:
+    said = report.tally
+    yield from execute(
+        "telemetry_save",
+        agent,
+        report.telemetry_epoch,
+        report.next_block,
+        pack_ranges(shelf.received),
+        pack_ranges(shelf.ledger),
+        shelf.blocks,
+        shelf.bytes,
+        shelf.readings,
+        shelf.lost,
+        said.sampled,
+        said.suppressed,
+        said.delivered,
+        said.stored,
+        said.lost,
+    )

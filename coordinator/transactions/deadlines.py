@@ -1,0 +1,36 @@
+"""What becomes of executions that have not begun when their job may no longer begin.
+
+Never signed: EXPIRED, nobody can have it. Signed: OVERDUE, which is only supposed; the agent's
+receipt, whenever it comes, is what counts.
+"""
+
+from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from shared.clock import WallMs
+from shared.errors import Reason
+from shared.ids import JobId
+from shared.model.job import ExecutionState
+
+
+def next_deadline() -> Tx[WallMs | None]:
+    """Return when the next job is over, None when no job waits for its end."""
+    row = yield from fetch_one("job_next_deadline")
+    return row[0] if row else None
+
+
+def expire(now_ms: WallMs) -> Tx[list[JobId]]:
+    """Settle what has not begun of every job whose time is over; return those jobs."""
+    rows = yield from fetch("jobs_due", now_ms)
+    for (job,) in rows:
+        yield from execute(
+            "executions_expire",
+            job,
+            ExecutionState.QUEUED,
+            ExecutionState.EXPIRED,
+            Reason.JOB_EXPIRED,
+            now_ms,
+        )
+        yield from execute(
+            "executions_overdue", job, ExecutionState.IN_PROGRESS, ExecutionState.OVERDUE, now_ms
+        )
+        yield from execute("job_expired", job, now_ms)
+    return [JobId(job) for (job,) in rows]

@@ -1,0 +1,66 @@
+"""Work for one agent: which executions go into its next bundle, under which number.
+
+The number is committed before anything is signed, so two bundles never share one. An execution
+that was signed but not confirmed goes out again, with a higher number: the agent knows
+executions by their id, so once more does no harm and a lost answer loses no job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coordinator.core.ports import Row, Tx, execute_many, fetch, fetch_one
+from shared import limits
+from shared.clock import WallMs
+from shared.ids import AgentId
+from shared.wire.messages import Grant
+
+CONFIRM_MS = 30_000
+"""An unconfirmed execution waits this long before it is signed again: an agent whose queue is
+full would otherwise be answered at once, for ever, instead of being held."""
+_ENVELOPE_BYTES = 1_024
+"""A bundle's own fields and its signature, rounded up."""
+_GRANT_BYTES = 64
+"""One grant besides its spec, rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to sign for one agent; `seq` is committed and used for nothing else."""
+
+    seq: int
+    grants: Sequence[Grant]
+
+
+def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
+    """Return the next bundle's content, None when there is no work.
+
+    Args:
+        agent: whose work.
+        now_ms: the present; jobs past their `not_after` are left out.
+        again: the last answer was lost: sign what it may have carried at once.
+    """
+    confirm_ms = now_ms if again else now_ms - CONFIRM_MS
+    rows = yield from fetch(
+        "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
+    )
+    grants = _fitting(rows)
+    if not grants:
+        return None
+    row = yield from fetch_one("agent_next_bundle", agent)
+    assert row is not None, "the agent was read in this transaction"
+    seq: int = row[0]
+    yield from execute_many(
+        "execution_signed", ((agent, grant.execution, seq, now_ms) for grant in grants)
+    )
+    return Order(seq, grants)
+
+
+def _fitting(rows: Sequence[Row]) -> list[Grant]:
+    room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES
+    grants: list[Grant] = []
+    for execution, spec, not_after_ms in rows:
+        room -= len(spec) + _GRANT_BYTES
+        if room < 0:
+            break
+        grants.append(Grant(execution, spec, not_after_ms))
+    return grants

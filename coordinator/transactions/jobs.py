@@ -1,0 +1,143 @@
+"""Jobs and executions as people see them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from coordinator.contract.common import to_time
+from coordinator.contract.jobs import ExecutionView, FactView, JobView, TaskView, from_spec
+from coordinator.core.ports import Row, Tx, fetch, fetch_one
+from coordinator.core.reconcile import OPEN_BELOW
+from coordinator.transactions.rows import unpack_result
+from shared import limits
+from shared.errors import Reason
+from shared.ids import uuid_text
+from shared.model.job import ExecutionState, JobSpec, TaskState
+from shared.wire.codec import unpack
+
+NEWEST = b"\xff" * 16
+"""A key after every UUID: where a list that goes from new to old begins."""
+
+
+def view_job(job: bytes) -> Tx[JobView | None]:
+    """Return one job, None when there is none of this id."""
+    row = yield from fetch_one("job", job)
+    if row is None:
+        return None
+    counts = yield from fetch("job_counts", job, job)
+    return _job_view(row, [(state, count) for _, state, count in counts])
+
+
+def list_jobs(*, before: bytes, size: int) -> Tx[tuple[list[JobView], bool]]:
+    """Return up to `size` jobs older than an id, newest first, and whether there are more."""
+    rows = yield from fetch("jobs_before", before, size + 1)
+    shown = rows[:size]
+    counts: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
+    if shown:
+        for job, state, count in (yield from fetch("job_counts", shown[-1][0], shown[0][0])):
+            counts[job].append((state, count))
+    return [_job_view(row, counts[row[0]]) for row in shown], len(rows) > size
+
+
+def view_execution(execution: bytes) -> Tx[ExecutionView | None]:
+    """Return one execution with its history, None when there is none of this id."""
+    row = yield from fetch_one("execution", execution)
+    if row is None:
+        return None
+    agent = row[1]
+    tasks = yield from fetch("task_known", agent, execution)
+    facts = yield from fetch("receipts_of_execution", agent, execution)
+    return _execution_view(row, tasks, facts)
+
+
+def list_executions(
+    *, job: bytes, agent: str, state: int | None, before: bytes, size: int
+) -> Tx[tuple[list[ExecutionView], bool]]:
+    """Return up to `size` executions older than an id, newest first, and whether there are more.
+
+    An empty `job` or `agent` and a `state` of None match every one.
+    """
+    wanted = -1 if state is None else state
+    if job:
+        rows = yield from fetch("executions_of_job", job, before, wanted, agent, size + 1)
+    elif agent:
+        rows = yield from fetch("executions_of_agent", agent, before, wanted, size + 1)
+    else:
+        rows = yield from fetch("executions_before", before, wanted, size + 1)
+    views = []
+    for row in rows[:size]:
+        tasks = yield from fetch("task_known", row[1], row[0])
+        views.append(_execution_view(row, tasks, ()))
+    return views, len(rows) > size
+
+
+def _job_view(row: Row, counts: Sequence[tuple[int, int]]) -> JobView:
+    job, name, digest, spec, targets, not_after_ms, created_ms, created_by = row
+    return JobView(
+        id=uuid_text(job),
+        name=name,
+        digest=digest.hex(),
+        state="IN_PROGRESS" if any(state < OPEN_BELOW for state, _ in counts) else "COMPLETED",
+        created_at=to_time(created_ms),
+        created_by=created_by,
+        not_after=to_time(not_after_ms),
+        targets=targets,
+        counts={ExecutionState(state).name: count for state, count in counts},
+        spec=from_spec(unpack(spec, JobSpec, bound=limits.SPEC_BYTES)),
+    )
+
+
+def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
+    execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms = row
+    return ExecutionView(
+        id=uuid_text(execution),
+        job=uuid_text(job),
+        agent=agent,
+        state=ExecutionState(state).name,
+        reason=reason_text(reason),
+        late=overdue_ms is not None and state != ExecutionState.OVERDUE,
+        created_at=to_time(created_ms),
+        updated_at=to_time(updated_ms),
+        tasks=[_task_view(task) for task in tasks],
+        history=[_fact_view(fact) for fact in facts],
+    )
+
+
+def _task_view(row: Row) -> TaskView:
+    device, state, attempt, reason, detail, result, _, _ = row
+    return TaskView(
+        device=device,
+        state=TaskState(state).name,
+        attempt=attempt,
+        reason=reason_text(reason),
+        detail=detail,
+        result=unpack_result(result),
+    )
+
+
+def _fact_view(row: Row) -> FactView:
+    number, device, state, attempt, reason, detail, wall_ms, received_ms = row
+    kind = TaskState if device else ExecutionState
+    try:
+        name = kind(state).name
+    except ValueError:
+        name = str(state)  # a newer agent's word; kept, without effect
+    return FactView(
+        number=number,
+        device=device,
+        state=name,
+        attempt=attempt,
+        reason=reason_text(reason),
+        detail=detail,
+        wall=to_time(wall_ms),
+        received_at=to_time(received_ms),
+    )
+
+
+def reason_text(reason: int) -> str | None:
+    """Return a reason's stable text, None for none; an unknown number as it is."""
+    if not reason:
+        return None
+    try:
+        return Reason(reason).text
+    except ValueError:
+        return str(reason)

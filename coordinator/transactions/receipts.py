@@ -1,0 +1,143 @@
+"""Receipts of a contact, folded into the executions and tasks they speak of.
+
+Each is kept as history, once per (agent, jobs store, number), whatever it says. Leaves out the
+rules of the fold: `coordinator.core.reconcile`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.core.reconcile import Known, Rank, TaskKnown, fold
+from coordinator.transactions.blocks import contiguous
+from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
+from shared import limits
+from shared.clock import WallMs
+from shared.ids import AgentId
+from shared.model.job import TERMINAL_EXECUTION, TERMINAL_TASK, ExecutionState, TaskState
+from shared.sync.ranges import Ranges
+from shared.wire.codec import pack
+from shared.wire.messages import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What the receipts of a contact changed."""
+
+    receipts_to: int = 0
+    """Highest number up to which this jobs store's receipts are committed without a gap."""
+    new: int = 0
+    jobs: frozenset[bytes] = frozenset()
+    """Jobs whose counts may have changed."""
+
+
+def reconcile_receipts(
+    agent: AgentId, epoch: bytes, receipts: Sequence[Receipt], *, now_ms: WallMs
+) -> Tx[Reconciled]:
+    """Commit the receipts that are new and fold them in."""
+    row = yield from fetch_one("jobs_store", agent, epoch)
+    if row is None:
+        row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
+        assert row is not None, "RETURNING answers the row"
+    ordinal, received = row[0], unpack_ranges(row[1])
+    new: dict[bytes, list[Receipt]] = defaultdict(list)
+    for receipt in receipts:
+        grown = received.add(receipt.number)
+        if receipt.number in received or len(grown) > limits.RANGES:
+            continue
+        received = grown
+        new[receipt.execution].append(receipt)
+        yield from _keep(agent, ordinal, receipt, now_ms)
+    if new:
+        yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
+    jobs = set()
+    for execution, facts in new.items():
+        job = yield from _fold_in(agent, execution, facts, ordinal, now_ms)
+        if job is not None:
+            jobs.add(job)
+    count = sum(map(len, new.values()))
+    return Reconciled(contiguous(received), count, frozenset(jobs))
+
+
+def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
+    yield from execute(
+        "receipt_insert",
+        agent,
+        ordinal,
+        receipt.number,
+        receipt.execution,
+        receipt.device,
+        receipt.state,
+        receipt.attempt,
+        receipt.reason,
+        receipt.wall_ms,
+        receipt.detail,
+        pack(receipt.result),
+        now_ms,
+    )
+
+
+def _fold_in(
+    agent: AgentId, execution: bytes, facts: Sequence[Receipt], ordinal: int, now_ms: WallMs
+) -> Tx[bytes | None]:
+    """Return the job whose execution this is, None when it is not this agent's."""
+    row = yield from fetch_one("execution_known", agent, execution)
+    if row is None:
+        return None
+    job: bytes = row[0]
+    tasks = yield from fetch("task_known", agent, execution)
+    before = _known(row, tasks)
+    after = fold(before, facts, epoch=ordinal)
+    yield from execute(
+        "execution_save",
+        agent,
+        execution,
+        after.state,
+        after.reason,
+        after.rank.epoch if after.rank else 0,
+        after.rank.number if after.rank else 0,
+        now_ms,
+    )
+    for device, task in after.tasks.items():
+        if before.tasks.get(device) is not task:
+            yield from _save_task(agent, execution, device, task)
+    return job
+
+
+def _save_task(agent: AgentId, execution: bytes, device: str, task: TaskKnown) -> Tx[None]:
+    yield from execute(
+        "task_save",
+        agent,
+        execution,
+        device,
+        task.state,
+        task.attempt,
+        task.reason,
+        task.detail,
+        pack(dict(task.result)),
+        task.rank.epoch,
+        task.rank.number,
+    )
+
+
+def _known(row: Row, tasks: Sequence[Row]) -> Known:
+    _, state, reason, epoch, number = row
+    return Known(
+        state=ExecutionState(state),
+        reason=reason,
+        rank=Rank(state in TERMINAL_EXECUTION, epoch, number) if number else None,
+        tasks={task[0]: _task_known(task) for task in tasks},
+    )
+
+
+def _task_known(row: Row) -> TaskKnown:
+    _, state, attempt, reason, detail, result, epoch, number = row
+    return TaskKnown(
+        state=TaskState(state),
+        rank=Rank(state in TERMINAL_TASK, epoch, number),
+        attempt=attempt,
+        reason=reason,
+        detail=detail,
+        result=unpack_result(result),
+    )

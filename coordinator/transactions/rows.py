@@ -1,0 +1,42 @@
+"""Small values as the database keeps them: packed ranges, JSON texts, audit entries."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from coordinator.core.ports import Scalar, Tx, execute
+from shared import limits
+from shared.clock import WallMs
+from shared.model.job import Value
+from shared.sync.ranges import Ranges
+from shared.wire.codec import pack, unpack
+
+_RANGES_BYTES = (limits.RANGES + 1) * 20
+"""Two integers of nine bytes and their array for each range."""
+
+
+def pack_ranges(ranges: Ranges) -> bytes:
+    """Return the bytes of a set of numbers."""
+    return pack(list(ranges))
+
+
+def unpack_ranges(data: bytes) -> Ranges:
+    """Return the set of numbers that `pack_ranges` packed."""
+    return Ranges(tuple(unpack(data, list[tuple[int, int]], bound=_RANGES_BYTES)))
+
+
+def unpack_result(data: bytes) -> dict[str, Value]:
+    """Return a task's result, as its receipt brought it."""
+    return unpack(data, dict[str, Value], bound=limits.REPORT_BYTES)
+
+
+def to_json(value: object) -> str:
+    """Return compact JSON, the same for equal values."""
+    return msgspec.json.encode(value, order="deterministic").decode()
+
+
+def audit(
+    now_ms: WallMs, *, actor: str, action: str, object_: str, detail: Mapping[str, Scalar]
+) -> Tx[None]:
+    """Write who did what, in the transaction of the change itself."""
+    yield from execute("audit_insert", now_ms, actor, action, object_, to_json(detail))

@@ -1,0 +1,149 @@
+"""A job is submitted: its targets are resolved at once, one execution for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.targeting import check_targets, fold_labels, resolve
+from coordinator.transactions.rows import audit
+from shared import limits
+from shared.clock import Entropy, WallMs
+from shared.errors import MistakeError, OutstationError
+from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
+from shared.model.action import check_spec
+from shared.model.job import JobSpec
+from shared.model.selector import Selector
+from shared.wire.codec import pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A job that passed every check that needs no database."""
+
+    spec: JobSpec
+    selector: Selector | None
+    packed: bytes
+    """The spec's canonical bytes: what is signed and what agents receive."""
+    not_after_ms: WallMs
+
+    @property
+    def digest(self) -> bytes:
+        """Return what people and keys sign."""
+        return sha256(self.packed).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Who wants a job, and how a repeated request is recognised."""
+
+    actor: str
+    token_id: str
+    now_ms: WallMs
+    trace: str = ""
+    """The request's ``traceparent`` (W3C Trace Context), kept with the job."""
+    key: str = ""
+    """The Idempotency-Key; empty: every request is a new job."""
+    body_digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job that exists now; `agents` is empty when the request was a repetition."""
+
+    job: JobId
+    agents: Sequence[AgentId]
+    replayed: bool
+
+
+class KeyReusedError(OutstationError):
+    """An Idempotency-Key came again with another body: which one was meant is not ours to guess."""
+
+
+def draft(spec: JobSpec, *, not_after_ms: WallMs, now_ms: WallMs) -> Draft:
+    """Check a job.
+
+    Raises:
+        MistakeError: names the member at fault.
+    """
+    check_spec(spec)
+    selector = check_targets(spec.targets)
+    packed = pack(spec)
+    if len(packed) > limits.SPEC_BYTES:
+        raise MistakeError(f"the job has {len(packed)} bytes, at most {limits.SPEC_BYTES}")
+    if not now_ms < not_after_ms <= now_ms + limits.DELAY_S * 1000:
+        raise MistakeError("it is not within the coming year", where="not_after")
+    return Draft(spec=spec, selector=selector, packed=packed, not_after_ms=not_after_ms)
+
+
+def preview(job: Draft) -> Tx[Sequence[str]]:
+    """Return the agents a job would go to now.
+
+    Raises:
+        MistakeError: a named agent does not exist, or nothing matches.
+    """
+    labels = fold_labels((yield from fetch("labels_of_targets")))
+    return resolve(job.spec.targets, job.selector, labels)
+
+
+def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted]:
+    """Store a job and its executions.
+
+    Raises:
+        MistakeError: as `preview`.
+        KeyReusedError: the Idempotency-Key belongs to another body.
+    """
+    before = yield from _before(submission)
+    if before is not None:
+        return Submitted(before, (), replayed=True)
+    agents = yield from preview(job)
+    now_ms = submission.now_ms
+    job_id = JobId(uuid7(now_ms, entropy.token(10)))
+    yield from execute(
+        "job_insert",
+        job_id,
+        job.spec.name,
+        job.digest,
+        job.packed,
+        len(agents),
+        job.not_after_ms,
+        now_ms,
+        submission.actor,
+        submission.trace,
+    )
+    ids = [ExecutionId(uuid7(now_ms, entropy.token(10))) for _ in agents]
+    yield from execute_many(
+        "execution_insert",
+        ((agent, id_, job_id, now_ms) for agent, id_ in zip(agents, ids, strict=True)),
+    )
+    if submission.key:
+        yield from execute("idempotency_forget", now_ms - limits.IDEMPOTENCY_S * 1000)
+        yield from execute(
+            "idempotency_insert",
+            submission.token_id,
+            submission.key,
+            submission.body_digest,
+            job_id,
+            now_ms,
+        )
+    yield from audit(
+        now_ms,
+        actor=submission.actor,
+        action="job.submit",
+        object_=f"job:{uuid_text(job_id)}",
+        detail={"name": job.spec.name, "digest": job.digest.hex(), "targets": len(agents)},
+    )
+    return Submitted(job_id, [AgentId(agent) for agent in agents], replayed=False)
+
+
+def _before(submission: Submission) -> Tx[JobId | None]:
+    if not submission.key:
+        return None
+    oldest_ms = submission.now_ms - limits.IDEMPOTENCY_S * 1000
+    row = yield from fetch_one("idempotency", submission.token_id, submission.key, oldest_ms)
+    if row is None:
+        return None
+    digest, job = row
+    if digest != submission.body_digest:
+        raise KeyReusedError
+    return JobId(job)
