@@ -20,8 +20,10 @@ ITEMS_PER_MAP = 256
 """Entries of one msgpack map; control documents use arrays, maps only for parameters."""
 TEXT_BYTES = 4_096
 """One string on the wire; names and details are far shorter."""
+ITEMS = 65_536
+"""Values of one document, however nested: an empty map is one byte on the wire and 64 in memory."""
 DEPTH = 16
-"""Nesting of one document; ours use six."""
+"""Nesting of one document; ours use seven."""
 INT_MAX = (1 << 53) - 1
 """Integers in control documents: exact in JSON and in SQLite."""
 
@@ -32,6 +34,39 @@ KEYS_IN_ROOT = 64
 """Keys named by a root document."""
 CLAIM_COUNT = 10_000
 """Agents one claim file may enrol."""
+ENVELOPE_ITEMS = 5 + 3 * SIGNATURES
+"""Values of an envelope: all that is parsed of a document before anybody vouched for it."""
+CATALOG_ACTIONS = 128
+"""Actions a catalog allows; the product has a dozen."""
+ACTION_PARAMETERS = 64
+"""Parameters one action takes, or configuration settings a catalog opens."""
+CATALOG_FILES = 1_024
+"""Scripts, firmware images or agent releases a catalog names, each."""
+ENDPOINTS = 64
+"""Coordinators a configuration may point an agent at."""
+APPROVERS = 128
+"""Keys of people who may approve; ten times the control room of a large utility."""
+CLASSES = 64
+"""Job classes of a policy; people tell apart a handful."""
+PERSON_CHARS = 128
+"""A user's name as the coordinator knows it; people's e-mail addresses have about 40."""
+APPROVALS_PER_GRANT = 16
+"""Approvals beside one job; the highest threshold anybody asks for is a few."""
+APPROVED_EXECUTIONS = 1_024
+"""Executions of one approved job on one agent: an agent remembers each while the approval lasts."""
+PROOF_HASHES = 32
+"""Hashes of one target's proof: lists of up to 2^32 agents."""
+DRIFT_PPM = 500
+"""How much faster than real time a gateway's counter may run: five times the worst crystal."""
+POWERED_SAVE_MS = 3_600_000
+"""Time kept is saved this often; a boot counts as this much silence, for nobody knows how long the
+boot before it lasted after its last save."""
+GRACE_S = 63_244_800
+"""Two years: the longest an agent may act on its own without hearing from its coordinator."""
+COUNTER_SLOT_BYTES = 512
+"""One slot of the counters' file: one sector, which a disk writes whole or not at all."""
+COUNTER_STRIDE_BYTES = 4_096
+"""Distance of the two slots: they never share a flash page, so a torn write spoils one."""
 
 # --- sync ---------------------------------------------------------------------------------------
 BLOCKS_PER_REPORT = 64
@@ -40,6 +75,14 @@ RECEIPTS_PER_REPORT = 16
 """Receipts in one report; the rest follows with the next."""
 LEDGER_PER_REPORT = 16
 """Loss-ledger rows in one report."""
+REPORTS_REMEMBERED = 1_024
+"""Reports of an agent whose digests a coordinator keeps: ten days of a contact each 15 minutes."""
+STRAY_REPLIES = 4
+"""Answers to reports from beside the chain that a coordinator remembers per agent."""
+GONE_RANGES = 16
+"""Ranges of blocks in one report that were asked for again and are no longer there."""
+WANTED_RANGES = 64
+"""Ranges of blocks one reply asks for again."""
 RANGES = 256
 """Separate acknowledged ranges kept per agent and store epoch before the newest are refused."""
 WAIT_S = 55
@@ -259,5 +302,7 @@ LINK_CHUNK_BYTES = 16_384
 assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
+assert SPEC_BYTES < ITEMS < DOCUMENT_BYTES, "only large documents need their values counted"
+assert COUNTER_SLOT_BYTES < COUNTER_STRIDE_BYTES, "the slots must not touch"
 assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"
 assert RESULT_BYTES + 4 * DETAIL_CHARS < REPORT_BYTES // 2, "any receipt must fit into one report"

@@ -26,6 +26,10 @@ class PartKind(IntEnum):
     SCHEMA = 3
     REPLY = 16
     BUNDLE = 17
+    ROOT = 18
+    """Roots come before the reply, in the order of their versions: its key may be a new one."""
+    CATALOG = 19
+    POLICY = 20
 
 
 @dataclass(frozen=True, slots=True)

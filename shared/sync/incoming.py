@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from shared import limits
 from shared.errors import Reason
 from shared.sync.ranges import Ranges
 from shared.trust.documents import Report
@@ -21,10 +22,20 @@ class Chain(Enum):
     """Later than the next: reports in between were lost (a lost stick); that is no offence."""
     REPEAT = auto()
     """The last one again, byte-identical: its answer was lost."""
+    LOST = auto()
+    """The first from a new store: the agent declares that it lost the old one."""
     STALE = auto()
-    """Older than the last: a replay, or a gateway restored from an old image."""
-    FORKED = auto()
-    """The last one's number with other bytes: two machines speak with one key."""
+    """A report of this chain that is known by its hash: a stick that came twice, or a replay."""
+    LATE = auto()
+    """Older than the last and never seen: a stick that was found again, a replay from before
+    memory, or a gateway that was set back. The answer to it will tell (`Memory.stray`)."""
+    CLONE = auto()
+    """Two machines speak with one key, or one that was set back to an old image."""
+
+
+ADVANCES = frozenset({Chain.NEXT, Chain.GAP, Chain.LOST})
+"""The report becomes the last one known; of every other one only its content is taken in."""
+_GRANTED = frozenset({Chain.NEXT, Chain.GAP, Chain.REPEAT, Chain.LOST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +44,91 @@ class LastReport:
 
     counter: int
     digest: bytes
+    jobs_epoch: bytes
 
 
-def judge_chain(last: LastReport | None, *, counter: int, previous: bytes, digest: bytes) -> Chain:
-    """Return a report's place in its agent's chain."""
-    if last is None or counter > last.counter + 1:
-        return Chain.NEXT if last is None else Chain.GAP
-    if counter == last.counter + 1:
-        return Chain.NEXT if previous == last.digest else Chain.FORKED
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the coordinator remembers of older reports, as far as it matters for this one."""
+
+    here: bytes | None
+    """Digest of the report remembered under the arriving one's number and jobs epoch."""
+    before: bytes | None
+    """The same under the number before it."""
+    left: bool
+    """The agent had this jobs epoch earlier and then declared it lost."""
+    stray: bool
+    """It repeats the hash of an answer that was given to a LATE report: whoever sent that one is
+    alive and holds the key. Nobody else can know that answer and sign its hash."""
+
+
+def judge_chain(
+    last: LastReport | None,
+    *,
+    counter: int,
+    previous: bytes,
+    digest: bytes,
+    jobs_epoch: bytes,
+    memory: Memory,
+) -> Chain:
+    """Return a report's place in its agent's chain.
+
+    Evidence of a clone is only what an honest agent cannot have signed, so that nobody who merely
+    replays what an agent once sent can have it quarantined: two reports of one number, two
+    predecessors of one report, or an answer to a question that this chain never asked.
+    """
+    if last is None:
+        return Chain.NEXT
+    here, before = memory.here, memory.before
+    if jobs_epoch == last.jobs_epoch:
+        here = last.digest if counter == last.counter else here
+        before = last.digest if counter == last.counter + 1 else before
+    if memory.stray or here not in {None, digest} or before not in {None, previous}:
+        return Chain.CLONE
+    seen = here is not None
+    if jobs_epoch != last.jobs_epoch:
+        if not memory.left:
+            return Chain.LOST
+        return Chain.STALE if seen else Chain.LATE
+    if counter > last.counter:
+        return Chain.NEXT if counter == last.counter + 1 else Chain.GAP
     if counter == last.counter:
-        return Chain.REPEAT if digest == last.digest else Chain.FORKED
-    return Chain.STALE
+        return Chain.REPEAT
+    return Chain.STALE if seen else Chain.LATE
+
+
+def remembered(report: Report, digest: bytes) -> tuple[tuple[int, bytes], ...]:
+    """Return the (number, digest) pairs a report teaches: its own, and its predecessor's.
+
+    Kept per agent and jobs epoch, the newest `limits.REPORTS_REMEMBERED` of them.
+    """
+    own = (report.counter, digest)
+    return (own, (report.counter - 1, report.previous)) if report.previous else (own,)
+
+
+def may_grant(chain: Chain, *, attested: bool, quarantined: bool) -> bool:
+    """Tell whether work may be signed for the sender of a report.
+
+    A quarantine stops grants, never ingest: what both branches say is taken in and kept apart,
+    so a thief cannot silence the site he stole from. Only a person ends it.
+    """
+    return chain in _GRANTED and attested and not quarantined
+
+
+def is_stray_answer(chain: Chain) -> bool:
+    """Tell whether the answer's hash has to be remembered (`limits.STRAY_REPLIES` of them)."""
+    return chain is Chain.LATE
+
+
+def wanted_again(report: Report, received: Ranges) -> list[tuple[int, int]]:
+    """Return which blocks to ask for: made, not accounted for here, and not announced right now.
+
+    After a restore from a backup these are the ones that the lost disk had; oldest first.
+    `received` holds what is committed and what the agent said before is gone.
+    """
+    known = [*received, *((first, last) for first, last in report.gone if first <= last)]
+    known += [(block.seq, block.seq) for block in report.blocks]
+    return list(Ranges.joined(known).missing(1, report.next_block - 1))[: limits.WANTED_RANGES]
 
 
 class BlockVerdict(Enum):
@@ -54,6 +139,9 @@ class BlockVerdict(Enum):
     """Received before with the same digest: acknowledge again, store nothing."""
     CONFLICT = auto()
     """Received before with another digest: refuse, keep aside, never overwrite."""
+    APART = auto()
+    """The same from an agent in quarantine: store it beside the first and acknowledge it. Either
+    of the two may be the real site's, and neither may make the other give up its readings."""
     NOT_ANNOUNCED = auto()
     """No signed report vouches for these bytes: ignore and count them, never refuse the number.
 
@@ -77,6 +165,7 @@ def judge_block(
     digest: bytes,
     received: Ranges,
     stored_digest: bytes | None,
+    quarantined: bool = False,
 ) -> BlockVerdict:
     """Return what to do with a block whose bytes already passed their checksum.
 
@@ -89,6 +178,7 @@ def judge_block(
         received: every number committed before for this agent and epoch.
         stored_digest: the digest of the block stored under this number, None when retention
             has removed it since.
+        quarantined: two machines speak with this agent's key.
     """
     if not any(item.seq == seq and item.digest == digest for item in report.blocks):
         return BlockVerdict.NOT_ANNOUNCED
@@ -96,7 +186,9 @@ def judge_block(
         return BlockVerdict.OTHER_EPOCH
     if seq in received:
         known = stored_digest is None or stored_digest == digest
-        return BlockVerdict.DUPLICATE if known else BlockVerdict.CONFLICT
+        if known:
+            return BlockVerdict.DUPLICATE
+        return BlockVerdict.APART if quarantined else BlockVerdict.CONFLICT
     return BlockVerdict.STORE
 
 
@@ -107,5 +199,5 @@ def acknowledged(report: Report, received: Ranges) -> list[tuple[int, int]]:
 
 def is_empty_contact(report: Report, block_count: int, *, has_bundle: bool) -> bool:
     """Tell whether the reply would carry nothing, so that it may be held back (long-poll)."""
-    said: Sequence[object] = [*report.receipts, *report.ledger, *report.blocks]
-    return not said and block_count == 0 and not has_bundle
+    said: Sequence[object] = [*report.receipts, *report.ledger, *report.blocks, *report.gone]
+    return report.attested and not said and block_count == 0 and not has_bundle

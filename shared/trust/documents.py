@@ -1,58 +1,58 @@
-"""The only definition of signed documents: root, bundle, report, reply, enrolment.
+"""What travels at a contact, signed: report, reply, bundle; and the request that enrols a key.
 
-Each has one `TYP` whose number is its major version. Opening one verifies first, then decodes
-the verified bytes. Control documents (root, bundle) refuse unknown fields: an addition that
-restricts must not be overlooked. Reports and replies ignore trailing fields.
+Each document has one `TYP` whose number is its major version. Opening one verifies first, then
+decodes the verified bytes. A bundle refuses unknown fields: an addition that restricts must not
+be overlooked. Reports and replies ignore trailing fields. What these documents are judged by
+stands beside this file: `root`, `catalog`, `policy`, `approval`.
 """
 
-from collections.abc import Mapping
-from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from shared import limits
 from shared.errors import Reason, RefusedError
-from shared.ids import KeyId, key_id
-from shared.trust.envelope import open_envelope, peek_payload
+from shared.ids import key_id
+from shared.trust.envelope import document_hash, open_envelope, peek_payload
+from shared.trust.root import DIRECTOR, ROOT_TYP, Role, Root, open_root
 from shared.wire.codec import unpack
-from shared.wire.messages import Announced, EnrollRequest, Grant, LossRow, Receipt, Tally
+from shared.wire.messages import (
+    Announced,
+    EnrollRequest,
+    Grant,
+    LossRow,
+    Receipt,
+    SignedFloor,
+    Tally,
+)
 
-ROOT_TYP: Final = "root/1"
+__all__ = [
+    "BUNDLE_TYP",
+    "ENROLL_TYP",
+    "REPLY_TYP",
+    "REPORT_TYP",
+    "ROOT_TYP",
+    "Bundle",
+    "Reply",
+    "Report",
+    "Role",
+    "Root",
+    "claimed_agent",
+    "document_hash",
+    "open_bundle",
+    "open_enroll",
+    "open_reply",
+    "open_report",
+    "open_root",
+]
+
 BUNDLE_TYP: Final = "bundle/1"
 REPORT_TYP: Final = "report/1"
 REPLY_TYP: Final = "reply/1"
 ENROLL_TYP: Final = "enroll/1"
 
-
-class Role(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """How many of which keys speak for a role."""
-
-    threshold: int
-    keys: list[bytes]
-    """Key ids, all of them listed in the root's `keys`."""
-
-
-class Root(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The set of keys a fleet trusts, by role; signed by the root role itself."""
-
-    version: int
-    fleet: bytes
-    epoch: int
-    """A higher epoch makes every older sequence number void (recovery from fast-forward)."""
-    issued_ms: int
-    expires_ms: int
-    keys: list[bytes]
-    """Ed25519 public keys."""
-    roles: dict[str, Role]
-
-    def keys_of(self, role: str) -> tuple[Mapping[KeyId, bytes], int]:
-        """Return the public keys of a role by id, and its threshold."""
-        entry = self.roles.get(role)
-        if entry is None:
-            raise RefusedError(Reason.BAD_SCHEMA, f"the root names no role {role!r}")
-        known = {key_id(public): public for public in self.keys}
-        return {KeyId(k): known[KeyId(k)] for k in entry.keys if k in known}, entry.threshold
+ECHO_BYTES: Final = 8
+"""How much of an answer's hash a report repeats: enough to tell an agent's answers apart."""
 
 
 class Bundle(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -64,12 +64,23 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """Key id of the agent: an order survives neither a re-enrolment nor a copied name."""
     epoch: int
     root_version: int
+    catalog_version: int
+    policy_version: int
+    restore_epoch: int
+    """How often the coordinator was restored from a backup; a higher one begins a new `seq`."""
     seq: int
-    """Above every bundle this agent admitted before, within the epoch."""
+    """Above every bundle this agent admitted before, within both epochs."""
     issued_ms: int
     not_before_ms: int
     expires_ms: int
+    stale_s: int
+    """Seconds of powered time without word from the coordinator after which nothing of it
+    begins."""
     grants: list[Grant]
+    cancels: list[bytes] = []
+    """Executions that must not begin any more."""
+    config: bytes = b""
+    """sha256 of the configuration this agent should have; empty: no opinion."""
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +94,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """sha256 of the previous report's envelope; empty in the first."""
     telemetry_epoch: bytes
     jobs_epoch: bytes
+    """Names the store that holds the counters: a new one declares that the old one was lost."""
     bundle_seq: int
     root_version: int
     floor_ms: int
@@ -97,6 +109,16 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     ledger: list[LossRow] = []
     refusals: dict[str, int] = {}
     """Refused documents by reason text, since the jobs epoch began."""
+    catalog_version: int = 0
+    """0: it has none that its root vouches for."""
+    policy_version: int = 0
+    restore_epoch: int = 0
+    attested: bool = True
+    """False: every copy of its counters was lost; it runs nothing until it is told a floor."""
+    answered: bytes = b""
+    """First `ECHO_BYTES` of the hash of the newest reply it verified: it was alive after that."""
+    gone: list[tuple[int, int]] = []
+    """Ranges of blocks that were asked for again and that it no longer has."""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
@@ -116,55 +138,40 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     ledger_to: int = 0
     schemas_wanted: list[bytes] = []
     restore_epoch: int = 0
-
-
-def document_hash(envelope: bytes) -> bytes:
-    """Return sha256 over a whole envelope: how documents refer to each other."""
-    return sha256(envelope).digest()
-
-
-def open_root(data: bytes, *, trusted: Root | None) -> Root:
-    """Return a root document signed by its own root role and, when given, by `trusted`'s.
-
-    Raises:
-        RefusedError: a check failed; the trusted root stays in force.
-    """
-    claimed = unpack(peek_payload(data, bound=limits.DOCUMENT_BYTES), Root, bound=len(data))
-    if len(claimed.keys) > limits.KEYS_IN_ROOT:
-        raise RefusedError(Reason.BAD_SCHEMA, "too many keys")
-    for judge in (trusted, claimed):
-        if judge is None:
-            continue
-        keys, threshold = judge.keys_of("root")
-        open_envelope(
-            data,
-            typ=ROOT_TYP,
-            keys=keys,
-            threshold=max(1, threshold),
-            bound=limits.DOCUMENT_BYTES,
-        )
-    if trusted is not None:
-        if claimed.fleet != trusted.fleet:
-            raise RefusedError(Reason.WRONG_FLEET)
-        if claimed.epoch < trusted.epoch:
-            raise RefusedError(Reason.WRONG_EPOCH)
-        if claimed.version != trusted.version + 1:
-            raise RefusedError(Reason.WRONG_ROOT_VERSION, f"{claimed.version}")
-    return claimed
+    wanted: list[tuple[int, int]] = []
+    """Ranges of blocks to send (again): lost on the way, or with the coordinator's disk."""
+    floor: SignedFloor | None = None
+    """Where an agent without counters goes on; only in an answer to one that said so."""
 
 
 def open_bundle(data: bytes, root: Root) -> Bundle:
     """Return a bundle whose signatures the director's keys verified."""
-    keys, threshold = root.keys_of("director")
+    keys, threshold = root.keys_of(DIRECTOR)
     payload = open_envelope(
         data, typ=BUNDLE_TYP, keys=keys, threshold=threshold, bound=limits.DOCUMENT_BYTES
     )
-    return unpack(payload, Bundle, bound=limits.DOCUMENT_BYTES)
+    bundle = unpack(payload, Bundle, bound=limits.DOCUMENT_BYTES)
+    check_bundle(bundle)
+    return bundle
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Check what a bundle's types leave open.
+
+    Raises:
+        RefusedError: BAD_SCHEMA with the member at fault.
+    """
+    if not 0 <= max(bundle.issued_ms, bundle.not_before_ms) <= bundle.expires_ms:
+        raise RefusedError(Reason.BAD_SCHEMA, "it ends before it begins")
+    if min(bundle.seq, bundle.restore_epoch, bundle.stale_s) < 0:
+        raise RefusedError(Reason.BAD_SCHEMA, "a negative number")
+    if len(bundle.grants) > limits.GRANTS_PER_BUNDLE:
+        raise RefusedError(Reason.BAD_SCHEMA, "too many grants")
 
 
 def open_reply(data: bytes, root: Root) -> Reply:
     """Return a reply whose signatures the director's keys verified."""
-    keys, threshold = root.keys_of("director")
+    keys, threshold = root.keys_of(DIRECTOR)
     payload = open_envelope(
         data, typ=REPLY_TYP, keys=keys, threshold=threshold, bound=limits.DOCUMENT_BYTES
     )

@@ -2,12 +2,13 @@
 
 ``[1, typ, payload, [[key id, signature], ...]]`` in canonical msgpack. The payload stays opaque
 until enough distinct keys verified it, and the verified bytes are what is decoded. Owns no
-document: those stand in `shared.trust.documents`.
+document: those stand beside this file, one noun each.
 
 Source: DSSE protocol v1 (PAE), RFC 8032 (Ed25519).
 """
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,11 @@ def pre_authentication_encoding(typ: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
+def document_hash(envelope: bytes) -> bytes:
+    """Return sha256 over a whole envelope: how documents refer to each other."""
+    return sha256(envelope).digest()
+
+
 def seal(typ: str, payload: bytes, signers: Iterable[Signer]) -> bytes:
     """Return the envelope of `payload`, signed by each signer."""
     message = pre_authentication_encoding(typ, payload)
@@ -69,6 +75,24 @@ def seal(typ: str, payload: bytes, signers: Iterable[Signer]) -> bytes:
         (key_id(signer.public_key), signer.sign(message)) for signer in signers
     ]
     return pack(_Envelope(_VERSION, typ, payload, signatures))
+
+
+def add_signature(data: bytes, signer: Signer, *, bound: int) -> bytes:
+    """Return an envelope with one more signature: keys in different places sign in turn.
+
+    A key that signed already signs afresh. Whether the other signatures are good is not judged.
+
+    Raises:
+        RefusedError: it is no envelope, or it is full.
+    """
+    envelope = _shape(data, bound)
+    key = key_id(signer.public_key)
+    message = pre_authentication_encoding(envelope.typ, envelope.payload)
+    others = [entry for entry in envelope.signatures if entry[0] != key]
+    if len(others) >= limits.SIGNATURES:
+        raise RefusedError(Reason.BAD_SHAPE, "it holds as many signatures as it can")
+    signatures = [*others, (key, signer.sign(message))]
+    return pack(msgspec.structs.replace(envelope, signatures=signatures))
 
 
 def open_envelope(
@@ -82,21 +106,30 @@ def open_envelope(
         RefusedError: with the reason of the first check that failed, in the documented order:
             length, shape, type, distinct key ids, threshold.
     """
+    payload, signed = open_signed(data, typ=typ, keys=keys, bound=bound)
+    if len(signed) < max(1, threshold):
+        raise RefusedError(Reason.THRESHOLD_NOT_MET, f"{len(signed)} of {threshold}")
+    return payload
+
+
+def open_signed(
+    data: bytes, *, typ: str, keys: Mapping[KeyId, bytes], bound: int
+) -> tuple[bytes, frozenset[KeyId]]:
+    """Return the payload and which keys of `keys` signed it as `typ`; possibly none did.
+
+    Raises:
+        RefusedError: length, shape, type or distinct key ids, in that order.
+    """
     envelope = _shape(data, bound)
-    if envelope.typ != typ:
-        raise RefusedError(Reason.WRONG_TYPE, f"{envelope.typ[:40]!r} came in for {typ!r}")
-    ids = [key for key, _ in envelope.signatures]
-    if len(set(ids)) != len(ids):
-        raise RefusedError(Reason.DUPLICATE_KEY_ID)
+    _check_type(envelope, typ)
+    _check_distinct(envelope)
     message = pre_authentication_encoding(envelope.typ, envelope.payload)
-    good = sum(
-        1
+    signed = frozenset(
+        KeyId(key)
         for key, signature in envelope.signatures
         if (public := keys.get(KeyId(key))) is not None and _verifies(public, signature, message)
     )
-    if good < threshold:
-        raise RefusedError(Reason.THRESHOLD_NOT_MET, f"{good} of {threshold}")
-    return envelope.payload
+    return envelope.payload, signed
 
 
 def peek_payload(data: bytes, *, bound: int) -> bytes:
@@ -108,12 +141,23 @@ def _shape(data: bytes, bound: int) -> _Envelope:
     if len(data) > bound:
         raise RefusedError(Reason.TOO_LONG, f"{len(data)} bytes, at most {bound}")
     try:
-        envelope = unpack(data, _Envelope, bound=bound)
+        envelope = unpack(data, _Envelope, bound=bound, items=limits.ENVELOPE_ITEMS)
     except RefusedError as error:
         raise RefusedError(Reason.BAD_SHAPE, str(error)) from None
     if envelope.version != _VERSION or len(envelope.signatures) > limits.SIGNATURES:
         raise RefusedError(Reason.BAD_SHAPE)
     return envelope
+
+
+def _check_type(envelope: _Envelope, typ: str) -> None:
+    if envelope.typ != typ:
+        raise RefusedError(Reason.WRONG_TYPE, f"{envelope.typ[:40]!r} came in for {typ!r}")
+
+
+def _check_distinct(envelope: _Envelope) -> None:
+    ids = [key for key, _ in envelope.signatures]
+    if len(set(ids)) != len(ids):
+        raise RefusedError(Reason.DUPLICATE_KEY_ID)
 
 
 def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:

@@ -59,12 +59,39 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
     lost: int
 
 
+class TargetProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """That an agent stands in a list of which only the digest was signed (RFC 9162, 2.1.3)."""
+
+    index: int
+    """Its place in the sorted list, from 0."""
+    path: list[bytes]
+    """Hashes from its leaf to the top."""
+
+
 class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One execution handed to an agent; `spec` is the job's canonical bytes."""
 
     execution: bytes
     spec: bytes
     not_after_ms: int
+    job_class: str
+    """The class it claims; the agent's own policy says what that class may do and must have."""
+    approvals: list[bytes] = []
+    """Envelopes of `approval/1`, where the class asks for them."""
+    proof: TargetProof | None = None
+    """The agent's place in the approved list, where an approval binds one."""
+
+
+class SignedFloor(msgspec.Struct, frozen=True, array_like=True):
+    """Where an agent that lost its counters goes on: none of these may ever go below."""
+
+    epoch: int
+    root_version: int
+    catalog_version: int
+    policy_version: int
+    restore_epoch: int
+    bundle_seq: int
+    counter: int
 
 
 class EnrollRequest(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,100 @@
+"""Whether a step keeps within the catalog: its action, its parameters, and the device's profile.
+
+Two moments ask. At admission nothing is known of devices: a value must lie within what the
+catalog allows for *some* profile. Right before a device is written its profile is known, and
+`check_write` decides.
+"""
+
+from collections.abc import Sequence
+
+from shared.errors import Reason, RefusedError
+from shared.ids import is_name
+from shared.model.job import Step, Value
+from shared.trust.catalog import (
+    Bound,
+    Catalog,
+    FlagBound,
+    NamesBound,
+    NumberBound,
+    PointBound,
+    TextBound,
+)
+
+Parameter = Value | list[str]
+
+
+def check_step(catalog: Catalog, step: Step) -> None:
+    """Check a step as far as no device has to be known.
+
+    Raises:
+        RefusedError: ACTION_NOT_ALLOWED or OUT_OF_BOUNDS, with the member at fault.
+    """
+    action = catalog.actions.get(step.action)
+    if action is None:
+        raise RefusedError(Reason.ACTION_NOT_ALLOWED, step.action)
+    for name, value in step.params.items():
+        where = f"{step.id}.{name}"
+        bound = action.parameters.get(name)
+        if bound is not None:
+            _check_value(where, value, bound)
+        elif action.by_profile:
+            _check_some_profile(where, catalog, name, value)
+        else:
+            raise RefusedError(Reason.OUT_OF_BOUNDS, f"{where} is not a parameter it may have")
+
+
+def check_write(catalog: Catalog, *, profile: bytes, point: str, value: Value) -> None:
+    """Check one write to a device, right before it happens.
+
+    Args:
+        catalog: the one in force now.
+        profile: content hash of the device's profile.
+        point: what is written.
+        value: in the profile's unit.
+
+    Raises:
+        RefusedError: PROFILE_NOT_ALLOWED or OUT_OF_BOUNDS.
+    """
+    points = next((entry.points for entry in catalog.profiles if entry.profile == profile), None)
+    if points is None:
+        if catalog.any_profile:
+            return
+        raise RefusedError(Reason.PROFILE_NOT_ALLOWED, profile.hex()[:16])
+    if not _within(points, point, value):
+        raise RefusedError(Reason.OUT_OF_BOUNDS, f"{point} = {value!r}")
+
+
+def _check_some_profile(where: str, catalog: Catalog, point: str, value: Parameter) -> None:
+    if catalog.any_profile:
+        return
+    if not any(_within(entry.points, point, value) for entry in catalog.profiles):
+        raise RefusedError(Reason.OUT_OF_BOUNDS, f"no profile allows {where} = {value!r}"[:200])
+
+
+def _within(points: Sequence[PointBound], name: str, value: Parameter) -> bool:
+    if not isinstance(value, bool | int | float):
+        return False
+    return any(point.name == name and point.low <= value <= point.high for point in points)
+
+
+def _check_value(where: str, value: Parameter, bound: Bound) -> None:
+    if not _fits(value, bound):
+        raise RefusedError(Reason.OUT_OF_BOUNDS, f"{where} = {value!r}"[:200])
+
+
+def _fits(value: Parameter, bound: Bound) -> bool:
+    match bound:
+        case NumberBound(low, high):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return False
+            return low <= value <= high
+        case FlagBound():
+            return isinstance(value, bool)
+        case TextBound(max_chars, choices):
+            if not isinstance(value, str) or len(value) > max_chars:
+                return False
+            return not choices or value in choices
+        case NamesBound(max_items):
+            if not isinstance(value, list) or len(value) > max_items:
+                return False
+            return all(map(is_name, value))

@@ -1,0 +1,83 @@
+"""The documents a fleet begins with on one machine, and what is weak about any set of them.
+
+Owns the defaults of `outstation-coordinator init` and the sentences that it and every start say
+aloud. A fleet that keeps its release key elsewhere writes its own catalog and policy.
+"""
+
+from typing import Final
+
+from shared import limits
+from shared.trust.catalog import ActionBounds, Catalog, ConfigBounds, NamesBound
+from shared.trust.policy import ClassRule, Policy
+from shared.trust.root import RELEASE, ROOT, Root
+
+OBSERVE: Final = "observe"
+"""Jobs that read."""
+OPERATE: Final = "operate"
+"""Jobs that also write, within each device's own profile."""
+
+_GRACE_S: Final = 5_184_000
+"""60 days: longer than a winter without a visit, shorter than forgetting that the site exists."""
+
+
+def first_catalog(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Catalog:
+    """Return a catalog that allows every action there is, to any device."""
+    return Catalog(
+        version=1,
+        fleet=fleet,
+        epoch=1,
+        issued_ms=issued_ms,
+        expires_ms=expires_ms,
+        any_profile=True,
+        actions={
+            "device.read": ActionBounds({"points": NamesBound(limits.POINTS)}, by_profile=False),
+            "device.write": ActionBounds({}, by_profile=True),
+        },
+        profiles=[],
+        config=ConfigBounds([], {}),
+        scripts=[],
+        firmware=[],
+        agents=[],
+    )
+
+
+def first_policy(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Policy:
+    """Return a policy that tells reading from writing and asks nobody's approval."""
+    reads: dict[str, list[str]] = {"device.read": []}
+    return Policy(
+        version=1,
+        fleet=fleet,
+        epoch=1,
+        issued_ms=issued_ms,
+        expires_ms=expires_ms,
+        approvers=[],
+        classes={
+            OBSERVE: ClassRule(0, [], _GRACE_S, reads),
+            OPERATE: ClassRule(0, [], _GRACE_S, reads | {"device.write": []}),
+        },
+    )
+
+
+def weaknesses(root: Root, catalog: Catalog, policy: Policy) -> tuple[str, ...]:
+    """Return what a thief would find easy, one sentence each; to be said at each start."""
+    found = [
+        f"one stolen key speaks for the {role} role: no second one has to agree"
+        for role in (ROOT, RELEASE)
+        if root.roles[role].threshold == 1
+    ]
+    if catalog.any_profile:
+        found.append(
+            "any device may be written within the limits of the profile on its own gateway: "
+            "the catalog sets no bounds"
+        )
+    unguarded = sorted(
+        name
+        for name, rule in policy.classes.items()
+        if rule.threshold == 0 and rule.actions.keys() - _HARMLESS
+    )
+    if unguarded:
+        found.append(f"nobody has to approve jobs of class {', '.join(unguarded)}")
+    return tuple(found)
+
+
+_HARMLESS: Final = frozenset({"device.read"})
