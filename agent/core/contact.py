@@ -6,7 +6,6 @@ report stand in `shared.sync.outgoing`, the checks of a bundle in `shared.trust.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from shared import limits
 from shared.clock import Instant, WallMs
@@ -45,8 +44,6 @@ class Standing:
     pending: Frozen | None
     """The newest report while nothing has answered it."""
     bundle_seq: int
-    bundle_digest: bytes
-    """sha256 of the envelope that was admitted last."""
     floor_ms: WallMs
     answered_ms: WallMs | None
     """The coordinator's time in its newest answer."""
@@ -128,13 +125,3 @@ def read_answer(body: bytes) -> tuple[bytes, bytes | None]:
     if kinds == [PartKind.REPLY, PartKind.BUNDLE]:
         return parts[0].data, parts[1].data
     raise RefusedError(Reason.BODY_MALFORMED, "an answer is a reply and at most one bundle")
-
-
-def is_repeat(bundle: bytes, sent: Frozen, standing: Standing) -> bool:
-    """Tell whether a bundle was admitted in answer to this same report, before a crash.
-
-    Then the coordinator could not know better and repeats it; anything else that comes twice is
-    a replay.
-    """
-    known = sha256(bundle).digest() == standing.bundle_digest
-    return known and sent.bundle_seq < standing.bundle_seq

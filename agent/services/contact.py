@@ -9,7 +9,6 @@ for byte, and the coordinator answers it again.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Protocol
 
 from agent.core.contact import (
@@ -18,7 +17,6 @@ from agent.core.contact import (
     base_report,
     block_budget,
     compose,
-    is_repeat,
     read_answer,
 )
 from agent.core.ports import TelemetryPort
@@ -140,7 +138,7 @@ class Contact:
             await self._store.count_bytes(up=got.up, down=got.down)
             return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
         now_ms = self._calendar.learn(WallMs(reply.now_ms))
-        ordered = bundle is not None and await self._order(bundle, sent, now_ms)
+        ordered = bundle is not None and await self._order(bundle, now_ms)
         freed = freed_by(
             reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
         )
@@ -158,20 +156,17 @@ class Contact:
         )
         return Answered(left=left, progress=progress, ordered=ordered, up=got.up, down=got.down)
 
-    async def _order(self, bundle: bytes, sent: Frozen, now_ms: WallMs) -> bool:
+    async def _order(self, bundle: bytes, now_ms: WallMs) -> bool:
         """Admit a bundle, or count why not; the reply beside it stands either way."""
         standing = await self._store.standing()
-        if is_repeat(bundle, sent, standing):
-            return False
         try:
             admitted = admit_bundle(bundle, replace(self._held(standing), now_ms=now_ms))
         except RefusedError as error:
             await self._refuse(error, "bundle")
             return False
         planned = [Planned(job, self._plan(job.spec)) for job in admitted.jobs]
-        digest, now = sha256(bundle).digest(), self._calendar.now()
         try:
-            new = await self._jobs.admit(admitted, planned, digest=digest, now=now)
+            new = await self._jobs.admit(admitted, planned, now=self._calendar.now())
         except WorldError as error:
             if error.reason is not Reason.STORE_FULL:
                 raise

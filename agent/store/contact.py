@@ -109,7 +109,7 @@ def read_epoch(db: sqlite3.Connection) -> bytes:
 def read_standing(db: sqlite3.Connection) -> Standing:
     """Return the standing that any open jobs.db holds."""
     row = db.execute(_SQL["state"]).fetchone()
-    epoch, counter, previous, pending, seq, digest, floor, answered, up, down = row
+    epoch, counter, previous, pending, seq, floor, answered, up, down = row
     refused = db.execute(_SQL["refusals"]).fetchall()
     return Standing(
         jobs_epoch=epoch,
@@ -117,7 +117,6 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         previous=previous,
         pending=_thawed(pending),
         bundle_seq=seq,
-        bundle_digest=digest,
         floor_ms=WallMs(floor),
         answered_ms=None if answered is None else WallMs(answered),
         bytes_up=up,

@@ -67,24 +67,18 @@ class JobStore:
     def __init__(self, file: JobsFile) -> None:
         self._file = file
 
-    async def admit(
-        self, admitted: Admitted, planned: Sequence[Planned], *, digest: bytes, now: Moment
-    ) -> int:
+    async def admit(self, admitted: Admitted, planned: Sequence[Planned], *, now: Moment) -> int:
         """Take a bundle, in one durable transaction; return how many executions were new.
 
-        An execution that is known already is left alone: a repeated grant has no effect.
+        An execution that is known already is not begun again; if everything about it had been
+        acknowledged, the coordinator has forgotten, and is told where it stands.
 
         Raises:
             WorldError: STORE_FULL when the queue cannot hold it all; nothing was taken.
         """
 
         def work(db: sqlite3.Connection) -> int:
-            if (
-                db.execute(
-                    _CONTACT["admit"], bind(admitted.seq, digest, admitted.floor_ms)
-                ).rowcount
-                == 0
-            ):
+            if db.execute(_CONTACT["admit"], bind(admitted.seq, admitted.floor_ms)).rowcount == 0:
                 return 0
             queue = _Queue(db, now)
             for refused in admitted.refused:
@@ -179,7 +173,7 @@ class _Queue:
         state = ExecutionState.DELIVERED
         number = self._insert(job.execution, job.spec_bytes, job.not_after_ms, state)
         if number is None:
-            return 0
+            return self._tell_again(job.execution)
         due = due_in(job.spec.delay_s * 1000, self._now)
         for device in item.plan:
             self._db.execute(_SQL["insert_task"], bind(number, device, *_due_row(due)))
@@ -190,7 +184,7 @@ class _Queue:
         state = ExecutionState.REJECTED
         number = self._insert(uid, spec, not_after_ms, state, problem.reason)
         if number is None:
-            return 0
+            return self._tell_again(uid)
         self._tell((number, uid), Fact(state=state, reason=problem.reason, detail=problem.detail))
         return 1
 
@@ -272,6 +266,14 @@ class _Queue:
         row = bind(uid, spec, sha256(spec).digest(), not_after_ms, state, reason)
         found = self._db.execute(_SQL["insert_execution"], row).fetchone()
         return None if found is None else int(found[0])
+
+    def _tell_again(self, uid: bytes) -> int:
+        row = self._db.execute(_SQL["told_execution"], bind(uid)).fetchone()
+        if row is not None:
+            number, state, reason = row
+            fact = Fact(state=ExecutionState(state), reason=Reason(reason) if reason else None)
+            self._tell((number, uid), fact)
+        return 0
 
     def _ended(self, execution: int, fact: Fact) -> None:
         """Tell how a task ended, then what that makes of its execution."""

@@ -6,7 +6,7 @@ ON CONFLICT (one) DO NOTHING
 
 -- name: state
 SELECT
-    jobs_epoch, counter, previous, pending, bundle_seq, bundle_digest, floor_ms, answered_ms,
+    jobs_epoch, counter, previous, pending, bundle_seq, floor_ms, answered_ms,
     bytes_up, bytes_down
 FROM contact
 
@@ -14,7 +14,7 @@ FROM contact
 UPDATE contact SET counter = $1, previous = $2, pending = $3 WHERE counter = $1 - 1
 
 -- name: admit
-UPDATE contact SET bundle_seq = $1, bundle_digest = $2, floor_ms = max(floor_ms, $3)
+UPDATE contact SET bundle_seq = $1, floor_ms = max(floor_ms, $2)
 WHERE bundle_seq < $1
 
 -- name: answered

@@ -74,6 +74,11 @@ SELECT state, attempt, reason FROM task WHERE execution = $1 ORDER BY number
 -- name: execution
 SELECT id, state, spec FROM execution WHERE number = $1
 
+-- name: told_execution
+-- An execution whose receipts are all acknowledged.
+SELECT number, state, reason FROM execution
+WHERE id = $1 AND receipt < (SELECT coalesce(min(number), receipt + 1) FROM outbox)
+
 -- name: set_execution
 UPDATE execution SET state = $2, reason = $3 WHERE number = $1
 

@@ -9,7 +9,6 @@ CREATE TABLE contact (
     previous BLOB NOT NULL DEFAULT x'',
     pending BLOB,
     bundle_seq INTEGER NOT NULL,
-    bundle_digest BLOB NOT NULL DEFAULT x'',
     floor_ms INTEGER NOT NULL,
     answered_ms INTEGER,
     bytes_up INTEGER NOT NULL DEFAULT 0,
