@@ -5,10 +5,10 @@ Certificates are valid from 1970 on: a gateway whose clock starts there must sti
 coordinator that tells it the time. Leaves out TLS itself (`coordinator.app`).
 """
 
-import datetime
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -38,8 +38,8 @@ SERVER_DAYS = 397
 RENEW_DAYS = 30
 """The server's certificate is renewed when less than this is left of it."""
 
-_FROM = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_DAY = datetime.timedelta(days=1)
+_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ def is_due(certificate: x509.Certificate, now_ms: WallMs) -> bool:
     return certificate.not_valid_after_utc - _time(now_ms) < RENEW_DAYS * _DAY
 
 
-def _time(now_ms: WallMs) -> datetime.datetime:
-    return _FROM + datetime.timedelta(seconds=now_ms // 1000)
+def _time(now_ms: WallMs) -> datetime:
+    return _FROM + timedelta(seconds=now_ms // 1000)
 
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:
