@@ -1,0 +1,211 @@
+"""A list of integers <-> a few numbers and residuals: how a series is predicted, and which way.
+
+Everything in a block is a series in the end: times, scaled values, marks of missing cells. Owns
+the shapes a series may have and the choice among them. Leaves out how values become integers
+(`shared.block.columns`) and what the stage makes of residuals.
+
+A series is its first value, its unit (the greatest common divisor of its steps) and a shape:
+
+- LINE: equal steps; nothing follows. A constant is a line with step 0.
+- DRIFT: each value is the one before plus a step that is the same throughout.
+- TREND: each step is the one before.
+- LEVEL+n: each value is the running mean of those before, over the last 2**n or so.
+- PALETTE: few distinct values, far apart; they are a series, and the places in it another one.
+"""
+
+from itertools import accumulate, pairwise
+from math import gcd, log2
+from typing import NamedTuple
+
+from shared.block.stage import Field, Reader, Use, Writer, get_signed, malformed, put_signed, role
+
+DRIFT, LINE, TREND, PALETTE, LEVEL = 0, 1, 2, 3, 4
+LEVELS = (1, 2, 3, 5)
+"""Halving, quarters, eighths, and nearly the mean: between them prediction costs hardly differ."""
+SHAPES = LEVEL + len(LEVELS)
+VALUE_BITS = 66
+"""Integers of a series: 64 bits of either sign; anything larger is refused."""
+_FRACTION = 8
+"""Bits of a running mean below the unit."""
+
+
+class Plan(NamedTuple):
+    """One way to predict a series, and what that leaves over."""
+
+    shape: int
+    slope: int
+    residuals: list[int]
+
+
+def put_series(writer: Writer, values: list[int], use: Use) -> None:
+    """Write `values`; their number is known to the reader."""
+    if len(values) < 2:
+        for value in values:
+            put_signed(writer, role(Field.FIRST, use), value)
+        return
+    first = values[0]
+    steps = [now - before for before, now in pairwise(values)]
+    if steps.count(steps[0]) == len(steps):
+        writer.number(role(Field.SHAPE, use), LINE)
+        put_signed(writer, role(Field.FIRST, use), first)
+        put_signed(writer, role(Field.SLOPE, use), steps[0])
+        return
+    unit = gcd(*steps)
+    if unit > 1:
+        values = [(value - first) // unit for value in values]
+        steps = [step // unit for step in steps]
+    plan = _cheapest(values, steps)
+    palette = sorted(set(values)) if use is Use.VALUE else []
+    if _palette_pays(palette, values, plan):
+        _put_palette(writer, [first + value * unit for value in values] if unit > 1 else values)
+        return
+    writer.number(role(Field.SHAPE, use), plan.shape)
+    put_signed(writer, role(Field.FIRST, use), first)
+    _put_unit(writer, unit, use)
+    if plan.shape in {DRIFT, TREND}:
+        put_signed(writer, role(Field.SLOPE, use), plan.slope)
+    shift = _shift(plan.residuals)
+    writer.number(role(Field.SHIFT, use), shift)
+    writer.residuals(plan.residuals, shift)
+
+
+def get_series(reader: Reader, count: int, use: Use) -> list[int]:
+    """Read a series of `count` values.
+
+    Raises:
+        RefusedError: an unknown shape, or a value beyond 64 bits.
+    """
+    if count < 2:
+        return _bounded([get_signed(reader, role(Field.FIRST, use)) for _ in range(count)])
+    shape = reader.number(role(Field.SHAPE, use))
+    if shape == PALETTE and use is Use.VALUE:
+        return _get_palette(reader, count)
+    if shape == PALETTE or shape >= SHAPES:
+        raise malformed(f"a series of shape {shape}")
+    first = get_signed(reader, role(Field.FIRST, use))
+    if shape == LINE:
+        slope = get_signed(reader, role(Field.SLOPE, use))
+        values = list(range(first, first + slope * count, slope)) if slope else [first] * count
+        return _bounded(values)
+    unit = _get_unit(reader, use)
+    slope = get_signed(reader, role(Field.SLOPE, use)) if shape in {DRIFT, TREND} else 0
+    shift = reader.number(role(Field.SHIFT, use))
+    if shift > VALUE_BITS:
+        raise malformed(f"a shift of {shift} bits")
+    residuals = reader.residuals(count - 1 - (shape == TREND), shift)
+    values = _predict(shape, 0 if unit > 1 else first, slope, residuals)
+    return _bounded([first + value * unit for value in values] if unit > 1 else values)
+
+
+def _predict(shape: int, first: int, slope: int, residuals: list[int]) -> list[int]:
+    """Return the values of which a shape's prediction missed `residuals`."""
+    if shape == TREND:
+        return list(accumulate(accumulate(residuals, initial=slope), initial=first))
+    if shape != DRIFT:
+        return _levelled(first, residuals, LEVELS[shape - LEVEL])
+    steps = [residual + slope for residual in residuals] if slope else residuals
+    return list(accumulate(steps, initial=first))
+
+
+def _bounded(values: list[int]) -> list[int]:
+    if values and (max(values) >> VALUE_BITS > 0 or min(values) >> VALUE_BITS < -1):
+        raise malformed("a value beyond 64 bits")
+    return values
+
+
+def _cheapest(values: list[int], steps: list[int]) -> Plan:
+    """Return the plan that leaves the least over: the sum stands for the bits it will take."""
+    middle = sorted(steps)[len(steps) // 2]
+    plans = [Plan(DRIFT, 0, steps)]
+    if middle:
+        plans.append(Plan(DRIFT, middle, [step - middle for step in steps]))
+    if len(values) > 3:
+        trend = [now - before for before, now in pairwise(steps)]
+        plans.append(Plan(TREND, steps[0], trend))
+        plans.extend(
+            Plan(LEVEL + index, 0, _level_residuals(values, window))
+            for index, window in enumerate(LEVELS)
+        )
+    return min(plans, key=lambda plan: sum(map(abs, plan.residuals)))
+
+
+def _shift(residuals: list[int]) -> int:
+    """Return how many low bits of a residual are noise: those below its mean magnitude."""
+    return max(0, (sum(map(abs, residuals)) // len(residuals)).bit_length() - 1)
+
+
+def _level_residuals(values: list[int], window: int) -> list[int]:
+    level = values[0] << _FRACTION
+    half = 1 << _FRACTION >> 1
+    residuals = []
+    for seen, value in enumerate(values[1:], 2):
+        residuals.append(value - (level + half >> _FRACTION))
+        gap = (value << _FRACTION) - level
+        level += gap // seen if seen >> window == 0 else gap >> window
+    return residuals
+
+
+def _levelled(first: int, residuals: list[int], window: int) -> list[int]:
+    """Undo `_level_residuals`."""
+    level = first << _FRACTION
+    half = 1 << _FRACTION >> 1
+    values = [first]
+    for seen, residual in enumerate(residuals, 2):
+        value = residual + (level + half >> _FRACTION)
+        values.append(value)
+        gap = (value << _FRACTION) - level
+        level += gap // seen if seen >> window == 0 else gap >> window
+    return values
+
+
+def _put_unit(writer: Writer, unit: int, use: Use) -> None:
+    """Write a unit as tens and the rest: a clock's 30,000 ms is 4 tens and a 3."""
+    tens = 0
+    while unit % 10 == 0:
+        unit //= 10
+        tens += 1
+    writer.number(role(Field.TENS, use), tens)
+    writer.number(role(Field.UNIT, use), unit - 1)
+
+
+def _get_unit(reader: Reader, use: Use) -> int:
+    tens = reader.number(role(Field.TENS, use))
+    if tens > 20:
+        raise malformed("a unit beyond 64 bits")
+    power: int = 10**tens
+    return (reader.number(role(Field.UNIT, use)) + 1) * power
+
+
+def _palette_pays(palette: list[int], values: list[int], plan: Plan) -> bool:
+    """Tell whether naming each distinct value once, then only its place, is cheaper than `plan`."""
+    if not 2 < len(palette) <= len(values) // 3:
+        return False
+    gaps = [now - before for before, now in pairwise(palette)]
+    place = {value: index for index, value in enumerate(palette)}
+    places = [place[now] - place[before] for before, now in pairwise(values)]
+    return _bits(gaps) + _bits(places) + 16 < _bits(plan.residuals)
+
+
+def _bits(residuals: list[int]) -> float:
+    """Return about how many bits residuals take: those of a two-sided geometric distribution."""
+    return len(residuals) * log2(1 + 5.4 * sum(map(abs, residuals)) / len(residuals))
+
+
+def _put_palette(writer: Writer, values: list[int]) -> None:
+    palette = sorted(set(values))
+    place = {value: index for index, value in enumerate(palette)}
+    writer.number(role(Field.SHAPE), PALETTE)
+    writer.number(role(Field.EXTENT, Use.PALETTE), len(palette))
+    put_series(writer, palette, Use.PALETTE)
+    put_series(writer, [place[value] for value in values], Use.PLACE)
+
+
+def _get_palette(reader: Reader, count: int) -> list[int]:
+    extent = reader.number(role(Field.EXTENT, Use.PALETTE))
+    if not 0 < extent <= count:
+        raise malformed("a palette larger than its column")
+    palette = get_series(reader, extent, Use.PALETTE)
+    places = get_series(reader, count, Use.PLACE)
+    if min(places) < 0 or max(places) >= extent:
+        raise malformed("a place outside the palette")
+    return [palette[place] for place in places]
