@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -171,12 +172,19 @@ async def test_kept_connections_go_on_after_a_black_hole():
         assert link.stats.resets == 0
 
 
-async def test_a_hang_up_inside_a_black_hole_is_not_seen_on_the_other_side():
+@pytest.mark.parametrize("abruptly", [False, True])
+async def test_a_hang_up_inside_a_black_hole_is_not_seen_on_the_other_side(abruptly):
     async with echo_server() as (echo, target), LinkProxy(target=target) as link:
         async with connected(link.port) as (reader, writer):
             writer.write(b"x")
             await back(reader, 1)
             link.black_hole(True)
+            if abruptly:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
+                writer.transport.abort()
         await turns()
         assert echo.ended == 0
         link.black_hole(False)

@@ -132,6 +132,7 @@ def test_a_write_inside_of_rubbish_is_not_found():
     decoder = rtu.Decoder()
     rubbish = h("01 03 0000 0001 FFFF") + frame(1, h("06 0064 0001"))
     assert [type(item) for item in decoder.feed(rubbish)] == [rtu.Malformed]
+    assert list(decoder.feed(frame(1, h("06 0064 0001")))) == []  # nor behind it
     assert list(decoder.idle()) == []
     good = frame(1, h("06 0064 0002"))
     assert list(decoder.feed(good)) == [rtu.Frame(1, h("06 0064 0002"))]
