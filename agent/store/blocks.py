@@ -25,6 +25,7 @@ from shared.ids import BlockSeq
 from shared.model.reading import SCHEMA_REF_BYTES
 from shared.runtime.queries import bind
 from shared.sync.outgoing import Candidate, Freed
+from shared.sync.ranges import Ranges
 
 DIGEST_BYTES = 16
 """How much of a block's sha256 a report announces."""
@@ -158,6 +159,24 @@ def read_blocks(db: sqlite3.Connection, numbers: Iterable[int]) -> tuple[list[by
         else:
             altered.append(seq)
     return sound, altered
+
+
+def pending(frees: Sequence[Freed]) -> tuple[Ranges, tuple[tuple[int, Reason], ...]]:
+    """Return which blocks are acknowledged, and which are rejected, by what is not written yet."""
+    acked = Ranges.joined(span for freed in frees for span in freed.blocks)
+    rejected = {seq: reason for freed in frees for seq, reason in freed.rejected}
+    return acked, tuple((seq, reason) for seq, reason in rejected.items() if seq not in acked)
+
+
+def pending_readings(db: sqlite3.Connection, frees: Sequence[Freed]) -> tuple[int, int]:
+    """Return how many readings those blocks hold: acknowledged, rejected."""
+    acked, rejected = pending(frees)
+    spans = [*acked], [(seq, seq) for seq, _ in rejected]
+    delivered, lost = (
+        sum(db.execute(QUERIES["count_blocks"], bind(*span)).fetchone()[0] for span in one)
+        for one in spans
+    )
+    return delivered, lost
 
 
 def unsent_schemas(db: sqlite3.Connection) -> list[bytes]:

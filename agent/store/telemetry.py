@@ -22,7 +22,15 @@ from agent.core.ports import PollRow
 from agent.core.sampler import ChannelTable
 from agent.core.settings import TelemetrySettings
 from agent.store.account import State, is_new
-from agent.store.blocks import Commit, commit, read_blocks, unsent_schemas, waiting
+from agent.store.blocks import (
+    Commit,
+    commit,
+    pending,
+    pending_readings,
+    read_blocks,
+    unsent_schemas,
+    waiting,
+)
 from agent.store.journal import JournalFolder
 from agent.store.journal_codec import Held
 from agent.store.ledger import Ledger, Loss
@@ -81,7 +89,8 @@ class TelemetryStore:
         self._ledger = Ledger()
         self._frees: list[Freed] = []
         self._unsynced = False
-        """Commits since the last one that waited for the disk: a power cut could undo them."""
+        """Blocks were sealed since the disk was last waited for: a power cut could undo them, and
+        their numbers would be given again. So it is waited for before a contact sees them."""
         self._turn = asyncio.Lock()
         self._begun, self._pressed = asyncio.Event(), asyncio.Event()
 
@@ -149,14 +158,24 @@ class TelemetryStore:
 
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded; a power cut keeps them all."""
+        if self._unsynced:
+            await self._settle()
+        found = await self._read(waiting, list[Candidate])
+        freed, rejected = pending(self._frees)
+        gone = {seq for seq, _ in rejected}
+        left = [one for one in found if one.seq not in freed and one.seq not in gone]
+        if len(left) == len(found) or len(found) < limits.WAITING_BLOCKS:
+            return left
+        # More may wait between the oldest and the newest that were looked at.
         await self._settle()
-        return await self._read(waiting, [])
+        return await self._read(waiting, list[Candidate])
 
     async def blocks(self, numbers: Sequence[int]) -> list[bytes]:
         """Return the bytes of these blocks, in order; missing and altered ones are left out."""
         wanted = tuple(numbers)
-        nothing: tuple[list[bytes], list[int]] = ([], [])
-        sound, altered = await self._read(lambda db: read_blocks(db, wanted), nothing)
+        sound, altered = await self._read(
+            lambda db: read_blocks(db, wanted), lambda: (list[bytes](), list[int]())
+        )
         if altered:
             rejected = tuple((seq, Reason.BLOCK_CHECKSUM) for seq in altered)
             # Like a reply that rejects them: their loss goes into the ledger.
@@ -165,26 +184,32 @@ class TelemetryStore:
 
     async def unsent_schemas(self) -> list[bytes]:
         """Return encoded schemas that stored blocks need and no reply has confirmed."""
+        found = await self._read(unsent_schemas, list[bytes])
+        if not self._frees or not (found or any(one.schemas_wanted for one in self._frees)):
+            return found
         await self._settle()
-        return await self._read(unsent_schemas, [])
+        return await self._read(unsent_schemas, list[bytes])
 
     async def ledger(self) -> list[LossRow]:
         """Return loss-ledger rows that are not acknowledged, oldest first, bounded."""
-        await self._settle()
-        return await self._read(self._ledger.page, [])
+        if any(one.rejected for one in self._frees):
+            await self._settle()
+        acknowledged = max((one.ledger_to for one in self._frees), default=0)
+        found = await self._read(self._ledger.page, list[LossRow])
+        return [row for row in found if row.number > acknowledged]
 
     async def free(self, freed: Freed) -> None:
         """Forget what a reply acknowledged, set aside what it rejected.
 
-        It is written with the next commit, and before anything is read that it changes. A kill
-        before that lets blocks be sent, and acknowledged, once more.
+        It is written with the next commit; until then every answer here already reckons with it.
+        A kill before that lets blocks be sent, and acknowledged, once more.
         """
         self._frees.append(freed)
         self._signal()
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""
-        return await self._count()
+        return await _to_the_end(self._count())
 
     # --- what the keeper does -------------------------------------------------------------------
     async def begun(self) -> None:
@@ -321,7 +346,9 @@ class TelemetryStore:
 
     def _taken(self, state: State, held: Held, *, durable: bool) -> None:
         """Note what a commit took over."""
-        self._state, self._unsynced = state, not durable
+        sealed = self._state is not None and state.next_block != self._state.next_block
+        self._unsynced = not durable and (self._unsynced or sealed)
+        self._state = state
         self._file.sound()
         self._open.committed(state.last_row, held)
         self._calm()
@@ -350,17 +377,19 @@ class TelemetryStore:
     # --- reading --------------------------------------------------------------------------------
     async def _settle(self) -> None:
         """Write down what was freed, and sync what a power cut could undo, before it is shown."""
-        if self._frees or self._unsynced:
-            await self._try(self._commit(rows=False, durable=self._unsynced))
+        await self._try(self._commit(rows=False, durable=self._unsynced))
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+    async def _read(
+        self, query: Callable[[sqlite3.Connection], T], otherwise: Callable[[], T]
+    ) -> T:
+        """Return what the database says, or what is true of none while it refuses."""
         if (db := self._file.usable) is None:
-            return otherwise
+            return otherwise()
         try:
             return await db.read(query)
         except WorldError as error:
             self._note(error)
-            return otherwise
+            return otherwise()
 
     async def _try(self, commit: Coroutine[Any, Any, None]) -> None:
         """Await a commit whose failure is already noted and loses nothing."""
@@ -368,8 +397,11 @@ class TelemetryStore:
             await commit
 
     async def _count(self) -> Tally:
-        await self._settle()
         async with self._turn:
+            frees = tuple(self._frees)
+            acked, refused = await self._read(
+                lambda db: pending_readings(db, frees), lambda: (0, 0)
+            )
             # Every change of the account passes through here, so the last commit's is current.
             state = self._state
             items = self._open.items(after=state.last_row if state else 0)
@@ -380,9 +412,9 @@ class TelemetryStore:
         return Tally(
             sampled=counted.sampled + kept + gone + held_back,
             suppressed=counted.suppressed + held_back,
-            delivered=counted.delivered,
-            stored=counted.stored + kept,
-            lost=counted.lost + gone,
+            delivered=counted.delivered + acked,
+            stored=counted.stored + kept - acked - refused,
+            lost=counted.lost + gone + refused,
         )
 
 
