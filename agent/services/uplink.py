@@ -43,6 +43,8 @@ class LinkHealth:
     contacts: int = 0
     """Answered ones since the agent started."""
     in_contact: bool = False
+    next_ms: MonoMs = MonoMs(0)
+    """When the next contact is due, if nothing comes up before."""
 
 
 class Uplink:
@@ -71,8 +73,14 @@ class Uplink:
     @property
     def health(self) -> LinkHealth:
         """Return how the link stands."""
+        if self._state is None:
+            return LinkHealth()
+        plan = next_contact(self._state, self._settings, self._clock.mono_ms())
         return LinkHealth(
-            state=self._state, contacts=self._contacts, in_contact=self._plan is not None
+            state=self._state,
+            contacts=self._contacts,
+            in_contact=self._plan is not None,
+            next_ms=plan.at_ms,
         )
 
     def nudge(self, *, urgent: bool = False) -> None:

@@ -81,9 +81,9 @@ class JobStore:
             if db.execute(_CONTACT["admit"], bind(admitted.seq, admitted.floor_ms)).rowcount == 0:
                 return 0
             queue = _Queue(db, now)
-            for refused in admitted.refused:
-                queue.reject(refused.execution, b"", 0, Problem(refused.reason, refused.detail))
             new = sum(queue.admit(item) for item in planned)
+            for one in admitted.refused:
+                new += queue.reject(one.execution, b"", 0, Problem(one.reason, one.detail))
             if queue.count_open() > limits.QUEUE_TASKS:
                 raise WorldError(Reason.STORE_FULL, "too many tasks wait")
             return new
@@ -194,14 +194,17 @@ class _Queue:
 
     def end_late(self) -> None:
         late = self._db.execute(_SQL["late_tasks"], bind(self._now.mono_ms, self._now.today_ms))
+        causes: dict[int, Fact] = {}
         for task, execution, device, attempt, reason in late.fetchall():
             state, why = expire(attempt, Reason(reason) if reason else None)
             check_task_transition(TaskState.READY, state)
             self._db.execute(_SQL["end_waiting"], bind(task, state, why))
-            self._ended(
-                execution,
-                Fact(state=state, device=device, attempt=attempt, reason=why, detail=_TOO_LATE),
-            )
+            fact = Fact(state=state, device=device, attempt=attempt, reason=why, detail=_TOO_LATE)
+            self._tell_task(execution, fact)
+            causes[execution] = fact
+        # All of an execution's tasks first: half of them would not fold to EXPIRED.
+        for execution, cause in causes.items():
+            self._refold(execution, cause)
 
     def begin(self, task: int, execution: int, device: str, attempt: int, crashes: int) -> Claim:
         uid, _, spec = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
@@ -277,9 +280,12 @@ class _Queue:
 
     def _ended(self, execution: int, fact: Fact) -> None:
         """Tell how a task ended, then what that makes of its execution."""
+        self._tell_task(execution, fact)
+        self._refold(execution, fact)
+
+    def _tell_task(self, execution: int, fact: Fact) -> None:
         uid = self._db.execute(_SQL["execution"], bind(execution)).fetchone()[0]
         self._tell((execution, uid), fact)
-        self._refold(execution, fact)
 
     def _refold(self, execution: int, cause: Fact) -> None:
         """Fold the execution's tasks again; tell it when its state moved on."""

@@ -55,18 +55,25 @@ class JobsFile:
         self._database: Database | None = None
         self._healing = asyncio.Lock()
         self._floors = Floors()
+        self.trouble = ""
+        """Why nothing works; empty while it does."""
         self.losses = 0
         """How often a damaged file was set aside since the agent started."""
 
     async def open(self) -> Self:
         """Open the file, or a fresh one in place of a damaged one.
 
+        Where the disk refuses even that, `heal` tries again; until then nothing works here.
+
         Raises:
             MistakeError: another process has it, or a newer program made it.
-            WorldError: the disk does not take even a fresh file.
         """
         self._floors = await asyncio.to_thread(_read_floors, self._directory / _FLOORS_NAME)
-        self._database = await self._open_or_replace()
+        try:
+            self._database = await self._open_or_replace()
+        except WorldError as error:
+            self.trouble = str(error)
+            _log.event("jobs_unavailable", level=logging.ERROR, cause=str(error))
         return self
 
     async def close(self) -> None:
@@ -81,26 +88,20 @@ class JobsFile:
             WorldError: the disk still fails.
         """
         async with self._healing:
-            database = self._database
-            if database is None or database.failure is None:
-                return
             try:
-                await database.reopen()
+                await self._mend()
             except WorldError as error:
-                if error.reason is not Reason.STORE_CORRUPT:
-                    raise
-                await database.close()
-                self._database = await self._open_or_replace()
+                self.trouble = str(error)
+                raise
+            self.trouble = ""
 
     async def transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
         """Run `work` in a transaction, as `Database.transact`."""
-        assert self._database is not None, "open() comes first"
-        return await self._database.transact(work, durable=durable)
+        return await self._usable().transact(work, durable=durable)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run read-only work, as `Database.read`."""
-        assert self._database is not None, "open() comes first"
-        return await self._database.read(query)
+        return await self._usable().read(query)
 
     async def keep_floors(self, *, counter: int, bundle_seq: int, floor_ms: int) -> None:
         """Keep counters outside the database as well.
@@ -120,13 +121,33 @@ class JobsFile:
         await asyncio.to_thread(_write_floors, self._directory / _FLOORS_NAME, after)
         self._floors = after
 
+    def _usable(self) -> Database:
+        if self._database is None:
+            raise WorldError(Reason.STORE_FAILED, self.trouble or f"{self._path} is not open")
+        return self._database
+
+    async def _mend(self) -> None:
+        if self._database is None:
+            self._database = await self._open_or_replace()
+        elif self._database.failure is not None:
+            try:
+                await self._database.reopen()
+            except WorldError as error:
+                if error.reason is not Reason.STORE_CORRUPT:
+                    raise
+                await self._database.close()
+                self._database = await self._open_or_replace()
+
     async def _open_or_replace(self) -> Database:
         try:
             database = await self._open()
         except WorldError as error:
             if error.reason is not Reason.STORE_CORRUPT:
                 raise
-            aside = await asyncio.to_thread(set_aside_corrupt, self._path)
+            try:
+                aside = await asyncio.to_thread(set_aside_corrupt, self._path)
+            except OSError as refused:
+                raise WorldError(Reason.STORE_FAILED, f"{self._path}: {refused}") from error
             self.losses += 1
             _log.event("jobs_lost", level=logging.ERROR, kept_as=str(aside), cause=str(error))
             database = await self._open()
