@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("--claim", type=Path, required=True, metavar="FILE")
     where = enroll.add_mutually_exclusive_group()
     where.add_argument("--data", type=Path, metavar="DIR", help="the agent's data directory")
-    where.add_argument("--config", type=Path, metavar="FILE", help="take the directory from here")
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="take directory and labels from here"
+    )
     enroll.add_argument("--coordinator", metavar="URL", help="instead of the claim's own")
     enroll.add_argument("--name", default="", help="instead of one the coordinator makes up")
     enroll.add_argument(
@@ -102,9 +104,9 @@ def _enroll(options: argparse.Namespace) -> int:
     from agent.services.identity import save_enrolment  # noqa: PLC0415
     from shared.runtime.clock import SystemClock, SystemEntropy  # noqa: PLC0415
 
-    data_dir = _data_dir(options)
+    data_dir, labels = _data_dir_and_labels(options)
     claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
-    labels = dict(_label(text) for text in options.label)
+    labels |= dict(_label(text) for text in options.label)
     url = options.coordinator or claim.url
     signer = prepare(data_dir, SystemEntropy())
     end = asyncio.run(enroll(claim, signer, url=url, name=options.name, labels=labels))
@@ -120,13 +122,13 @@ def _enroll(options: argparse.Namespace) -> int:
     return OK
 
 
-def _data_dir(options: argparse.Namespace) -> Path:
+def _data_dir_and_labels(options: argparse.Namespace) -> tuple[Path, dict[str, str]]:
     if options.data is not None:
-        data: Path = options.data
-        return data
+        return options.data, {}
     from agent.config import load_config  # noqa: PLC0415
 
-    return load_config(options.config or Path(DEFAULT_CONFIG)).data_dir
+    config = load_config(options.config or Path(DEFAULT_CONFIG))
+    return config.data_dir, dict(config.labels)
 
 
 def _label(text: str) -> tuple[str, str]:
