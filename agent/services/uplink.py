@@ -29,6 +29,7 @@ from shared.runtime.logs import Events
 
 _log = Events(__name__)
 
+_FAREWELL_CONTACTS = 2
 KEEP_MS = 60_000
 """A connection is kept for a contact this near; servers drop idle ones after 60 to 75 seconds."""
 CONTACT_MAX_S = 900
@@ -107,17 +108,25 @@ class Uplink:
             await self._link.close()
 
     async def farewell(self, timeout_s: float) -> None:
-        """Make one last contact after `run` has ended, if the link was up, within `timeout_s`."""
+        """Say the last after `run` has ended, if the link was up, within `timeout_s`.
+
+        A report that still waits for its answer goes first: that takes a contact of its own.
+        """
         state = self._state
         if state is None or state.failures or state.answered_ms is None:
             return
-        plan = ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self._meet(plan)
+                    for _ in range(_FAREWELL_CONTACTS):
+                        await self._meet(ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0))
+                        if not self._more_to_say():
+                            return
         finally:
             await self._link.close()
+
+    def _more_to_say(self) -> bool:
+        return self._state is not None and self._state.drain
 
     async def _reached(self, at_ms: MonoMs) -> bool:
         """Wait for a moment; False when something came up before."""
