@@ -36,8 +36,8 @@ class Slave:
     heard: list[bytes] = field(default_factory=list)
     """Every request's function code and data."""
     mute: bool = False
-    before: Callable[[bytes], bytes] = lambda _: b""
-    """What goes out before an answer, made from the answer's frame."""
+    spoil: Callable[[bytes], bytes] = lambda frame: frame
+    """What goes out instead of an answer's frame, made from it."""
     exception: dict[int, int] = field(default_factory=dict)
     """Function code -> exception code it is always answered with."""
 
@@ -52,7 +52,7 @@ class Slave:
                 if self.mute:
                     continue
                 frame = self.frame(address, self._answer(pdu))
-                self.wire.say(self.before(frame) + frame)
+                self.wire.say(self.spoil(frame))
 
     def frame(self, head: bytes, pdu: bytes) -> bytes:
         """Frame an answer; `head` is the unit, on TCP with the transaction before it."""

@@ -208,7 +208,7 @@ async def test_readings_return_with_the_port(site: Site):
 @pytest.mark.parametrize("noise", [b"\x00", b"\xff\x01\x84", b"\x01", bytes(range(40))])
 async def test_noise_before_an_answer_is_skipped_on_a_line(kind: str, noise: bytes, tmp_path: Path):
     async with site_on(kind, tmp_path, retries=0) as site:
-        site.slave.before = lambda _: noise
+        site.slave.spoil = lambda frame: noise + frame
         assert await site.values(INPUTS) == [4.21, 12.5, 7]
 
 
@@ -219,23 +219,31 @@ async def test_answers_of_other_units_are_skipped(kind: str, tmp_path: Path):
 
         def stranger(frame: bytes) -> bytes:
             head = b"\x02" if slave.framing == "rtu" else frame[:2] + b"\x02"
-            return slave.frame(head, bytes([4, 14]) + bytes(range(14)))
+            return slave.frame(head, bytes([4, 14]) + bytes(range(14))) + frame
 
-        slave.before = stranger
+        slave.spoil = stranger
         assert await site.values(INPUTS) == [4.21, 12.5, 7]
 
 
 async def test_answers_to_other_transactions_are_skipped_on_tcp(tmp_path: Path):
     async with site_on("tcp", tmp_path, retries=0) as site:
         slave = site.slave
-        slave.before = lambda _: slave.frame(b"\xff\xff\x01", bytes([4, 14]) + bytes(14))
+        other = slave.frame(b"\xff\xff\x01", bytes([4, 14]) + bytes(14))
+        slave.spoil = lambda frame: other + frame
         assert await site.values(INPUTS) == [4.21, 12.5, 7]
+
+
+def flipped(frame: bytes, place: int) -> bytes:
+    data = bytearray(frame)
+    data[place] ^= 1
+    return bytes(data)
 
 
 async def test_a_broken_answer_is_asked_for_again(site: Site):
     slave = site.slave
-    broken = [b"\x01\x04\x0e" + bytes(16)]
-    slave.before = lambda _: broken.pop() if broken else b""
+    # On a line a bit of the checksum flips; on TCP the header names another protocol.
+    place = -1 if slave.framing == "rtu" else 2
+    slave.spoil = lambda frame: frame if slave.count(4) > 1 else flipped(frame, place)
     assert await site.values(INPUTS) == [4.21, 12.5, 7]
     assert slave.count(4) == 2
     assert site.bus.counters.bad_frames == 1

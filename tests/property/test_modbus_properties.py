@@ -184,6 +184,17 @@ def test_an_answer_is_understood_however_it_is_cut(case, framing: Framing, cuts:
     assert result == words
 
 
+@given(answered(), st.data())
+def test_a_few_bytes_of_noise_never_hide_an_answer_on_a_line(case, data: st.DataObject):
+    query, words, pdu = case
+    likely = [9, query.function, query.function | 0x80, pdu[1]]
+    noise = bytes(data.draw(st.lists(st.sampled_from(likely), max_size=4)))
+    decoder = codec.decoder(Framing.RTU, query, unit=9, transaction=300)
+    line = noise + rtu(9, pdu)
+    heard = [decoder.feed(line[place : place + 1]) for place in range(len(line))]
+    assert heard == [None] * (len(line) - 1) + [words]
+
+
 @given(queries, framings, st.lists(st.binary(max_size=300), max_size=5))
 def test_noise_is_refused_or_waited_out_never_raised(query: Query, framing: Framing, noise):
     decoder = codec.decoder(framing, query, unit=9, transaction=300)
