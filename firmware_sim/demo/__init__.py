@@ -75,12 +75,16 @@ def _sum_up(voice: Narrator, result: Result) -> None:
 
 
 async def _stay(world: World, voice: Narrator) -> None:
-    """Leave the coordinator up, so that a visitor can look around, until Ctrl-C."""
+    """Start the gateways again, so that a visitor can look around, until Ctrl-C."""
+    for gateway in world.gateways.values():
+        await world.start_agent(gateway)
     config = world.folder / "coordinator" / "admin.toml"
     voice.say("")
-    voice.say(f"The coordinator stays up at {world.coordinator_url}. In another terminal:")
+    voice.say(f"The fleet goes on working at {world.coordinator_url}. In another terminal:")
     voice.say(f"  .venv/bin/outstation --config {config} agents list")
-    voice.say(f"  .venv/bin/outstation --config {config} readings plot west pump-1 pressure")
+    voice.say(
+        f"  .venv/bin/outstation --config {config} readings plot west pump-1 pressure --start 2m"
+    )
     voice.say("Ctrl-C ends the demo and removes everything.")
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
