@@ -11,8 +11,8 @@ are avoided, and the code tree is three list look-ups a bit.
 import struct
 from itertools import chain, repeat
 
-from shared.block.estimate import LARGEST, PRIORS, START, STATES, TREES, WALKS
-from shared.block.stage import NUMBER_BITS, ROLES, Field, malformed, role
+from shared.block.estimate import LARGEST, START, STATES, TREES, WALKS, bank_of
+from shared.block.stage import NUMBER_BITS, ROLES, Field, Use, malformed, noise_bits, role
 
 FULL = 1 << 48
 """The range at the start; a word of 16 bits moves whenever it falls below `LOW`."""
@@ -25,7 +25,37 @@ _SMALL = 3
 """Numbers of up to this many bits below the leading one have a cell for each prefix."""
 _PREFIX = NUMBER_BITS + 1
 _ESCAPE = role(Field.ESCAPE)
-_FRESH = [STATES.numbered[0, 0]] * (ROLES * _STRIDE)
+
+_LIKELY = 5
+"""As if a cell had been told its usual answer so often before."""
+_NO = (
+    (role(Field.TENS), 0),
+    (role(Field.UNIT), 0),
+    (role(Field.TENS, Use.MARK), 0),
+    (role(Field.UNIT, Use.MARK), 0),
+    (role(Field.SHAPE), 2),
+)
+"""Cells that mostly hear zeros: a series in units of one, of one of the first shapes."""
+_YES = (
+    (role(Field.PLAIN), 0),
+    (role(Field.PLAIN, Use.PALETTE), 0),
+    (role(Field.PLAIN, Use.PLACE), 0),
+    (role(Field.EXTENT, Use.TIME), 0),
+    (role(Field.EXTENT), 0),
+    *((role(Field.FIRST), size) for size in range(5)),
+)
+"""Cells that mostly hear ones: nothing missing, channels in order, values of some size."""
+
+
+def _fresh_cells() -> list[int]:
+    cells = [STATES.numbered[0, 0]] * (ROLES * _STRIDE)
+    for known, counts in ((_NO, (_LIKELY, 0)), (_YES, (0, _LIKELY))):
+        for known_role, cell in known:
+            cells[known_role * _STRIDE + cell] = STATES.numbered[counts]
+    return cells
+
+
+_FRESH = _fresh_cells()
 assert _PREFIX + (2 << _SMALL) <= _STRIDE, "the cells of two roles overlap"
 
 
@@ -64,9 +94,9 @@ class AdaptiveWriter:
             for below in range(size - 1, -1, -1):
                 self._bit(prefixes + (value >> below + 1), value >> below & 1)
 
-    def residuals(self, values: list[int], shift: int) -> None:
-        """Write each residual's multiple of ``2**shift`` through the trees, the rest as it is."""
-        cells = PRIORS[shift > 0].copy()
+    def residuals(self, values: list[int], scale: int) -> None:
+        """Write each residual's high part through the trees, its noise bits as they are."""
+        cells, shift = bank_of(scale), noise_bits(scale)
         _, chance, after_zero, after_one = STATES
         half, context, walks, parts = 1 << shift >> 1, START, WALKS, _RAW[shift]
         low, span, words = self._low, self._range, self._words
@@ -172,9 +202,9 @@ class AdaptiveReader:
             value = value << 1 | self._bit(base + _PREFIX + (1 << size) + value)
         return value - 1
 
-    def residuals(self, count: int, shift: int) -> list[int]:
-        """Read `count` residuals that were written with `shift`."""
-        cells = PRIORS[shift > 0].copy()
+    def residuals(self, count: int, scale: int) -> list[int]:
+        """Read `count` residuals that were written with `scale`."""
+        cells, shift = bank_of(scale), noise_bits(scale)
         _, chance, after_zero, after_one = STATES
         node, node_cell, when_zero, when_one, symbol, following, escape = TREES
         half, parts = 1 << shift >> 1, _RAW[shift]

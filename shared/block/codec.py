@@ -82,6 +82,7 @@ def encode(block: Block, *, stage: Stage = Stage.ADAPTIVE) -> bytes:
     """Return a block's bytes; at most limits.BLOCK_BYTES for up to limits.BLOCK_POINTS readings."""
     times = [time for group in block.groups for time in group.times_ms] or [block.wall_ms]
     first, span, count = min(times), max(times) - min(times), block.count
+    assert _in_range(block.seq, block.mono_ms, block.err_ms, block.wall_ms, first, max(times))
     writer = _WRITERS[stage]()
     _put_groups(writer, block.groups, first, span, count)
     flags = block.priority | block.clock_state << 2
@@ -166,6 +167,8 @@ def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
         raise malformed(f"{count} readings")
     first = wall_ms + (0 if flags & _STARTS_AT_WALL else get_signed(numbers, 0))
     last = first + span * (1000 if flags & _WHOLE_SECONDS else 1)
+    if not _in_range(seq, mono_ms, err_ms, wall_ms, first, last):
+        raise malformed("a number or time out of range")
     header = BlockHeader(
         version=kind >> 4,
         stage=Stage(stage),
@@ -185,6 +188,11 @@ def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
     return header, numbers.rest()
 
 
+def _in_range(*numbers: int) -> bool:
+    """Tell whether JSON, SQLite and a double can hold all of them."""
+    return max(map(abs, numbers)) <= limits.INT_MAX
+
+
 def _decode(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
     header, body = _read_header(data)
     reader = _READERS[header.stage](body)
@@ -201,13 +209,19 @@ def _decode(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
 def _put_groups(
     writer: Writer, groups: tuple[Group, ...], first: int, span: int, count: int
 ) -> None:
-    columns = Columns()
-    writer.number(role(Field.EXTENT, Use.MARK), len(groups))
+    columns, channel = Columns(), 0
+    writer.flag(role(Field.PLAIN, Use.PALETTE), value=len(groups) == 1)
+    if len(groups) != 1:
+        writer.number(role(Field.EXTENT, Use.MARK), len(groups))
     for group in groups:
         rows, width = len(group.times_ms), len(group.channels)
         assert width == len(group.columns) == len(group.qualities), "a column for each channel"
         writer.number(role(Field.EXTENT), width)
-        put_series(writer, list(group.channels), Use.MARK)
+        in_order = group.channels == tuple(range(channel, channel + width))
+        writer.flag(role(Field.PLAIN, Use.PLACE), value=in_order)
+        if not in_order:
+            put_series(writer, list(group.channels), Use.MARK)
+        channel = max(group.channels, default=channel - 1) + 1
         # The usual block is one group without a hole: its rows follow from the header's count.
         writer.flag(role(Field.EXTENT, Use.TIME), value=rows * width == count > 0)
         if not rows * width == count > 0:
@@ -226,17 +240,22 @@ def _get_groups(reader: Reader, header: BlockHeader) -> tuple[Group, ...]:
     columns = Columns()
     groups: list[Group] = []
     first, span = header.first_ms, header.last_ms - header.first_ms
-    cells, count = 0, header.count
-    extent = reader.number(role(Field.EXTENT, Use.MARK))
+    cells, channel, count = 0, 0, header.count
+    alone = reader.flag(role(Field.PLAIN, Use.PALETTE))
+    extent = 1 if alone else reader.number(role(Field.EXTENT, Use.MARK))
     if extent > limits.BLOCK_GROUPS:
         raise malformed(f"{extent} groups")
     for _ in range(extent):
         width = reader.number(role(Field.EXTENT))
         if width > limits.CHANNELS:
             raise malformed(f"{width} channels")
-        channels = get_series(reader, width, Use.MARK)
+        if reader.flag(role(Field.PLAIN, Use.PLACE)):
+            channels = list(range(channel, channel + width))
+        else:
+            channels = get_series(reader, width, Use.MARK)
         if channels and not 0 <= min(channels) <= max(channels) < limits.CHANNELS:
             raise malformed("a channel index out of range")
+        channel = max(channels, default=channel - 1) + 1
         rest = reader.flag(role(Field.EXTENT, Use.TIME))
         rows = count // max(width, 1) if rest else reader.number(role(Field.EXTENT))
         cells += rows * (width + 1)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from enum import IntEnum, unique
 from typing import cast
 
+from shared.block.figures import MOST_TAIL
 from shared.block.floats import (
-    CORRECTED,
     MOST_DECIMALS,
     Fit,
     Form,
     Layout,
+    additions_of,
     fit,
     ordered,
     outliers,
@@ -113,12 +114,11 @@ class Columns:
     def _put_fitted(self, writer: Writer, fitted: Fit) -> None:
         self._put_layout(writer, fitted.layout)
         put_series(writer, fitted.integers, Use.VALUE)
-        put_series(writer, fitted.corrections, Use.MARK)
+        put_series(writer, fitted.additions, Use.MARK)
 
     def _get_floats(self, reader: Reader, layout: Layout, integers: list[int]) -> list[float]:
-        corrected = layout.form in CORRECTED
-        corrections = get_series(reader, len(integers), Use.MARK) if corrected else []
-        return restore(layout, integers, corrections)
+        additions = get_series(reader, additions_of(layout, integers), Use.MARK)
+        return restore(layout, integers, additions)
 
     def _put_mixed(self, writer: Writer, values: list[int | float]) -> None:
         floats = [value for value in values if isinstance(value, float)]
@@ -159,6 +159,8 @@ class Columns:
         if layout != guess:
             writer.number(role(Field.FORM), layout.form)
             writer.number(role(Field.DECIMALS), layout.decimals)
+            if layout.form is Form.FIGURES:
+                writer.number(role(Field.DECIMALS, Use.MARK), layout.tail)
         self._note(layout)
 
     def _get_layout(self, reader: Reader) -> Layout:
@@ -171,7 +173,11 @@ class Columns:
             form, decimals = reader.number(role(Field.FORM)), reader.number(role(Field.DECIMALS))
             if form >= len(Form) or decimals > MOST_DECIMALS:
                 raise malformed(f"a form {form} with {decimals} decimals")
-            layout = Layout(Form(form), decimals)
+            figures = form == Form.FIGURES
+            tail = reader.number(role(Field.DECIMALS, Use.MARK)) if figures else 0
+            if tail > MOST_TAIL:
+                raise malformed(f"a tail of {tail} digits")
+            layout = Layout(Form(form), decimals, tail)
         self._note(layout)
         return layout
 

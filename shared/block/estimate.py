@@ -6,8 +6,11 @@ the two symbols before it choose the tree. Computed once, with integers only, so
 has the same tables. Leaves out the arithmetic coding itself (`shared.block.adaptive`).
 """
 
+import re
 from itertools import pairwise
 from typing import NamedTuple
+
+from shared.block.stage import SPARSE
 
 COUNTS_BOUND = 400
 """(zeros + 1) x (ones + 1) stays within it: a skewed cell grows sure, a mixed one stays nimble."""
@@ -17,6 +20,8 @@ NEAR = 2
 """Contexts tell previous symbols apart up to this magnitude."""
 SPAN = 2 * NEAR + 1
 CONTEXTS = SPAN * SPAN
+ALIKE = 4
+"""From this magnitude on, the question "is it more?" does not depend on the context."""
 START = CONTEXTS // 2
 """The context of a first symbol: as if two zeros came before."""
 
@@ -76,6 +81,15 @@ def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 
 
+def _name_cells() -> list[CellName]:
+    """Return the cells of a series, in the order of the priors."""
+    zero = [("zero", 0, before) for before in range(NEAR + 1)]
+    zero += [("zero", last, before) for last in (1, 2) for before in range(-NEAR, NEAR + 1)]
+    sign = [("sign", 0, 0), ("sign", 0, 1), ("sign", 1, -1), ("sign", 1, 0), ("sign", 1, 1)]
+    more = [("more", size, active) for size in range(1, ALIKE) for active in range(2 * NEAR + 1)]
+    return zero + sign + more + [("more", size, 0) for size in range(ALIKE, LARGEST)]
+
+
 def _path(symbol: int, last: int, before: int, cells: dict[CellName, int]) -> Path:
     """Return the walk for `symbol` after the clipped symbols `last` and `before`.
 
@@ -87,12 +101,12 @@ def _path(symbol: int, last: int, before: int, cells: dict[CellName, int]) -> Pa
     steps: list[tuple[CellName, bool]] = [(("zero", last, before), symbol != 0)]
     if symbol:
         steps.append((("sign", _sign(last), _sign(before)), symbol < 0))
-        activity = min(last + abs(before), 2 * NEAR)
+        active = min(last + abs(before), 2 * NEAR)
         steps.extend(
-            (("more", size, activity if size < 4 else 0), abs(symbol) > size)
+            (("more", size, active if size < ALIKE else 0), abs(symbol) > size)
             for size in range(1, min(abs(symbol) + 1, LARGEST))
         )
-    return tuple((cells.setdefault(name, len(cells)), int(bit)) for name, bit in steps)
+    return tuple((cells[name], int(bit)) for name, bit in steps)
 
 
 def _following(context: int, symbol: int) -> int:
@@ -100,12 +114,12 @@ def _following(context: int, symbol: int) -> int:
     return (max(-NEAR, min(NEAR, symbol)) + NEAR) * SPAN + context // SPAN
 
 
-def _build_walks() -> tuple[list[list[tuple[int, Path]]], dict[CellName, int]]:
-    cells: dict[CellName, int] = {}
+def _build_walks() -> list[list[tuple[int, Path]]]:
+    cells = {name: number for number, name in enumerate(CELLS)}
     near = range(-NEAR, NEAR + 1)
     # Negative symbols index from the end of their context's list.
     symbols = [*range(LARGEST + 1), *range(-LARGEST, 0)]
-    walks = [
+    return [
         [
             (_following((last + NEAR) * SPAN + before + NEAR, s), _path(s, last, before, cells))
             for s in symbols
@@ -113,7 +127,6 @@ def _build_walks() -> tuple[list[list[tuple[int, Path]]], dict[CellName, int]]:
         for last in near
         for before in near
     ]
-    return walks, cells
 
 
 def _build_trees(walks: list[list[tuple[int, Path]]]) -> Trees:
@@ -151,7 +164,29 @@ def _build_trees(walks: list[list[tuple[int, Path]]]) -> Trees:
 
 
 STATES = _build_states()
-WALKS, CELLS = _build_walks()
+CELLS = _name_cells()
+WALKS = _build_walks()
 """Per context and symbol: the next context, and the path."""
 TREES = _build_trees(WALKS)
-PRIORS = [[STATES.numbered[0, 0]] * len(CELLS)] * 2
+
+_PRIORS = (
+    "r1b160 01j9b1o450 1010911010 00000200c0 60k0401000 4050500000 4000000000 0000000000000000",
+    "9393f5 11f931d722 0000730000 2121010031 608040c421 0010101051 1020404010 1200000303030303",
+    "227923 8kbh6a2439 8k39242626 66449b3333 114253649b 1121213233 1051214232 112112131b02121b",
+    "243739 6m6i6e4c7l 5j6m4c6m5j 3297ae7955 33b966ccae 22c8643233 1164323255 2222231248131301",
+)
+"""What the cells of a series start with, as if told before: per cell two digits of base 32, zeros
+and ones, in the order of `CELLS`. One line for each sparse scale, the last for all above. Counted
+over soil, weather, pumps, LoRa nodes, transformers, traffic, server load: not over one of them."""
+BANKS = [
+    [
+        STATES.numbered[int(pair[0], 32), int(pair[1], 32)]
+        for pair in re.findall("[0-9a-v]{2}", line)
+    ]
+    for line in _PRIORS
+]
+
+
+def bank_of(scale: int) -> list[int]:
+    """Return fresh cells for a series of that scale."""
+    return BANKS[min(scale, SPARSE + 1)].copy()

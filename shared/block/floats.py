@@ -9,12 +9,13 @@ keeps its bits, as an integer that sorts like the float, so that its steps are s
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum, unique
 from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple
 
+from shared.block.figures import join, split, tails_of
 from shared.block.stage import malformed
 
 MOST_DECIMALS = 22
@@ -51,27 +52,39 @@ class Form(IntEnum):
     """Floats: the quotient's 64 bits, ordered, plus a second series of small corrections."""
     NEARLY_SINGLE = 7
     """The same, beside the quotient rounded to float32."""
-    MIXED = 8
+    FIGURES = 8
+    """Floats: the quotient, where large values have fewer decimals; a second series of digits."""
+    MIXED = 9
     """Several kinds, each a column of its own."""
 
 
 CORRECTED = {Form.NEARLY: Form.QUOTIENT, Form.NEARLY_SINGLE: Form.SINGLE}
 """What each form with corrections corrects."""
+DIGITS = {
+    Form.QUOTIENT: 17,
+    Form.SINGLE: 7,
+    Form.NEARLY_SINGLE: 7,
+    Form.PRODUCT: 13,
+    Form.NEARLY: 13,
+}
+"""Significant digits at which the decimal behind a float shows: fewer than it can hold."""
 
 
 class Layout(NamedTuple):
-    """A form and its parameter."""
+    """A form and its parameters."""
 
     form: Form
     decimals: int = 0
+    tail: int = 0
+    """Of FIGURES: digits that only small values have."""
 
 
 class Fit(NamedTuple):
-    """A layout, the integers it makes of a column, and NEARLY's corrections."""
+    """A layout, the integers it makes of a column, and what some forms add to them."""
 
     layout: Layout
     integers: list[int]
-    corrections: list[int]
+    additions: list[int]
 
 
 def fit(values: list[float]) -> Fit:
@@ -79,26 +92,36 @@ def fit(values: list[float]) -> Fit:
     bits = Fit(Layout(Form.BITS), ordered(values), [])
     if not all(map(isfinite, values)):
         return bits
-    samples = values[:: max(1, len(values) // 4)]
-    quotient = _quotient(values, samples)
+    quotient = _search(Form.QUOTIENT, values)
     if quotient and quotient.layout.decimals <= FEW_DECIMALS:
-        return quotient
+        return _figures(quotient)
     # More decimals than an instrument has: perhaps a float32, or the trace of an arithmetic.
-    others = (search(values, samples) for search in (_single, _product, _nearly))
-    return min((found for found in (*others, quotient, bits) if found), key=_roughness)
+    single = _search(Form.SINGLE, values) or _search(Form.NEARLY_SINGLE, values)
+    product = _search(Form.PRODUCT, values) or _search(Form.NEARLY, values)
+    found = (bits, quotient, _single_bits(values), single, product)
+    return min((fitted for fitted in found if fitted), key=_roughness)
 
 
-def restore(layout: Layout, integers: list[int], corrections: list[int]) -> list[float]:
+def additions_of(layout: Layout, integers: list[int]) -> int:
+    """Return how many additions come with the integers of a layout."""
+    if layout.form is Form.FIGURES:
+        return tails_of(integers, layout.tail)
+    return len(integers) if layout.form in CORRECTED else 0
+
+
+def restore(layout: Layout, integers: list[int], additions: list[int]) -> list[float]:
     """Undo `fit`.
 
     Raises:
         RefusedError: integers that no column of that layout has.
     """
-    form, decimals = layout
+    form, decimals, tail = layout
     power = float(10**decimals)
     match form:
         case Form.QUOTIENT:
             return [integer / power for integer in integers]
+        case Form.FIGURES:
+            return [integer / power for integer in join(tail, integers, additions)]
         case Form.PRODUCT:
             scale = float(f"1e-{decimals}")  # the literal's value; 1 / power may differ
             return [integer * scale for integer in integers]
@@ -111,7 +134,7 @@ def restore(layout: Layout, integers: list[int], corrections: list[int]) -> list
             return _from_ordered(integers, "q", "d")
         case Form.NEARLY | Form.NEARLY_SINGLE:
             near = ordered(restore(Layout(CORRECTED[form], decimals), integers, []))
-            moved = [bits + ulps for bits, ulps in zip(near, corrections, strict=True)]
+            moved = [bits + ulps for bits, ulps in zip(near, additions, strict=True)]
             return _from_ordered(moved, "q", "d")
         case _:
             raise malformed("a form that is not one of floats")
@@ -148,9 +171,9 @@ def outliers(values: list[float]) -> list[bool]:
     return odd if odd.count(True) <= len(odd) // 3 else [False] * len(odd)
 
 
-def _decimals(value: float) -> int:
-    """Return how many decimals the shortest text of `value` has; many if it is no decimal."""
-    text = repr(value)
+def _decimals(value: float, digits: int = 17) -> int:
+    """Return how many decimals `value` has at that precision; many if it is no decimal."""
+    text = repr(value) if digits == 17 else f"{value:.{digits}g}"
     if not isfinite(value) or text == "-0.0":
         return 2 * MOST_DECIMALS
     mantissa, _, exponent = text.partition("e")
@@ -172,63 +195,47 @@ def _rounded(values: list[float], decimals: int) -> list[int] | None:
     return [round(value * power) for value in values]
 
 
-def _exact(layout: Layout, values: list[float]) -> list[int] | None:
+def _search(form: Form, values: list[float]) -> Fit | None:
+    """Return the values in `form`, with as many decimals as a few of them need, or all."""
+    samples = values[:: max(1, len(values) // 4)]
+    for looked_at in (samples, values):
+        decimals = max(_decimals(value, DIGITS[form]) for value in looked_at)
+        if not _attempt(Layout(form, decimals), samples):
+            return None
+        if found := _attempt(Layout(form, decimals), values):
+            return found
+    return None
+
+
+def _attempt(layout: Layout, values: list[float]) -> Fit | None:
     """Return the integers that `layout` turns into exactly `values`, if there are any."""
     integers = _rounded(values, layout.decimals)
-    if integers is None or _pack(restore(layout, integers, [])) != _pack(values):
+    if integers is None:
         return None
-    return integers
-
-
-def _first(layouts: Iterable[Layout], values: list[float], samples: list[float]) -> Fit | None:
-    """Return the first of `layouts` that is exact for all values, trying a few values first."""
-    for layout in layouts:
-        if _exact(layout, samples) is None:
-            continue
-        integers = _exact(layout, values)
-        if integers is not None:
-            return Fit(layout, integers, [])
-    return None
-
-
-def _quotient(values: list[float], samples: list[float]) -> Fit | None:
-    guess = max(map(_decimals, samples))
-    found = _first([Layout(Form.QUOTIENT, guess)], values, samples)
-    if found or _exact(Layout(Form.QUOTIENT, guess), samples) is None:
-        return found
-    return _first([Layout(Form.QUOTIENT, max(map(_decimals, values)))], values, samples)
-
-
-def _single(values: list[float], samples: list[float]) -> Fit | None:
-    if not all(map(_is_single, samples)) or not all(map(_is_single, values)):
-        return None
-    bits = Fit(Layout(Form.SINGLE_BITS), ordered(values, "i", "f"), [])
-    decimal = _first((Layout(Form.SINGLE, d) for d in range(10)), values, samples)
-    return min(decimal or bits, bits, key=_roughness)
-
-
-def _product(values: list[float], samples: list[float]) -> Fit | None:
-    return _first((Layout(Form.PRODUCT, d) for d in range(1, 10)), values, samples)
-
-
-def _nearly(values: list[float], samples: list[float]) -> Fit | None:
-    """Return a fit for decimals that arithmetic has moved by a few representable numbers."""
-    for decimals in range(13):
-        for form in CORRECTED:
-            layout = Layout(form, decimals)
-            if _corrected(layout, samples) and (found := _corrected(layout, values)):
-                return found
-    return None
-
-
-def _corrected(layout: Layout, values: list[float]) -> Fit | None:
-    integers = _rounded(values, layout.decimals)
+    if layout.form not in CORRECTED:
+        exact = _pack(restore(layout, integers, [])) == _pack(values)
+        return Fit(layout, integers, []) if exact else None
     # Where decimals lie closer than this, any float is near one of them.
-    if integers is None or max(map(abs, integers)) > EXACT // (8 * ULPS):
+    if max(map(abs, integers)) > EXACT // (8 * ULPS):
         return None
     near = ordered(restore(Layout(CORRECTED[layout.form], layout.decimals), integers, []))
     corrections = [bits - other for bits, other in zip(ordered(values), near, strict=True)]
     return Fit(layout, integers, corrections) if max(map(abs, corrections)) <= ULPS else None
+
+
+def _figures(found: Fit) -> Fit:
+    """Return `found` as FIGURES, if that saves something."""
+    apart = split(found.integers)
+    if not apart:
+        return found
+    layout = Layout(Form.FIGURES, found.layout.decimals, apart.tail)
+    return Fit(layout, apart.heads, apart.tails)
+
+
+def _single_bits(values: list[float]) -> Fit | None:
+    if not all(map(_is_single, values)):
+        return None
+    return Fit(Layout(Form.SINGLE_BITS), ordered(values, "i", "f"), [])
 
 
 def _is_single(value: float) -> bool:

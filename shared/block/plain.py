@@ -30,8 +30,8 @@ class PlainWriter:
             value >>= 7
         out.append(value)
 
-    def residuals(self, values: list[int], shift: int) -> None:
-        """Write each folded to be positive; `shift` is of no use here."""
+    def residuals(self, values: list[int], scale: int) -> None:
+        """Write each folded to be positive; `scale` is of no use here."""
         out = self._out
         for value in values:
             rest = value << 1 if value >= 0 else ~(value << 1)
@@ -72,7 +72,7 @@ class PlainReader:
                 return value
         raise malformed("a number that is cut short, too long or padded")
 
-    def residuals(self, count: int, shift: int) -> list[int]:
+    def residuals(self, count: int, scale: int) -> list[int]:
         """Read `count` folded numbers."""
         number = self.number
         folded = [number(0) for _ in range(count)]

@@ -17,16 +17,27 @@ from itertools import accumulate, pairwise
 from math import gcd, log2
 from typing import NamedTuple
 
-from shared.block.stage import Field, Reader, Use, Writer, get_signed, malformed, put_signed, role
+from shared.block.stage import (
+    SPARSE,
+    Field,
+    Reader,
+    Use,
+    Writer,
+    get_signed,
+    malformed,
+    put_signed,
+    role,
+)
 
 DRIFT, LINE, TREND, PALETTE, LEVEL = 0, 1, 2, 3, 4
-LEVELS = (1, 2, 3, 5)
-"""Halving, quarters, eighths, and nearly the mean: between them prediction costs hardly differ."""
+LEVELS = (1, 3, 5)
+"""Half, an eighth, nearly the mean: between them prediction costs hardly differ."""
 SHAPES = LEVEL + len(LEVELS)
-VALUE_BITS = 66
+VALUE_BITS = 64
 """Integers of a series: 64 bits of either sign; anything larger is refused."""
 _FRACTION = 8
 """Bits of a running mean below the unit."""
+_HALF = 1 << _FRACTION >> 1
 
 
 class Plan(NamedTuple):
@@ -64,9 +75,9 @@ def put_series(writer: Writer, values: list[int], use: Use) -> None:
     _put_unit(writer, unit, use)
     if plan.shape in {DRIFT, TREND}:
         put_signed(writer, role(Field.SLOPE, use), plan.slope)
-    shift = _shift(plan.residuals)
-    writer.number(role(Field.SHIFT, use), shift)
-    writer.residuals(plan.residuals, shift)
+    scale = _scale(plan.residuals)
+    writer.number(role(Field.SCALE, use), scale)
+    writer.residuals(plan.residuals, scale)
 
 
 def get_series(reader: Reader, count: int, use: Use) -> list[int]:
@@ -89,10 +100,10 @@ def get_series(reader: Reader, count: int, use: Use) -> list[int]:
         return _bounded(values)
     unit = _get_unit(reader, use)
     slope = get_signed(reader, role(Field.SLOPE, use)) if shape in {DRIFT, TREND} else 0
-    shift = reader.number(role(Field.SHIFT, use))
-    if shift > VALUE_BITS:
-        raise malformed(f"a shift of {shift} bits")
-    residuals = reader.residuals(count - 1 - (shape == TREND), shift)
+    scale = reader.number(role(Field.SCALE, use))
+    if scale > VALUE_BITS:
+        raise malformed(f"residuals of scale {scale}")
+    residuals = reader.residuals(count - 1 - (shape == TREND), scale)
     values = _predict(shape, 0 if unit > 1 else first, slope, residuals)
     return _bounded([first + value * unit for value in values] if unit > 1 else values)
 
@@ -114,7 +125,10 @@ def _bounded(values: list[int]) -> list[int]:
 
 
 def _cheapest(values: list[int], steps: list[int]) -> Plan:
-    """Return the plan that leaves the least over: the sum stands for the bits it will take."""
+    """Return the plan that leaves the least over; the plainest wins a near tie.
+
+    The sum of magnitudes stands for the bits: it nearly always orders plans as their cost does.
+    """
     middle = sorted(steps)[len(steps) // 2]
     plans = [Plan(DRIFT, 0, steps)]
     if middle:
@@ -126,35 +140,36 @@ def _cheapest(values: list[int], steps: list[int]) -> Plan:
             Plan(LEVEL + index, 0, _level_residuals(values, window))
             for index, window in enumerate(LEVELS)
         )
-    return min(plans, key=lambda plan: sum(map(abs, plan.residuals)))
+    return min(plans, key=lambda plan: sum(map(abs, plan.residuals)) * (20 - (plan is plans[0])))
 
 
-def _shift(residuals: list[int]) -> int:
-    """Return how many low bits of a residual are noise: those below its mean magnitude."""
-    return max(0, (sum(map(abs, residuals)) // len(residuals)).bit_length() - 1)
+def _scale(residuals: list[int]) -> int:
+    """Return the scale of residuals: 0 to 2 mostly zeros, beyond it each one doubles them."""
+    total, count = sum(map(abs, residuals)), len(residuals)
+    if total < count:
+        return (total * 20 >= count * 3) + (total * 2 >= count)
+    return SPARSE - 1 + (total // count).bit_length()
 
 
 def _level_residuals(values: list[int], window: int) -> list[int]:
     level = values[0] << _FRACTION
-    half = 1 << _FRACTION >> 1
     residuals = []
     for seen, value in enumerate(values[1:], 2):
-        residuals.append(value - (level + half >> _FRACTION))
+        residuals.append(value - (level + _HALF >> _FRACTION))
         gap = (value << _FRACTION) - level
-        level += gap // seen if seen >> window == 0 else gap >> window
+        level += gap >> window if seen >> window else gap // seen
     return residuals
 
 
 def _levelled(first: int, residuals: list[int], window: int) -> list[int]:
     """Undo `_level_residuals`."""
     level = first << _FRACTION
-    half = 1 << _FRACTION >> 1
     values = [first]
     for seen, residual in enumerate(residuals, 2):
-        value = residual + (level + half >> _FRACTION)
+        value = residual + (level + _HALF >> _FRACTION)
         values.append(value)
         gap = (value << _FRACTION) - level
-        level += gap // seen if seen >> window == 0 else gap >> window
+        level += gap >> window if seen >> window else gap // seen
     return values
 
 

@@ -14,6 +14,10 @@ NUMBER_BITS = 72
 """Numbers stay below 2**72: second differences of 64-bit values fit with room to spare."""
 
 
+SPARSE = 2
+"""Residuals of a scale up to this are mostly zeros; above, the low bits are noise."""
+
+
 @unique
 class Use(IntEnum):
     """What a series is for; each use has statistics of its own."""
@@ -38,7 +42,7 @@ class Field(IntEnum):
     SLOPE = 5
     TENS = 6
     UNIT = 7
-    SHIFT = 8
+    SCALE = 8
     PLAIN = 9
     REPEAT = 10
     ESCAPE = 11
@@ -52,6 +56,11 @@ def role(field: Field, use: Use = Use.VALUE) -> int:
     return use * len(Field) + field
 
 
+def noise_bits(scale: int) -> int:
+    """Return how many low bits of residuals of that scale are not worth a prediction."""
+    return max(0, scale - SPARSE)
+
+
 class Writer(Protocol):
     """Takes a block's content piece by piece."""
 
@@ -61,8 +70,8 @@ class Writer(Protocol):
     def number(self, role: int, value: int) -> None:
         """Write ``0 <= value < 2**NUMBER_BITS``; small ones are cheap."""
 
-    def residuals(self, values: list[int], shift: int) -> None:
-        """Write what a prediction missed; about `shift` low bits of each are noise."""
+    def residuals(self, values: list[int], scale: int) -> None:
+        """Write what a prediction missed; `scale` says how far it usually does."""
 
     def finish(self) -> bytes:
         """Return everything written; nothing may follow."""
@@ -77,8 +86,8 @@ class Reader(Protocol):
     def number(self, role: int) -> int:
         """Read a number."""
 
-    def residuals(self, count: int, shift: int) -> list[int]:
-        """Read `count` residuals that were written with `shift`."""
+    def residuals(self, count: int, scale: int) -> list[int]:
+        """Read `count` residuals that were written with `scale`."""
 
     def finish(self) -> None:
         """Refuse bytes that nobody read."""
