@@ -127,7 +127,7 @@ async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionVie
     scope = f"executions {query.job} {query.agent} {query.state}"
     body = partial(
         list_executions,
-        job=parse_uuid(query.job, what="a job") if query.job else b"",
+        job=_job_filter(query.job),
         agent=query.agent,
         state=_state(query.state),
         before=read_page_token(query.page_token, scope=scope, secret=secret) or NEWEST,
@@ -172,6 +172,13 @@ def _state(text: str) -> int | None:
             mend=f"use {', '.join(ExecutionState.__members__)}",
         )
     return ExecutionState[text]
+
+
+def _job_filter(text: str) -> bytes:
+    try:
+        return parse_uuid(text, what="a job") if text else b""
+    except MistakeError as error:
+        raise MistakeError(error.what, where="query.job", mend=error.mend) from None
 
 
 def _etag(view: JobView) -> str:

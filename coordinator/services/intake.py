@@ -153,10 +153,11 @@ class Intake:
         return recorded
 
     def _may_hold(self, report: Report, letter: Letter, recorded: Recorded, wait_s: int) -> bool:
+        brought = len(letter.blocks) + len(letter.schemas)
         return (
             wait_s > 0
             and not recorded.stored.schemas_wanted
-            and is_empty_contact(report, len(letter.blocks), has_bundle=recorded.order is not None)
+            and is_empty_contact(report, brought, has_bundle=recorded.order is not None)
         )
 
     async def _hold(
