@@ -38,6 +38,8 @@ _POLL_INTERVAL_MS = 60_000
 """`DeviceSettings`' own default."""
 _SERIAL_UNITS = (1, 247)
 """Modbus over Serial Line V1.02, 2.2: 0 is broadcast, above 247 is reserved."""
+_MODBUS_PORT = 502
+"""Modbus Messaging on TCP/IP V1.0b, 4.2.1: where servers listen."""
 _TCP_UNITS = (0, 255)
 """Modbus Messaging on TCP/IP V1.0b, 4.4.2.3: 255, or 0, addresses the server itself."""
 
@@ -217,6 +219,8 @@ def _port(table: TomlTable) -> str:
         return os.path.realpath(parts.path)
     if parts.scheme not in {"tcp", "rtu+tcp"}:
         raise table.mistake(f"url {url!r} is of no known kind", key="url", mend=mend)
+    if number is None and parts.scheme == "tcp":
+        number = _MODBUS_PORT
     if not host or not number:
         raise table.mistake(f"url {url!r} lacks a host or a port", key="url", mend=mend)
     return f"{host.lower()}:{number}"
