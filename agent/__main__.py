@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import MistakeError, OutstationError, Reason, WorldError
+from shared.errors import MistakeError, OutstationError
 
 OK, FAILED, MISTAKE, DENIED, UNREACHABLE = 0, 1, 2, 4, 5
 DEFAULT_CONFIG = "/etc/outstation/agent.toml"
@@ -78,20 +78,11 @@ def _status(options: argparse.Namespace) -> int:
     import msgspec  # noqa: PLC0415
 
     from agent.config import load_config  # noqa: PLC0415
-    from agent.core.status import Status, render  # noqa: PLC0415
-    from agent.services.control import ask, socket_path  # noqa: PLC0415
-    from agent.services.identity import load_enrolment  # noqa: PLC0415
-    from agent.services.status import status_at_rest  # noqa: PLC0415
+    from agent.core.status import render  # noqa: PLC0415
+    from agent.services.status import find_status  # noqa: PLC0415
 
     config = load_config(options.config)
-    try:
-        answer = ask(socket_path(config.runtime_dir, config.data_dir), "status")
-    except OSError as error:
-        raise WorldError(Reason.STORE_BUSY, f"the agent does not answer ({error})") from error
-    if answer is not None:
-        status = msgspec.json.decode(answer, type=Status)
-    else:
-        status = status_at_rest(config.data_dir, load_enrolment(config.data_dir), config.devices)
+    status = find_status(config.data_dir, config.runtime_dir, config.devices)
     print(msgspec.json.encode(status).decode() if options.json else render(status))
     return OK
 

@@ -60,11 +60,15 @@ class Agent:
         self._config = config
         self._clock, self._entropy = SystemClock(), SystemEntropy()
         self._calendar = Calendar(self._clock)
-        self._buses: dict[str, Bus] = {bus.name: open_bus(bus) for bus in config.buses}
-        self._devices: Devices = {
-            device.id: (device, make_driver(device, self._buses[device.bus]))
-            for device in config.devices
-        }
+        try:
+            self._buses: dict[str, Bus] = {bus.name: open_bus(bus) for bus in config.buses}
+            self._devices: Devices = {
+                device.id: (device, make_driver(device, self._buses[device.bus]))
+                for device in config.devices
+            }
+        except MistakeError as error:
+            where = f"{config.path}: {error.where}"
+            raise MistakeError(error.what, where=where, mend=error.mend) from error
         self._table: ChannelTable = channel_table(config.devices)
         self._uplink: Uplink | None = None
 

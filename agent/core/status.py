@@ -78,7 +78,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     fleet: str = ""
     coordinator: str = ""
     uptime_s: int = 0
-    tally: dict[str, int] = {}
+    tally: dict[str, int] = msgspec.field(
+        default_factory=lambda: dict.fromkeys(Tally.__struct_fields__, 0)
+    )
     """Readings since the telemetry store began: sampled, suppressed, delivered, stored, lost."""
     balanced: bool = True
     """sampled = suppressed + delivered + stored + lost."""
@@ -152,9 +154,6 @@ def _link(status: Status) -> Iterator[str]:
 
 
 def _readings(status: Status) -> Iterator[str]:
-    if not status.tally:
-        yield _row("readings", "none yet")
-        return
     for name, count in status.tally.items():
         if count or name in {"sampled", "delivered", "stored"}:
             yield _row(name, f"{count:,}")

@@ -75,26 +75,18 @@ class Control:
 
 
 def ask(path: Path, command: str) -> bytes | None:
-    """Return a running agent's answer, None when none is running there. Blocks briefly.
-
-    Raises:
-        OSError: something is there and does not answer.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
+    """Return a running agent's answer, None when none answers there. Blocks for seconds at most."""
+    answer = bytearray()
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
         connection.settimeout(_TIMEOUT_S)
-        try:
-            with _short(path) as name:
-                connection.connect(name)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
+        with _short(path) as name:
+            connection.connect(name)
         connection.sendall(command.encode() + b"\n")
-        answer = bytearray()
-        while not answer.endswith(b"\n") and len(answer) < _ANSWER_BYTES:
-            data = connection.recv(65_536)
-            if not data:
-                break
+        while len(answer) < _ANSWER_BYTES and (data := connection.recv(65_536)):
             answer += data
-        return bytes(answer)
+            if answer.endswith(b"\n"):
+                return bytes(answer)
+    return None
 
 
 def _listen(path: Path) -> socket.socket:

@@ -29,7 +29,6 @@ from shared.runtime.logs import Events
 
 _log = Events(__name__)
 
-_FAREWELL_CONTACTS = 2
 KEEP_MS = 60_000
 """A connection is kept for a contact this near; servers drop idle ones after 60 to 75 seconds."""
 CONTACT_MAX_S = 900
@@ -118,15 +117,16 @@ class Uplink:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    for _ in range(_FAREWELL_CONTACTS):
+                    more = True
+                    while more:
                         await self._meet(ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0))
-                        if not self._more_to_say():
-                            return
+                        more = self._more_to_say()
         finally:
             await self._link.close()
 
     def _more_to_say(self) -> bool:
-        return self._state is not None and self._state.drain
+        """Tell whether the last contact was answered and left something behind."""
+        return self._state is not None and self._state.drain and not self._state.failures
 
     async def _reached(self, at_ms: MonoMs) -> bool:
         """Wait for a moment; False when something came up before."""
