@@ -131,7 +131,10 @@ class Middle:
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> Exchange:
         assert self._session is not None, "start() comes first"
-        async with self._session.request(
-            method, self._upstream + path, data=body, headers=headers
-        ) as response:
-            return Exchange(body, response.status, await response.read())
+        try:
+            async with self._session.request(
+                method, self._upstream + path, data=body, headers=headers
+            ) as response:
+                return Exchange(body, response.status, await response.read())
+        except aiohttp.ClientError:
+            return Exchange(body, web.HTTPBadGateway.status_code, b"")

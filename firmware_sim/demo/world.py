@@ -82,7 +82,12 @@ class World:
         )
         self.stack.push_async_callback(child.stop)
         self.coordinator_url = child.ready.split()[0]
-        access = tomllib.loads((data / "admin.toml").read_text())
+        access_file = data / "admin.toml"
+        access = tomllib.loads(access_file.read_text())
+        # The port is free for the taking only once the coordinator has taken it.
+        access_file.write_text(
+            access_file.read_text().replace(access["url"], self.coordinator_url, 1)
+        )
         tls = ssl.create_default_context(cafile=str(data / "ca.pem"))
         self.admin = await self.stack.enter_async_context(
             Admin(self.coordinator_url, access["token"], tls)
