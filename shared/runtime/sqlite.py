@@ -70,12 +70,7 @@ def connect(settings: Settings) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old", mend="3.37 or newer is needed"
         )
     try:
-        # SQLite gives -wal and -shm the mode of the database file: nobody else may read those.
-        # Only a new file is opened here: closing any descriptor of a file drops every POSIX lock
-        # this process has on it, also those of its other connections, and the next process to
-        # close the file would delete a log that is in use (sqlite.org/howtocorrupt.html, 2.2).
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _create(path)
         db = sqlite3.connect(path, isolation_level=None, cached_statements=limits.DB_STATEMENTS)
     except (OSError, sqlite3.Error) as error:
         raise WorldError(Reason.STORE_FAILED, f"{path} cannot be opened: {error}") from error
