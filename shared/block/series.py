@@ -101,7 +101,7 @@ def get_series(reader: Reader, count: int, use: Use) -> list[int]:
     unit = _get_unit(reader, use)
     slope = get_signed(reader, role(Field.SLOPE, use)) if shape in {DRIFT, TREND} else 0
     scale = reader.number(role(Field.SCALE, use))
-    if scale > VALUE_BITS:
+    if scale > NUMBER_BITS:
         raise malformed(f"residuals of scale {scale}")
     residuals = reader.residuals(count - 1 - (shape == TREND), scale)
     values = _predict(shape, 0 if unit > 1 else first, slope, residuals)
