@@ -18,6 +18,7 @@ from math import gcd, log2
 from typing import NamedTuple
 
 from shared.block.stage import (
+    NUMBER_BITS,
     SPARSE,
     Field,
     Reader,
