@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -345,8 +346,9 @@ def _milliseconds(table: TomlTable, key: str, low: int, high: int, default: int)
     if key not in table.values:
         return default
     seconds = table.number(key)
-    # Compared first: times a thousand, the largest decimals overflow.
-    if not low / 1000 <= seconds <= high / 1000 or seconds * 1000 % 1:
+    # Compared first: times a thousand, the largest decimals overflow. Decimals against decimals:
+    # the float 0.1 is a little more than the 0.1 that a person writes.
+    if not Decimal(low) / 1000 <= seconds <= Decimal(high) / 1000 or seconds * 1000 % 1:
         raise table.mistake(
             f"{key} = {table.values[key]} is not a time from {low / 1000:g} to {high // 1000} "
             "seconds in whole milliseconds",

@@ -116,6 +116,14 @@ def test_a_port_keeps_the_longest_silence_that_a_device_on_it_asks_for(write):
     assert (serial.inter_frame_ms, lan.inter_frame_ms) == (40, 40)
 
 
+@pytest.mark.parametrize(
+    ("text", "interval_ms"), [("0.1", 100), ("0.001e2", 100), ("86400", 86_400_000)]
+)
+def test_the_shortest_and_the_longest_time_are_times(write, text, interval_ms):
+    config = load_config(write(f"{LINE}{DEVICE}poll_interval_s = {text}\n"))
+    assert config.devices[0].poll_interval_ms == interval_ms
+
+
 def test_an_empty_file_is_an_agent_that_only_meets_its_coordinator(write):
     config = load_config(write(""))
     assert config.data_dir == Path("/var/lib/outstation")
