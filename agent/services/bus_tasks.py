@@ -9,9 +9,9 @@ itself (`agent.buses`).
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.core.ports import Bus, BusCounters, Driver, PointReading, PollRow, Urgency
 from agent.core.sampler import PollGroup, Timetable
@@ -23,6 +23,8 @@ from shared.runtime.logs import Events
 
 _log = Events(__name__)
 
+LAST_POLL_S = 2
+"""For the poll in flight when the agent stops: a response timeout and its retry."""
 _SILENT = frozenset({Reason.DEVICE_SILENT, Reason.DEVICE_BAD_FRAME})
 """What a device that is off, or not there, gives."""
 
@@ -102,7 +104,7 @@ class BusTask:
         while (due_ms := self._timetable.next_due()) is not None:
             await asyncio.sleep(max(0, due_ms - self._clock.mono_ms()) / 1000)
             if group := self._timetable.take(self._clock.mono_ms()):
-                await self._poll(group)
+                await _to_its_end(self._poll(group))
 
     async def _poll(self, group: PollGroup) -> None:
         """Read one group and record what came, or that nothing came."""
@@ -153,6 +155,21 @@ class BusTask:
             problem=f"{type(defect).__name__}: {defect}" if defect else ", ".join(sorted({*known})),
             defects=before.defects + (defect is not None),
         )
+
+
+async def _to_its_end(poll: Coroutine[Any, Any, None]) -> None:
+    """Do a poll so that a stop takes effect after it: the device has answered, the row counts.
+
+    A device that says nothing holds up the stop for LAST_POLL_S at most.
+    """
+    task = asyncio.create_task(poll)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=LAST_POLL_S)
+        task.cancel()
+        await asyncio.wait((task,))
+        raise
 
 
 def believable(reading: PointReading) -> PointReading:
