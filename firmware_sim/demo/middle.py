@@ -74,11 +74,9 @@ class Middle:
         )
         application = web.Application(client_max_size=limits.BODY_BYTES_UP)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, "127.0.0.1", 0, ssl_context=self._server_tls, shutdown_timeout=1
-        )
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._server_tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
