@@ -240,8 +240,11 @@ def _director(directory: DataDirectory, root: Root) -> FileSigner:
 def _tls(directory: DataDirectory) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # One ticket is enough to resume the next contact; the second would be bytes for nothing.
+    # One ticket is enough to resume the next contact; the second would be bytes for nothing. It
+    # names a session kept here instead of carrying all of it (RFC 8446, 4.6.1): that saves some
+    # 170 bytes whenever it is given, and again whenever it is used.
     context.num_tickets = 1
+    context.options |= ssl.OP_NO_TICKET
     context.load_cert_chain(directory.server)
     return context
 

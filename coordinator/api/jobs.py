@@ -42,7 +42,9 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import parse_uuid, uuid_text
 from shared.model.job import ExecutionState
+from shared.runtime.logs import Events
 
+_log = Events(__name__)
 _SAMPLE = 20
 _WAIT = re.compile(r"(?:^|[\s,;])wait=([0-9]{1,6})(?:$|[\s,;])")
 
@@ -81,6 +83,7 @@ async def submit_job(
         done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
     except KeyReusedError:
         raise ProblemError(Kind.KEY_REUSED, at="headers.idempotency-key") from None
+    _log.event("job_submitted", job=done.job, targets=len(done.agents), replayed=done.replayed)
     parts.work.wake(done.agents)
     parts.deadlines.look_again()
     reply_headers = {"Location": f"/v1/jobs/{uuid_text(done.job)}", "Retry-After": "1"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from coordinator.core.intake import (
+    Incoming,
     Letter,
     check_report,
     examine_blocks,
@@ -26,14 +27,16 @@ from coordinator.transactions.contact import (
     Contact,
     Identity,
     Recorded,
+    issue_later,
     load_identity,
     record_contact,
 )
-from coordinator.transactions.issue import Order, issue
+from coordinator.transactions.issue import Order
 from shared import limits
 from shared.clock import Clock
 from shared.errors import RefusedError
 from shared.ids import AgentId, FleetId, key_id
+from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind, encode_body
 from shared.sync.incoming import Chain, is_empty_contact
@@ -105,6 +108,7 @@ class Intake:
             return await self._receive(sort_parts(parts), body_bytes, wait_s)
         except RefusedError as error:
             self._desk.metrics.refused.labels(error.reason.text).inc()
+            _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
             raise
 
     async def _receive(self, letter: Letter, body_bytes: int, wait_s: int) -> bytes:
@@ -128,9 +132,7 @@ class Intake:
 
     async def _record(self, seen: _Verified, letter: Letter, body_bytes: int) -> Recorded:
         desk, report = self._desk, seen.report
-        blocks = (
-            await asyncio.to_thread(examine_blocks, letter.blocks, report) if letter.blocks else ()
-        )
+        blocks, schemas = await _examine(letter, report)
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger)
         # What an empty report changes may be lost with the power: the agent says it again.
         durable = bool(said) or seen.identity.has_work
@@ -139,7 +141,7 @@ class Intake:
             report=report,
             digest=seen.digest,
             blocks=blocks,
-            schemas=examine_schemas(letter.schemas),
+            schemas=schemas,
             bytes_up=body_bytes,
             bytes_down=self._unrecorded_down.pop(seen.agent, 0),
             now_ms=desk.clock.wall_ms(),
@@ -172,7 +174,7 @@ class Intake:
             if left_ms <= 0 or not await waiter.wait(left_ms / 1000):
                 break
             again = recorded.chain is Chain.REPEAT
-            body = partial(issue, seen.agent, now_ms=clock.wall_ms(), again=again)
+            body = partial(issue_later, seen.agent, now_ms=clock.wall_ms(), again=again)
             order = await self._desk.store.run(body, durable=True)
         return order, clock.mono_ms() - began_ms
 
@@ -230,13 +232,19 @@ class Intake:
             metrics.blocks.labels(verdict).inc(count)
         for reason, count in stored.refused.items():
             metrics.refused.labels(reason.text).inc(count)
+            _log.event("blocks_refused", agent=seen.agent, reason=reason.text, count=count)
         metrics.readings.inc(stored.readings)
         metrics.receipts.inc(recorded.reconciled.new)
-        if recorded.chain in REFUSED_CHAIN or stored.refused:
-            reasons = [REFUSED_CHAIN[recorded.chain]] if recorded.chain in REFUSED_CHAIN else []
-            _log.event(
-                "contact_refused",
-                agent=seen.agent,
-                counter=seen.report.counter,
-                reasons=" ".join(reason.text for reason in (*reasons, *stored.refused)),
-            )
+
+
+async def _examine(
+    letter: Letter, report: Report
+) -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
+    """Read what came beside the report; in a thread, others are answered meanwhile."""
+    if not letter.blocks and not letter.schemas:
+        return (), ()
+
+    def examine() -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
+        return examine_blocks(letter.blocks, report), examine_schemas(letter.schemas)
+
+    return await asyncio.to_thread(examine)

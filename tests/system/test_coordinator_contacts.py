@@ -370,6 +370,24 @@ async def test_a_signed_job_whose_answer_was_lost_is_signed_again_under_a_higher
     assert first.jobs[0].execution == again.jobs[0].execution
 
 
+async def test_an_unconfirmed_job_is_not_signed_again_at_every_contact(world, gateway):
+    await world.submit("pump-station")
+    await gateway.ordered()
+    _, more = await gateway.contact()
+    assert more is None, "a gateway whose queue is full would be answered for ever"
+
+
+async def test_jobs_that_do_not_fit_into_one_bundle_come_with_the_next(world, gateway):
+    points = ["p" * 39] * 380
+    step = {"id": "look", "action": "device.read", "params": {"points": points}}
+    for _ in range(20):
+        await world.submit("pump-station", steps=[step])
+    first, second = await gateway.ordered(), await gateway.ordered()
+    assert 0 < len(first.jobs) < 20
+    executions = {job.execution for job in (*first.jobs, *second.jobs)}
+    assert len(executions) == 20
+
+
 async def test_a_confirmed_job_is_not_signed_again(world, gateway):
     await world.submit("pump-station")
     admitted = await gateway.ordered()
@@ -380,11 +398,12 @@ async def test_a_confirmed_job_is_not_signed_again(world, gateway):
 
 async def test_another_agents_job_is_never_in_the_bundle(world, gateway):
     other = await world.gateway("other", site="south")
-    await world.submit("other")
+    await world.submit("other", name="theirs")
     _, none = await gateway.contact()
     assert none is None
-    admitted = await other.ordered()
-    assert len(admitted.jobs) == 1
+    await world.submit("pump-station", name="ours")
+    assert [job.spec.name for job in (await gateway.ordered()).jobs] == ["ours"]
+    assert [job.spec.name for job in (await other.ordered()).jobs] == ["theirs"]
 
 
 async def test_a_held_contact_is_answered_when_a_job_is_submitted(world, gateway):
@@ -397,6 +416,17 @@ async def test_a_held_contact_is_answered_when_a_job_is_submitted(world, gateway
     assert admitted
     assert len(admitted.jobs) == 1
     assert reply.held_ms < limits.WAIT_S * 1000
+
+
+async def test_a_held_contact_of_an_agent_that_is_revoked_gets_no_work(world, gateway):
+    await gateway.contact()
+    frozen = gateway.report()
+    held = asyncio.create_task(world.sync(body(frozen), wait=limits.WAIT_S))
+    while not (await world.read("/v1/agents/pump-station"))["link"]["waiting"]:
+        assert not held.done()
+    await world.post("/v1/agents/pump-station/revoke", {})
+    answered = await held
+    assert (answered.status, answered.problem) == (403, "agent-revoked")
 
 
 async def test_a_contact_that_says_something_is_answered_at_once(world, gateway):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from coordinator.__main__ import main
 from coordinator.keys.certificates import hosts_of, load_server
 from coordinator.store.sqlite import SqliteStore
 from shared.errors import MistakeError
@@ -144,14 +146,24 @@ TOKEN = "token create --data DIR/data --name"
         ("init DIR/new --host b\u00e9", "neither a host name nor an address"),
     ],
 )
-async def test_a_mistake_is_one_sentence(tmp_path, line, sentence):
-    await found_in(tmp_path)
-    status, out, err = await run_command(*line.replace("DIR", str(tmp_path)).split())
-    assert (status, out) == (2, "")
-    complaint = [said for said in err.splitlines() if not said.startswith("{")]
-    assert len(complaint) == 1, err
+def test_a_mistake_is_one_sentence(tmp_path, capsys, own_logging, line, sentence):
+    asyncio.run(found_in(tmp_path))
+    assert main(line.replace("DIR", str(tmp_path)).split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    complaint = [one for one in said.err.splitlines() if not one.startswith("{")]
+    assert len(complaint) == 1, said.err
     assert complaint[0].startswith("outstation-coordinator: ")
     assert sentence in complaint[0]
+
+
+@pytest.fixture
+def own_logging():
+    """`run` sets logging up for its process; this one's is put back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 async def test_a_port_that_is_taken_is_one_sentence(tmp_path):
