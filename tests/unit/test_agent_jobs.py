@@ -7,22 +7,25 @@ from pathlib import Path
 import pytest
 
 from agent.actions.registry import check_step
+from agent.core.contact import Identity, base_report
 from agent.core.executor import Claim, Conclusion
 from agent.core.moment import Moment
 from agent.core.queue import due_in, plan_job
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore, Planned
-from agent.store.jobs_file import NAME, JobsFile
+from agent.store.jobs_file import NAME as FILE_NAME
+from agent.store.jobs_file import JobsFile
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, WorldError
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.runtime.clock import SystemEntropy
-from shared.sync.outgoing import Freed
+from shared.sync.outgoing import Freed, freeze_report
 from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
-from shared.wire.messages import Receipt
-from tests.agent_parts import NEVER, WALL, admitted, device, uid, write_job
+from shared.wire.messages import Receipt, Tally
+from tests.agent_parts import NEVER, WALL, HandClock, admitted, device, uid, write_job
+from tests.unit.trust_world import NAME, make_root, signer
 
 DEVICES = [device("pump-1"), device("pump-2")]
 BOOT = b"a" * 16
@@ -156,21 +159,12 @@ async def test_a_coordinator_that_forgot_is_told_where_the_execution_stands(box:
 async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
     """Settle as if a report that carried everything had been answered."""
 
-    def make(standing, receipts):
-        return report(standing, receipts)
-
-    sent = await box.contact.freeze(make)
+    sent = await box.contact.freeze(report)
     freed = Freed(Ranges(), (), receipts_to, 0, ())
     return await box.contact.settle(sent, freed, now_ms=WallMs(WALL), up=10, down=20)
 
 
 def report(standing, receipts):
-    from agent.core.contact import Identity, base_report
-    from shared.sync.outgoing import freeze_report
-    from shared.wire.messages import Tally
-    from tests.agent_parts import HandClock
-    from tests.unit.trust_world import NAME, make_root, signer
-
     base = base_report(
         Identity(NAME, make_root(), signer("agent")),
         standing,
@@ -316,32 +310,32 @@ async def test_three_crashes_quarantine_a_task_and_later_jobs_go_on(box: Box):
         (uid(2), write_job(2, selector="id=pump-1")),
         now=at(0),
     )
+    claims = []
     for crash in range(limits.CRASHES):
-        (claim,) = await box.claim(at(crash))
-        assert (claim.execution, claim.attempt, claim.crashes) == (uid(1), crash + 1, crash)
+        claims += await box.claim(at(crash))
         assert await box.jobs.recover(at(crash), crashed=True) == 1
-    (claim,) = await box.claim(at(9))
-    assert claim.execution == uid(2)
+    assert [(c.execution, c.attempt, c.crashes) for c in claims] == [
+        (uid(1), 1, 0),
+        (uid(1), 2, 1),
+        (uid(1), 3, 2),
+    ]
+    (after,) = await box.claim(at(9))
+    assert after.execution == uid(2)
     poisoned = [r for r in await box.receipts() if r.execution == uid(1)][-2:]
     assert [(r.device, r.state, r.reason) for r in poisoned] == [
         ("pump-1", TaskState.QUARANTINED, Reason.POISONED),
         ("", ExecutionState.QUARANTINED, Reason.POISONED),
     ]
-    assert not await box.jobs.finish(
-        claim.__class__(
-            **{name: getattr(claim, name) for name in claim.__dataclass_fields__} | {"task": 1}
-        ),
-        DONE,
-        at(9),
-    ), "a quarantined task ends no other way"
+    assert not await box.jobs.finish(claims[-1], DONE, at(9)), "quarantined it stays"
 
 
 async def test_a_restart_of_the_service_alone_counts_no_crash(box: Box):
     await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    claims = []
     for _ in range(5):
-        (claim,) = await box.claim(at(1))
+        claims += await box.claim(at(1))
         await box.jobs.recover(at(2), crashed=False)
-    assert claim.crashes == 0
+    assert [claim.crashes for claim in claims] == [0] * 5
 
 
 async def test_a_wait_goes_on_after_a_boot(box: Box):
@@ -382,13 +376,13 @@ async def test_a_damaged_file_is_set_aside_and_numbers_never_go_back(box: Box):
     await free(box, receipts_to=0)
     before = await box.contact.standing()
     await box.file.close()
-    path = box.folder / NAME
+    path = box.folder / FILE_NAME
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
 
     fresh = await Box.open(box.folder)
     after = await fresh.contact.standing()
     assert fresh.file.losses == 1
-    assert path.with_name(f"{NAME}.corrupt-1").exists()
+    assert path.with_name(f"{FILE_NAME}.corrupt-1").exists()
     assert after.jobs_epoch != before.jobs_epoch
     assert after.counter > before.counter + 1, "a gap: a clone's mark it must not be"
     assert (after.bundle_seq, after.floor_ms) == (7, before.floor_ms)
