@@ -33,6 +33,7 @@ _NO = (
     (role(Field.UNIT), 0),
     (role(Field.TENS, Use.MARK), 0),
     (role(Field.UNIT, Use.MARK), 0),
+    (role(Field.KIN), 0),
     (role(Field.SHAPE), 2),
 )
 """Cells that mostly hear zeros: a series in units of one, of one of the first shapes."""

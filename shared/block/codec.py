@@ -232,6 +232,7 @@ def _put_groups(
         writer.flag(role(Field.PLAIN, Use.TIME), value=steady)
         if not steady:
             put_series(writer, [time - first for time in group.times_ms], Use.TIME)
+        columns.start_group()
         for column, quality in zip(group.columns, group.qualities, strict=True):
             assert rows == len(column) == len(quality), "a cell for each time"
             columns.put(writer, column, quality)
@@ -267,6 +268,7 @@ def _get_groups(reader: Reader, header: BlockHeader) -> tuple[Group, ...]:
             times = _steady(first, span, rows)
         else:
             times = [first + offset for offset in get_series(reader, rows, Use.TIME)]
+        columns.start_group()
         both = [columns.get(reader, rows) for _ in range(width)]
         group = Group(tuple(channels), times, [c for c, _ in both], [q for _, q in both])
         groups.append(group)

@@ -20,6 +20,7 @@ from shared.block.floats import (
     outliers,
     restore,
 )
+from shared.block.kin import Kin
 from shared.block.series import get_series, put_series
 from shared.block.stage import Field, Reader, Use, Writer, malformed, role
 from shared.model.reading import Quality, Value
@@ -46,6 +47,11 @@ class Columns:
         self._layout = Layout(Form.INTEGER)
         self._after: dict[Layout, Layout] = {}
         self._marks: list[int] = []
+        self._kin = Kin()
+
+    def start_group(self) -> None:
+        """Forget columns whose rows are of other times."""
+        self._kin = Kin()
 
     def put(self, writer: Writer, column: list[Value], quality: bytes) -> None:
         """Write one column."""
@@ -94,7 +100,7 @@ class Columns:
                 return
         elif types == {int}:
             self._put_layout(writer, Layout(Form.INTEGER))
-            put_series(writer, cast("list[int]", values), Use.VALUE)
+            put_series(writer, cast("list[int]", values), Use.VALUE, self._kin)
             return
         assert types <= {int, float}, f"a value is an int, a float or None, not {types}"
         self._put_layout(writer, Layout(Form.MIXED))
@@ -106,14 +112,14 @@ class Columns:
         layout = self._get_layout(reader)
         if layout.form is Form.MIXED:
             return self._get_mixed(reader, count)
-        integers = get_series(reader, count, Use.VALUE)
+        integers = get_series(reader, count, Use.VALUE, self._kin)
         if layout.form is Form.INTEGER:
             return cast("list[Value]", integers)
         return cast("list[Value]", self._get_floats(reader, layout, integers))
 
     def _put_fitted(self, writer: Writer, fitted: Fit) -> None:
         self._put_layout(writer, fitted.layout)
-        put_series(writer, fitted.integers, Use.VALUE)
+        put_series(writer, fitted.integers, Use.VALUE, self._kin)
         put_series(writer, fitted.additions, Use.MARK)
 
     def _get_floats(self, reader: Reader, layout: Layout, integers: list[int]) -> list[float]:
@@ -145,7 +151,7 @@ class Columns:
         parts: list[Iterator[Value]] = [iter(get_series(reader, integers, Use.VALUE))]
         if regular:
             layout = self._get_layout(reader)
-            whole = get_series(reader, regular, Use.VALUE)
+            whole = get_series(reader, regular, Use.VALUE, self._kin)
             parts.append(iter(self._get_floats(reader, layout, whole)))
         else:
             parts.append(iter(()))

@@ -14,9 +14,10 @@ A series is its first value, its unit (the greatest common divisor of its steps)
 """
 
 from itertools import accumulate, pairwise
-from math import gcd, log2
+from math import gcd
 from typing import NamedTuple
 
+from shared.block.kin import Kin, bits_for
 from shared.block.stage import (
     NUMBER_BITS,
     SPARSE,
@@ -49,8 +50,8 @@ class Plan(NamedTuple):
     residuals: list[int]
 
 
-def put_series(writer: Writer, values: list[int], use: Use) -> None:
-    """Write `values`; their number is known to the reader."""
+def put_series(writer: Writer, values: list[int], use: Use, kin: Kin | None = None) -> None:
+    """Write `values`; their number is known to the reader, as is whether there are `kin`."""
     if len(values) < 2:
         for value in values:
             put_signed(writer, role(Field.FIRST, use), value)
@@ -76,12 +77,13 @@ def put_series(writer: Writer, values: list[int], use: Use) -> None:
     _put_unit(writer, unit, use)
     if plan.shape in {DRIFT, TREND}:
         put_signed(writer, role(Field.SLOPE, use), plan.slope)
-    scale = _scale(plan.residuals)
+    left = kin.put(writer, plan.residuals) if kin else plan.residuals
+    scale = _scale(left)
     writer.number(role(Field.SCALE, use), scale)
-    writer.residuals(plan.residuals, scale)
+    writer.residuals(left, scale)
 
 
-def get_series(reader: Reader, count: int, use: Use) -> list[int]:
+def get_series(reader: Reader, count: int, use: Use, kin: Kin | None = None) -> list[int]:
     """Read a series of `count` values.
 
     Raises:
@@ -101,10 +103,13 @@ def get_series(reader: Reader, count: int, use: Use) -> list[int]:
         return _bounded(values)
     unit = _get_unit(reader, use)
     slope = get_signed(reader, role(Field.SLOPE, use)) if shape in {DRIFT, TREND} else 0
+    place, share = kin.get(reader) if kin else (0, 0)
     scale = reader.number(role(Field.SCALE, use))
     if scale > NUMBER_BITS:
         raise malformed(f"residuals of scale {scale}")
     residuals = reader.residuals(count - 1 - (shape == TREND), scale)
+    if kin:
+        residuals = kin.restore(residuals, place, share)
     values = _predict(shape, 0 if unit > 1 else first, slope, residuals)
     return _bounded([first + value * unit for value in values] if unit > 1 else values)
 
@@ -199,12 +204,7 @@ def _palette_pays(palette: list[int], values: list[int], plan: Plan) -> bool:
     gaps = [now - before for before, now in pairwise(palette)]
     place = {value: index for index, value in enumerate(palette)}
     places = [place[now] - place[before] for before, now in pairwise(values)]
-    return _bits(gaps) + _bits(places) + 16 < _bits(plan.residuals)
-
-
-def _bits(residuals: list[int]) -> float:
-    """Return about how many bits residuals take: those of a two-sided geometric distribution."""
-    return len(residuals) * log2(1 + 5.4 * sum(map(abs, residuals)) / len(residuals))
+    return bits_for(gaps) + bits_for(places) + 16 < bits_for(plan.residuals)
 
 
 def _put_palette(writer: Writer, values: list[int]) -> None:

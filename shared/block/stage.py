@@ -45,7 +45,9 @@ class Field(IntEnum):
     SCALE = 8
     PLAIN = 9
     REPEAT = 10
-    ESCAPE = 11
+    KIN = 11
+    SHARE = 12
+    ESCAPE = 13
 
 
 ROLES = len(Use) * len(Field)
