@@ -16,7 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from coordinator.api.context import Parts
-from coordinator.api.server import build_application
+from coordinator.api.server import BadRequests, build_application
 from coordinator.contract.fleet import AdminFile, ClaimFile
 from coordinator.core.access import make_token
 from coordinator.keys.directory import DataDirectory
@@ -251,11 +251,15 @@ def _tls(directory: DataDirectory) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def _listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> AsyncIterator[str]:
+    logger = logging.getLogger("coordinator.http")
+    if not logger.filters:
+        logger.addFilter(BadRequests())
     runner = web.AppRunner(
         build_application(parts),
         # A gateway that hangs up must not leave its wait behind.
         handler_cancellation=True,
         access_log=None,
+        logger=logger,
         # Decompressing what nobody asked for only serves bombs.
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE_S,

@@ -3,6 +3,7 @@
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from coordinator.api.context import Parts
@@ -16,6 +17,8 @@ from shared.runtime.logs import Events
 from shared.sync.body import CONTENT_TYPE
 
 _log = Events(__name__)
+_BAD_CHARS = 200
+"""A line of the log for bytes that a stranger chose."""
 _HTTP: dict[int, Kind] = {
     404: Kind.NOT_FOUND,
     405: Kind.METHOD_NOT_ALLOWED,
@@ -54,6 +57,19 @@ async def _short_of_words(_request: web.Request, response: web.StreamResponse) -
     """Take the one header that may go out of a contact's answer: gateways pay for each byte."""
     if response.content_type == CONTENT_TYPE:
         del response.headers["Server"]
+
+
+class BadRequests(logging.Filter):
+    """What is not HTTP at all is one line, not a traceback: anybody can send it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the traceback off aiohttp's word about bytes that it could not parse."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = f"not HTTP: {error.message}"[:_BAD_CHARS], ()
+        return True
 
 
 def _guard(parts: Parts) -> Middleware:

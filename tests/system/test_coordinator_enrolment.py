@@ -1,12 +1,13 @@
 """Enrolment at a real coordinator: a claim lets a key in, once, and lost answers cost nothing."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from coordinator.contract.fleet import ClaimFile
 from shared import limits
-from shared.clock import WallMs
 from shared.trust.envelope import KeySigner
 from tests.system.coordinator_world import Gateway, open_world
 
@@ -69,23 +70,12 @@ async def test_a_claim_that_nobody_made_lets_nobody_in(world):
 
 
 async def test_a_claim_that_is_over_lets_nobody_in(world):
-    answered = await world.post("/v1/claims", {"site": "north", "expires_in_s": 60})
-    claim = answered.json
-    assert answered.status == 201
-    # The product has no way to make a claim of the past; its row is set back instead.
-    gateway = Gateway(world, KeySigner(b"a" * 32), await world.claim())
-    await _end_claims(world)
+    gateway = box(world, await world.claim())
+    # The product makes no claim of the past; this one is set back instead.
+    with closing(sqlite3.connect(world.place.database)) as db, db:
+        db.execute("UPDATE claim SET expires_ms = 1")
     refused = await gateway.enroll()
     assert (refused.status, refused.problem) == (403, "claim-invalid")
-    assert claim["site"] == "north"
-
-
-async def _end_claims(world):
-    import sqlite3
-
-    with sqlite3.connect(world.place.database) as db:
-        db.execute("UPDATE claim SET expires_ms = 1")
-    db.close()
 
 
 async def test_any_altered_byte_of_an_enrolment_lets_nobody_in(world):
@@ -152,18 +142,11 @@ async def test_a_claim_that_cannot_be_meant_is_pointed_at(world, body, at):
 
 
 async def test_every_enrolment_is_in_the_audit_log(world):
-    import sqlite3
-
     gateway = box(world, await world.claim())
     await gateway.enroll("pump")
     await world.post("/v1/agents/pump/revoke", {})
-    with sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
         entries = db.execute("SELECT action, object FROM audit ORDER BY number").fetchall()
-        with pytest.raises(sqlite3.Error):
-            db.execute("DELETE FROM audit")
-    db.close()
-    assert [action for action, _ in entries] == [
-        "token.create", "claim.create", "agent.enroll", "agent.revoke",
-    ]  # fmt: skip
+    actions = [action for action, _ in entries]
+    assert actions == ["token.create", "claim.create", "agent.enroll", "agent.revoke"]
     assert entries[-1][1] == "agent:pump"
-    assert WallMs(0) == 0

@@ -1,9 +1,11 @@
 """The REST API of a real coordinator: who may, what is refused and where, what is answered."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
+import ssl
 
 import pytest
 
@@ -11,7 +13,7 @@ from coordinator.app import issue_token
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import uuid_text
-from tests.system.coordinator_world import NOW_MS, SCHEMA, job_body, open_world
+from tests.system.coordinator_world import HOST, NOW_MS, SCHEMA, job_body, open_world, trust
 
 YEAR_MS = 1 << 50
 
@@ -437,3 +439,19 @@ async def test_status_counts_the_fleet(world, gateway):
     assert status["readings"]["delivered"] == 1
     assert status["warnings"], "all keys lie on this machine, and that is said"
     assert json.dumps(status)
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", b"\x00\x01\x02\r\n\r\n"])
+async def test_bytes_that_are_no_http_cost_their_sender_a_connection_and_us_a_line(
+    world, caplog, junk
+):
+    port = int(world.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=trust(world.place))
+    writer.write(junk)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400")
+    writer.close()
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+    said = [record for record in caplog.records if record.name == "coordinator.http"]
+    assert all(record.exc_info is None for record in said)
+    assert (await world.get("/livez", token="")).status == 200
