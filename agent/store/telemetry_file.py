@@ -9,12 +9,15 @@ import logging
 from pathlib import Path
 
 from shared.errors import Reason, WorldError
-from shared.runtime.db import Database
+from shared.runtime.db import Database, Opening
 from shared.runtime.logs import Events
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.sqlite import set_aside_corrupt
 
 SCHEMA = MigrationSet.load("agent.store", "schema/telemetry")
+PAGE_BYTES = 1_024
+"""A commit changes a few pages, mostly by a few bytes. Measured on ext4, synced after each: 6.1 kB
+instead of 12.2 for a small commit, 14.2 kB instead of 30.3 for one of 12,000 readings."""
 _log = Events(__name__)
 
 
@@ -62,7 +65,7 @@ class TelemetryFile:
 
     async def _open(self) -> None:
         try:
-            self._db = await Database.open(self.path, schema=SCHEMA, exclusive=True)
+            self._db = await _database(self.path)
         except WorldError as error:
             if error.reason is not Reason.STORE_CORRUPT:
                 raise
@@ -91,4 +94,8 @@ class TelemetryFile:
         except OSError as failure:
             raise WorldError(Reason.STORE_FAILED, f"{self.path}: {failure}") from error
         _log.event("store_set_aside", level=logging.ERROR, error=error, path=str(aside))
-        self._db = await Database.open(self.path, schema=SCHEMA, exclusive=True)
+        self._db = await _database(self.path)
+
+
+def _database(path: Path) -> Opening:
+    return Database.open(path, schema=SCHEMA, exclusive=True, page_size=PAGE_BYTES)

@@ -23,7 +23,7 @@ from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
 from tests.unit.readings_world import Plant, make_table
 
-ROOM = 120 * 1024
+ROOM = 72 * 1024
 """A file that a few dozen blocks of noise fill."""
 
 

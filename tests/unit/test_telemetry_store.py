@@ -214,7 +214,7 @@ async def test_a_schema_that_the_coordinator_wants_is_offered_again_by_its_short
 
 
 async def test_a_full_store_gives_up_its_oldest_blocks_and_says_so(tmp_path):
-    room = TelemetrySettings(storage_max_bytes=160 * 1024)
+    room = TelemetrySettings(storage_max_bytes=96 * 1024)
     plant = Plant(tmp_path, settings=room, noisy=True)
     async with plant.running() as store:
         for _ in range(30):
@@ -229,7 +229,7 @@ async def test_a_full_store_gives_up_its_oldest_blocks_and_says_so(tmp_path):
         assert row.count == tally.lost == (waiting[0] - 1) * 600
         assert is_balanced(tally)
         assert tally.sampled == 18_000
-        assert plant.database.stat().st_size < 200 * 1024
+        assert plant.database.stat().st_size < 128 * 1024
 
 
 async def test_a_block_that_the_disk_altered_is_not_sent_but_written_down(plant):
