@@ -8,7 +8,6 @@ and what the bodies mean. Sources: RFC 9110, RFC 9112, RFC 8446 section 2.2.
 import contextlib
 import email.utils
 import http.client
-import io
 import json
 import socket
 import ssl
@@ -27,6 +26,9 @@ CONNECT_S: Final = 10
 """For a TCP and for a TLS handshake; a satellite's round trip is below one second."""
 ANSWER_S: Final = 30
 """Silence in the middle of an exchange: beyond it packets vanish and nobody says so."""
+_TLSEXT_PADDING: Final = 0x10
+"""SSL_OP_TLSEXT_PADDING (openssl/ssl.h), which `ssl` switches on: it fills up a ClientHello to 512
+bytes for the sake of servers that are older than TLS 1.3 (RFC 7685)."""
 _SEND_BYTES: Final = 16_384
 """Bytes per send, one TLS record: each has the whole deadline, so a slow link passes."""
 _PROBLEM_BYTES: Final = 4_096
@@ -60,6 +62,12 @@ class Endpoint:
         """Return host and port as people write them."""
         return f"{self.host}:{self.port}"
 
+    @property
+    def authority(self) -> str:
+        """Return what a Host header says: the port only if the scheme does not imply it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
 
 def parse_url(text: str, *, where: str) -> Endpoint:
     """Return the endpoint of a coordinator's URL.
@@ -77,6 +85,8 @@ def parse_url(text: str, *, where: str) -> Endpoint:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise mistake from None
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise mistake  # the request is made of it; international names have an xn-- form
     if not host or parts.scheme not in {"http", "https"} or parts.query or parts.username:
         raise mistake
     tls = parts.scheme == "https"
@@ -95,6 +105,7 @@ def tls_context(ca_pem: str, *, where: str) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options &= ~_TLSEXT_PADDING
     if not ca_pem:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return context
@@ -126,18 +137,22 @@ class Traffic:
     down: int = 0
 
 
-class Connection(http.client.HTTPConnection):
-    """HTTP/1.1 over one TCP connection, with or without TLS."""
+class Connection:
+    """HTTP/1.1 over one TCP connection, with or without TLS.
+
+    Requests are put together here: `http.client` would add a header, a TLS record and a packet to
+    each, and every byte of a contact is paid for. Answers are its business.
+    """
 
     def __init__(
         self, endpoint: Endpoint, context: ssl.SSLContext | None, session: ssl.SSLSession | None
     ) -> None:
-        super().__init__(endpoint.host, endpoint.port, blocksize=_SEND_BYTES)
         self._endpoint, self._context = endpoint, context
+        self._sock: socket.socket | None = None
         self._guard = threading.Lock()
         self._wire: socket.socket | None = None
         """A second descriptor of the TCP connection: to break it off and to read its counters,
-        whatever `http.client` and TLS have done with the first."""
+        whatever TLS has done with the first."""
         self._aborted = False
         self._counted = Traffic()
         self.session = session
@@ -149,11 +164,11 @@ class Connection(http.client.HTTPConnection):
     @property
     def usable(self) -> bool:
         """Tell whether it is open, so that another exchange can follow."""
-        return self.sock is not None and not self._aborted
+        return self._sock is not None and not self._aborted
 
     def exchange(self, request: Request) -> Delivered | LinkFailed:
         """Do one exchange; raises nothing. Whatever went wrong, the connection is closed."""
-        kept = self.sock is not None
+        kept = self._sock is not None
         done = False
         try:
             end = self._exchange(request)
@@ -166,16 +181,6 @@ class Connection(http.client.HTTPConnection):
             if not (done and request.keep and not self._aborted):
                 self.end()
 
-    def connect(self) -> None:
-        """Open TCP and TLS; called by `http.client` when there is no connection."""
-        sock = self._tcp()
-        if self._context is not None:
-            name = self._endpoint.host
-            tls = self._context.wrap_socket(sock, server_hostname=name, session=self.session)
-            self.resumed = bool(tls.session_reused)
-            sock = tls
-        self.sock = sock
-
     def abort(self) -> None:
         """Break off from another thread: its socket operation ends at once."""
         with self._guard:
@@ -186,34 +191,55 @@ class Connection(http.client.HTTPConnection):
 
     def end(self) -> None:
         """Close everything; harmless when repeated."""
-        self.close()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            _say_goodbye(sock)
+            sock.close()
         with self._guard:
             wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
 
     def _exchange(self, request: Request) -> Delivered | LinkFailed:
-        headers = {"Content-Type": request.content_type, "Content-Length": str(len(request.body))}
-        if self.sock is None:
-            self.connect()
-        sock: socket.socket = self.sock
+        sock = self._sock = self._sock or self._connect()
         self._check_aborted()
         sock.settimeout(ANSWER_S)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Whoever refuses a body closes before its end; the answer may still say why.
-            self.request("POST", request.path, io.BytesIO(request.body), headers)
+            self._send(sock, request)
         sock.settimeout(ANSWER_S + request.wait_s)
-        response = self.getresponse()
-        # A TLS 1.3 server sends its tickets after the handshake: before its answer.
-        session = getattr(sock, "session", None)
-        if isinstance(session, ssl.SSLSession) and session.has_ticket:
-            self.session = session
-        try:
-            if not response.isclosed():
-                sock.settimeout(ANSWER_S)
-            return self._read(response)
-        finally:
-            response.close()
+        with contextlib.closing(http.client.HTTPResponse(sock, method="POST")) as response:
+            response.begin()
+            # A TLS 1.3 server sends its tickets after the handshake: before its answer.
+            session = getattr(sock, "session", None)
+            if isinstance(session, ssl.SSLSession) and session.has_ticket:
+                self.session = session
+            sock.settimeout(ANSWER_S)
+            end = self._read(response)
+            if response.will_close:
+                self.end()
+            return end
+
+    def _connect(self) -> socket.socket:
+        """Open TCP and TLS."""
+        sock = self._tcp()
+        if self._context is None:
+            return sock
+        name = self._endpoint.host
+        tls = self._context.wrap_socket(sock, server_hostname=name, session=self.session)
+        self.resumed = bool(tls.session_reused)
+        return tls
+
+    def _send(self, sock: socket.socket, request: Request) -> None:
+        head = (
+            f"POST {request.path} HTTP/1.1\r\n"
+            f"Host: {self._endpoint.authority}\r\n"
+            f"Content-Type: {request.content_type}\r\n"
+            f"Content-Length: {len(request.body)}\r\n\r\n"
+        )
+        data = memoryview(head.encode("ascii") + request.body)
+        for start in range(0, len(data), _SEND_BYTES):
+            sock.sendall(data[start : start + _SEND_BYTES])
 
     def _read(self, response: http.client.HTTPResponse) -> Delivered | LinkFailed:
         if response.status != http.client.OK:
@@ -253,7 +279,8 @@ class Connection(http.client.HTTPConnection):
 
     def _tcp(self) -> socket.socket:
         failure: OSError = OSError("the name has no address")
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        where = self._endpoint
+        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
             one = socket.socket(family, kind, protocol)
             try:
@@ -291,6 +318,18 @@ class Connection(http.client.HTTPConnection):
                 return Traffic()  # never connected, or a kernel that does not count
         self._counted = Traffic(up, down)
         return Traffic(up - before.up, down - before.down)
+
+
+def _say_goodbye(sock: socket.socket) -> None:
+    """Send TLS's close_notify and wait for nothing; harmless after an error.
+
+    OpenSSL forgets the session of a peer that leaves without it, and the next contact would cost a
+    whole handshake.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):
+            sock.settimeout(0)
+            sock.unwrap()
 
 
 def _problem(body: bytes) -> str:
