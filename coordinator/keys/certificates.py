@@ -6,6 +6,7 @@ coordinator that tells it the time. Leaves out TLS itself (`coordinator.app`).
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ RENEW_DAYS = 30
 
 _FROM = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ def load_authority(certificate: Path, key: Path) -> Authority:
     Raises:
         MistakeError: a file is missing, readable by others, or not what its name says.
     """
-    secret = load_pem_private_key(read_secret(key), password=None)
+    try:
+        secret = load_pem_private_key(read_secret(key), password=None)
+    except ValueError as error:
+        raise MistakeError("is not an unencrypted PEM key", where=str(key)) from error
     if not isinstance(secret, EllipticCurvePrivateKey):
         raise MistakeError("is not an elliptic curve key", where=str(key))
     return Authority(_load_certificate(certificate), secret)
@@ -199,11 +204,10 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(host)
-    except ValueError:
+    if not _HOST.fullmatch(host):
         raise MistakeError(
             f"{host!r} is neither a host name nor an address",
             where="--host",
             mend="write an international name in its xn-- form",
-        ) from None
+        )
+    return x509.DNSName(host)

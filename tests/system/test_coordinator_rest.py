@@ -5,7 +5,9 @@ import contextlib
 import csv
 import io
 import json
+import sqlite3
 import ssl
+from contextlib import closing
 
 import pytest
 
@@ -269,6 +271,10 @@ async def test_a_submission_is_accepted_with_its_place(world, gateway):
     assert job["created_by"].endswith(" admin")
     assert job["spec"]["targets"]["selector"] == "site=north"
     assert (await world.read(f"/v1/jobs/{job['id']}")) == job
+    await world.post("/v1/jobs", job_body(), headers={"traceparent": "00-made-up"})
+    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
+        traces = [trace for (trace,) in db.execute("SELECT trace FROM job ORDER BY job_id")]
+    assert traces == [headers["traceparent"], ""]
 
 
 async def test_validate_only_submits_nothing(world, gateway):
