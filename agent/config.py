@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +39,8 @@ _POLL_INTERVAL_MS = 60_000
 """`DeviceSettings`' own default."""
 _SERIAL_UNITS = (1, 247)
 """Modbus over Serial Line V1.02, 2.2: 0 is broadcast, above 247 is reserved."""
+_MODBUS_PORT = 502
+"""Modbus Messaging on TCP/IP V1.0b, 4.2.1: where servers listen."""
 _TCP_UNITS = (0, 255)
 """Modbus Messaging on TCP/IP V1.0b, 4.4.2.3: 255, or 0, addresses the server itself."""
 
@@ -217,6 +220,8 @@ def _port(table: TomlTable) -> str:
         return os.path.realpath(parts.path)
     if parts.scheme not in {"tcp", "rtu+tcp"}:
         raise table.mistake(f"url {url!r} is of no known kind", key="url", mend=mend)
+    if number is None and parts.scheme == "tcp":
+        number = _MODBUS_PORT
     if not host or not number:
         raise table.mistake(f"url {url!r} lacks a host or a port", key="url", mend=mend)
     return f"{host.lower()}:{number}"
@@ -341,8 +346,9 @@ def _milliseconds(table: TomlTable, key: str, low: int, high: int, default: int)
     if key not in table.values:
         return default
     seconds = table.number(key)
-    # Compared first: times a thousand, the largest decimals overflow.
-    if not low / 1000 <= seconds <= high / 1000 or seconds * 1000 % 1:
+    # Compared first: times a thousand, the largest decimals overflow. Decimals against decimals:
+    # the float 0.1 is a little more than the 0.1 that a person writes.
+    if not Decimal(low) / 1000 <= seconds <= Decimal(high) / 1000 or seconds * 1000 % 1:
         raise table.mistake(
             f"{key} = {table.values[key]} is not a time from {low / 1000:g} to {high // 1000} "
             "seconds in whole milliseconds",

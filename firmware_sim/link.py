@@ -3,10 +3,11 @@
 Owns a TCP proxy whose behaviour is changed while it runs, and what it counted. Leaves out the
 meaning of the bytes: TLS and any protocol pass unchanged.
 
-A black hole is a link whose packets vanish. Nothing is read, nothing is sent, nothing is closed on
-either side; who connects meanwhile is accepted by the listening kernel and hears nothing. When the
-link returns, the connections that were caught in it are reset, as by a NAT that forgot them, or go
-on where they were, as TCP's own retransmission would (`reset_stale=False`).
+A black hole is a link whose packets vanish. Nothing is handed over, what is on its way included,
+and nothing is closed on either side; who connects meanwhile is accepted by the listening kernel
+and hears nothing. When the link returns, the connections that were caught in it are reset, as by a
+NAT that forgot them, or go on where they were, as TCP's own retransmission would
+(`reset_stale=False`).
 """
 
 import asyncio
@@ -83,17 +84,6 @@ class _Passage:
     @property
     def writers(self) -> tuple[asyncio.StreamWriter, ...]:
         return (self.client,) if self.target is None else (self.client, self.target)
-
-    def pause(self) -> None:
-        """Read neither side: senders fill their own kernel's buffer, a hang-up goes unseen."""
-        for writer in self.writers:
-            if isinstance(writer.transport, asyncio.ReadTransport):
-                writer.transport.pause_reading()
-
-    def resume(self) -> None:
-        for writer in self.writers:
-            if isinstance(writer.transport, asyncio.ReadTransport):
-                writer.transport.resume_reading()
 
     def reset(self) -> None:
         """End both halves at once, with RST."""
@@ -195,13 +185,10 @@ class LinkProxy:
             self._flows.clear()
             for passage in self._passages:
                 passage.stale = True
-                passage.pause()
             return
         for passage in tuple(self._passages):
             if passage.stale and self.reset_stale:
                 self._reset(passage)
-            else:
-                passage.resume()
             passage.stale = False
         self._flows.set()
 
@@ -242,9 +229,7 @@ class LinkProxy:
             writer.close()
 
     async def _pass(self, passage: _Passage, reader: asyncio.StreamReader) -> None:
-        if self.is_black_hole:
-            passage.pause()
-            await self._flows.wait()
+        await self._flows.wait()
         try:
             target_reader, passage.target = await asyncio.open_connection(
                 *self.target, limit=limits.LINK_CHUNK_BYTES
@@ -254,8 +239,6 @@ class LinkProxy:
             self.stats.unreachable += 1
             passage.reset()
             return
-        if self.is_black_hole:
-            passage.pause()
         for writer in passage.writers:
             writer.transport.set_write_buffer_limits(high=0)
         try:

@@ -106,12 +106,8 @@ class Point:
         if self.kind is Kind.FLOAT32:
             packed = struct.pack(">f", min(max(value, low), high))
         else:
-            raw = (
-                round(value / 10.0**self.scale)
-                if self.scale > 0
-                else round(value * 10**-self.scale)
-            )
-            packed = struct.pack(_STRUCT[self.kind], int(min(max(raw, low), high)))
+            raw = value / 10.0**self.scale if self.scale > 0 else value * 10.0**-self.scale
+            packed = struct.pack(_STRUCT[self.kind], round(min(max(raw, low), high)))
         words = struct.unpack(f">{self.kind.registers}H", packed)
         return words if order is WordOrder.BIG else words[::-1]
 

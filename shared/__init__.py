@@ -1,1 +1,1 @@
-"""What both programs must agree on: bounds, ids, wire, trust, blocks, sync. Pure, except `runtime`."""
+"""What both programs agree on: bounds, ids, wire, trust, blocks, sync. Pure, except `runtime`."""

@@ -99,6 +99,8 @@ class Reason(IntEnum):
     STORE_BUSY = 602
     STORE_CORRUPT = 603
     STORE_CLOSED = 604
+    STORE_QUOTA = 605
+    UNCLEAN_STOP = 606
 
     @property
     def text(self) -> str:

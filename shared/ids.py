@@ -49,7 +49,9 @@ def uuid7(wall_ms: WallMs, entropy: bytes) -> bytes:
     assert len(entropy) == 10, "a UUIDv7 takes 74 random bits out of 10 bytes"
     stamp = max(0, wall_ms) & (1 << 48) - 1
     noise = int.from_bytes(entropy)
-    value = stamp << 80 | 0x7 << 76 | (noise >> 64 & 0xFFF) << 64 | 0b10 << 62 | noise & (1 << 62) - 1
+    high = stamp << 16 | 0x7 << 12 | noise >> 64 & 0xFFF
+    low = 0b10 << 62 | noise & (1 << 62) - 1
+    value = high << 64 | low
     return value.to_bytes(16)
 
 

@@ -98,7 +98,7 @@ CHANNELS = 1_024
 BLOCK_INFLATED_BYTES = 1_048_576
 """A block after its entropy stage: stops decompression bombs."""
 BLOCK_CELLS = 65_536
-"""Rows x columns a block may declare: a constant column costs nothing on the wire but memory here."""
+"""Rows x columns a block may declare: a constant column costs no wire but memory here."""
 BLOCK_GROUPS = 1_024
 """Poll groups in one block; no agent has more than channels."""
 SCHEMA_BYTES = 131_072
@@ -291,7 +291,7 @@ LEDGER_LINE_BYTES = 65_536
 LEDGER_POLLS = 1_000_000
 """Poll times a ledger's summary keeps per unit and table: eleven days at one a second."""
 LEDGER_WRITES = 100_000
-"""Changes a ledger's summary keeps; a device that is written once a minute makes 70 days of them."""
+"""Changes a ledger's summary keeps; a device written once a minute makes 70 days of them."""
 LINK_CONNECTIONS = 1_024
 """Connections across one link proxy at once; each takes two descriptors."""
 LINK_BUFFER_CHUNKS = 16
@@ -299,6 +299,7 @@ LINK_BUFFER_CHUNKS = 16
 LINK_CHUNK_BYTES = 16_384
 """One chunk of a link proxy without a rate limit."""
 
+assert 16 * MODBUS_REGISTERS <= MODBUS_BITS, "a register's room in an answer holds 16 bits"
 assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"

@@ -84,10 +84,10 @@ class Connection(asyncio.Protocol):
         give_up = self._loop.time() + patience_s
         for _ in range(_STEPS_OF_THE_LOOP):
             await asyncio.sleep(0)
-        wait_s = silence_s
+        wait_s = self._until(silence_s, give_up)
         while wait_s > 0:
-            wait_s = min(self._busy_until + silence_s, give_up) - self._loop.time()
-            await asyncio.sleep(max(0.0, wait_s))
+            await asyncio.sleep(wait_s)
+            wait_s = self._until(silence_s, give_up)
 
     async def ask(
         self, request: bytes, decoder: FrameDecoder[T], *, sending_s: float, timeout_s: float
@@ -111,6 +111,9 @@ class Connection(asyncio.Protocol):
         finally:
             timer.cancel()
             self._answer = self._decoder = None
+
+    def _until(self, silence_s: float, give_up: float) -> float:
+        return min(self._busy_until + silence_s, give_up) - self._loop.time()
 
     def _expire(self, answer: "asyncio.Future[Any]") -> None:
         if not answer.done():

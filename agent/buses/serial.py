@@ -1,8 +1,7 @@
 """A serial port: pyserial sets the line up, an asyncio transport of our own moves the bytes.
 
 Owns opening with an exclusive lock, the line's timing, and noticing that the adapter was pulled.
-Measured against pyserial-asyncio, pymodbus' transport and threads, reading readiness from the loop
-costs half the processor time or less (docs/adr/0005).
+No thread and no polling: the loop says when there is something to read (docs/adr/0005).
 """
 
 import asyncio

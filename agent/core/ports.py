@@ -173,6 +173,8 @@ class PollRow:
     at: Instant
     values: Sequence[int | float | None]
     qualities: Sequence[Quality]
+    suppressed: int = 0
+    """Readings of this poll that a deadband or an aggregate held back: sampled, not kept."""
 
 
 class TelemetryPort(Protocol):

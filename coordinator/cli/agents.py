@@ -39,6 +39,9 @@ def list_agents(client: Client, screen: Screen, *, selector: str, most: int) -> 
     if screen.as_json:
         screen.json(found)
         return
+    if not found:
+        screen.text("no agent matches" if selector else "no agent has enrolled yet")
+        return
     screen.table(
         ("AGENT", "SITE", "STATE", "LAST CONTACT", "DELIVERED", "WAITING", "LOST", "CONTACTS"),
         [

@@ -171,5 +171,9 @@ def _refusal(status: int, body: bytes) -> CallError:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
         return CallError(f"the coordinator answered {status}", code)
-    place = f"{problem.at}: " if problem.at else ""
+    if status == http.client.UNAUTHORIZED:
+        return CallError("the coordinator does not accept this token", code, problem)
+    # A member of the job that was handed in is worth naming; the path and query are our own.
+    in_body = problem.at and not problem.at.startswith(("path.", "query."))
+    place = f"{problem.at}: " if in_body else ""
     return CallError(f"{place}{problem.detail or problem.title}", code, problem)

@@ -69,6 +69,9 @@ def list_jobs(client: Client, screen: Screen, *, most: int) -> None:
     if screen.as_json:
         screen.json(found)
         return
+    if not found:
+        screen.text("no job has been handed in yet")
+        return
     screen.table(
         ("JOB", "NAME", "STATE", "TARGETS", "EXECUTIONS", "CREATED"),
         [

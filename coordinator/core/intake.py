@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from shared import limits
 from shared.block.codec import BlockHeader, check
 from shared.block.schema import Schema
 from shared.errors import Reason, RefusedError
@@ -117,6 +118,11 @@ def _examine(data: bytes, announced: Container[bytes]) -> Incoming:
     if digest not in announced:
         return Incoming(data, digest, None, Reason.BLOCK_NOT_ANNOUNCED)
     try:
-        return Incoming(data, digest, check(data))
+        header = check(data)
     except RefusedError as error:
         return Incoming(data, digest, None, error.reason)
+    # A block may say any number of 64 bits; what is kept must fit SQLite and JSON.
+    numbers = (header.seq, abs(header.first_ms), abs(header.last_ms), header.err_ms)
+    if header.seq < 1 or max(numbers) > limits.INT_MAX:
+        return Incoming(data, digest, None, Reason.BLOCK_MALFORMED)
+    return Incoming(data, digest, header)

@@ -5,10 +5,11 @@ Certificates are valid from 1970 on: a gateway whose clock starts there must sti
 coordinator that tells it the time. Leaves out TLS itself (`coordinator.app`).
 """
 
-import datetime
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -38,8 +39,9 @@ SERVER_DAYS = 397
 RENEW_DAYS = 30
 """The server's certificate is renewed when less than this is left of it."""
 
-_FROM = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_DAY = datetime.timedelta(days=1)
+_FROM = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ def load_authority(certificate: Path, key: Path) -> Authority:
     Raises:
         MistakeError: a file is missing, readable by others, or not what its name says.
     """
-    secret = load_pem_private_key(read_secret(key), password=None)
+    try:
+        secret = load_pem_private_key(read_secret(key), password=None)
+    except ValueError as error:
+        raise MistakeError("is not an unencrypted PEM key", where=str(key)) from error
     if not isinstance(secret, EllipticCurvePrivateKey):
         raise MistakeError("is not an elliptic curve key", where=str(key))
     return Authority(_load_certificate(certificate), secret)
@@ -148,8 +153,8 @@ def is_due(certificate: x509.Certificate, now_ms: WallMs) -> bool:
     return certificate.not_valid_after_utc - _time(now_ms) < RENEW_DAYS * _DAY
 
 
-def _time(now_ms: WallMs) -> datetime.datetime:
-    return _FROM + datetime.timedelta(seconds=now_ms // 1000)
+def _time(now_ms: WallMs) -> datetime:
+    return _FROM + timedelta(seconds=now_ms // 1000)
 
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:
@@ -199,11 +204,10 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(host)
-    except ValueError:
+    if not _HOST.fullmatch(host):
         raise MistakeError(
             f"{host!r} is neither a host name nor an address",
             where="--host",
             mend="write an international name in its xn-- form",
-        ) from None
+        )
+    return x509.DNSName(host)

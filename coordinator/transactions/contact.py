@@ -113,6 +113,16 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     return Recorded(chain, stored, reconciled, order)
 
 
+def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
+    """Return work for an agent whose contact was held; see `issue`.
+
+    Raises:
+        RefusedError: the agent was revoked meanwhile.
+    """
+    yield from load_identity(agent)
+    return (yield from issue(agent, now_ms=now_ms, again=again))
+
+
 def count_refusals(agent: AgentId, refused: Mapping[Reason, int], now_ms: WallMs) -> Tx[None]:
     """Count what was refused of an agent, and audit it now and then."""
     for reason, count in refused.items():

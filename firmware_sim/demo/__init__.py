@@ -7,6 +7,7 @@ attacks another, and counts from the devices' own ledgers. Exit status 0 if ever
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         voice.close()
         print(f"the demo could not go on: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         voice.close()
         print("stopped; everything is cleaned up", file=sys.stderr)
         return 0
@@ -50,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(voice: Narrator, *, stay: bool) -> Result:
     began_ms = SystemTicks().mono_ms()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "a coroutine runs in a task"
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(ending, task.cancel)
     with tempfile.TemporaryDirectory(prefix="outstation-demo-") as folder:
         async with AsyncExitStack() as stack:
             world = await build(Path(folder), stack)
@@ -75,12 +80,16 @@ def _sum_up(voice: Narrator, result: Result) -> None:
 
 
 async def _stay(world: World, voice: Narrator) -> None:
-    """Leave the coordinator up, so that a visitor can look around, until Ctrl-C."""
+    """Start the gateways again, so that a visitor can look around, until Ctrl-C."""
+    for gateway in world.gateways.values():
+        await world.start_agent(gateway)
     config = world.folder / "coordinator" / "admin.toml"
     voice.say("")
-    voice.say(f"The coordinator stays up at {world.coordinator_url}. In another terminal:")
+    voice.say(f"The fleet goes on working at {world.coordinator_url}. In another terminal:")
     voice.say(f"  .venv/bin/outstation --config {config} agents list")
-    voice.say(f"  .venv/bin/outstation --config {config} readings plot west pump-1 pressure")
+    voice.say(
+        f"  .venv/bin/outstation --config {config} readings plot west pump-1 pressure --start 2m"
+    )
     voice.say("Ctrl-C ends the demo and removes everything.")
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

@@ -4,11 +4,13 @@ Owns the sequence and the count. What the bytes are stands in `forge`, how they 
 in `middle`. Whether a trick had an effect is not judged here but by the devices' own ledgers.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from firmware_sim.demo import forge
 from firmware_sim.demo.middle import Exchange, Middle, Trick
+from shared.errors import Reason
 from shared.sync.body import PartKind
 
 _FORBIDDEN_BELOW = 400
@@ -63,31 +65,53 @@ async def attack_agent(
     tell: Told,
     refusals: Refusals,
 ) -> None:
-    """Put hostile documents into the answers to an agent and count those it refuses."""
+    """Put hostile documents into the answers to an agent and count those it refuses, by reason."""
     bundle = middle.captured.bundles[-1]
     first_reply = middle.captured.replies[0]
-    hostile: dict[str, Trick] = {
-        "a forged order, signed with the attacker's own key": _with_bundle(
-            forge.forged_bundle(bundle, middle.key, execution)
+    hostile: list[tuple[str, Reason, Trick]] = [
+        (
+            "a forged order, signed with the attacker's own key",
+            Reason.THRESHOLD_NOT_MET,
+            _with_bundle(forge.forged_bundle(bundle, middle.key, execution)),
         ),
-        "an altered order, one bit turned over": _with_bundle(forge.altered(bundle)),
-        "a replayed order, recorded when it was genuine": _with_bundle(bundle),
-        "an order that was signed for another gateway": _with_bundle(other.captured.bundles[-1]),
-        "a forged answer that acknowledges everything": _instead(
-            lambda reply: forge.forged_reply(reply, middle.key)
+        (
+            "an altered order, one bit turned over",
+            Reason.THRESHOLD_NOT_MET,
+            _with_bundle(forge.altered(bundle)),
         ),
-        "a replayed answer from an earlier contact": _instead(lambda _: first_reply),
-    }
+        (
+            "a replayed order, recorded when it was genuine",
+            Reason.REPLAYED,
+            _with_bundle(bundle),
+        ),
+        (
+            "an order that was signed for another gateway",
+            Reason.WRONG_AUDIENCE,
+            _with_bundle(other.captured.bundles[-1]),
+        ),
+        (
+            "a forged answer that acknowledges everything",
+            Reason.THRESHOLD_NOT_MET,
+            _instead(lambda reply: forge.forged_reply(reply, middle.key)),
+        ),
+        (
+            "a replayed answer from an earlier contact",
+            Reason.WRONG_NONCE,
+            _instead(lambda _: first_reply),
+        ),
+    ]
     before = await refusals()
-    await middle.play(*hostile.values())
+    await middle.play(*(trick for _, _, trick in hostile))
     # The next faithful contact carries the agent's own count of what it refused.
     await middle.play(_faithful, _faithful)
-    after = await refusals()
-    refused = sum(after.values()) - sum(before.values())
-    score.sent += len(hostile)
-    score.refused += min(refused, len(hostile))
-    for name in hostile:
-        tell(f"{name} -> gateway", refused >= len(hostile))
+    seen = Counter(await refusals())
+    seen.subtract(before)
+    for name, reason, _ in hostile:
+        refused = seen[reason.text] > 0
+        seen[reason.text] -= refused
+        score.sent += 1
+        score.refused += refused
+        tell(f"{name} -> gateway", refused)
 
 
 async def duplicate(middle: Middle, score: Score, tell: Told) -> None:
@@ -103,10 +127,22 @@ async def duplicate(middle: Middle, score: Score, tell: Told) -> None:
         score.duplicates += 1 + forge.count_blocks(body)
         return Exchange(body, 502, b"")
 
-    await middle.play(twice, lose_answer, _faithful, twice)
+    await middle.play(*(_when_loaded(trick) for trick in (twice, lose_answer, twice)))
     score.duplicates += 1
     await middle.play(_with_bundle(middle.captured.bundles[-1]))
     tell("every report, block and order delivered twice, one answer lost", True)  # noqa: FBT003
+
+
+def _when_loaded(trick: Trick) -> Trick:
+    """Let contacts pass until one carries readings, and play the trick on that one."""
+
+    async def patient(here: Middle, path: str, body: bytes) -> Exchange:
+        if forge.count_blocks(body) == 0:
+            here.tricks.insert(1, patient)
+            return await here.pass_on(path, body)
+        return await trick(here, path, body)
+
+    return patient
 
 
 async def _faithful(here: Middle, path: str, body: bytes) -> Exchange:

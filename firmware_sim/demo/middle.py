@@ -74,11 +74,9 @@ class Middle:
         )
         application = web.Application(client_max_size=limits.BODY_BYTES_UP)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, "127.0.0.1", 0, ssl_context=self._server_tls, shutdown_timeout=1
-        )
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._server_tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -131,7 +129,10 @@ class Middle:
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> Exchange:
         assert self._session is not None, "start() comes first"
-        async with self._session.request(
-            method, self._upstream + path, data=body, headers=headers
-        ) as response:
-            return Exchange(body, response.status, await response.read())
+        try:
+            async with self._session.request(
+                method, self._upstream + path, data=body, headers=headers
+            ) as response:
+                return Exchange(body, response.status, await response.read())
+        except aiohttp.ClientError:
+            return Exchange(body, web.HTTPBadGateway.status_code, b"")

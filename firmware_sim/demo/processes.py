@@ -83,6 +83,8 @@ async def start(name: str, argv: list[str], folder: Path, *, ready: bool = True)
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if ready else sink,
             stderr=sink,
+            # Ctrl-C is for the demo alone: it stops its children itself, in order.
+            start_new_session=True,
         )
     child = Child(name, process, log)
     if not ready:

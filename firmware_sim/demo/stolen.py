@@ -15,7 +15,7 @@ def stolen_certificate(coordinator: Path) -> ssl.SSLContext:
     """Return TLS settings that agents accept as their coordinator's, made with its CA key."""
     ca = x509.load_pem_x509_certificate((coordinator / "ca.pem").read_bytes())
     ca_key = serialization.load_pem_private_key(
-        (coordinator / "keys" / "ca.key").read_bytes(), password=None
+        (coordinator / "keys" / "ca-key.pem").read_bytes(), password=None
     )
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey), "init makes an EC key"
     key = ec.generate_private_key(ec.SECP256R1())

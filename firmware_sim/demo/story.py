@@ -17,6 +17,7 @@ from firmware_sim.demo.layout import SITES
 from firmware_sim.demo.show import Narrator, SiteRow
 from firmware_sim.demo.world import Gateway, World
 from shared.clock import MonoMs
+from shared.errors import WorldError
 
 _SETTLE_S = 6
 """How long polling is watched before the outage, to compare with."""
@@ -56,15 +57,17 @@ class Story:
 async def tell(world: World, narrator: Narrator, began_ms: int) -> Result:
     """Play all acts and return the account of them."""
     story = Story(world, narrator, began_ms=began_ms)
-    watcher = asyncio.create_task(_watch(story), name="demo live table")
     try:
-        await _collect(story)
-        await _order(story)
-        await _cut_off(story)
-        await _reconcile(story)
-    finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(_watch(story), name="demo live table")
+            await _collect(story)
+            await _order(story)
+            await _cut_off(story)
+            await _reconcile(story)
+            watcher.cancel()
+    except* WorldError as failed:
+        # The first thing that went wrong is the one a person wants to hear of.
+        raise failed.exceptions[0] from None
     return await _account(story)
 
 
@@ -284,6 +287,7 @@ def _nearly_nothing(gateway: Gateway) -> int:
 
 async def _watch(story: Story) -> None:
     while True:
+        story.world.check()
         agents = await story.admin.agents()
         rows = []
         for name, gateway in story.world.gateways.items():

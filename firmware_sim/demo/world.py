@@ -63,6 +63,12 @@ class World:
             record.update()
         return found
 
+    def check(self) -> None:
+        """Raise when a gateway's agent has ended by itself, with the end of its log."""
+        for gateway in self.gateways.values():
+            if gateway.agent is not None:
+                gateway.agent.check()
+
     async def start_coordinator(self) -> None:
         """Create the fleet's keys and start the coordinator on a free port."""
         data = self.folder / "coordinator"
@@ -76,7 +82,12 @@ class World:
         )
         self.stack.push_async_callback(child.stop)
         self.coordinator_url = child.ready.split()[0]
-        access = tomllib.loads((data / "admin.toml").read_text())
+        access_file = data / "admin.toml"
+        access = tomllib.loads(access_file.read_text())
+        # The port is free for the taking only once the coordinator has taken it.
+        access_file.write_text(
+            access_file.read_text().replace(access["url"], self.coordinator_url, 1)
+        )
         tls = ssl.create_default_context(cafile=str(data / "ca.pem"))
         self.admin = await self.stack.enter_async_context(
             Admin(self.coordinator_url, access["token"], tls)
@@ -97,14 +108,18 @@ class World:
         config = write_agent_config(folder, site, urls)
         gateway = Gateway(site, folder, link, records, middle, config)
         await self._enrol(gateway)
+        await self.start_agent(gateway)
+        self.gateways[site.name] = gateway
+
+    async def start_agent(self, gateway: Gateway) -> None:
+        """Start a site's agent, for the first time or again."""
         gateway.agent = await processes.start(
-            f"agent-{site.name}",
-            processes.command("agent", "run", "--config", str(config)),
+            f"agent-{gateway.site.name}",
+            processes.command("agent", "run", "--config", str(gateway.config)),
             self.folder,
             ready=False,
         )
         self.stack.push_async_callback(gateway.agent.stop)
-        self.gateways[site.name] = gateway
 
     async def _start_device(self, site: Site, folder: Path, record: Record) -> str:
         place = record.place
@@ -146,7 +161,7 @@ class World:
         await processes.run(
             processes.command(
                 *("agent", "enroll", "--coordinator", url, "--claim", str(claim)),
-                *("--data", str(gateway.folder / "data")),
+                *("--data", str(gateway.folder / "data"), "--name", name),
             )
         )
 

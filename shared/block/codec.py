@@ -1,40 +1,66 @@
-"""Reading block <-> bytes: header, columns, checksum.
+"""Reading block <-> bytes: header, groups, checksum.
 
-Owns the layout of a block and every refusal of a malformed one. Leaves out the transforms of a
-column (`shared.block.columns`) and what a column means (`shared.block.schema`).
+Owns the layout of a block and the refusal of a malformed one. Leaves out columns
+(`shared.block.columns`), the entropy stages (`shared.block.plain`, `.adaptive`) and what a column
+means (`shared.block.schema`). docs/block-format.md describes the bytes for somebody who writes a
+decoder of their own.
 """
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, repeat
+from enum import IntEnum, unique
 
 from shared import limits
-from shared.block.columns import (
-    bits_float,
-    cheapest_order,
-    float_bits,
-    scale,
-    undelta,
-    unscale,
-)
+from shared.block.adaptive import AdaptiveReader, AdaptiveWriter
+from shared.block.columns import Columns
+from shared.block.plain import PlainReader, PlainWriter
+from shared.block.series import get_series, put_series
+from shared.block.stage import Field, Reader, Use, Writer, get_signed, malformed, put_signed, role
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import BlockSeq
-from shared.model.reading import Block, BootRef, EpochRef, Group, Quality, SchemaRef, Value
+from shared.model.reading import Block, BootRef, EpochRef, Group, SchemaRef
 
 VERSION = 1
-STAGE_NONE, STAGE_ZLIB = 0, 1
-_FIXED = struct.Struct("<BBI2s4s4sBB")
-_INT, _DECIMAL, _FLOAT, _MIXED = 0, 1, 2, 3
+
+
+@unique
+class Stage(IntEnum):
+    """How the groups become bytes; a reader knows every stage of its version."""
+
+    NONE = 0
+    ZLIB = 1
+    ADAPTIVE = 2
+
+
+_WRITERS: dict[Stage, Callable[[], Writer]] = {
+    Stage.NONE: lambda: PlainWriter(compress=False),
+    Stage.ZLIB: lambda: PlainWriter(compress=True),
+    Stage.ADAPTIVE: AdaptiveWriter,
+}
+_READERS: dict[Stage, Callable[[bytes], Reader]] = {
+    Stage.NONE: lambda data: PlainReader(data, compressed=False),
+    Stage.ZLIB: lambda data: PlainReader(data, compressed=True),
+    Stage.ADAPTIVE: AdaptiveReader,
+}
+
+_FIXED = struct.Struct("<BIB2s4s4s")
+"""Version and stage, crc32 of all other bytes, flags, epoch, boot, schema."""
+_CRC_AT, _CRC_END = 1, 5
+_STARTS_AT_WALL = 0x10
+"""Flag: the first row is at `wall_ms`, its offset is left out."""
+_WHOLE_SECONDS = 0x20
+"""Flag: the time from first to last row is in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockHeader:
-    """What is known about a block without building its columns."""
+    """What a block says about itself before its columns."""
 
     version: int
-    stage: int
+    stage: Stage
     epoch: EpochRef
     seq: BlockSeq
     priority: int
@@ -52,36 +78,45 @@ class BlockHeader:
     """Readings: sampled cells."""
 
 
-def encode(block: Block, *, stage: int = STAGE_ZLIB) -> bytes:
-    """Return the bytes of a block; the same block gives the same bytes for ever."""
+def encode(block: Block, *, stage: Stage = Stage.ADAPTIVE) -> bytes:
+    """Return a block's bytes.
+
+    Up to limits.BLOCK_POINTS readings, whatever they are, stay below limits.BLOCK_BYTES; a block
+    that is larger than that is refused by every reader.
+    """
     times = [time for group in block.groups for time in group.times_ms] or [block.wall_ms]
-    head = bytearray()
-    for number in (block.seq, block.mono_ms, block.err_ms, block.count):
-        _put(head, number)
-    for number in (block.wall_ms, min(times) - block.wall_ms, max(times) - min(times)):
-        _put(head, _zigzag(number))
-    body = bytearray()
-    _put(body, len(block.groups))
-    for group in block.groups:
-        _put_group(body, group)
-    packed = zlib.compress(body, 9) if stage == STAGE_ZLIB else bytes(body)
-    fixed = _FIXED.pack(
-        VERSION, stage, 0, block.epoch, block.boot, block.schema,
-        block.priority, block.clock_state,
-    )  # fmt: skip
-    rest = fixed[6:] + head + packed
-    data = fixed[:2] + zlib.crc32(rest, zlib.crc32(fixed[:2])).to_bytes(4, "little") + rest
-    assert len(data) <= limits.BLOCK_BYTES, "the batcher seals a block before it grows this large"
-    return data
+    first, span, count = min(times), max(times) - min(times), block.count
+    assert _in_range(block.seq, block.mono_ms, block.err_ms, block.wall_ms, first, max(times))
+    writer = _WRITERS[stage]()
+    _put_groups(writer, block.groups, first, span, count)
+    flags = block.priority | block.clock_state << 2
+    head = PlainWriter(compress=False)
+    head.number(0, block.seq)
+    head.number(0, block.mono_ms)
+    put_signed(head, 0, block.wall_ms)
+    head.number(0, block.err_ms)
+    head.number(0, count)
+    if span % 1000 == 0:
+        flags |= _WHOLE_SECONDS
+        span //= 1000
+    head.number(0, span)
+    if first == block.wall_ms:
+        flags |= _STARTS_AT_WALL
+    else:
+        put_signed(head, 0, first - block.wall_ms)
+    fixed = _FIXED.pack(VERSION << 4 | stage, 0, flags, block.epoch, block.boot, block.schema)
+    covered = fixed[_CRC_END:] + head.finish() + writer.finish()
+    crc = zlib.crc32(covered, zlib.crc32(fixed[:_CRC_AT]))
+    return fixed[:_CRC_AT] + crc.to_bytes(_CRC_END - _CRC_AT, "little") + covered
 
 
 def read_header(data: bytes) -> BlockHeader:
-    """Return a block's header; the checksum over all bytes is verified, columns are not built.
+    """Return a block's header; the checksum of all bytes is verified, columns are not looked at.
 
     Raises:
         RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
     """
-    return _header(data)[0]
+    return _read_header(data)[0]
 
 
 def check(data: bytes) -> BlockHeader:
@@ -90,12 +125,11 @@ def check(data: bytes) -> BlockHeader:
     Raises:
         RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
     """
-    header, _ = _decode(data)
-    return header
+    return _decode(data)[0]
 
 
 def decode(data: bytes) -> Block:
-    """Return the block that `data` stands for.
+    """Return the block that `data` stands for; memory is bounded by limits.BLOCK_CELLS.
 
     Raises:
         RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
@@ -115,225 +149,134 @@ def decode(data: bytes) -> Block:
     )
 
 
-def _malformed(detail: str) -> RefusedError:
-    return RefusedError(Reason.BLOCK_MALFORMED, detail)
-
-
-def _header(data: bytes) -> tuple[BlockHeader, "_Source"]:
+def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
+    """Return the header and the bytes of the stage."""
     if not _FIXED.size <= len(data) <= limits.BLOCK_BYTES:
-        raise _malformed(f"{len(data)} bytes")
-    version, stage, crc, epoch, boot, schema, priority, state = _FIXED.unpack_from(data)
-    if version != VERSION:
-        raise _malformed(f"version {version}")
-    if zlib.crc32(data[6:], zlib.crc32(data[:2])) != crc:
+        raise malformed(f"{len(data)} bytes")
+    kind, crc, flags, epoch, boot, schema = _FIXED.unpack_from(data)
+    if kind >> 4 != VERSION:
+        raise malformed(f"version {kind >> 4}")
+    if zlib.crc32(data[_CRC_END:], zlib.crc32(data[:_CRC_AT])) != crc:
         raise RefusedError(Reason.BLOCK_CHECKSUM)
-    if stage not in {STAGE_NONE, STAGE_ZLIB} or priority > 2 or state > max(ClockState):
-        raise _malformed("stage, priority or clock state")
-    source = _Source(data, _FIXED.size)
-    seq, mono_ms, err_ms, count = (source.number() for _ in range(4))
-    wall_ms, first, span = (source.signed() for _ in range(3))
-    if count > limits.BLOCK_CELLS or span < 0:
-        raise _malformed("count or span")
+    stage, priority = kind & 15, flags & 3
+    if stage not in set(Stage) or priority > 2 or flags >> 6:
+        raise malformed("stage, priority or flags")
+    numbers = PlainReader(data[_FIXED.size :], compressed=False)
+    seq, mono_ms = numbers.number(0), numbers.number(0)
+    wall_ms = get_signed(numbers, 0)
+    err_ms, count, span = numbers.number(0), numbers.number(0), numbers.number(0)
+    if count > limits.BLOCK_CELLS:
+        raise malformed(f"{count} readings")
+    first = wall_ms + (0 if flags & _STARTS_AT_WALL else get_signed(numbers, 0))
+    last = first + span * (1000 if flags & _WHOLE_SECONDS else 1)
+    if not _in_range(seq, mono_ms, err_ms, wall_ms, first, last):
+        raise malformed("a number or time out of range")
     header = BlockHeader(
-        version=version,
-        stage=stage,
+        version=kind >> 4,
+        stage=Stage(stage),
         epoch=EpochRef(epoch),
         seq=BlockSeq(seq),
         priority=priority,
         boot=BootRef(boot),
         mono_ms=MonoMs(mono_ms),
         wall_ms=WallMs(wall_ms),
-        clock_state=ClockState(state),
+        clock_state=ClockState(flags >> 2 & 3),
         err_ms=err_ms,
         schema=SchemaRef(schema),
-        first_ms=WallMs(wall_ms + first),
-        last_ms=WallMs(wall_ms + first + span),
+        first_ms=WallMs(first),
+        last_ms=WallMs(last),
         count=count,
     )
-    return header, source
+    return header, numbers.rest()
+
+
+def _in_range(*numbers: int) -> bool:
+    """Tell whether JSON, SQLite and a double can hold all of them."""
+    return max(map(abs, numbers)) <= limits.INT_MAX
 
 
 def _decode(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
-    header, source = _header(data)
-    body = data[source.at :]
-    if header.stage == STAGE_ZLIB:
-        inflater = zlib.decompressobj()
-        try:
-            body = inflater.decompress(body, limits.BLOCK_INFLATED_BYTES)
-        except zlib.error as error:
-            raise _malformed(str(error)) from None
-        if not inflater.eof or inflater.unused_data:
-            raise _malformed("the entropy stage does not end with the block")
-    source = _Source(body)
-    count = source.number()
-    if count > limits.BLOCK_GROUPS:
-        raise _malformed(f"{count} groups")
-    cells = 0
-    groups = []
-    for _ in range(count):
-        group = _get_group(source, limits.BLOCK_CELLS - cells)
-        cells += (len(group.columns) + 1) * len(group.times_ms)
-        groups.append(group)
+    header, body = _read_header(data)
+    reader = _READERS[header.stage](body)
+    groups = _get_groups(reader, header)
+    reader.finish()
     times = [time for group in groups for time in group.times_ms] or [header.wall_ms]
-    if source.at != len(body):
-        raise _malformed("bytes after the last group")
     if (min(times), max(times)) != (header.first_ms, header.last_ms):
-        raise _malformed("the header's time range is not the rows'")
+        raise malformed("the header's time range is not that of the rows")
     if sum(group.count for group in groups) != header.count:
-        raise _malformed("the header's count is not the columns'")
-    return header, tuple(groups)
+        raise malformed("the header's count is not that of the columns")
+    return header, groups
 
 
-def _put_group(out: bytearray, group: Group) -> None:
-    rows = len(group.times_ms)
-    assert all(len(column) == rows for column in group.columns), "columns are as long as times"
-    assert all(len(quality) == rows for quality in group.qualities), "qualities too"
-    _put(out, rows)
-    _put(out, len(group.channels))
-    for channel in group.channels:
-        _put(out, channel)
-    _put_ints(out, group.times_ms)
-    for column, quality in zip(group.columns, group.qualities, strict=True):
-        _put_runs(out, [value is not None for value in column])
-        _put_runs(out, quality)
-        _put_column(out, [value for value in column if value is not None])
+def _put_groups(
+    writer: Writer, groups: tuple[Group, ...], first: int, span: int, count: int
+) -> None:
+    columns, channel = Columns(), 0
+    writer.flag(role(Field.PLAIN, Use.PALETTE), value=len(groups) == 1)
+    if len(groups) != 1:
+        writer.number(role(Field.EXTENT, Use.MARK), len(groups))
+    for group in groups:
+        rows, width = len(group.times_ms), len(group.channels)
+        assert width == len(group.columns) == len(group.qualities), "a column for each channel"
+        writer.number(role(Field.EXTENT), width)
+        in_order = group.channels == tuple(range(channel, channel + width))
+        writer.flag(role(Field.PLAIN, Use.PLACE), value=in_order)
+        if not in_order:
+            put_series(writer, list(group.channels), Use.MARK)
+        channel = max(group.channels, default=channel - 1) + 1
+        # The usual block is one group without a hole: its rows follow from the header's count.
+        writer.flag(role(Field.EXTENT, Use.TIME), value=rows * width == count > 0)
+        if not rows * width == count > 0:
+            writer.number(role(Field.EXTENT), rows)
+        steady = group.times_ms == _steady(first, span, rows)
+        writer.flag(role(Field.PLAIN, Use.TIME), value=steady)
+        if not steady:
+            put_series(writer, [time - first for time in group.times_ms], Use.TIME)
+        columns.start_group()
+        for column, quality in zip(group.columns, group.qualities, strict=True):
+            assert rows == len(column) == len(quality), "a cell for each time"
+            columns.put(writer, column, quality)
+        count -= group.count
 
 
-def _get_group(source: "_Source", cells: int) -> Group:
-    rows, width = source.number(), source.number()
-    if width > limits.CHANNELS or rows * (width + 1) > cells:
-        raise _malformed("more cells than a block may have")
-    channels = tuple(source.number() for _ in range(width))
-    if any(channel >= limits.CHANNELS for channel in channels):
-        raise _malformed("a channel index out of range")
-    times = _get_ints(source, rows)
-    columns: list[list[Value]] = []
-    qualities = []
-    for _ in range(width):
-        present = source.runs(rows, 1)
-        quality = bytes(source.runs(rows, max(Quality)))
-        values = iter(_get_column(source, sum(present)))
-        columns.append([next(values) if here else None for here in present])
-        qualities.append(quality)
-    return Group(channels, times, columns, qualities)
+def _get_groups(reader: Reader, header: BlockHeader) -> tuple[Group, ...]:
+    columns = Columns()
+    groups: list[Group] = []
+    first, span = header.first_ms, header.last_ms - header.first_ms
+    cells, channel, count = 0, 0, header.count
+    alone = reader.flag(role(Field.PLAIN, Use.PALETTE))
+    extent = 1 if alone else reader.number(role(Field.EXTENT, Use.MARK))
+    if extent > limits.BLOCK_GROUPS:
+        raise malformed(f"{extent} groups")
+    for _ in range(extent):
+        width = reader.number(role(Field.EXTENT))
+        if width > limits.CHANNELS:
+            raise malformed(f"{width} channels")
+        if reader.flag(role(Field.PLAIN, Use.PLACE)):
+            channels = list(range(channel, channel + width))
+        else:
+            channels = get_series(reader, width, Use.MARK)
+        if channels and not 0 <= min(channels) <= max(channels) < limits.CHANNELS:
+            raise malformed("a channel index out of range")
+        channel = max(channels, default=channel - 1) + 1
+        rest = reader.flag(role(Field.EXTENT, Use.TIME))
+        rows = count // max(width, 1) if rest else reader.number(role(Field.EXTENT))
+        cells += rows * (width + 1)
+        if cells > limits.BLOCK_CELLS:
+            raise malformed("more cells than a block may have")
+        if reader.flag(role(Field.PLAIN, Use.TIME)):
+            times = _steady(first, span, rows)
+        else:
+            times = [first + offset for offset in get_series(reader, rows, Use.TIME)]
+        columns.start_group()
+        both = [columns.get(reader, rows) for _ in range(width)]
+        group = Group(tuple(channels), times, [c for c, _ in both], [q for _, q in both])
+        groups.append(group)
+        count -= group.count
+    return tuple(groups)
 
 
-def _put_column(out: bytearray, values: list[int | float]) -> None:
-    floats = [value for value in values if isinstance(value, float)]
-    integers = [value for value in values if isinstance(value, int)]
-    if floats and integers:
-        out.append(_MIXED)
-        _put_runs(out, [isinstance(value, float) for value in values])
-        _put_column(out, list(integers))
-        _put_column(out, list(floats))
-    elif integers or not values:
-        out.append(_INT)
-        _put_ints(out, integers)
-    elif scaled := scale(floats):
-        out.append(_DECIMAL)
-        out.append(scaled[0])
-        _put_ints(out, scaled[1])
-    else:
-        out.append(_FLOAT)
-        for bits in float_bits(floats):
-            _put(out, bits)
-
-
-def _get_column(source: "_Source", rows: int, *, nested: bool = False) -> list[Value]:
-    form = source.byte()
-    if form == _INT:
-        return list(_get_ints(source, rows))
-    if form == _DECIMAL:
-        decimals = source.byte()
-        integers = _get_ints(source, rows)
-        if decimals > 22 or any(abs(integer) > 1 << 53 for integer in integers):
-            raise _malformed("a decimal that a float cannot hold")
-        return unscale(decimals, integers)
-    if form == _FLOAT:
-        return bits_float([source.number() for _ in range(rows)])
-    if form != _MIXED or nested:
-        raise _malformed(f"column form {form}")
-    is_float = source.runs(rows, 1)
-    integers_ = iter(_get_column(source, rows - sum(is_float), nested=True))
-    floats = iter(_get_column(source, sum(is_float), nested=True))
-    return [next(floats) if here else next(integers_) for here in is_float]
-
-
-def _put_ints(out: bytearray, integers: list[int]) -> None:
-    order, residuals = cheapest_order(integers)
-    out.append(order)
-    for residual in residuals:
-        _put(out, _zigzag(residual))
-
-
-def _get_ints(source: "_Source", rows: int) -> list[int]:
-    order = source.byte()
-    if order > 2:
-        raise _malformed(f"delta order {order}")
-    integers = [source.signed() for _ in range(rows)]
-    for _ in range(order):
-        integers = undelta(integers)
-    if any(abs(integer) > 1 << 64 for integer in integers):
-        raise _malformed("an integer beyond 64 bits")
-    return integers
-
-
-def _put_runs(out: bytearray, symbols: "bytes | list[bool]") -> None:
-    at = 0
-    while at < len(symbols):
-        end = at
-        while end < len(symbols) and symbols[end] == symbols[at]:
-            end += 1
-        out.append(symbols[at])
-        _put(out, end - at)
-        at = end
-
-
-def _zigzag(number: int) -> int:
-    return number << 1 if number >= 0 else ~(number << 1)
-
-
-def _put(out: bytearray, number: int) -> None:
-    assert number >= 0, "a varint is not negative"
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-
-
-class _Source:
-    """Bytes being read; every read that leaves them is a refusal."""
-
-    def __init__(self, data: bytes, at: int = 0) -> None:
-        self.data, self.at = data, at
-
-    def byte(self) -> int:
-        if self.at >= len(self.data):
-            raise _malformed("cut short")
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self) -> int:
-        number = 0
-        for shift in range(0, 70, 7):
-            byte = self.byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                if number > 1 << 66:
-                    break
-                return number
-        raise _malformed("a number beyond 64 bits")
-
-    def signed(self) -> int:
-        number = self.number()
-        return number >> 1 if not number & 1 else ~(number >> 1)
-
-    def runs(self, rows: int, most: int) -> list[int]:
-        runs = []
-        while rows:
-            symbol, length = self.byte(), self.number()
-            if symbol > most or not 0 < length <= rows:
-                raise _malformed("a run of an unknown symbol or beyond the column")
-            runs.append(repeat(symbol, length))
-            rows -= length
-        return list(chain.from_iterable(runs))
+def _steady(first: int, span: int, rows: int) -> list[int]:
+    """Return equally spaced times from the first to the last row of the block."""
+    step = span // (rows - 1) if rows > 1 else 0
+    return [first + step * row for row in range(rows)]

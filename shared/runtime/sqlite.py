@@ -70,8 +70,7 @@ def connect(settings: Settings) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old", mend="3.37 or newer is needed"
         )
     try:
-        # SQLite gives -wal and -shm the mode of the database file: nobody else may read those.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _create(path)
         db = sqlite3.connect(path, isolation_level=None, cached_statements=limits.DB_STATEMENTS)
     except (OSError, sqlite3.Error) as error:
         raise WorldError(Reason.STORE_FAILED, f"{path} cannot be opened: {error}") from error
@@ -174,6 +173,18 @@ def set_aside_corrupt(path: Path) -> Path:
             Path(f"{path}{suffix}").rename(f"{target}{suffix}")
     sync_directory(path.parent)
     return target
+
+
+def _create(path: Path) -> None:
+    """Make a file that is not there yet; an existing one is not touched.
+
+    SQLite gives -wal and -shm the mode of the database file: nobody else may read those. And to
+    close any descriptor of a file drops all POSIX locks that this process has on it: a second
+    connection that merely looked would let another process take the log for abandoned, and
+    delete it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _set_up(db: sqlite3.Connection, settings: Settings) -> None:

@@ -45,8 +45,6 @@ class Frozen:
     receipts_to: int = 0
     """The highest receipt it carries; an acknowledgement beyond it frees nothing."""
     ledger_to: int = 0
-    bundle_seq: int = 0
-    """The bundle that was admitted last when it was frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,6 @@ def _frozen(envelope: bytes, report: Report) -> Frozen:
         blocks=tuple(block.seq for block in report.blocks),
         receipts_to=max((receipt.number for receipt in report.receipts), default=0),
         ledger_to=max((row.number for row in report.ledger), default=0),
-        bundle_seq=report.bundle_seq,
     )
 
 

@@ -137,6 +137,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     receipts_to: int = 0
     ledger_to: int = 0
     schemas_wanted: list[bytes] = []
+    """References (`shared.model.reading.schema_ref`) of schemas that stored blocks wait for."""
     restore_epoch: int = 0
     wanted: list[tuple[int, int]] = []
     """Ranges of blocks to send (again): lost on the way, or with the coordinator's disk."""

@@ -1,12 +1,14 @@
 """Any block survives the codec bit for bit, and no broken bytes get past it."""
 
+import contextlib
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.block.codec import check, decode, encode, read_header
+from shared.block.codec import Stage, check, decode, encode, read_header
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import RefusedError
 from shared.ids import BlockSeq
@@ -54,6 +56,12 @@ blocks = st.builds(
 )
 
 
+def seal(data):
+    """The same bytes with the checksum they should have."""
+    crc = zlib.crc32(data[5:], zlib.crc32(data[:1]))
+    return bytes(data[:1]) + crc.to_bytes(4, "little") + bytes(data[5:])
+
+
 def bits(value):
     return struct.pack("<d", value) if isinstance(value, float) else value
 
@@ -69,9 +77,25 @@ def exact(block):
     )
 
 
-@given(blocks)
-def test_any_block_survives_bit_for_bit(block):
-    assert exact(decode(encode(block))) == exact(block)
+@given(blocks, st.sampled_from(Stage))
+def test_any_block_survives_bit_for_bit_in_every_stage(block, stage):
+    assert exact(decode(encode(block, stage=stage))) == exact(block)
+
+
+@given(blocks, st.sampled_from(Stage), st.data())
+def test_forged_bytes_with_a_good_checksum_decode_or_are_refused(block, stage, data):
+    encoded = bytearray(encode(block, stage=stage))
+    for _ in range(data.draw(st.integers(1, 4))):
+        encoded[data.draw(st.integers(5, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    forged = seal(encoded[: data.draw(st.integers(5, len(encoded)))])
+    with contextlib.suppress(RefusedError):
+        assert exact(decode(encode(decode(forged)))) == exact(decode(forged))
+
+
+@given(st.binary(max_size=200), st.sampled_from(Stage))
+def test_noise_with_a_good_checksum_decodes_or_is_refused(noise, stage):
+    with contextlib.suppress(RefusedError):
+        decode(seal(bytes([16 | stage]) + bytes(4) + noise))
 
 
 @given(blocks)

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -131,6 +131,24 @@ def test_an_exclusive_database_is_refused_to_a_second_process_without_the_lock(t
                 intruder.execute("SELECT * FROM debit").fetchall()
         finally:
             intruder.close()
+
+
+def test_a_process_that_looks_in_and_leaves_does_not_take_the_log_along(tmp_path):
+    path = tmp_path / "a.db"
+    settings = Settings(path=path, schema=SCHEMA, exclusive=False)
+    # Two connections, as the coordinator has: opening the second must not unlock the first.
+    with closing(connect(settings)) as writer, closing(connect(settings)):
+        writer.execute("INSERT INTO debit VALUES (1, 1)")
+        visitor = (
+            "import sqlite3, sys\n"
+            "db = sqlite3.connect(sys.argv[1])\n"
+            "print(db.execute('SELECT count(*) FROM debit').fetchone()[0])\n"
+            "db.close()\n"
+        )
+        command = [sys.executable, "-c", visitor, str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert result.stdout == "1\n"
+        assert Path(f"{path}-wal").exists(), "what is committed from now on would be lost"
 
 
 def test_an_older_program_refuses_the_database_of_a_newer_one_unchanged(tmp_path):

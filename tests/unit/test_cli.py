@@ -110,6 +110,17 @@ def test_a_plot_fits_and_never_fails(values: list[float | None], width: int, hei
     assert all(isinstance(line, str) for line in lines)
 
 
+def test_a_missing_value_leaves_a_gap_and_neighbours_are_joined() -> None:
+    times = [START + timedelta(seconds=i) for i in range(5)]
+
+    def dots(values: list[float | None]) -> int:
+        lines = draw(times, values, width=60, height=12)
+        return sum(0x2800 < ord(char) < 0x2900 for line in lines for char in line)
+
+    assert dots([1.0, 2.0, 1.0, 2.0, 1.0]) > 40
+    assert dots([1.0, None, 1.0, None, 1.0]) == 3
+
+
 def test_a_single_spike_stays_visible() -> None:
     times = [START + timedelta(seconds=i) for i in range(10_000)]
     drawn: Callable[[list[float]], list[str]] = lambda v: draw(times, v, width=60, height=12)  # noqa: E731

@@ -210,29 +210,34 @@ class RtuDecoder:
         """Return the answer once it is complete; see `FrameDecoder`."""
         self._buffer += data
         buffer = self._buffer
+        broken = more_may_come = False
         for start in range(len(buffer)):
             size = self._size(buffer[start : start + 3])
-            if not size or start + size > len(buffer):
+            if size is None:
+                continue
+            if start + size > len(buffer):
+                more_may_come = True
                 continue
             frame, check = buffer[start : start + size - 2], buffer[start + size - 2 : start + size]
             if int.from_bytes(check) == FramerRTU.compute_CRC(frame):
                 return self.query.decode(frame[1:])
-            if start == 0:
-                raise _refused("checksum")
+            broken = broken or start == 0
+        if broken and not more_may_come:
+            raise _refused("checksum")
         if len(buffer) > 2 * limits.FRAME_BYTES:
             raise _refused(f"{len(buffer)} bytes and no answer among them")
         return None
 
-    def _size(self, head: bytes) -> int:
-        """Return the length of the answer that may begin with these up to 3 bytes, or 0."""
-        if len(head) < 2 or head[0] != self.unit:
-            return 0
-        if head[1] == self.query.function | EXCEPTION_FLAG:
+    def _size(self, head: bytes) -> int | None:
+        """Return the length of the answer that may begin with these up to 3 bytes."""
+        if head[0] != self.unit:
+            return None
+        if len(head) > 1 and head[1] == self.query.function | EXCEPTION_FLAG:
             return 5
-        if head[1] != self.query.function:
-            return 0
-        if not self.query.words and head[2:] != bytes([self.query.data_size]):
-            return 0
+        if len(head) > 1 and head[1] != self.query.function:
+            return None
+        if len(head) > 2 and not self.query.words and head[2] != self.query.data_size:
+            return None
         return self.answer_bytes
 
 

@@ -252,6 +252,6 @@ CREATE TABLE receipt (
     result BLOB NOT NULL,
     received_ms INTEGER NOT NULL,
     PRIMARY KEY (agent_id, epoch, number)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
-CREATE INDEX receipt_by_execution ON receipt (agent_id, execution_id);
+CREATE INDEX receipt_by_execution ON receipt (agent_id, execution_id, epoch, number);

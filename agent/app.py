@@ -1,0 +1,235 @@
+"""The composition root of the agent: the only place that names concrete classes.
+
+Owns what is made of what, in which order it starts, and in which order it stops: first the work,
+then the readings are sealed, then one last contact, then the files. Leaves out the command line
+(`agent.__main__`).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from agent.actions.registry import ACTIONS, check_step
+from agent.buses.factory import open_bus
+from agent.config import AgentConfig
+from agent.core.device import DeviceSettings
+from agent.core.ports import Bus, Driver
+from agent.core.queue import plan_job
+from agent.core.sampler import ChannelTable, channel_table
+from agent.drivers.registry import make_driver
+from agent.services.bus_tasks import BusTask
+from agent.services.calendar import Calendar
+from agent.services.contact import Contact
+from agent.services.contact_http import HttpLink
+from agent.services.control import Control, socket_path
+from agent.services.executor import Executor
+from agent.services.http_connection import parse_url
+from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, load_signer
+from agent.services.keeper import Keeper
+from agent.services.status import LiveStatus, troubled_services
+from agent.services.uplink import Uplink
+from agent.store.contact import ContactStore
+from agent.store.jobs import JobStore
+from agent.store.jobs_file import JobsFile
+from agent.store.telemetry import TelemetryStore
+from shared.errors import MistakeError, WorldError
+from shared.ids import DeviceId
+from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.runtime.files import lock_directory
+from shared.runtime.logs import Events
+from shared.runtime.service import Service, Supervisor
+
+FAREWELL_S = 5
+"""For the last contact: service managers kill what has not stopped after some ten seconds."""
+_log = Events(__name__)
+
+Devices = Mapping[DeviceId, tuple[DeviceSettings, Driver]]
+
+
+class Agent:
+    """One agent, wired; `run` is its whole life."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        """Check everything of the configuration that needs no file and no port.
+
+        Raises:
+            MistakeError: a bus or a device that cannot be.
+        """
+        self._config = config
+        self._clock, self._entropy = SystemClock(), SystemEntropy()
+        self._calendar = Calendar(self._clock)
+        try:
+            self._buses: dict[str, Bus] = {bus.name: open_bus(bus) for bus in config.buses}
+            self._devices: Devices = {
+                device.id: (device, make_driver(device, self._buses[device.bus]))
+                for device in config.devices
+            }
+        except MistakeError as error:
+            where = f"{config.path}: {error.where}"
+            raise MistakeError(error.what, where=where, mend=error.mend) from error
+        self._table: ChannelTable = channel_table(config.devices)
+        self._uplink: Uplink | None = None
+
+    async def run(self) -> int:
+        """Work until cancelled; return the exit status.
+
+        Raises:
+            MistakeError: another process uses the data directory or a database, a newer program
+                made it, or the directory cannot be used.
+        """
+        data_dir = self._config.data_dir
+        await asyncio.to_thread(_make_directory, data_dir)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(lock_directory(data_dir))
+            enrolment, trouble = self._enrolment()
+            telemetry = await TelemetryStore.open(
+                data_dir,
+                self._config.runtime_dir,
+                self._table,
+                self._config.telemetry,
+                clock=self._clock,
+                entropy=self._entropy,
+            )
+            stack.push_async_callback(telemetry.close)
+            file = await JobsFile(data_dir, self._entropy).open()
+            stack.push_async_callback(file.close)
+            for bus in self._buses.values():
+                stack.push_async_callback(bus.close)
+            await self._work(enrolment, trouble, telemetry, file)
+        return 0
+
+    async def _work(
+        self, enrolment: Enrolment | None, trouble: str, telemetry: TelemetryStore, file: JobsFile
+    ) -> None:
+        jobs, contact_store = JobStore(file), ContactStore(file)
+        executor = Executor(
+            jobs,
+            devices=self._devices,
+            actions=ACTIONS,
+            now=self._calendar.now,
+            entropy=self._entropy,
+            told=self._nudge,
+        )
+        if enrolment:
+            await self._raise_floor(contact_store)
+            contact, link = self._contact(enrolment, contact_store, jobs, telemetry)
+            self._uplink = Uplink(
+                contact,
+                link,
+                self._config.uplink,
+                clock=self._clock,
+                entropy=self._entropy,
+                ordered=executor.wake,
+            )
+        polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
+        live = LiveStatus(
+            enrolment=enrolment,
+            telemetry=telemetry,
+            jobs=jobs,
+            contact=contact_store,
+            uplink=self._uplink,
+            buses=polls,
+            clock=self._clock,
+        )
+        path = socket_path(self._config.runtime_dir, self._config.data_dir)
+        services: list[Service] = [
+            *([self._uplink] if self._uplink else []),
+            executor,
+            Keeper(telemetry, commit_interval_ms=self._config.telemetry.commit_interval_ms),
+            *(task for _, task in polls),
+            Control(path, {"status": live.gather}),
+        ]
+        supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
+
+        def troubles() -> dict[str, str]:
+            status = telemetry.status
+            found = {
+                "enrolment": trouble,
+                "readings": status.trouble,
+                "journal": status.journal,
+                "jobs": file.trouble,
+            }
+            found = {part: what for part, what in found.items() if what}
+            return found | troubled_services(supervisor.health)
+
+        live.troubles = troubles
+        self._say_hello(enrolment)
+        try:
+            async with supervisor:
+                await asyncio.Event().wait()
+        finally:
+            await self._leave(telemetry)
+
+    async def _leave(self, telemetry: TelemetryStore) -> None:
+        """Take leave: what was read is sealed, and sent if the link was up."""
+        await telemetry.seal()
+        if self._uplink is not None:
+            await self._uplink.farewell(FAREWELL_S)
+        _log.event("agent_stopped")
+
+    def _nudge(self) -> None:
+        if self._uplink is not None:
+            self._uplink.nudge()
+
+    def _enrolment(self) -> tuple[Enrolment | None, str]:
+        """Return the enrolment; one that is damaged keeps nobody from acquiring."""
+        try:
+            return load_enrolment(self._config.data_dir), ""
+        except MistakeError as error:
+            return None, str(error)
+
+    async def _raise_floor(self, store: ContactStore) -> None:
+        try:
+            self._calendar.raise_floor((await store.standing()).floor_ms)
+        except WorldError:
+            return  # the first contact that can read the store raises it
+
+    def _contact(
+        self,
+        enrolment: Enrolment,
+        store: ContactStore,
+        jobs: JobStore,
+        telemetry: TelemetryStore,
+    ) -> tuple[Contact, HttpLink]:
+        where = str(self._config.data_dir / ENROLMENT_NAME)
+        endpoint = parse_url(enrolment.url, where=where)
+        link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+        contact = Contact(
+            identity=enrolment.identity(load_signer(self._config.data_dir)),
+            store=store,
+            jobs=jobs,
+            telemetry=telemetry,
+            link=link,
+            plan=partial(plan_job, devices=self._config.devices, check=check_step),
+            clock=self._clock,
+            calendar=self._calendar,
+        )
+        return contact, link
+
+    def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
+        groups = self._table.on_bus(bus.settings.name)
+        drivers = {device: driver for device, (_, driver) in self._devices.items()}
+        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock)
+
+    def _say_hello(self, enrolment: Enrolment | None) -> None:
+        _log.event(
+            "agent_started",
+            agent=enrolment.agent if enrolment else None,
+            coordinator=enrolment.url if enrolment else None,
+            buses=len(self._buses),
+            devices=len(self._devices),
+            channels=len(self._table.schema.channels),
+        )
+        if enrolment is None:
+            _log.event("not_enrolled", mend="outstation-agent enroll, then start the agent again")
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MistakeError(
+            f"cannot be made ({error.strerror})", where=str(path), mend="see [agent] data_dir"
+        ) from error

@@ -1,0 +1,43 @@
+"""The agent's best idea of now: monotonic time for waiting, a defensible UTC for expiry.
+
+A gateway without a battery-backed clock boots in 1970, and nobody may make a job run late by
+moving its clock. What a coordinator signed in answer to a fresh report is believed first.
+"""
+
+from dataclasses import dataclass
+
+from shared.clock import ClockState, Instant, MonoMs, WallMs
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A signed time and the monotonic moment at which its report was answered."""
+
+    now_ms: WallMs
+    mono_ms: MonoMs
+    boot_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, as queues and expiry see it."""
+
+    mono_ms: MonoMs
+    boot_id: bytes
+    today_ms: WallMs
+    """The best known UTC; never used for ordering."""
+
+
+def moment(at: Instant, anchor: Anchor | None, *, floor_ms: WallMs) -> Moment:
+    """Return the moment of a clock reading.
+
+    Without an anchor of this boot a confirmed wall clock is taken as it is; an unconfirmed one
+    cannot be before the floor, the latest time that any verified document proved.
+    """
+    if anchor is not None and anchor.boot_id == at.boot_id:
+        today = anchor.now_ms + (at.mono_ms - anchor.mono_ms)
+    elif at.state in (ClockState.SYNCED, ClockState.HOLDOVER):
+        today = at.wall_ms
+    else:
+        today = max(at.wall_ms, floor_ms)
+    return Moment(at.mono_ms, at.boot_id, WallMs(today))

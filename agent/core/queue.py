@@ -1,0 +1,116 @@
+"""What the agent's queue decides: which devices a job gets, when a task is due, what it adds up to.
+
+Pure; rows are kept by `agent.store.jobs`, attempts are judged by `agent.core.executor`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.core.device import DeviceSettings
+from agent.core.moment import Moment
+from shared import limits
+from shared.clock import MonoMs, WallMs
+from shared.errors import MistakeError, Reason
+from shared.ids import DeviceId
+from shared.model.job import (
+    ExecutionState,
+    JobSpec,
+    Outcome,
+    Step,
+    TaskState,
+    fold_tasks,
+)
+from shared.model.selector import parse_selector
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a job, or a step of it, can never succeed here."""
+
+    reason: Reason
+    detail: str
+
+
+StepCheck = Callable[[Step, DeviceSettings], Problem | None]
+"""Says why a device can never do a step, as far as its profile tells; `agent.actions` has it."""
+
+
+def plan_job(
+    spec: JobSpec, devices: Sequence[DeviceSettings], check: StepCheck
+) -> tuple[DeviceId, ...] | Problem:
+    """Return the devices a job becomes tasks for, or why it is refused before any effect.
+
+    A step that is impossible on every matching device refuses the job; where some device can do
+    it, the others fail by themselves and the sums stay honest.
+    """
+    try:
+        selector = parse_selector(spec.targets.device_selector, where="targets.device_selector")
+    except MistakeError as error:
+        return Problem(Reason.BAD_SPEC, str(error))
+    matching = [device for device in devices if selector.matches(device.selector_labels())]
+    if not matching:
+        wanted = spec.targets.device_selector or "any device"
+        return Problem(Reason.NO_MATCHING_DEVICE, f"none of {len(devices)} devices is {wanted}")
+    if len(matching) > limits.TASKS_PER_EXECUTION:
+        return Problem(Reason.BAD_SPEC, f"{len(matching)} devices match, too many for one job")
+    problems = [_first_problem(spec, device, check) for device in matching]
+    first = problems[0]
+    if first is not None and None not in problems:
+        return first
+    return tuple(device.id for device in matching)
+
+
+def _first_problem(spec: JobSpec, device: DeviceSettings, check: StepCheck) -> Problem | None:
+    found = (check(step, device) for step in spec.steps)
+    return next((problem for problem in found if problem is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a task may run: exact on the boot that set it, by UTC on a later one."""
+
+    boot_id: bytes
+    mono_ms: MonoMs
+    today_ms: WallMs
+    delay_ms: int
+    """The wait as it was ordered; no clock can make it longer than this once more."""
+
+
+def due_in(delay_ms: int, now: Moment) -> Due:
+    """Return the due time `delay_ms` after now."""
+    mono, today = MonoMs(now.mono_ms + delay_ms), WallMs(now.today_ms + delay_ms)
+    return Due(now.boot_id, mono, today, delay_ms)
+
+
+def rebased(due: Due, now: Moment) -> Due:
+    """Return a due time in the monotonic terms of this boot.
+
+    What is left by UTC, but no more than the whole wait: a clock that came up in 1970 makes a
+    task wait once more, never for fifty years.
+    """
+    if due.boot_id == now.boot_id:
+        return due
+    left = min(max(0, due.today_ms - now.today_ms), due.delay_ms)
+    return Due(now.boot_id, MonoMs(now.mono_ms + left), due.today_ms, due.delay_ms)
+
+
+def settle(tasks: Iterable[tuple[TaskState, int, Reason | None]]) -> Outcome:
+    """Return an execution's state from its tasks' (state, attempts, reason).
+
+    EXPIRED is an execution none of whose tasks began before its `not_after`.
+    """
+    rows = list(tasks)
+    expired = (TaskState.CANCELED, Reason.JOB_EXPIRED)
+    if rows and all((state, reason) == expired for state, _, reason in rows):
+        return Outcome(ExecutionState.EXPIRED, Reason.JOB_EXPIRED)
+    return fold_tasks(rows)
+
+
+def expire(attempts: int, reason: Reason | None) -> tuple[TaskState, Reason]:
+    """Return how a waiting task ends whose execution's `not_after` has passed.
+
+    One that never began is called off; one that waited for a retry failed as it last did.
+    """
+    if attempts == 0:
+        return TaskState.CANCELED, Reason.JOB_EXPIRED
+    return TaskState.FAILED, reason or Reason.JOB_EXPIRED

@@ -1,0 +1,196 @@
+"""One contact, from what there is to say to what the answer frees.
+
+The order keeps every promise through a crash at any point: the report is durable before it is
+sent; the reply is verified before anything of it counts; the bundle is durable before the report
+is called answered; readings are freed before that too. What was interrupted is sent again, byte
+for byte, and the coordinator answers it again.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from agent.core.contact import (
+    Identity,
+    Standing,
+    base_report,
+    block_budget,
+    compose,
+    read_answer,
+)
+from agent.core.ports import TelemetryPort
+from agent.core.queue import Problem
+from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
+from agent.services.calendar import Calendar
+from agent.store.contact import ContactStore
+from agent.store.jobs import JobStore, Planned
+from shared.clock import Clock, WallMs
+from shared.errors import Reason, RefusedError, WorldError
+from shared.ids import DeviceId
+from shared.model.job import JobSpec
+from shared.runtime.logs import Events
+from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
+from shared.trust.admission import Held, admit_bundle, admit_reply
+from shared.wire.messages import Receipt
+
+_log = Events(__name__)
+
+
+class Link(Protocol):
+    """The way to the coordinator."""
+
+    async def exchange(self, body: bytes, *, wait_s: int, keep: bool) -> Delivered | LinkFailed:
+        """Send a body and return the answer's; `keep` asks for the connection to stay open.
+
+        The coordinator may hold an empty answer back for `wait_s` seconds.
+        """
+
+    def abort(self) -> None:
+        """Break off the exchange in flight, which then ends as ABORTED; harmless without one."""
+
+    async def close(self) -> None:
+        """Close what is open; the next exchange opens it again."""
+
+
+Planner = Callable[[JobSpec], tuple[DeviceId, ...] | Problem]
+"""Says which devices a job concerns here, or why none (`agent.core.queue.plan_job`)."""
+
+
+class Contact:
+    """The agent's side of the exchange, one contact at a time."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        store: ContactStore,
+        jobs: JobStore,
+        telemetry: TelemetryPort,
+        link: Link,
+        plan: Planner,
+        clock: Clock,
+        calendar: Calendar,
+    ) -> None:
+        self._identity, self._store, self._jobs = identity, store, jobs
+        self._telemetry, self._link, self._plan = telemetry, link, plan
+        self._clock, self._calendar = clock, calendar
+
+    async def run(
+        self, *, seal: bool, wait_s: int, budget: int, keep: bool
+    ) -> Answered | LinkFailed:
+        """Make one contact; every way it can fail is returned."""
+        try:
+            await self._store.heal()
+            sent, resent = await self._freeze(budget, seal=seal)
+            body = await self._compose(sent, budget)
+            got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
+            if isinstance(got, LinkFailed):
+                await self._store.count_bytes(up=got.up, down=got.down)
+                return got
+            return await self._act(got, sent, resent=resent)
+        except WorldError as error:
+            _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
+            return LinkFailed(fault=Fault.STORE, detail=str(error))
+
+    async def _freeze(self, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
+        """Return the report to send, and whether it may have been sent before."""
+        pending = (await self._store.standing()).pending
+        if pending is not None:
+            return pending, True
+        if seal:
+            await self._telemetry.seal()
+        waiting = await self._telemetry.waiting()
+        room = block_budget(budget, await self._telemetry.unsent_schemas())
+        blocks = choose_blocks(waiting, budget_bytes=room)
+        ledger = await self._telemetry.ledger()
+        tally = await self._telemetry.tally()
+        at = self._clock.now()
+
+        def make(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
+            base = base_report(
+                self._identity,
+                standing,
+                at,
+                telemetry_epoch=self._telemetry.epoch,
+                next_block=self._telemetry.next_block,
+                tally=tally,
+            )
+            return freeze_report(
+                base, blocks=blocks, receipts=receipts, ledger=ledger, signer=self._identity.signer
+            )
+
+        return await self._store.freeze(make), False
+
+    async def _compose(self, sent: Frozen, budget: int) -> bytes:
+        schemas = await self._telemetry.unsent_schemas()
+        announced = sent.blocks if sent.telemetry_epoch == self._telemetry.epoch else ()
+        blocks = await self._telemetry.blocks(announced)
+        return compose(sent.envelope, blocks, schemas, budget=budget)
+
+    async def _act(self, got: Delivered, sent: Frozen, *, resent: bool) -> Answered | LinkFailed:
+        try:
+            reply_data, bundle = read_answer(got.body)
+            held = self._held(await self._store.standing())
+            reply = admit_reply(reply_data, held, report_hash=sent.digest)
+        except RefusedError as error:
+            await self._refuse(error, "reply")
+            await self._store.count_bytes(up=got.up, down=got.down)
+            return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
+        now_ms = self._calendar.learn(WallMs(reply.now_ms))
+        ordered = bundle is not None and await self._order(bundle, now_ms)
+        freed = freed_by(
+            reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
+        )
+        try:
+            await self._telemetry.free(freed)
+        except WorldError as error:
+            # Nothing is lost: what was not freed is announced and acknowledged again.
+            _log.event("free_failed", level=logging.ERROR, cause=str(error))
+        done, receipts = await self._store.settle(
+            sent, freed, now_ms=now_ms, up=got.up, down=got.down
+        )
+        progress = resent or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        left = receipts > 0 or bool(
+            await self._telemetry.waiting() or await self._telemetry.ledger()
+        )
+        return Answered(left=left, progress=progress, ordered=ordered, up=got.up, down=got.down)
+
+    async def _order(self, bundle: bytes, now_ms: WallMs) -> bool:
+        """Admit a bundle, or count why not; the reply beside it stands either way."""
+        standing = await self._store.standing()
+        try:
+            admitted = admit_bundle(bundle, replace(self._held(standing), now_ms=now_ms))
+        except RefusedError as error:
+            await self._refuse(error, "bundle")
+            return False
+        planned = [Planned(job, self._plan(job.spec)) for job in admitted.jobs]
+        try:
+            new = await self._jobs.admit(admitted, planned, now=self._calendar.now())
+        except WorldError as error:
+            if error.reason is not Reason.STORE_FULL:
+                raise
+            # The coordinator sees that the number did not advance and offers it again.
+            _log.event("bundle_put_off", level=logging.WARNING, cause=str(error))
+            return False
+        _log.event("bundle_admitted", seq=admitted.seq, grants=len(admitted.jobs), new=new)
+        return True
+
+    def _held(self, standing: Standing) -> Held:
+        return Held(
+            agent=self._identity.agent,
+            agent_key=self._identity.key,
+            root=self._identity.root,
+            bundle_seq=standing.bundle_seq,
+            floor_ms=standing.floor_ms,
+        )
+
+    async def _refuse(self, error: RefusedError, what: str) -> None:
+        await self._store.count_refusal(error.reason)
+        _log.event(
+            "document_refused",
+            level=logging.WARNING,
+            document=what,
+            reason=error.reason.text,
+            detail=error.detail,
+        )

@@ -1,0 +1,93 @@
+"""The way to the coordinator over HTTPS, for an event loop: a thread per exchange.
+
+Owns which connection is used and kept, TLS sessions across connections, and breaking off. The
+standard library does it: aiohttp would cost the agent 12 MB for one request every few minutes,
+and asyncio's TLS never resumes a session. Sockets stand in `agent.services.http_connection`.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import threading
+
+from agent.core.uplink import Delivered, LinkFailed
+from agent.services.http_connection import Connection, Endpoint, Request, tls_context
+from shared.sync.body import CONTENT_TYPE
+
+
+class HttpLink:
+    """One coordinator, one exchange at a time, a connection kept only when asked to."""
+
+    def __init__(self, endpoint: Endpoint, *, ca_pem: str, where: str) -> None:
+        """Trust `ca_pem`, which stands in `where`; see `tls_context`."""
+        self._endpoint = endpoint
+        self._context = tls_context(ca_pem, where=where) if endpoint.tls else None
+        self._session: ssl.SSLSession | None = None
+        self._kept: Connection | None = None
+        self._busy: Connection | None = None
+        self.connections = 0
+        """Opened since the start."""
+        self.resumed = 0
+        """Of these, with a TLS session of an earlier one."""
+
+    async def exchange(self, body: bytes, *, wait_s: int, keep: bool) -> Delivered | LinkFailed:
+        """POST a contact's body; see `agent.services.contact.Link`."""
+        path = f"/v1/sync?wait={wait_s}" if wait_s else "/v1/sync"
+        return await self.post(path, body, content_type=CONTENT_TYPE, wait_s=wait_s, keep=keep)
+
+    async def post(
+        self, path: str, body: bytes, *, content_type: str, wait_s: int = 0, keep: bool = False
+    ) -> Delivered | LinkFailed:
+        """POST a body; return the body of a 200 answer, else what went wrong."""
+        request = Request(self._endpoint.path + path, body, content_type, wait_s, keep)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            end = await self._on(kept, request)
+            if not kept.stale:
+                return end
+        self.connections += 1
+        fresh = Connection(self._endpoint, self._context, self._session)
+        end = await self._on(fresh, request)
+        self.resumed += fresh.resumed
+        return end
+
+    def abort(self) -> None:
+        """Break off the exchange in flight; see `agent.services.contact.Link`."""
+        if self._busy is not None:
+            self._busy.abort()
+
+    async def close(self) -> None:
+        """Close the kept connection, and break off an exchange in flight."""
+        self.abort()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.end()
+
+    async def _on(self, connection: Connection, request: Request) -> Delivered | LinkFailed:
+        """Do the exchange in a thread that nobody has to wait for."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Delivered | LinkFailed] = loop.create_future()
+
+        def tell(end: Delivered | LinkFailed) -> None:
+            if not done.done():
+                done.set_result(end)
+
+        def work() -> None:
+            end = connection.exchange(request)
+            # The loop may be closed by now; then nobody waits.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell, end)
+
+        self._busy = connection
+        # A daemon: a name server that does not answer must not hold up the process's end.
+        threading.Thread(target=work, name="contact", daemon=True).start()
+        try:
+            end = await done
+        finally:
+            self._busy = None
+            if not done.done() or done.cancelled():
+                connection.abort()
+        self._session = connection.session
+        if connection.usable:
+            self._kept = connection
+        return end

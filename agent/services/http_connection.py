@@ -1,0 +1,362 @@
+"""One connection to the coordinator, used by one thread at a time: blocking, but never for long.
+
+Owns TCP, TLS 1.3, the deadline of every socket operation, breaking off from another thread, and
+the bytes that really crossed the wire. Leaves out when to connect (`agent.services.contact_http`)
+and what the bodies mean. Sources: RFC 9110, RFC 9112, RFC 8446 section 2.2.
+"""
+
+import contextlib
+import email.utils
+import http.client
+import json
+import socket
+import ssl
+import struct
+import threading
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from agent.core.uplink import Delivered, Fault, LinkFailed
+from shared import limits
+from shared.errors import MistakeError
+
+CONNECT_S: Final = 10
+"""For a TCP and for a TLS handshake; a satellite's round trip is below one second."""
+ANSWER_S: Final = 30
+"""Silence in the middle of an exchange: beyond it packets vanish and nobody says so."""
+_TLSEXT_PADDING: Final = 0x10
+"""SSL_OP_TLSEXT_PADDING (openssl/ssl.h), which `ssl` switches on: it fills up a ClientHello to 512
+bytes for the sake of servers that are older than TLS 1.3 (RFC 7685)."""
+_SEND_BYTES: Final = 16_384
+"""Bytes per send, one TLS record: each has the whole deadline, so a slow link passes."""
+_PROBLEM_BYTES: Final = 4_096
+"""Of an error's body, what is read for its sentence."""
+_TCP_INFO_BYTES: Final = 256
+_RECEIVED_AT, _SENT_AT = 128, 200
+"""tcpi_bytes_received and tcpi_bytes_sent in `struct tcp_info` (linux/tcp.h, Linux 4.19)."""
+
+_FAULTS: Final = {
+    401: Fault.DENIED,
+    403: Fault.DENIED,
+    409: Fault.CONFLICT,
+    413: Fault.TOO_LARGE,
+    429: Fault.BUSY,
+    503: Fault.BUSY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a coordinator is."""
+
+    host: str
+    port: int
+    path: str
+    """What stands before ``/v1/...``; empty unless a proxy puts the coordinator below a path."""
+    tls: bool
+
+    @property
+    def name(self) -> str:
+        """Return host and port as people write them."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """Return what a Host header says: the port only if the scheme does not imply it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def parse_url(text: str, *, where: str) -> Endpoint:
+    """Return the endpoint of a coordinator's URL.
+
+    Raises:
+        MistakeError: not http(s), no host, or clear text to another machine.
+    """
+    mistake = MistakeError(
+        f"{text[:200]!r} is no coordinator's URL",
+        where=where,
+        mend="write for example https://coordinator.example:8443",
+    )
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise mistake from None
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise mistake  # the request is made of it; international names have an xn-- form
+    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.username:
+        raise mistake
+    tls = parts.scheme == "https"
+    if not tls and not _is_loopback(host):
+        raise MistakeError(
+            f"{text[:200]!r} would send in clear text over a network", where=where, mend="use https"
+        )
+    return Endpoint(host, port or (443 if tls else 80), parts.path.rstrip("/"), tls)
+
+
+def tls_context(ca_pem: str, *, where: str) -> ssl.SSLContext:
+    """Return a client context that trusts `ca_pem` alone, or with an empty one the system's CAs.
+
+    Raises:
+        MistakeError: `ca_pem` holds no certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options &= ~_TLSEXT_PADDING
+    if not ca_pem:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise MistakeError(f"ca_pem holds no certificate ({error})", where=where) from None
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One POST."""
+
+    path: str
+    body: bytes
+    content_type: str
+    wait_s: int
+    """The peer may hold its answer back this long."""
+    keep: bool
+    """Leave the connection open afterwards."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes on the wire of one connection, TLS and retransmissions included, IP headers not."""
+
+    up: int = 0
+    down: int = 0
+
+
+class Connection:
+    """HTTP/1.1 over one TCP connection, with or without TLS.
+
+    Requests are put together here: `http.client` would add a header, a TLS record and a packet to
+    each, and every byte of a contact is paid for. Answers are its business.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, context: ssl.SSLContext | None, session: ssl.SSLSession | None
+    ) -> None:
+        self._endpoint, self._context = endpoint, context
+        self._sock: socket.socket | None = None
+        self._guard = threading.Lock()
+        self._wire: socket.socket | None = None
+        """A second descriptor of the TCP connection: to break it off and to read its counters,
+        whatever TLS has done with the first."""
+        self._aborted = False
+        self._counted = Traffic()
+        self.session = session
+        """The TLS session to resume; after an exchange, the one to resume next."""
+        self.resumed = False
+        self.stale = False
+        """It had been kept, and was found closed: nothing was answered, use a new one."""
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether it is open, so that another exchange can follow."""
+        return self._sock is not None and not self._aborted
+
+    def exchange(self, request: Request) -> Delivered | LinkFailed:
+        """Do one exchange; raises nothing. Whatever went wrong, the connection is closed."""
+        kept = self._sock is not None
+        done = False
+        try:
+            end = self._exchange(request)
+            done = isinstance(end, Delivered)
+            return end
+        except (OSError, http.client.HTTPException) as error:
+            self.stale = kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))
+            return self._failed(error)
+        finally:
+            if not (done and request.keep and not self._aborted):
+                self.end()
+
+    def abort(self) -> None:
+        """Break off from another thread: its socket operation ends at once."""
+        with self._guard:
+            self._aborted = True
+            if self._wire is not None:
+                with contextlib.suppress(OSError):
+                    self._wire.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Close everything; harmless when repeated."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            _say_goodbye(sock)
+            sock.close()
+        with self._guard:
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    def _exchange(self, request: Request) -> Delivered | LinkFailed:
+        sock = self._sock = self._sock or self._connect()
+        self._check_aborted()
+        sock.settimeout(ANSWER_S)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # Whoever refuses a body closes before its end; the answer may still say why.
+            self._send(sock, request)
+        sock.settimeout(ANSWER_S + request.wait_s)
+        with contextlib.closing(http.client.HTTPResponse(sock, method="POST")) as response:
+            response.begin()
+            # A TLS 1.3 server sends its tickets after the handshake: before its answer.
+            session = getattr(sock, "session", None)
+            if isinstance(session, ssl.SSLSession) and session.has_ticket:
+                self.session = session
+            sock.settimeout(ANSWER_S)
+            end = self._read(response)
+            if response.will_close:
+                self.end()
+            return end
+
+    def _connect(self) -> socket.socket:
+        """Open TCP and TLS."""
+        sock = self._tcp()
+        if self._context is None:
+            return sock
+        name = self._endpoint.host
+        tls = self._context.wrap_socket(sock, server_hostname=name, session=self.session)
+        self.resumed = bool(tls.session_reused)
+        return tls
+
+    def _send(self, sock: socket.socket, request: Request) -> None:
+        head = (
+            f"POST {request.path} HTTP/1.1\r\n"
+            f"Host: {self._endpoint.authority}\r\n"
+            f"Content-Type: {request.content_type}\r\n"
+            f"Content-Length: {len(request.body)}\r\n\r\n"
+        )
+        data = memoryview(head.encode("ascii") + request.body)
+        for start in range(0, len(data), _SEND_BYTES):
+            sock.sendall(data[start : start + _SEND_BYTES])
+
+    def _read(self, response: http.client.HTTPResponse) -> Delivered | LinkFailed:
+        if response.status != http.client.OK:
+            problem = _problem(response.read(_PROBLEM_BYTES))
+            traffic = self._traffic()
+            return LinkFailed(
+                fault=_FAULTS.get(response.status, Fault.REFUSED),
+                detail=f"{response.status} {problem or response.reason}",
+                retry_after_s=_retry_after_s(response),
+                up=traffic.up,
+                down=traffic.down,
+            )
+        body = response.read(limits.BODY_BYTES_DOWN + 1)
+        traffic = self._traffic()
+        if len(body) > limits.BODY_BYTES_DOWN:
+            return LinkFailed(
+                fault=Fault.BAD_ANSWER,
+                detail="the answer is too long",
+                up=traffic.up,
+                down=traffic.down,
+            )
+        return Delivered(body=body, up=traffic.up, down=traffic.down)
+
+    def _failed(self, error: Exception) -> LinkFailed:
+        traffic = self._traffic()
+        fault, where = Fault.UNREACHABLE, self._endpoint.name
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        detail = f"{where}: {said}"
+        if self._aborted:
+            fault, detail = Fault.ABORTED, ""
+        elif isinstance(error, TimeoutError):
+            fault, detail = Fault.SILENT, f"{where} does not answer"
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            fault = Fault.UNTRUSTED
+            detail = f"{where} does not prove to be the coordinator: {error.verify_message}"
+        return LinkFailed(fault=fault, detail=detail, up=traffic.up, down=traffic.down)
+
+    def _tcp(self) -> socket.socket:
+        failure: OSError = OSError("the name has no address")
+        where = self._endpoint
+        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            one = socket.socket(family, kind, protocol)
+            try:
+                with self._guard:
+                    self._wire = one.dup()
+                self._check_aborted()
+                one.settimeout(CONNECT_S)
+                one.connect(address)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._check_aborted()
+                return one
+            except OSError as error:
+                one.close()
+                self.end()
+                failure = error
+                if self._aborted:
+                    break
+        raise failure
+
+    def _check_aborted(self) -> None:
+        if self._aborted:
+            raise ConnectionAbortedError
+
+    def _traffic(self) -> Traffic:
+        """Return what crossed the wire since the last call, as the kernel counted it."""
+        before = self._counted
+        with self._guard:
+            if self._wire is None:
+                return Traffic()
+            try:
+                info = self._wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+                (down,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
+                (up,) = struct.unpack_from("=Q", info, _SENT_AT)
+            except (OSError, struct.error):
+                return Traffic()  # never connected, or a kernel that does not count
+        self._counted = Traffic(up, down)
+        return Traffic(up - before.up, down - before.down)
+
+
+def _say_goodbye(sock: socket.socket) -> None:
+    """Send TLS's close_notify and wait for nothing; harmless after an error.
+
+    OpenSSL forgets the session of a peer that leaves without it, and the next contact would cost a
+    whole handshake.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):
+            sock.settimeout(0)
+            sock.unwrap()
+
+
+def _problem(body: bytes) -> str:
+    """Return the sentence of an RFC 9457 problem document, or nothing."""
+    try:
+        document = json.loads(body)
+        text = document.get("detail") or document.get("title")
+    except (ValueError, AttributeError):
+        return ""
+    return text[:200] if isinstance(text, str) else ""
+
+
+def _retry_after_s(response: http.client.HTTPResponse) -> int | None:
+    """Return the seconds a Retry-After asks for: a number, or a date against the peer's own."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return int(text[:9])
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+        now = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+        return max(0, int((until - now).total_seconds()))
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

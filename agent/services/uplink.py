@@ -1,0 +1,186 @@
+"""Meets the coordinator: waits until a contact is due, makes it, and works out the next one.
+
+Owns the one contact in flight and how the link stands. When stands in `agent.core.uplink`, what is
+said in `agent.services.contact`. Idle, it sleeps until the next contact and wakes for nothing else.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.core.settings import UplinkSettings
+from agent.core.uplink import (
+    Answered,
+    ContactPlan,
+    Fault,
+    LinkFailed,
+    LinkState,
+    after_contact,
+    begun,
+    first_contact,
+    next_contact,
+    nudged,
+)
+from agent.services.contact import Contact, Link
+from shared.clock import Clock, Entropy, MonoMs
+from shared.runtime.logs import Events
+
+_log = Events(__name__)
+
+KEEP_MS = 60_000
+"""A connection is kept for a contact this near; servers drop idle ones after 60 to 75 seconds."""
+CONTACT_MAX_S = 900
+"""A whole contact: a full body at 600 bytes a second. Longer, and the peer only drips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkHealth:
+    """How the link is, for people."""
+
+    state: LinkState | None = None
+    contacts: int = 0
+    """Answered ones since the agent started."""
+    in_contact: bool = False
+    next_ms: MonoMs = MonoMs(0)
+    """When the next contact is due, if nothing comes up before."""
+
+
+class Uplink:
+    """The service that makes contacts."""
+
+    name = "uplink"
+
+    def __init__(
+        self,
+        contact: Contact,
+        link: Link,
+        settings: UplinkSettings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        ordered: Callable[[], None],
+    ) -> None:
+        """Wire it up; `ordered` is called when a contact brought work."""
+        self._contact, self._link, self._settings = contact, link, settings
+        self._clock, self._entropy, self._ordered = clock, entropy, ordered
+        self._state: LinkState | None = None
+        self._woken = asyncio.Event()
+        self._plan: ContactPlan | None = None
+        self._contacts = 0
+
+    @property
+    def health(self) -> LinkHealth:
+        """Return how the link stands."""
+        if self._state is None:
+            return LinkHealth()
+        plan = next_contact(self._state, self._settings, self._clock.mono_ms())
+        return LinkHealth(
+            state=self._state,
+            contacts=self._contacts,
+            in_contact=self._plan is not None,
+            next_ms=plan.at_ms,
+        )
+
+    def nudge(self, *, urgent: bool = False) -> None:
+        """Say that there is something to bring: receipts, or an alarm."""
+        if self._state is None:
+            return  # the first contact takes everything along
+        self._state = nudged(self._state, self._clock.mono_ms(), urgent=urgent)
+        self._woken.set()
+        if self._plan is not None and self._plan.wait_s:
+            self._link.abort()
+
+    async def run(self) -> None:
+        """Make contacts until cancelled."""
+        if self._state is None:
+            fraction = self._entropy.fraction()
+            self._state = first_contact(self._settings, self._clock.mono_ms(), fraction=fraction)
+        try:
+            while True:
+                self._woken.clear()
+                plan = next_contact(self._state, self._settings, self._clock.mono_ms())
+                if await self._reached(plan.at_ms):
+                    await self._meet(plan)
+        finally:
+            await self._link.close()
+
+    async def farewell(self, timeout_s: float) -> None:
+        """Say the last after `run` has ended, if the link was up, within `timeout_s`.
+
+        A report that still waits for its answer goes first: that takes a contact of its own.
+        """
+        state = self._state
+        if state is None or state.failures or state.answered_ms is None:
+            return
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    more = True
+                    while more:
+                        await self._meet(ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0))
+                        more = self._more_to_say()
+        finally:
+            await self._link.close()
+
+    def _more_to_say(self) -> bool:
+        """Tell whether the last contact was answered and left something behind."""
+        return self._state is not None and self._state.drain and not self._state.failures
+
+    async def _reached(self, at_ms: MonoMs) -> bool:
+        """Wait for a moment; False when something came up before."""
+        left_s = (at_ms - self._clock.mono_ms()) / 1000
+        if left_s <= 0:
+            return True
+        try:
+            async with asyncio.timeout(left_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return self._clock.mono_ms() >= at_ms
+        return False
+
+    async def _meet(self, plan: ContactPlan) -> None:
+        assert self._state is not None, "run() comes first"
+        before = self._state = begun(self._state)
+        self._plan = plan
+        try:
+            end = await self._within(plan)
+        finally:
+            self._plan = None
+        now_ms, fraction = self._clock.mono_ms(), self._entropy.fraction()
+        self._state = after_contact(
+            self._state, self._settings, end, now_ms, plan=plan, fraction=fraction
+        )
+        self._note(end, before, self._state)
+        if isinstance(end, Answered) and end.ordered:
+            self._ordered()
+
+    async def _within(self, plan: ContactPlan) -> Answered | LinkFailed:
+        assert self._state is not None, "run() comes first"
+        keep = self._settings.long_poll or self._settings.sync_interval_ms <= KEEP_MS
+        try:
+            async with asyncio.timeout(CONTACT_MAX_S + plan.wait_s):
+                return await self._contact.run(
+                    seal=plan.seal, wait_s=plan.wait_s, budget=self._state.budget, keep=keep
+                )
+        except TimeoutError:
+            return LinkFailed(fault=Fault.SILENT, detail=f"no end after {CONTACT_MAX_S} s")
+
+    def _note(self, end: Answered | LinkFailed, before: LinkState, after: LinkState) -> None:
+        """Log what changed: each failure once, and the first answer after failures."""
+        if isinstance(end, Answered):
+            self._contacts += 1
+            if before.failures or before.answered_ms is None:
+                _log.event("link_up", after_failures=before.failures)
+            return
+        if end.fault is Fault.ABORTED:
+            return
+        _log.event(
+            "contact_failed",
+            level=logging.WARNING,
+            fault=end.fault.name.lower(),
+            detail=end.detail,
+            failures=after.failures,
+            retry_in_ms=after.due_ms - self._clock.mono_ms(),
+        )

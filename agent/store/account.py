@@ -1,0 +1,73 @@
+"""The one row that says whose readings these are and what became of all of them.
+
+Owns reading and writing the row `state` of telemetry.db inside a transaction. Its equation,
+sampled = suppressed + delivered + stored + lost, is a constraint of the table: a commit that breaks
+it cannot happen.
+"""
+
+import sqlite3
+from dataclasses import astuple, dataclass
+
+from shared.clock import Instant, MonoMs, WallMs
+from shared.ids import StoreEpoch
+from shared.runtime.queries import bind, load_queries
+from shared.wire.messages import Tally
+
+QUERIES = load_queries("agent.store", "queries/telemetry.sql")
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """The row as one transaction reads, changes and saves it; its fields are the columns."""
+
+    epoch: StoreEpoch
+    next_block: int
+    next_loss: int
+    sampled: int
+    suppressed: int
+    delivered: int
+    stored: int
+    lost: int
+    journal: bytes
+    """Id of the journal that holds the rows after `last_row`."""
+    last_row: int
+    clean: int
+    """1 once everything was committed by a stop that was asked for."""
+    boot: bytes
+    wall_ms: WallMs
+    mono_ms: MonoMs
+    interval_ms: int
+    per_day: int
+    """Readings of a whole day as configured: what an interval that was lost would have held."""
+    commits: int
+
+    @property
+    def tally(self) -> Tally:
+        """Return the account."""
+        return Tally(self.sampled, self.suppressed, self.delivered, self.stored, self.lost)
+
+    def stamp(self, at: Instant) -> None:
+        """Note that everything recorded until `at` is in the database."""
+        self.boot, self.wall_ms, self.mono_ms = at.boot_id, at.wall_ms, at.mono_ms
+
+
+def is_new(db: sqlite3.Connection) -> bool:
+    """Tell whether nobody ever took possession of this file."""
+    return bool(db.execute(QUERIES["is_new"]).fetchone()[0])
+
+
+def begin_state(db: sqlite3.Connection, epoch: StoreEpoch) -> State:
+    """Return the row; a new file gets one with this epoch."""
+    db.execute(QUERIES["begin"], bind(epoch))
+    return load_state(db)
+
+
+def load_state(db: sqlite3.Connection) -> State:
+    """Return the row as it is."""
+    names = State.__dataclass_fields__
+    return State(**dict(zip(names, db.execute(QUERIES["load_state"]).fetchone(), strict=True)))
+
+
+def save_state(db: sqlite3.Connection, state: State) -> None:
+    """Write the row."""
+    db.execute(QUERIES["save_state"], bind(*astuple(state)))

@@ -1,0 +1,235 @@
+"""Blocks in telemetry.db: sealed, offered, freed, set aside, evicted; each inside a transaction.
+
+Every function here runs in the database's thread, within a transaction that is not its own, and
+may run twice after a rollback: it has no effects but on its connection. Owns the tables `block`,
+`schema` and `quarantine`. Leaves out the account (`account`), the ledger and when to commit.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from agent.core.batcher import ROUTINE, Address, build_block, cut
+from agent.core.open_rows import Gap, Item, OpenRow
+from agent.core.ports import PollRow
+from agent.store.account import QUERIES, State, load_state, save_state
+from agent.store.journal_codec import Held
+from agent.store.ledger import Ledger, Loss
+from shared import limits
+from shared.block.codec import encode, read_header
+from shared.block.schema import Schema
+from shared.clock import Instant, WallMs
+from shared.errors import Reason
+from shared.ids import BlockSeq
+from shared.model.reading import SCHEMA_REF_BYTES
+from shared.runtime.queries import bind
+from shared.sync.outgoing import Candidate, Freed
+from shared.sync.ranges import Ranges
+
+DIGEST_BYTES = 16
+"""How much of a block's sha256 a report announces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """Everything one commit takes over; running it twice changes nothing more."""
+
+    items: tuple[Item, ...] | None
+    """Everything that is open; None leaves it open."""
+    frees: tuple[Freed, ...]
+    schema: Schema
+    at: Instant
+    max_bytes: int
+    clean: bool = False
+    """Nothing follows: the program is being stopped."""
+
+
+def commit(db: sqlite3.Connection, ledger: Ledger, plan: Commit) -> tuple[State, Held]:
+    """Free, seal, evict, in this order: what was freed makes room for what comes."""
+    state = load_state(db)
+    for freed in plan.frees:
+        free(db, ledger, state, freed, plan.at)
+    if plan.items is not None:
+        # An earlier commit of the same rows may have succeeded without its caller hearing of it.
+        fresh = [item for item in plan.items if item.last > state.last_row]
+        take_over(db, ledger, state, fresh, plan.schema)
+        state.last_row = fresh[-1].last if fresh else state.last_row
+        state.stamp(plan.at)
+    evict(db, ledger, state, plan.max_bytes)
+    state.clean = int(plan.clean)
+    save_state(db, state)
+    return state, held(db, state)
+
+
+def take_over(
+    db: sqlite3.Connection, ledger: Ledger, state: State, items: Sequence[Item], schema: Schema
+) -> None:
+    """Seal rows into numbered blocks, and write gaps into the ledger."""
+    rows = [item.row for item in items if isinstance(item, OpenRow) and item.readings]
+    if rows:
+        schema_id = _schema_id(db, schema)
+        for batch in cut(rows):
+            _add_block(db, state, batch, schema, schema_id)
+    for item in items:
+        state.sampled += item.readings + item.suppressed
+        state.suppressed += item.suppressed
+        if isinstance(item, Gap):
+            ledger.add(db, state, _gap_loss(item))
+
+
+def free(db: sqlite3.Connection, ledger: Ledger, state: State, freed: Freed, at: Instant) -> None:
+    """Forget what a reply acknowledged, set aside what it rejected; again is harmless."""
+    for span in freed.blocks:
+        db.execute(QUERIES["confirm_schemas"], bind(*span))
+        count: int = db.execute(QUERIES["count_blocks"], bind(*span)).fetchone()[0]
+        db.execute(QUERIES["delete_blocks"], bind(*span))
+        state.stored -= count
+        state.delivered += count
+    # What a later reply does not ask for any more, it has.
+    db.execute(QUERIES["wish_fulfilled"])
+    for wanted in freed.schemas_wanted:
+        if len(wanted) >= SCHEMA_REF_BYTES:
+            db.execute(QUERIES["want_schema"], bind(wanted))
+    for rejected in freed.rejected:
+        set_aside(db, ledger, state, rejected, at)
+    ledger.forget(db, freed.ledger_to)
+
+
+def set_aside(
+    db: sqlite3.Connection, ledger: Ledger, state: State, rejected: tuple[int, Reason], at: Instant
+) -> None:
+    """Move a block that nobody will accept out of the way, and write its loss down."""
+    seq, reason = rejected
+    db.execute(QUERIES["set_aside"], bind(seq, reason, at.wall_ms))
+    _lose_block(db, ledger, state, seq, reason)
+    db.execute(QUERIES["prune_quarantine"], bind(limits.QUARANTINE_BLOCKS))
+
+
+def evict(db: sqlite3.Connection, ledger: Ledger, state: State, max_bytes: int) -> None:
+    """Let the least urgent, oldest blocks go until the file's used pages fit into `max_bytes`."""
+    if used_bytes(db) <= max_bytes:
+        return
+    db.execute(QUERIES["prune_quarantine"], bind(0))
+    for priority in range(ROUTINE, -1, -1):
+        while used_bytes(db) > max_bytes:
+            row = db.execute(QUERIES["least_worth"], bind(priority)).fetchone()
+            if row is None:
+                break
+            _lose_block(db, ledger, state, row[0], Reason.STORE_QUOTA)
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Return the bytes of the file that hold something, as of this transaction."""
+    size, pages, spare = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return size * (pages - spare)
+
+
+def held(db: sqlite3.Connection, state: State) -> Held:
+    """Return what would be lost with this file."""
+    first_ms, last_ms = (WallMs(time or 0) for time in db.execute(QUERIES["span"]).fetchone())
+    return Held(readings=state.stored, first_ms=first_ms, last_ms=last_ms)
+
+
+def waiting(db: sqlite3.Connection) -> list[Candidate]:
+    """Return the blocks one contact may choose from: urgent, oldest and newest ones."""
+    found: dict[int, Candidate] = {}
+    for name in ("urgent", "oldest", "newest"):
+        rows = db.execute(QUERIES[name], bind(limits.WAITING_BLOCKS))
+        found.update((row[0], Candidate(*row)) for row in rows)
+    return [found[seq] for seq in sorted(found)]
+
+
+def read_blocks(db: sqlite3.Connection, numbers: Iterable[int]) -> tuple[list[bytes], list[int]]:
+    """Return the bytes of those of these blocks that are here, and which were altered by the disk.
+
+    The altered ones are not among the bytes: a report announces a digest that they do not have.
+    """
+    sound: list[bytes] = []
+    altered: list[int] = []
+    for seq in numbers:
+        row = db.execute(QUERIES["read_block"], bind(seq)).fetchone()
+        if row is None:
+            continue
+        if digest(row[1]) == row[0]:
+            sound.append(row[1])
+        else:
+            altered.append(seq)
+    return sound, altered
+
+
+def pending(frees: Sequence[Freed]) -> tuple[Ranges, tuple[tuple[int, Reason], ...]]:
+    """Return which blocks are acknowledged, and which are rejected, by what is not written yet."""
+    acked = Ranges.joined(span for freed in frees for span in freed.blocks)
+    rejected = {seq: reason for freed in frees for seq, reason in freed.rejected}
+    return acked, tuple((seq, reason) for seq, reason in rejected.items() if seq not in acked)
+
+
+def pending_readings(db: sqlite3.Connection, frees: Sequence[Freed]) -> tuple[int, int]:
+    """Return how many readings those blocks hold: acknowledged, rejected."""
+    acked, rejected = pending(frees)
+    spans = [*acked], [(seq, seq) for seq, _ in rejected]
+    delivered, lost = (
+        sum(db.execute(QUERIES["count_blocks"], bind(*span)).fetchone()[0] for span in one)
+        for one in spans
+    )
+    return delivered, lost
+
+
+def unsent_schemas(db: sqlite3.Connection) -> list[bytes]:
+    """Return schemas that a coordinator asked for, or may need for the blocks that are here."""
+    rows = db.execute(QUERIES["unsent_schemas"], bind(limits.SCHEMAS_KEPT))
+    return [row[0] for row in rows]
+
+
+def digest(data: bytes) -> bytes:
+    """Return how a report announces a block."""
+    return sha256(data).digest()[:DIGEST_BYTES]
+
+
+def _add_block(
+    db: sqlite3.Connection, state: State, rows: Sequence[PollRow], schema: Schema, schema_id: int
+) -> None:
+    address = Address(state.epoch, BlockSeq(state.next_block), schema.hash)
+    data = encode(build_block(rows, address))
+    header = read_header(data)
+    db.execute(
+        QUERIES["add_block"],
+        bind(
+            header.seq,
+            header.priority,
+            header.count,
+            header.first_ms,
+            header.last_ms,
+            schema_id,
+            digest(data),
+            data,
+        ),
+    )
+    state.next_block += 1
+    state.stored += header.count
+
+
+def _schema_id(db: sqlite3.Connection, schema: Schema) -> int:
+    row = db.execute(QUERIES["find_schema"], bind(schema.hash)).fetchone()
+    if row is None:
+        # All rows of a RETURNING are fetched: a statement left open would stop the commit.
+        [row] = db.execute(QUERIES["add_schema"], bind(schema.hash, schema.encode())).fetchall()
+        db.execute(QUERIES["prune_schemas"], bind(limits.SCHEMAS_KEPT))
+    schema_id: int = row[0]
+    return schema_id
+
+
+def _lose_block(
+    db: sqlite3.Connection, ledger: Ledger, state: State, seq: int, reason: Reason
+) -> None:
+    for count, first_ms, last_ms in db.execute(QUERIES["delete_block"], bind(seq)).fetchall():
+        state.stored -= count
+        ledger.add(db, state, Loss(reason=reason, count=count, first_ms=first_ms, last_ms=last_ms))
+
+
+def _gap_loss(gap: Gap) -> Loss:
+    return Loss(reason=gap.reason, count=gap.readings, first_ms=gap.first_ms, last_ms=gap.last_ms)

@@ -1,0 +1,119 @@
+-- Readings, their account and the loss ledger. `agent.store.blocks` and `ledger` say the names.
+
+-- name: begin
+INSERT INTO state VALUES (1, $1, 1, 1, 0, 0, 0, 0, 0, x'', 0, 1, x'', 0, 0, 0, 0, 0)
+ON CONFLICT (one) DO NOTHING
+
+-- name: is_new
+SELECT NOT EXISTS (SELECT 1 FROM state)
+
+-- name: load_state
+SELECT
+    epoch, next_block, next_loss, sampled, suppressed, delivered, stored, lost,
+    journal, last_row, clean, boot, wall_ms, mono_ms, interval_ms, per_day, commits
+FROM state
+
+-- name: save_state
+UPDATE state SET
+    next_block = $2, next_loss = $3, sampled = $4, suppressed = $5, delivered = $6, stored = $7,
+    lost = $8, journal = $9, last_row = $10, clean = $11, boot = $12, wall_ms = $13,
+    mono_ms = $14, interval_ms = $15, per_day = $16, commits = $17 + 1
+WHERE epoch = $1
+
+-- name: journal_rows
+SELECT id, last_row FROM journal
+
+-- name: forget_journals
+DELETE FROM journal
+
+-- name: remember_journal
+INSERT INTO journal (id, last_row) VALUES ($1, $2)
+
+-- name: find_schema
+SELECT id FROM schema WHERE hash = $1
+
+-- name: add_schema
+INSERT INTO schema (hash, need, data) VALUES ($1, 1, $2) RETURNING id
+
+-- name: prune_schemas
+DELETE FROM schema
+WHERE id <= (SELECT max(id) FROM schema) - $1
+    AND NOT EXISTS (SELECT 1 FROM block WHERE block.schema = schema.id)
+
+-- name: want_schema
+UPDATE schema SET need = 2 WHERE substr(hash, 1, length($1)) = $1
+
+-- name: wish_fulfilled
+UPDATE schema SET need = 0 WHERE need = 2
+
+-- name: confirm_schemas
+UPDATE schema SET need = 0
+WHERE need = 1 AND id IN (SELECT schema FROM block WHERE seq BETWEEN $1 AND $2)
+
+-- name: unsent_schemas
+SELECT data FROM schema
+WHERE need = 2 OR (need = 1 AND EXISTS (SELECT 1 FROM block WHERE block.schema = schema.id))
+ORDER BY id LIMIT $1
+
+-- name: add_block
+INSERT INTO block (seq, priority, count, first_ms, last_ms, schema, digest, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: urgent
+SELECT seq, priority, length(data), digest FROM block
+WHERE priority < 2 ORDER BY priority, seq LIMIT $1
+
+-- name: oldest
+SELECT seq, priority, length(data), digest FROM block WHERE priority = 2 ORDER BY seq LIMIT $1
+
+-- name: newest
+SELECT seq, priority, length(data), digest FROM block WHERE priority = 2 ORDER BY seq DESC LIMIT $1
+
+-- name: read_block
+SELECT digest, data FROM block WHERE seq = $1
+
+-- name: count_blocks
+SELECT coalesce(sum(count), 0) FROM block WHERE seq BETWEEN $1 AND $2
+
+-- name: delete_blocks
+DELETE FROM block WHERE seq BETWEEN $1 AND $2
+
+-- name: delete_block
+DELETE FROM block WHERE seq = $1 RETURNING count, first_ms, last_ms
+
+-- name: least_worth
+SELECT seq FROM block WHERE priority = $1 ORDER BY seq LIMIT 1
+
+-- name: span
+SELECT
+    (SELECT first_ms FROM block ORDER BY seq LIMIT 1),
+    (SELECT last_ms FROM block ORDER BY seq DESC LIMIT 1)
+
+-- name: set_aside
+INSERT INTO quarantine (seq, reason, wall_ms, data)
+SELECT seq, $2, $3, data FROM block WHERE seq = $1
+
+-- name: prune_quarantine
+DELETE FROM quarantine
+WHERE seq NOT IN (SELECT seq FROM quarantine ORDER BY seq DESC LIMIT $1)
+
+-- name: salvage
+SELECT coalesce(sum(count), 0), min(first_ms), max(last_ms) FROM block
+
+-- name: newest_loss
+SELECT number, reason, estimated FROM loss ORDER BY number DESC LIMIT 1
+
+-- name: add_loss
+INSERT INTO loss (number, reason, first_ms, last_ms, count, estimated)
+VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: widen_loss
+UPDATE loss SET
+    first_ms = min(first_ms, $2), last_ms = max(last_ms, $3), count = count + $4
+WHERE number = $1
+
+-- name: losses
+SELECT number, reason, first_ms, last_ms, count, estimated FROM loss ORDER BY number LIMIT $1
+
+-- name: forget_losses
+DELETE FROM loss WHERE number <= $1

@@ -1,0 +1,62 @@
+-- jobs.db: what the agent was ordered to do, what became of it, and where its exchange with the
+-- coordinator stands. Booleans and states are integers, times are milliseconds.
+
+-- One row. `jobs_epoch` names this file; everything numbered in it is numbered within the epoch.
+CREATE TABLE contact (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    jobs_epoch BLOB NOT NULL CHECK (length(jobs_epoch) = 16),
+    counter INTEGER NOT NULL,
+    previous BLOB NOT NULL DEFAULT x'',
+    pending BLOB,
+    bundle_seq INTEGER NOT NULL,
+    floor_ms INTEGER NOT NULL,
+    answered_ms INTEGER,
+    bytes_up INTEGER NOT NULL DEFAULT 0,
+    bytes_down INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Refused documents by reason code since the epoch began.
+CREATE TABLE refusal (
+    reason INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL
+) STRICT;
+
+-- One job on this agent. `receipt` is the newest receipt about it: once that is acknowledged and
+-- the state is terminal, the row only guards against a repeated grant.
+CREATE TABLE execution (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE CHECK (length(id) = 16),
+    spec BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    not_after_ms INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    reason INTEGER NOT NULL DEFAULT 0,
+    receipt INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- One execution on one device, in the order of admission.
+CREATE TABLE task (
+    number INTEGER PRIMARY KEY,
+    execution INTEGER NOT NULL REFERENCES execution (number) ON DELETE CASCADE,
+    device TEXT NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    reason INTEGER NOT NULL DEFAULT 0,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    due_boot BLOB NOT NULL,
+    due_mono_ms INTEGER NOT NULL,
+    due_today_ms INTEGER NOT NULL,
+    due_delay_ms INTEGER NOT NULL,
+    UNIQUE (execution, device)
+) STRICT;
+
+CREATE INDEX task_ready ON task (due_mono_ms, number) WHERE state = 0;
+
+-- A device does one thing at a time; the database would refuse a second.
+CREATE UNIQUE INDEX task_running ON task (device) WHERE state = 1;
+
+-- Receipts until the coordinator acknowledges them; a number is never used twice.
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    body BLOB NOT NULL
+) STRICT;

@@ -1,0 +1,54 @@
+"""``/v1/agents``: who belongs to the fleet and how each of them is."""
+
+from functools import partial
+
+from msgspec.structs import replace
+
+from coordinator.api.context import Call
+from coordinator.api.paging import page_token, read_page_token
+from coordinator.api.problems import Kind, ProblemError
+from coordinator.contract.agents import AgentQuery, AgentView
+from coordinator.contract.common import Page
+from coordinator.transactions.agents import list_agents, view_agent
+from coordinator.transactions.enroll import revoke
+from shared.ids import AgentId
+from shared.model.selector import parse_selector
+
+
+async def get_agents(call: Call, query: AgentQuery) -> Page[AgentView]:
+    """List agents in the order of their ids."""
+    parts, secret = call.parts, call.parts.fleet.page_key
+    selector = parse_selector(query.selector, where="query.selector") if query.selector else None
+    scope = f"agents {query.selector}"
+    after = read_page_token(query.page_token, scope=scope, secret=secret).decode()
+    body = partial(
+        list_agents, selector, after=after, size=query.page_size, now_ms=parts.clock.wall_ms()
+    )
+    views, more = await parts.store.read(body)
+    token = page_token(views[-1].id.encode(), scope=scope, secret=secret) if more else None
+    return Page([_with_presence(call, view) for view in views], token)
+
+
+async def get_agent(call: Call, agent: str) -> AgentView:
+    """Return one agent."""
+    body = partial(view_agent, agent, call.parts.clock.wall_ms())
+    view = await call.parts.store.read(body)
+    if view is None:
+        raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
+    return _with_presence(call, view)
+
+
+async def revoke_agent(call: Call, agent: str) -> AgentView:
+    """Let an agent in no more, from its next contact on; its id stays taken."""
+    parts = call.parts
+    body = partial(revoke, agent, actor=call.actor, now_ms=parts.clock.wall_ms())
+    if not await parts.store.run(body, durable=True):
+        raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
+    parts.work.wake([AgentId(agent)])
+    return await get_agent(call, agent)
+
+
+def _with_presence(call: Call, view: AgentView) -> AgentView:
+    """Add what only this process knows: whether a contact is held right now."""
+    waiting = AgentId(view.id) in call.parts.work
+    return replace(view, link=replace(view.link, waiting=waiting))

@@ -1,0 +1,49 @@
+"""What a handler works with: the parts of a running coordinator, and who asks."""
+
+from dataclasses import dataclass
+
+from coordinator.core.access import Principal
+from coordinator.core.ports import Store
+from coordinator.services.intake import Intake
+from coordinator.services.metrics import Metrics
+from coordinator.services.upkeep import Deadlines
+from coordinator.services.waiting import WaitingRoom
+from coordinator.transactions.fleet import Fleet
+from shared.clock import Clock, Entropy, WallMs
+from shared.ids import AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One coordinator, composed by `coordinator.app`."""
+
+    fleet: Fleet
+    ca_pem: str
+    version: str
+    started_ms: WallMs
+    warnings: tuple[str, ...]
+    store: Store
+    clock: Clock
+    entropy: Entropy
+    intake: Intake
+    deadlines: Deadlines
+    work: WaitingRoom[AgentId]
+    jobs: WaitingRoom[bytes]
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request as a handler sees it."""
+
+    parts: Parts
+    principal: Principal
+    trace: str
+    """Its ``traceparent``, empty when it had none or a malformed one."""
+    body: bytes
+    """As it came; empty where the route takes none."""
+
+    @property
+    def actor(self) -> str:
+        """Return how the audit log names who asked."""
+        return f"token:{self.principal.token_id} {self.principal.name}"

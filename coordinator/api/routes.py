@@ -1,0 +1,46 @@
+"""The whole URL table. A route names the scope it needs; PUBLIC ones are for anybody."""
+
+from coordinator.api.agents import get_agent, get_agents, revoke_agent
+from coordinator.api.fleet import (
+    create_claim_file,
+    get_liveness,
+    get_metrics,
+    get_readiness,
+    get_status,
+)
+from coordinator.api.jobs import get_execution, get_executions, get_job, get_jobs, submit_job
+from coordinator.api.problems import Kind
+from coordinator.api.readings import get_readings
+from coordinator.api.router import PUBLIC, Route
+from coordinator.api.sync import enroll_agent, sync
+
+_SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
+_SYNC = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.WRONG_FLEET, Kind.REPORT_STALE, Kind.CHAIN_FORKED)
+_ENROLL = (*_SIGNED, Kind.CLAIM_INVALID)
+_SUBMIT = (Kind.KEY_REUSED,)
+
+# fmt: off
+ROUTES = (
+    Route("POST /v1/sync",                   sync,              PUBLIC, _SYNC),
+    Route("POST /v1/enroll",                 enroll_agent,      PUBLIC, _ENROLL),
+
+    Route("GET  /v1/status",                 get_status,        "fleet:read"),
+    Route("POST /v1/claims",                 create_claim_file, "claims:write", status=201),
+
+    Route("GET  /v1/agents",                 get_agents,        "agents:read"),
+    Route("GET  /v1/agents/{agent}",         get_agent,         "agents:read"),
+    Route("POST /v1/agents/{agent}/revoke",  revoke_agent,      "agents:write"),
+
+    Route("POST /v1/jobs",                   submit_job,        "jobs:write", _SUBMIT, status=202),
+    Route("GET  /v1/jobs",                   get_jobs,          "jobs:read"),
+    Route("GET  /v1/jobs/{job}",             get_job,           "jobs:read"),
+    Route("GET  /v1/executions",             get_executions,    "executions:read"),
+    Route("GET  /v1/executions/{execution}", get_execution,     "executions:read"),
+
+    Route("GET  /v1/readings",               get_readings,      "readings:read"),
+
+    Route("GET  /livez",                     get_liveness,      PUBLIC),
+    Route("GET  /readyz",                    get_readiness,     PUBLIC),
+    Route("GET  /metrics",                   get_metrics,       "metrics:read"),
+)
+# fmt: on

@@ -1,0 +1,107 @@
+"""The aiohttp application: every route mounted, every exception turned into a problem."""
+
+import logging
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler, Middleware
+
+from coordinator.api.context import Parts
+from coordinator.api.openapi import describe
+from coordinator.api.problems import Kind, ProblemError, as_problem
+from coordinator.api.router import JSON, adapt
+from coordinator.api.routes import ROUTES
+from shared import limits
+from shared.errors import OutstationError, WorldError
+from shared.runtime.logs import Events
+from shared.sync.body import CONTENT_TYPE
+
+_log = Events(__name__)
+_BAD_CHARS = 200
+"""A line of the log for bytes that a stranger chose."""
+_HTTP: dict[int, Kind] = {
+    404: Kind.NOT_FOUND,
+    405: Kind.METHOD_NOT_ALLOWED,
+    413: Kind.TOO_LARGE,
+}
+_OPENAPI = "/openapi.json"
+# A contact's answer goes without: nothing in between may keep a POST, and every byte is paid for.
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def build_application(parts: Parts) -> web.Application:
+    """Return the application of one coordinator."""
+    application = web.Application(
+        middlewares=[_guard(parts)], client_max_size=limits.REST_BODY_BYTES
+    )
+    for route in ROUTES:
+        # HEAD would do a GET's work for an answer nobody reads.
+        application.router.add_route(route.method, route.path, adapt(route, parts))
+    document = describe(ROUTES, version=parts.version)
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=document, content_type=JSON)
+
+    application.router.add_route("GET", _OPENAPI, openapi)
+
+    async def let_everybody_go(_application: web.Application) -> None:
+        parts.work.close()
+        parts.jobs.close()
+
+    application.on_shutdown.append(let_everybody_go)
+    application.on_response_prepare.append(_short_of_words)
+    return application
+
+
+async def _short_of_words(_request: web.Request, response: web.StreamResponse) -> None:
+    """Take the one header that may go out of a contact's answer: gateways pay for each byte."""
+    if response.content_type == CONTENT_TYPE:
+        del response.headers["Server"]
+
+
+class BadRequests(logging.Filter):
+    """What is not HTTP at all is one line, not a traceback: anybody can send it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the traceback off aiohttp's word about bytes that it could not parse."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = f"not HTTP: {error.message}"[:_BAD_CHARS], ()
+        return True
+
+
+def _guard(parts: Parts) -> Middleware:
+    """Return the middleware that counts requests and answers problems."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except OutstationError as error:
+            if isinstance(error, WorldError):
+                _log.event("store_unavailable", level=logging.WARNING, detail=str(error))
+            response = as_problem(error).response()
+        except web.HTTPException as error:
+            response = _http_problem(error)
+        # The border of the product: a defect of ours costs its request, not the coordinator.
+        except Exception as error:  # noqa: BLE001
+            _log.event("request_failed", level=logging.ERROR, error=error, path=request.path)
+            response = ProblemError(Kind.INTERNAL).response()
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "none"
+        parts.metrics.requests.labels(route, response.status).inc()
+        if response.content_type != CONTENT_TYPE:
+            response.headers.update(_HEADERS)
+        response.headers["Server"] = "outstation"
+        return response
+
+    return guard
+
+
+def _http_problem(error: web.HTTPException) -> web.Response:
+    """Return the problem for what aiohttp itself found: no such path, no such method."""
+    kind = _HTTP.get(error.status, Kind.INTERNAL if error.status >= 500 else Kind.MALFORMED)
+    allow = error.headers.get("Allow")
+    return ProblemError(kind, headers={"Allow": allow} if allow else {}).response()

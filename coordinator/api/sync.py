@@ -1,0 +1,91 @@
+"""What gateways speak: contacts and enrolment, as bytes whose documents are signed.
+
+There is no token here: the signature inside is the authentication. Leaves out what a contact
+means (`coordinator.services.intake`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from coordinator.api.context import Call
+from coordinator.api.problems import Kind, ProblemError
+from coordinator.api.router import Raw
+from coordinator.transactions.enroll import enroll
+from shared import limits
+from shared.errors import Reason, RefusedError
+from shared.runtime.logs import Events
+from shared.sync.body import CONTENT_TYPE, BodyDecoder, Part
+from shared.trust.documents import open_enroll
+from shared.wire.codec import pack
+from shared.wire.messages import EnrollAnswer
+
+_log = Events(__name__)
+
+
+class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/sync?wait=S``: where the answer would be empty, hold it for work."""
+
+    wait: Annotated[int, Meta(ge=0, le=limits.WAIT_S)] = 0
+
+
+async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
+    """Answer one contact of an agent."""
+    decoder = BodyDecoder(limits.BODY_BYTES_UP)
+    parts: list[Part] = []
+    size = 0
+    async for chunk in _chunks(request, limits.BODY_BYTES_UP):
+        size += len(chunk)
+        parts += decoder.feed(chunk)
+    decoder.finish()
+    body = await call.parts.intake.receive(parts, body_bytes=size, wait_s=query.wait)
+    return Raw(body, CONTENT_TYPE)
+
+
+async def enroll_agent(call: Call, request: web.Request) -> Raw:
+    """Let a gateway in that holds a claim and proves possession of its key."""
+    parts = call.parts
+    data = b"".join([chunk async for chunk in _chunks(request, limits.REPORT_BYTES)])
+    try:
+        wish = open_enroll(data)
+        agent = await parts.store.run(
+            partial(enroll, wish, now_ms=parts.clock.wall_ms()), durable=True
+        )
+    except RefusedError as error:
+        parts.metrics.refused.labels(error.reason.text).inc()
+        _log.event("enrolment_refused", reason=error.reason.text, detail=error.detail)
+        raise
+    _log.event("agent_enrolled", agent=agent)
+    return Raw(pack(EnrollAnswer(agent, parts.fleet.fleet_id, parts.fleet.root)), CONTENT_TYPE)
+
+
+async def _chunks(request: web.Request, bound: int) -> AsyncIterator[bytes]:
+    """Yield a body's bytes as they come, never more than `bound`.
+
+    Raises:
+        ProblemError: WRONG_MEDIA_TYPE, TIMED_OUT.
+        RefusedError: TOO_LONG, said before reading on when the length was announced.
+    """
+    if request.content_type != CONTENT_TYPE:
+        headers = {"Accept": CONTENT_TYPE}
+        raise ProblemError(Kind.WRONG_MEDIA_TYPE, f"send {CONTENT_TYPE}", headers=headers)
+    if (request.content_length or 0) > bound:
+        raise RefusedError(Reason.TOO_LONG, f"at most {bound} bytes")
+    left = bound
+    while True:
+        try:
+            async with asyncio.timeout(limits.CONTACT_IDLE_S):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise ProblemError(Kind.TIMED_OUT) from None
+        if not chunk:
+            return
+        left -= len(chunk)
+        if left < 0:
+            raise RefusedError(Reason.TOO_LONG, f"at most {bound} bytes")
+        yield chunk

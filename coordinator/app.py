@@ -1,0 +1,290 @@
+"""The composition root: what a command line asks for, put together from the parts.
+
+The only place that names concrete classes. Leaves out reading the command line and printing
+(`coordinator.__main__`).
+"""
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from aiohttp import web
+
+from coordinator.api.context import Parts
+from coordinator.api.server import BadRequests, build_application
+from coordinator.contract.fleet import AdminFile, ClaimFile
+from coordinator.core.access import make_token
+from coordinator.keys.directory import DataDirectory
+from coordinator.keys.file_keys import FileSigner
+from coordinator.services.claims import ClaimWish, create_claim
+from coordinator.services.founding import (
+    ONE_MACHINE,
+    found_fleet,
+    make_keys,
+    prepare_directory,
+    write_admin_file,
+)
+from coordinator.services.intake import Desk, Intake
+from coordinator.services.metrics import Metrics
+from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
+from coordinator.services.waiting import WaitingRoom
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.fleet import Fleet, load_fleet
+from coordinator.transactions.tokens import save_token
+from shared import limits
+from shared.clock import WallMs
+from shared.errors import MistakeError
+from shared.ids import AgentId, FleetId, key_id
+from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.runtime.files import lock_directory
+from shared.runtime.logs import Events
+from shared.runtime.service import Supervisor
+from shared.trust.documents import Root, open_root
+
+KEEPALIVE_S = 75
+"""An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
+memory."""
+LINGER_S = 2
+"""After a refusal, how long the rest of the body is read away so that the client sees why."""
+
+_log = Events(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one coordinator's files are."""
+
+    directory: DataDirectory
+    database: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where to serve; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+
+async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
+    """Make a new fleet in an empty directory; return how its admin gets in.
+
+    Raises:
+        MistakeError: the directory is in use, or a host is none.
+        WorldError, OSError: the disk did not obey.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    prepare_directory(place.directory)
+    fleet_id = FleetId(entropy.token(16))
+    keys = make_keys(place.directory, fleet_id, hosts=hosts, now_ms=clock.wall_ms())
+    async with await SqliteStore.open(place.database) as store:
+        admin = await found_fleet(store, keys, fleet_id, url=url, clock=clock, entropy=entropy)
+    write_admin_file(place.directory, admin)
+    return admin
+
+
+async def make_claim(place: Place, wish: ClaimWish) -> ClaimFile:
+    """Make a claim, also while the coordinator runs.
+
+    Raises:
+        MistakeError: nothing was founded there, or the wish cannot be granted.
+        WorldError: the disk did not obey.
+    """
+    async with open_fleet(place) as (store, fleet):
+        return await create_claim(
+            store,
+            fleet,
+            place.directory.authority.read_text("ascii"),
+            wish,
+            actor="command line",
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        )
+
+
+async def issue_token(place: Place, *, name: str, scope: str, expires_ms: WallMs) -> str:
+    """Make a bearer token and return its text, which is kept nowhere; also while running.
+
+    Raises:
+        MistakeError: nothing was founded there, or the name or scope is none.
+        WorldError: the disk did not obey.
+    """
+    token = make_token(SystemEntropy().token(40))
+    body = partial(
+        save_token,
+        token,
+        name=name,
+        scope=scope,
+        expires_ms=expires_ms,
+        actor="command line",
+        now_ms=SystemClock().wall_ms(),
+    )
+    async with open_fleet(place) as (store, _):
+        await store.run(body, durable=True)
+    return token.text
+
+
+async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -> int:
+    """Run a coordinator until cancelled; requests in work are then given time to end.
+
+    Args:
+        place: its files; no other process may serve them.
+        listen: where.
+        ready: called with the URL once requests are answered.
+
+    Raises:
+        MistakeError: not founded, in use, from a newer program, or the port is taken.
+        WorldError: the store cannot be opened.
+    """
+    with lock_directory(_existing(place).path):
+        async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
+            clock = SystemClock()
+            parts = _compose(place, store, fleet, clock)
+            renew_if_due(place.directory, clock)
+            context = _tls(place.directory)
+            supervisor = Supervisor(
+                [parts.deadlines, Renewal(place.directory, context, clock), Recovery(store)],
+                clock=clock,
+                entropy=parts.entropy,
+            )
+            await stack.enter_async_context(supervisor)
+            url = await stack.enter_async_context(_listening(parts, listen, context))
+            for warning in parts.warnings:
+                _log.event("warning", level=logging.WARNING, text=warning)
+            _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
+            ready(url)
+            await supervisor.wait()
+    return 0
+
+
+@asynccontextmanager
+async def open_fleet(place: Place) -> AsyncIterator[tuple[SqliteStore, Fleet]]:
+    """Open a coordinator's database and close it again.
+
+    Raises:
+        MistakeError: nothing was founded there, or its schema is newer.
+        WorldError: it is damaged, or the disk did not obey.
+    """
+    directory = _existing(place)
+    async with await SqliteStore.open(place.database) as store:
+        fleet = await store.read(load_fleet)
+        if fleet is None:
+            raise _not_founded(directory)
+        yield store, fleet
+
+
+def _existing(place: Place) -> DataDirectory:
+    if not place.database.is_file():
+        raise _not_founded(place.directory)
+    return place.directory
+
+
+def _not_founded(directory: DataDirectory) -> MistakeError:
+    return MistakeError(
+        "no fleet was founded here",
+        where=str(directory.path),
+        mend="outstation-coordinator init DIR makes one",
+    )
+
+
+def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock) -> Parts:
+    metrics = Metrics()
+    root = open_root(fleet.root, trusted=None)
+    director = _director(place.directory, root)
+    work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
+    metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
+    intake = Intake(
+        Desk(
+            fleet=fleet.fleet_id,
+            root=root,
+            director=director,
+            store=store,
+            clock=clock,
+            work=work,
+            jobs=jobs,
+            metrics=metrics,
+        )
+    )
+    return Parts(
+        fleet=fleet,
+        ca_pem=place.directory.authority.read_text("ascii"),
+        version=_version(),
+        started_ms=clock.wall_ms(),
+        warnings=(ONE_MACHINE,) if place.directory.root_key.exists() else (),
+        store=store,
+        clock=clock,
+        entropy=SystemEntropy(),
+        intake=intake,
+        deadlines=Deadlines(store, clock, jobs),
+        work=work,
+        jobs=jobs,
+        metrics=metrics,
+    )
+
+
+def _director(directory: DataDirectory, root: Root) -> FileSigner:
+    signer = FileSigner(directory.director_key)
+    keys, _ = root.keys_of("director")
+    if key_id(signer.public_key) not in keys:
+        raise MistakeError(
+            "is not the director's key of this fleet's root document", where=str(signer.path)
+        )
+    return signer
+
+
+def _tls(directory: DataDirectory) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # One ticket is enough to resume the next contact; the second would be bytes for nothing. It
+    # names a session kept here instead of carrying all of it (RFC 8446, 4.6.1): that saves some
+    # 170 bytes whenever it is given, and again whenever it is used.
+    context.num_tickets = 1
+    context.options |= ssl.OP_NO_TICKET
+    context.load_cert_chain(directory.server)
+    return context
+
+
+@asynccontextmanager
+async def _listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> AsyncIterator[str]:
+    logger = logging.getLogger("coordinator.http")
+    if not logger.filters:
+        logger.addFilter(BadRequests())
+    runner = web.AppRunner(
+        build_application(parts),
+        # A gateway that hangs up must not leave its wait behind.
+        handler_cancellation=True,
+        access_log=None,
+        logger=logger,
+        # Decompressing what nobody asked for only serves bombs.
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+        lingering_time=LINGER_S,
+        shutdown_timeout=limits.DRAIN_S,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise MistakeError(
+                f"cannot listen on {listen.host} port {listen.port} ({error.strerror})",
+                where="--listen",
+                mend="choose another address or stop who has this one",
+            ) from error
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        yield f"https://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _version() -> str:
+    try:
+        return version("outstation")
+    except PackageNotFoundError:
+        return "0"  # runs from a checkout that is not installed

@@ -1,0 +1,250 @@
+"""The coordinator's half of a contact: bytes of a body in, bytes of the signed answer out.
+
+The same for HTTP and for a file. Owns the order: verify, examine, commit, only then sign; and the
+wait for work where the answer would be empty. Leaves out HTTP (`coordinator.api.sync`) and what
+is committed (`coordinator.transactions.contact`).
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from coordinator.core.intake import (
+    Incoming,
+    Letter,
+    check_report,
+    examine_blocks,
+    examine_schemas,
+    sort_parts,
+)
+from coordinator.core.ports import Store
+from coordinator.services.metrics import Metrics
+from coordinator.services.waiting import Waiter, WaitingRoom
+from coordinator.transactions.contact import (
+    REFUSED_CHAIN,
+    Contact,
+    Identity,
+    Recorded,
+    issue_later,
+    load_identity,
+    record_contact,
+)
+from coordinator.transactions.issue import Order
+from shared import limits
+from shared.clock import Clock
+from shared.errors import RefusedError
+from shared.ids import AgentId, FleetId, key_id
+from shared.model.reading import SchemaRef
+from shared.runtime.logs import Events
+from shared.sync.body import Part, PartKind, encode_body
+from shared.sync.incoming import Chain, is_empty_contact
+from shared.trust.documents import (
+    BUNDLE_TYP,
+    REPLY_TYP,
+    Bundle,
+    Reply,
+    Report,
+    Root,
+    claimed_agent,
+    document_hash,
+    open_report,
+)
+from shared.trust.envelope import Signer, seal
+from shared.wire.codec import pack
+
+NOT_BEFORE_MS = 3_600_000
+"""A bundle is valid from an hour before it was signed: an agent's clock drifts between contacts."""
+
+_log = Events(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What a contact is handled with."""
+
+    fleet: FleetId
+    root: Root
+    director: Signer
+    store: Store
+    clock: Clock
+    work: WaitingRoom[AgentId]
+    """Held contacts, woken when work for their agent is committed."""
+    jobs: WaitingRoom[bytes]
+    """Requests that wait for a job to change."""
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    agent: AgentId
+    identity: Identity
+    report: Report
+    digest: bytes
+
+
+class Intake:
+    """Answers contacts."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._unrecorded_down: Counter[AgentId] = Counter()
+        """Bytes of answers, until the next contact records them: at most one number per agent."""
+
+    async def receive(self, parts: Sequence[Part], *, body_bytes: int, wait_s: int) -> bytes:
+        """Return the answer's body.
+
+        Args:
+            parts: of the contact's body, in their order.
+            body_bytes: size of that body.
+            wait_s: how long the agent would wait for work where the answer is empty.
+
+        Raises:
+            RefusedError: nothing of the contact was used.
+            WorldError: the store does not work; the agent sends the same again later.
+        """
+        try:
+            return await self._receive(sort_parts(parts), body_bytes, wait_s)
+        except RefusedError as error:
+            self._desk.metrics.refused.labels(error.reason.text).inc()
+            _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
+            raise
+
+    async def _receive(self, letter: Letter, body_bytes: int, wait_s: int) -> bytes:
+        desk, arrived_ms = self._desk, self._desk.clock.mono_ms()
+        agent = AgentId(claimed_agent(letter.report))
+        # Before anything is read: work that is committed from here on wakes this contact.
+        with desk.work.enter(agent) as waiter:
+            seen = await self._verify(letter.report, agent)
+            recorded = await self._record(seen, letter, body_bytes)
+            desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
+            order, held_ms = recorded.order, 0
+            if self._may_hold(seen.report, letter, recorded, wait_s):
+                order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
+            return self._answer(seen, recorded, order, held_ms)
+
+    async def _verify(self, data: bytes, agent: AgentId) -> _Verified:
+        identity = await self._desk.store.read(partial(load_identity, agent))
+        report = open_report(data, identity.public_key)
+        check_report(report, fleet=self._desk.fleet)
+        return _Verified(agent, identity, report, document_hash(data))
+
+    async def _record(self, seen: _Verified, letter: Letter, body_bytes: int) -> Recorded:
+        desk, report = self._desk, seen.report
+        blocks, schemas = await _examine(letter, report)
+        said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger)
+        # What an empty report changes may be lost with the power: the agent says it again.
+        durable = bool(said) or seen.identity.has_work
+        contact = Contact(
+            agent=seen.agent,
+            report=report,
+            digest=seen.digest,
+            blocks=blocks,
+            schemas=schemas,
+            bytes_up=body_bytes,
+            bytes_down=self._unrecorded_down.pop(seen.agent, 0),
+            now_ms=desk.clock.wall_ms(),
+            with_orders=durable,
+        )
+        recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
+        self._count(seen, recorded, body_bytes)
+        if recorded.chain in REFUSED_CHAIN:
+            raise RefusedError(REFUSED_CHAIN[recorded.chain])
+        desk.jobs.wake(recorded.reconciled.jobs)
+        return recorded
+
+    def _may_hold(self, report: Report, letter: Letter, recorded: Recorded, wait_s: int) -> bool:
+        brought = len(letter.blocks) + len(letter.schemas)
+        return (
+            wait_s > 0
+            and not recorded.stored.schemas_wanted
+            and is_empty_contact(report, brought, has_bundle=recorded.order is not None)
+        )
+
+    async def _hold(
+        self, seen: _Verified, recorded: Recorded, waiter: Waiter, wait_s: int
+    ) -> tuple[Order | None, int]:
+        """Wait for work; return it, and for how many milliseconds the answer was held."""
+        clock, began_ms = self._desk.clock, self._desk.clock.mono_ms()
+        until_ms = began_ms + min(wait_s, limits.WAIT_S) * 1000
+        order = None
+        while order is None and not self._desk.work.closed:
+            left_ms = until_ms - clock.mono_ms()
+            if left_ms <= 0 or not await waiter.wait(left_ms / 1000):
+                break
+            again = recorded.chain is Chain.REPEAT
+            body = partial(issue_later, seen.agent, now_ms=clock.wall_ms(), again=again)
+            order = await self._desk.store.run(body, durable=True)
+        return order, clock.mono_ms() - began_ms
+
+    def _answer(
+        self, seen: _Verified, recorded: Recorded, order: Order | None, held_ms: int
+    ) -> bytes:
+        desk, stored = self._desk, recorded.stored
+        reply = Reply(
+            agent=seen.agent,
+            report=seen.digest,
+            now_ms=desk.clock.wall_ms(),
+            held_ms=held_ms,
+            acked=stored.acked,
+            nacked=stored.nacked,
+            receipts_to=recorded.reconciled.receipts_to,
+            ledger_to=stored.ledger_to,
+            schemas_wanted=stored.schemas_wanted,
+        )
+        parts = [Part(PartKind.REPLY, seal(REPLY_TYP, pack(reply), [desk.director]))]
+        if order is not None:
+            parts.append(Part(PartKind.BUNDLE, self._sign(seen, order)))
+            desk.metrics.grants.inc(len(order.grants))
+        body = encode_body(parts)
+        self._unrecorded_down[seen.agent] += len(body)
+        desk.metrics.bytes.labels("down").inc(len(body))
+        return body
+
+    def _sign(self, seen: _Verified, order: Order) -> bytes:
+        now_ms = self._desk.clock.wall_ms()
+        root = self._desk.root
+        bundle = Bundle(
+            fleet=self._desk.fleet,
+            agent=seen.agent,
+            agent_key=key_id(seen.identity.public_key),
+            epoch=root.epoch,
+            root_version=root.version,
+            seq=order.seq,
+            issued_ms=now_ms,
+            not_before_ms=now_ms - NOT_BEFORE_MS,
+            expires_ms=now_ms + limits.BUNDLE_S * 1000,
+            grants=list(order.grants),
+        )
+        return seal(BUNDLE_TYP, pack(bundle), [self._desk.director])
+
+    def _count(self, seen: _Verified, recorded: Recorded, body_bytes: int) -> None:
+        metrics, stored = self._desk.metrics, recorded.stored
+        metrics.contacts.labels(recorded.chain.name.lower()).inc()
+        metrics.bytes.labels("up").inc(body_bytes)
+        verdicts: Mapping[str, int] = {
+            "stored": stored.blocks,
+            "duplicate": stored.duplicates,
+            "refused": sum(stored.refused.values()),
+        }
+        for verdict, count in verdicts.items():
+            metrics.blocks.labels(verdict).inc(count)
+        for reason, count in stored.refused.items():
+            metrics.refused.labels(reason.text).inc(count)
+            _log.event("blocks_refused", agent=seen.agent, reason=reason.text, count=count)
+        metrics.readings.inc(stored.readings)
+        metrics.receipts.inc(recorded.reconciled.new)
+
+
+async def _examine(
+    letter: Letter, report: Report
+) -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
+    """Read what came beside the report; in a thread, others are answered meanwhile."""
+    if not letter.blocks and not letter.schemas:
+        return (), ()
+
+    def examine() -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
+        return examine_blocks(letter.blocks, report), examine_schemas(letter.schemas)
+
+    return await asyncio.to_thread(examine)

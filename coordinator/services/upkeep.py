@@ -1,0 +1,108 @@
+"""Three loops that keep a coordinator going: deadlines, the certificate, a store that failed."""
+
+import asyncio
+import ssl
+from functools import partial
+
+from coordinator.core.ports import Store
+from coordinator.keys.certificates import (
+    hosts_of,
+    is_due,
+    issue_server,
+    load_authority,
+    load_server,
+)
+from coordinator.keys.directory import DataDirectory
+from coordinator.services.waiting import WaitingRoom
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.deadlines import expire, next_deadline
+from shared.clock import Clock
+from shared.runtime.logs import Events
+
+_DAY_S = 86_400
+_LOOK_S = 3_600
+"""Longest sleep towards a deadline: the wall clock may be set meanwhile."""
+
+_log = Events(__name__)
+
+
+class Deadlines:
+    """Settles jobs whose time to begin is over; sleeps until the next one is."""
+
+    name = "deadlines"
+
+    def __init__(self, store: Store, clock: Clock, jobs: WaitingRoom[bytes]) -> None:
+        self._store, self._clock, self._jobs = store, clock, jobs
+        self._changed = asyncio.Event()
+
+    def look_again(self) -> None:
+        """Say that a job was submitted."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._changed.clear()
+            now_ms = self._clock.wall_ms()
+            settled = await self._store.run(partial(expire, now_ms), durable=False)
+            self._jobs.wake(settled)
+            due_ms = await self._store.read(next_deadline)
+            left_s = None if due_ms is None else min((due_ms - now_ms) / 1000, _LOOK_S)
+            try:
+                async with asyncio.timeout(left_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+
+class Renewal:
+    """Renews the server's certificate before it ends; connections that are open stay."""
+
+    name = "renewal"
+
+    def __init__(self, directory: DataDirectory, context: ssl.SSLContext, clock: Clock) -> None:
+        self._directory, self._context, self._clock = directory, context, clock
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            if renew_if_due(self._directory, self._clock):
+                self._context.load_cert_chain(self._directory.server)
+            await asyncio.sleep(_DAY_S)
+
+
+class Recovery:
+    """Opens a store that failed again; the supervisor waits longer after each failure."""
+
+    name = "recovery"
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            WorldError: the store still fails.
+        """
+        while True:
+            await self._store.failed.wait()
+            await self._store.recover()
+            _log.event("store_recovered")
+
+
+def renew_if_due(directory: DataDirectory, clock: Clock) -> bool:
+    """Issue a fresh server certificate for the same hosts when little is left of the old one.
+
+    Raises:
+        MistakeError: a key file cannot be used.
+        OSError: the new one cannot be written.
+    """
+    now_ms = clock.wall_ms()
+    old = load_server(directory.server)
+    if not is_due(old, now_ms):
+        return False
+    authority = load_authority(directory.authority, directory.authority_key)
+    made = issue_server(authority, directory.server, hosts=hosts_of(old), now_ms=now_ms)
+    _log.event("certificate_renewed", until=made.not_valid_after_utc.isoformat())
+    return True

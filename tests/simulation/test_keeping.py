@@ -1,0 +1,141 @@
+"""The keeper and the real store on virtual time: how often they write, and that they never wake
+for nothing."""
+
+import asyncio
+
+from agent.core.ports import PollRow
+from agent.core.settings import TelemetrySettings
+from agent.services.keeper import Keeper
+from agent.store.telemetry import TelemetryStore
+from shared import limits
+from shared.model.reading import Quality
+from tests.simulation.loop import World, simulate
+from tests.unit.readings_world import make_table
+
+INTERVAL_MS = 300_000
+TABLE = make_table(devices=5, points=8)
+
+
+async def opened(world: World, folder) -> TelemetryStore:
+    (folder / "data").mkdir(exist_ok=True)
+    return await TelemetryStore.open(
+        folder / "data",
+        folder / "run",
+        TABLE,
+        TelemetrySettings(commit_interval_ms=INTERVAL_MS),
+        clock=world.clock,
+        entropy=world.entropy,
+    )
+
+
+async def poll(world: World, store: TelemetryStore, seconds: int, *, every_s: float = 1.0) -> int:
+    """Record every device for a while; return how many readings that was."""
+    readings = 0
+    for turn in range(int(seconds / every_s)):
+        for group in TABLE.groups:
+            values = [turn / 10 + point for point in range(len(group.channels))]
+            await store.record(
+                PollRow(
+                    channels=group.channels,
+                    at=world.clock.now(),
+                    values=values,
+                    qualities=[Quality.GOOD] * len(values),
+                )
+            )
+            readings += len(values)
+        await asyncio.sleep(every_s)
+    return readings
+
+
+def keeping(store: TelemetryStore) -> "asyncio.Task[None]":
+    return asyncio.create_task(Keeper(store, commit_interval_ms=INTERVAL_MS).run())
+
+
+async def stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+
+
+def test_an_hour_of_readings_is_twelve_commits(tmp_path, in_simulation):
+    async def scenario(world: World) -> None:
+        # Runs are repeatable, folders are not: each has its own.
+        folder = tmp_path / str(world.seed)
+        folder.mkdir(exist_ok=True)
+        store = await opened(world, folder)
+        database = store._file.usable
+        assert database
+        before = database.counters
+        keeper = keeping(store)
+        readings = await poll(world, store, 3_600)
+        after = database.counters
+        assert 11 <= after.commits - before.commits <= 12
+        assert after.durable_commits == before.durable_commits
+        tally = await store.tally()
+        assert (tally.sampled, tally.stored) == (readings, readings)
+        await stop(keeper)
+        await store.close()
+
+    in_simulation(scenario)
+
+
+def test_nothing_to_keep_means_no_turn_of_the_loop(tmp_path):
+    async def scenario(world: World) -> None:
+        store = await opened(world, tmp_path)
+        keeper = keeping(store)
+        await poll(world, store, 10)
+        await asyncio.sleep(2 * INTERVAL_MS / 1_000)
+        turns = world.loop.turns
+        await asyncio.sleep(30 * 86_400)
+        assert world.loop.turns - turns <= 2
+        await stop(keeper)
+        await store.close()
+
+    simulate(scenario, seed=1)
+
+
+def test_much_that_is_open_is_committed_before_its_interval(tmp_path):
+    async def scenario(world: World) -> None:
+        store = await opened(world, tmp_path)
+        keeper = keeping(store)
+        await poll(world, store, 60, every_s=0.1)
+        assert store.next_block > 1
+        assert store.status.open_readings < limits.COMMIT_POINTS
+        await stop(keeper)
+        await store.close()
+
+    simulate(scenario, seed=1)
+
+
+def test_a_disk_that_comes_back_is_used_again_within_a_minute(tmp_path):
+    async def scenario(world: World) -> None:
+        data = tmp_path / "data"
+        elsewhere = tmp_path / "unplugged"
+        data.mkdir()
+        data.rename(elsewhere)
+        data.write_text("in the way")
+        store = await opened_without_folder(world, tmp_path)
+        keeper = keeping(store)
+        readings = await poll(world, store, 900)
+        assert store.status.trouble
+        data.unlink()
+        elsewhere.rename(data)
+        readings += await poll(world, store, limits.RESTART_MAX_S + 1)
+        assert not store.status.trouble
+        assert await store.ledger() == []
+        tally = await store.tally()
+        assert (tally.sampled, tally.stored) == (readings, readings)
+        await stop(keeper)
+        await store.close()
+
+    simulate(scenario, seed=1)
+
+
+async def opened_without_folder(world: World, folder) -> TelemetryStore:
+    return await TelemetryStore.open(
+        folder / "data",
+        folder / "run",
+        TABLE,
+        TelemetrySettings(commit_interval_ms=INTERVAL_MS),
+        clock=world.clock,
+        entropy=world.entropy,
+    )

@@ -1,0 +1,367 @@
+"""A real coordinator on a loopback port with TLS, and gateways made of nothing but `shared`.
+
+Owns a client for REST and for contacts, and a gateway that signs, chains, announces and checks
+answers as the protocol says, so that a test can also break each of these. Leaves out the agent
+itself: what it does with devices has its own tests.
+"""
+
+import asyncio
+import json
+import ssl
+import tomllib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from coordinator.app import Listen, Place, found, make_claim, serve
+from coordinator.contract.fleet import ClaimFile
+from coordinator.core.intake import block_digest
+from coordinator.keys.directory import DataDirectory
+from coordinator.services.claims import ClaimWish
+from shared.block.codec import encode
+from shared.block.schema import Schema
+from shared.clock import ClockState, MonoMs, WallMs
+from shared.ids import AgentId, BlockSeq, DeviceId, KeyId, StoreEpoch, key_id
+from shared.model.reading import (
+    Block,
+    BootRef,
+    Channel,
+    Group,
+    epoch_ref,
+    schema_ref,
+)
+from shared.sync.body import CONTENT_TYPE, Part, PartKind, decode_body, encode_body
+from shared.sync.outgoing import Candidate, Frozen, freeze_report
+from shared.trust.admission import Admitted, Held, admit_bundle, admit_reply
+from shared.trust.documents import ENROLL_TYP, Reply, Report, Root, open_root
+from shared.trust.envelope import KeySigner, seal
+from shared.wire.codec import pack, unpack
+from shared.wire.messages import EnrollAnswer, EnrollRequest, LossRow, Receipt, Tally
+
+HOST = "127.0.0.1"
+NOW_MS = 1_795_000_000_000
+BOOT = bytes(range(16))
+SCHEMA = Schema(
+    (
+        Channel(DeviceId("pump-1"), "current", "A"),
+        Channel(DeviceId("pump-1"), "pressure", "bar"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body of a REST answer or of a problem."""
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The name of a problem."""
+        assert self.headers["Content-Type"].startswith("application/problem+json"), self
+        assert self.json["status"] == self.status
+        return str(self.json["type"]).removeprefix("urn:outstation:problem:")
+
+
+@dataclass
+class Client:
+    """Somebody who talks to one coordinator."""
+
+    url: str
+    session: aiohttp.ClientSession
+    token: str
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        body: object = None,
+    ) -> Answered:
+        sent = dict(headers or {})
+        bearer = self.token if token is None else token
+        if bearer:
+            sent["Authorization"] = f"Bearer {bearer}"
+        if body is not None:
+            data = msgspec.json.encode(body)
+            sent.setdefault("Content-Type", "application/json")
+        async with self.session.request(
+            method, self.url + path, headers=sent, data=data
+        ) as response:
+            return Answered(response.status, response.headers.copy(), await response.read())
+
+    async def get(self, path: str, **options: Any) -> Answered:
+        return await self.request("GET", path, **options)
+
+    async def post(self, path: str, body: object, **options: Any) -> Answered:
+        return await self.request("POST", path, body=body, **options)
+
+    async def send(self, path: str, data: Any, *, content_type: str = CONTENT_TYPE) -> Answered:
+        """Send bytes without a token, as a gateway does."""
+        headers = {"Content-Type": content_type}
+        return await self.request("POST", path, token="", headers=headers, data=data)
+
+    async def sync(self, body: bytes, *, wait: int = 0) -> Answered:
+        return await self.send(f"/v1/sync?wait={wait}" if wait else "/v1/sync", body)
+
+    async def read(self, path: str) -> Any:
+        """Get something that must be there."""
+        answered = await self.get(path)
+        assert answered.status == 200, answered
+        return answered.json
+
+
+@dataclass
+class World(Client):
+    """A coordinator that serves, and its admin's client."""
+
+    place: Place
+
+    async def claim(self, *, site: str = "north", count: int = 1) -> ClaimFile:
+        wish = ClaimWish(site=site, count=count, expires_ms=WallMs(1 << 50), url="")
+        return await make_claim(self.place, wish)
+
+    async def gateway(self, name: str = "", *, site: str = "north", **labels: str) -> "Gateway":
+        """Enrol a gateway of its own key."""
+        claim = await self.claim(site=site)
+        made = Gateway(self, KeySigner((name or site).encode().ljust(32, b".")), claim)
+        answered = await made.enroll(name, labels)
+        assert answered.status == 200, answered
+        return made
+
+    async def submit(self, *agents: str, **changes: object) -> Any:
+        """Submit a job that reads a point."""
+        answered = await self.post("/v1/jobs", job_body(*agents, **changes))
+        assert answered.status == 202, answered
+        return answered.json
+
+
+@dataclass
+class Gateway:
+    """One agent as the coordinator meets it."""
+
+    client: Client
+    signer: KeySigner
+    claim: ClaimFile
+    name: AgentId = AgentId("")
+    counter: int = 0
+    previous: bytes = b""
+    bundle_seq: int = 0
+    next_block: int = 1
+    telemetry_epoch: StoreEpoch = StoreEpoch(b"T" * 16)
+    jobs_epoch: bytes = b"J" * 16
+    tally: Tally = field(default_factory=lambda: Tally(0, 0, 0, 0, 0))
+
+    @property
+    def root(self) -> Root:
+        return open_root(self.claim.root_bytes(), trusted=None)
+
+    @property
+    def key(self) -> KeyId:
+        return key_id(self.signer.public_key)
+
+    async def enroll(self, name: str = "", labels: Mapping[str, str] | None = None) -> Answered:
+        answered = await self.client.send("/v1/enroll", self.enrolment(name, labels))
+        if answered.status == 200:
+            said = unpack(answered.body, EnrollAnswer, bound=100_000)
+            assert said.fleet == self.root.fleet
+            assert said.root == self.claim.root_bytes()
+            self.name = AgentId(said.agent)
+        return answered
+
+    def enrolment(self, name: str = "", labels: Mapping[str, str] | None = None) -> bytes:
+        request = EnrollRequest(
+            bytes.fromhex(self.claim.secret), self.signer.public_key, name, dict(labels or {})
+        )
+        return seal(ENROLL_TYP, pack(request), [self.signer])
+
+    def block(self, *values: float, seq: int | None = None, at_ms: int = NOW_MS) -> bytes:
+        """A block with one reading a second of the first channel."""
+        if seq is None:
+            seq = self.next_block
+            self.next_block += 1
+        rows = len(values)
+        group = Group(
+            (0,), [at_ms + 1000 * row for row in range(rows)], [list(values)], [bytes(rows)]
+        )
+        return encode(
+            Block(
+                epoch=epoch_ref(self.telemetry_epoch),
+                seq=BlockSeq(seq),
+                priority=2,
+                boot=BootRef(BOOT[:4]),
+                mono_ms=MonoMs(1),
+                wall_ms=WallMs(at_ms),
+                clock_state=ClockState.SYNCED,
+                err_ms=5,
+                schema=schema_ref(SCHEMA.hash),
+                groups=(group,),
+            )
+        )
+
+    def report(
+        self,
+        *,
+        blocks: Mapping[int, bytes] | None = None,
+        receipts: Sequence[Receipt] = (),
+        ledger: Sequence[LossRow] = (),
+        **changes: Any,
+    ) -> Frozen:
+        """Freeze the next report; `blocks` are announced by number."""
+        fields: dict[str, Any] = {
+            "fleet": self.root.fleet,
+            "agent": self.name,
+            "boot_id": BOOT,
+            "counter": self.counter + 1,
+            "previous": self.previous,
+            "telemetry_epoch": self.telemetry_epoch,
+            "jobs_epoch": self.jobs_epoch,
+            "bundle_seq": self.bundle_seq,
+            "root_version": 1,
+            "floor_ms": NOW_MS,
+            "wall_ms": NOW_MS,
+            "mono_ms": 1,
+            "clock_state": ClockState.SYNCED,
+            "next_block": self.next_block,
+            "tally": self.tally,
+        }
+        signer = changes.pop("signer", self.signer)
+        return freeze_report(
+            Report(**(fields | changes)),
+            blocks=[
+                Candidate(seq, 2, len(data), block_digest(data))
+                for seq, data in (blocks or {}).items()
+            ],
+            receipts=receipts,
+            ledger=ledger,
+            signer=signer,
+        )
+
+    def answered_by(self, frozen: Frozen, answered: Answered) -> tuple[Reply, Admitted | None]:
+        """Check an answer as an agent does, and move on to the next report."""
+        assert answered.status == 200, answered
+        held = Held(
+            agent=self.name,
+            agent_key=self.key,
+            root=self.root,
+            bundle_seq=self.bundle_seq,
+            floor_ms=WallMs(0),
+        )
+        parts = decode_body(answered.body, bound=1 << 20)
+        reply = admit_reply(parts[0].data, held, report_hash=frozen.digest)
+        assert parts[0].kind is PartKind.REPLY
+        admitted = None
+        if len(parts) == 2:
+            assert parts[1].kind is PartKind.BUNDLE
+            admitted = admit_bundle(parts[1].data, held)
+            self.bundle_seq = admitted.seq
+        self.counter, self.previous = frozen.counter, frozen.digest
+        return reply, admitted
+
+    async def contact(
+        self,
+        *,
+        blocks: Mapping[int, bytes] | None = None,
+        schemas: Sequence[bytes] = (),
+        wait: int = 0,
+        **rest: Any,
+    ) -> tuple[Reply, Admitted | None]:
+        """One whole contact that carries every block it announces."""
+        frozen = self.report(blocks=blocks, **rest)
+        sent = body(frozen, *(blocks or {}).values(), schemas=schemas)
+        return self.answered_by(frozen, await self.client.sync(sent, wait=wait))
+
+    async def ordered(self, **options: Any) -> Admitted:
+        """One whole contact whose answer must bring work."""
+        _, admitted = await self.contact(**options)
+        assert admitted is not None, "the answer brought no bundle"
+        return admitted
+
+    def receipt(
+        self, number: int, execution: bytes, state: int, *, device: str = "", **rest: Any
+    ) -> Receipt:
+        fields = {"attempt": 1, "reason": 0, "wall_ms": NOW_MS, **rest}
+        return Receipt(number=number, execution=execution, device=device, state=state, **fields)
+
+
+def body(report: Frozen | bytes, *blocks: bytes, schemas: Sequence[bytes] = ()) -> bytes:
+    """A contact's body."""
+    envelope = report if isinstance(report, bytes) else report.envelope
+    return encode_body(
+        [
+            Part(PartKind.REPORT, envelope),
+            *(Part(PartKind.SCHEMA, data) for data in schemas),
+            *(Part(PartKind.BLOCK, data) for data in blocks),
+        ]
+    )
+
+
+def job_body(*agents: str, **changes: object) -> dict[str, object]:
+    """A job that reads a point, for some agents or for the whole site north."""
+    targets = {"agents": list(agents)} if agents else {"selector": "site=north"}
+    step = {"id": "look", "action": "device.read", "params": {"points": ["current"]}}
+    return {"name": "look", "steps": [step], "targets": targets, **changes}
+
+
+def trust(place: Place) -> ssl.SSLContext:
+    """TLS that trusts this fleet's CA and nobody else."""
+    return ssl.create_default_context(cafile=str(place.directory.authority))
+
+
+@asynccontextmanager
+async def client_of(place: Place, url: str) -> AsyncIterator[World]:
+    """The admin's client of a coordinator that serves."""
+    token = tomllib.loads(place.directory.admin.read_text())["token"]
+    connector = aiohttp.TCPConnector(ssl=trust(place))
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+        yield World(url, session, token, place)
+        # A TLS connection closes in two turns of the loop; aiohttp does not wait for them.
+        closing = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(closing.set_result, None)
+        await closing
+
+
+async def found_in(path: Path) -> Place:
+    """Found a fleet for this host."""
+    directory = DataDirectory(path / "data")
+    place = Place(directory=directory, database=directory.database)
+    await found(place, hosts=[HOST, "localhost"], url=f"https://{HOST}:1")
+    return place
+
+
+@asynccontextmanager
+async def serving(place: Place) -> AsyncIterator[str]:
+    """Serve in this process; yields the URL."""
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(place, Listen(host=HOST, port=0), ready=url.set_result))
+    await asyncio.wait((task, url), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if task.done():
+            task.result()
+        yield url.result()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+@asynccontextmanager
+async def open_world(path: Path) -> AsyncIterator[World]:
+    """Found, serve, connect."""
+    place = await found_in(path)
+    async with serving(place) as url, client_of(place, url) as world:
+        yield world

@@ -1,0 +1,463 @@
+"""The REST API of a real coordinator: who may, what is refused and where, what is answered."""
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import sqlite3
+import ssl
+from contextlib import closing
+
+import pytest
+
+from coordinator.app import issue_token
+from shared import limits
+from shared.clock import WallMs
+from shared.ids import uuid_text
+from tests.system.coordinator_world import HOST, NOW_MS, SCHEMA, job_body, open_world, trust
+
+YEAR_MS = 1 << 50
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with open_world(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def gateway(world):
+    return await world.gateway("pump-station", role="pump")
+
+
+# --- who may ------------------------------------------------------------------------------------
+PRIVATE = [
+    ("GET", "/v1/status"),
+    ("POST", "/v1/claims"),
+    ("GET", "/v1/agents"),
+    ("GET", "/v1/agents/x"),
+    ("POST", "/v1/agents/x/revoke"),
+    ("POST", "/v1/jobs"),
+    ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/x"),
+    ("GET", "/v1/executions"),
+    ("GET", "/v1/executions/x"),
+    ("GET", "/v1/readings"),
+    ("GET", "/metrics"),
+]
+
+
+async def test_nothing_but_the_public_routes_answers_without_a_token(world):
+    described = (await world.get("/openapi.json", token="")).json
+    public = {
+        (method.upper(), path)
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+        if "security" not in operation
+    }
+    assert public == {
+        ("POST", "/v1/sync"), ("POST", "/v1/enroll"), ("GET", "/livez"), ("GET", "/readyz"),
+    }  # fmt: skip
+    for method, path in PRIVATE:
+        answered = await world.request(method, path, token="")
+        assert (answered.status, answered.problem) == (401, "unauthenticated"), path
+        assert answered.headers["WWW-Authenticate"] == 'Bearer realm="outstation"'
+    assert len(PRIVATE) + len(public) == sum(map(len, described["paths"].values()))
+
+
+async def test_a_wrong_token_is_told_nothing(world):
+    altered = world.token[:-20] + ("0" if world.token[-20] != "0" else "1") + world.token[-19:]
+    unknown = "ost_" + "0" * 16 + "_" + "0" * 64
+    for token in (altered, "nonsense", unknown, world.token + "x"):
+        answered = await world.get("/v1/agents", token=token)
+        assert (answered.status, answered.problem) == (401, "unauthenticated")
+        assert 'error="invalid_token"' in answered.headers["WWW-Authenticate"]
+    basic = await world.get("/v1/agents", token="", headers={"Authorization": "Basic eDp5"})
+    assert basic.status == 401
+
+
+async def test_a_viewer_sees_and_changes_nothing(world):
+    token = await issue_token(world.place, name="eyes", scope="viewer", expires_ms=WallMs(YEAR_MS))
+    assert (await world.get("/v1/agents", token=token)).status == 200
+    for path, body in (("/v1/jobs", job_body()), ("/v1/claims", {"site": "north"})):
+        denied = await world.post(path, body, token=token)
+        assert (denied.status, denied.problem) == (403, "denied")
+        assert 'error="insufficient_scope"' in denied.headers["WWW-Authenticate"]
+
+
+async def test_a_token_that_is_over_is_none(world):
+    token = await issue_token(world.place, name="old", scope="admin", expires_ms=WallMs(1))
+    assert (await world.get("/v1/agents", token=token)).status == 401
+
+
+async def test_authentication_comes_before_anything_is_parsed(world):
+    headers = {"Content-Type": "application/json"}
+    answered = await world.request(
+        "POST", "/v1/jobs?bogus=1", token="", headers=headers, data=b"{" * 5000
+    )
+    assert answered.status == 401
+
+
+# --- machines -----------------------------------------------------------------------------------
+async def test_liveness_and_readiness_need_no_token(world):
+    assert (await world.get("/livez", token="")).body == b"ok\n"
+    assert (await world.get("/readyz", token="")).body == b"ok\n"
+
+
+async def test_metrics_count_what_happened(world, gateway):
+    await gateway.contact(blocks={1: gateway.block(1.0, 2.0)})
+    text = (await world.get("/metrics")).body.decode()
+    assert 'outstation_contacts_total{chain="next"} 1.0' in text
+    assert 'outstation_blocks_total{verdict="stored"} 1.0' in text
+    assert "outstation_readings_total 2.0" in text
+    assert 'outstation_http_requests_total{route="/v1/sync",status="200"} 1.0' in text
+    assert "pump-station" not in text, "an agent's name is no label"
+
+
+async def test_the_description_is_complete(world):
+    described = (await world.get("/openapi.json", token="")).json
+    assert described["openapi"] == "3.1.0"
+    names = set(described["components"]["schemas"])
+    assert {"AgentView", "JobSubmission", "JobView", "ExecutionView", "Problem"} <= names
+
+    def references(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key == "$ref":
+                    yield inner.rpartition("/")[2]
+                else:
+                    yield from references(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from references(inner)
+
+    assert set(references(described)) <= names
+    submit = described["paths"]["/v1/jobs"]["post"]
+    assert {"202", "400", "401", "403", "409", "413", "415", "422", "503"} <= set(
+        submit["responses"]
+    )
+    assert [one["name"] for one in submit["parameters"]] == ["validate_only", "idempotency-key"]
+
+
+# --- what is refused, and where -----------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({"targets": {"selector": "site=nowhere"}}, "targets.selector"),
+        ({"targets": {"selector": "site in north"}}, "targets.selector"),
+        ({"targets": {"agents": ["nobody"]}}, "targets.agents[0]"),
+        ({"targets": {}}, "targets"),
+        ({"targets": {"selectr": "x"}}, "targets"),
+        ({"name": "Not A Name"}, "name"),
+        ({"steps": []}, "steps"),
+        ({"steps": [{"id": "a", "action": "device.melt"}]}, "steps[0].action"),
+        ({"steps": [{"id": "a", "action": "device.read", "params": {}}]}, "steps[0].params"),
+        (
+            {"steps": [{"id": "a", "action": "device.read", "params": {"points": [1]}}]},
+            "steps[0].params[...][0]",
+        ),
+        ({"steps": [{"id": "a"}]}, "steps[0]"),
+        ({"delay_s": -1}, "delay_s"),
+        ({"delay_s": "5"}, "delay_s"),
+        ({"retry": {"failed": 10**6}}, "retry.failed"),
+        ({"expires_in_s": 0}, "expires_in_s"),
+        ({"not_after": "2020-01-01T00:00:00Z"}, "not_after"),
+        ({"not_after": "2020-01-01T00:00:00"}, "not_after"),
+        ({"not_after": "2999-01-01T00:00:00Z"}, "not_after"),
+        ({"not_after": "2999-01-01T00:00:00Z", "expires_in_s": 60}, "expires_in_s"),
+        ({"colour": "red"}, ""),
+    ],
+)
+async def test_a_job_that_cannot_be_meant_is_pointed_at(world, gateway, changes, at):
+    answered = await world.post("/v1/jobs", job_body(**changes))
+    assert (answered.status, answered.problem) == (422, "invalid"), answered
+    assert answered.json.get("at", "") == at
+    assert answered.json["detail"]
+    assert (await world.read("/v1/jobs"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "at"),
+    [
+        ("/v1/agents?page_size=0", "query.page_size"),
+        ("/v1/agents?page_size=501", "query.page_size"),
+        ("/v1/agents?page_size=many", "query.page_size"),
+        ("/v1/agents?page_token=AAAA", "query.page_token"),
+        ("/v1/agents?page_token=%00", "query.page_token"),
+        ("/v1/agents?selector=a=b,,", "query.selector"),
+        ("/v1/agents?colour=red", "query"),
+        ("/v1/agents?page_size=1&page_size=2", "query.page_size"),
+        ("/v1/executions?state=TIRED", "query.state"),
+        ("/v1/executions?job=no-uuid", "query.job"),
+        ("/v1/readings?start=yesterday", "query.start"),
+        ("/v1/readings?limit=100001", "query.limit"),
+        ("/v1/readings?format=xml", "query.format"),
+    ],
+)
+async def test_a_query_that_cannot_be_meant_is_pointed_at(world, path, at):
+    answered = await world.get(path)
+    assert (answered.status, answered.problem) == (422, "invalid"), answered
+    assert answered.json.get("at", "") == at
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "problem"),
+    [
+        ("GET", "/v1/agents/nobody", 404, "not-found"),
+        ("GET", "/v1/jobs/nothing", 404, "not-found"),
+        ("GET", f"/v1/jobs/{uuid_text(bytes(16))}", 404, "not-found"),
+        ("GET", f"/v1/executions/{uuid_text(bytes(16))}", 404, "not-found"),
+        ("POST", "/v1/agents/nobody/revoke", 404, "not-found"),
+        ("GET", "/v2/agents", 404, "not-found"),
+        ("GET", "/", 404, "not-found"),
+        ("DELETE", "/v1/agents", 405, "method-not-allowed"),
+        ("GET", "/v1/sync", 405, "method-not-allowed"),
+    ],
+)
+async def test_what_is_not_there_is_said_so(world, method, path, status, problem):
+    answered = await world.request(method, path)
+    assert (answered.status, answered.problem) == (status, problem)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 60_000, "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"name=x", "application/x-www-form-urlencoded", 415),
+    ],
+)
+async def test_a_body_that_is_no_json_object_is_refused(world, data, content_type, status):
+    headers = {"Content-Type": content_type}
+    answered = await world.request("POST", "/v1/jobs", headers=headers, data=data)
+    assert answered.status == status, answered
+    assert answered.problem
+
+
+async def test_an_oversized_json_body_is_refused(world):
+    async def endless():
+        for _ in range(100):
+            yield b" " * 4096
+
+    headers = {"Content-Type": "application/json"}
+    announced = await world.request(
+        "POST", "/v1/jobs", headers=headers, data=b" " * (limits.REST_BODY_BYTES + 1)
+    )
+    chunked = await world.request("POST", "/v1/jobs", headers=headers, data=endless())
+    for answered in (announced, chunked):
+        assert (answered.status, answered.problem) == (413, "too-large")
+
+
+async def test_a_job_too_large_to_be_signed_is_refused(world, gateway):
+    step = {"id": "a", "action": "device.read", "params": {"points": ["p" * 900] * 20}}
+    answered = await world.post("/v1/jobs", job_body(steps=[step]))
+    assert answered.status == 422
+    assert str(limits.SPEC_BYTES) in answered.json["detail"]
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+async def test_a_submission_is_accepted_with_its_place(world, gateway):
+    headers = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
+    answered = await world.post("/v1/jobs", job_body(), headers=headers)
+    assert answered.status == 202
+    job = answered.json
+    assert answered.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert job["counts"] == {"QUEUED": 1}
+    assert job["state"] == "IN_PROGRESS"
+    assert job["created_by"].endswith(" admin")
+    assert job["spec"]["targets"]["selector"] == "site=north"
+    assert (await world.read(f"/v1/jobs/{job['id']}")) == job
+    await world.post("/v1/jobs", job_body(), headers={"traceparent": "00-made-up"})
+    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
+        traces = [trace for (trace,) in db.execute("SELECT trace FROM job ORDER BY job_id")]
+    assert traces == [headers["traceparent"], ""]
+
+
+async def test_validate_only_submits_nothing(world, gateway):
+    answered = await world.post("/v1/jobs?validate_only=true", job_body())
+    assert answered.status == 200
+    assert answered.json["targets"] == 1
+    assert answered.json["sample"] == ["pump-station"]
+    assert (await world.read("/v1/jobs"))["items"] == []
+    bad = await world.post("/v1/jobs?validate_only=true", job_body("nobody"))
+    assert bad.status == 422
+
+
+async def test_the_same_idempotency_key_and_body_is_one_job(world, gateway):
+    headers = {"Idempotency-Key": "k-1"}
+    first = await world.post("/v1/jobs", job_body(), headers=headers)
+    again = await world.post("/v1/jobs", job_body(), headers=headers)
+    assert again.status == 202
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json["id"] == first.json["id"]
+    other = await world.post("/v1/jobs", job_body(name="other"), headers=headers)
+    assert (other.status, other.problem) == (409, "idempotency-key-reused")
+    fresh = await world.post("/v1/jobs", job_body(), headers={"Idempotency-Key": "k-2"})
+    assert fresh.json["id"] != first.json["id"]
+    assert len((await world.read("/v1/jobs"))["items"]) == 2
+
+
+async def test_an_idempotency_key_belongs_to_its_token(world, gateway):
+    headers = {"Idempotency-Key": "k-1"}
+    first = await world.post("/v1/jobs", job_body(), headers=headers)
+    token = await issue_token(world.place, name="two", scope="admin", expires_ms=WallMs(YEAR_MS))
+    other = await world.post("/v1/jobs", job_body(), headers=headers, token=token)
+    assert other.json["id"] != first.json["id"]
+
+
+async def test_a_wait_for_a_job_ends_when_it_changes(world, gateway):
+    job = await world.submit()
+    path = f"/v1/jobs/{job['id']}"
+    seen = await world.get(path)
+    wait = {"Prefer": "wait=50", "If-None-Match": seen.headers["ETag"]}
+    held = asyncio.create_task(world.get(path, headers=wait))
+    admitted = await gateway.ordered()
+    await gateway.contact(receipts=[gateway.receipt(1, admitted.jobs[0].execution, 10)])
+    answered = await held
+    assert answered.json["state"] == "COMPLETED"
+    assert answered.headers["Preference-Applied"] == "wait=50"
+    same = await world.get(path, headers={"If-None-Match": answered.headers["ETag"]})
+    assert (same.status, same.body) == (304, b"")
+    at_once = await world.get(path, headers={"Prefer": "respond-async, wait=50"})
+    assert at_once.json["state"] == "COMPLETED"
+
+
+async def test_executions_are_found_by_job_agent_and_state(world, gateway):
+    await world.gateway("other", site="south")
+    one = await world.submit("pump-station")
+    await world.submit("other")
+
+    async def found(query):
+        return [x["agent"] for x in (await world.read(f"/v1/executions?{query}"))["items"]]
+
+    assert await found("") == ["other", "pump-station"]
+    assert await found(f"job={one['id']}") == ["pump-station"]
+    assert await found("agent=other") == ["other"]
+    assert await found("state=QUEUED") == ["other", "pump-station"]
+    assert await found("state=FAILED&agent=other") == []
+
+
+async def test_revoked_agents_get_no_jobs(world, gateway):
+    await world.post("/v1/agents/pump-station/revoke", {})
+    answered = await world.post("/v1/jobs", job_body("pump-station"))
+    assert (answered.status, answered.json["at"]) == (422, "targets.agents[0]")
+
+
+# --- lists --------------------------------------------------------------------------------------
+async def pages(world, path):
+    """Every item of a list, page by page, and the sizes of the pages."""
+    items, sizes, token = [], [], ""
+    while True:
+        page = await world.read(f"{path}&page_token={token}")
+        items += page["items"]
+        sizes.append(len(page["items"]))
+        token = page["next_page_token"]
+        if token is None:
+            return items, sizes
+
+
+async def test_pages_hold_every_item_once(world):
+    for number in range(5):
+        await world.gateway(f"agent-{number}", site="north" if number % 2 else "south")
+    agents, sizes = await pages(world, "/v1/agents?page_size=2")
+    assert [one["id"] for one in agents] == [f"agent-{n}" for n in range(5)]
+    assert sizes == [2, 2, 1]
+    north, _ = await pages(world, "/v1/agents?page_size=1&selector=site=north")
+    assert [one["id"] for one in north] == ["agent-1", "agent-3"]
+    jobs = [(await world.submit(f"agent-{n}"))["id"] for n in range(3)]
+    listed, sizes = await pages(world, "/v1/jobs?page_size=2")
+    assert [one["id"] for one in listed] == sorted(jobs, reverse=True)
+    executions, sizes = await pages(world, "/v1/executions?page_size=1")
+    assert len({one["id"] for one in executions}) == 3
+    assert sizes == [1, 1, 1]
+
+
+async def test_a_page_token_of_another_list_is_refused(world):
+    for number in range(3):
+        await world.gateway(f"agent-{number}")
+    token = (await world.read("/v1/agents?page_size=1"))["next_page_token"]
+    for path in ("/v1/jobs?", "/v1/agents?selector=site=north&", "/v1/executions?"):
+        answered = await world.get(f"{path}page_token={token}")
+        assert (answered.status, answered.json["at"]) == (422, "query.page_token")
+
+
+# --- readings -----------------------------------------------------------------------------------
+async def test_readings_page_back_in_time_without_gap_or_overlap(world, gateway):
+    blocks = {n: gateway.block(*(float(n * 10 + i) for i in range(5)), at_ms=NOW_MS + n * 5000)
+              for n in (1, 2, 3)}  # fmt: skip
+    await gateway.contact(blocks=blocks, schemas=[SCHEMA.encode()])
+    values: list[float] = []
+    end = ""
+    while True:
+        view = await world.read(f"/v1/readings?limit=4{end}")
+        values = [v for series in view["series"] for v in series["values"]] + values
+        if not view["truncated"]:
+            break
+        end = f"&end={view['complete_from']}"
+    assert values == [float(n * 10 + i) for n in (1, 2, 3) for i in range(5)]
+
+
+async def test_readings_of_a_stretch_of_time(world, gateway):
+    await gateway.contact(blocks={1: gateway.block(1, 2, 3, 4)}, schemas=[SCHEMA.encode()])
+    whole = (await world.read("/v1/readings"))["series"][0]
+    start, end = whole["times"][1], whole["times"][3]
+    view = await world.read(f"/v1/readings?start={start}&end={end}&device=pump-1&point=current")
+    assert view["series"][0]["values"] == [2, 3]
+    assert view["series"][0]["qualities"] == ["good", "good"]
+    assert view["series"][0]["clocks"] == [{"count": 2, "state": "synced", "err_ms": 5}]
+    assert view["truncated"] is False
+    nothing = await world.read("/v1/readings?point=pressure")
+    assert nothing["series"] == []
+    assert nothing["complete_from"] is None
+
+
+async def test_readings_as_csv(world, gateway):
+    await gateway.contact(blocks={1: gateway.block(1.5, 2.0)}, schemas=[SCHEMA.encode()])
+    answered = await world.get("/v1/readings?format=csv")
+    assert answered.headers["Content-Type"].startswith("text/csv")
+    assert answered.headers["Outstation-Truncated"] == "false"
+    rows = list(csv.DictReader(io.StringIO(answered.body.decode())))
+    assert [row["value"] for row in rows] == ["1.5", "2.0"]
+    assert rows[0] == {
+        "time": "2026-11-18T11:06:40.000Z",
+        "agent": "pump-station",
+        "device": "pump-1",
+        "point": "current",
+        "unit": "A",
+        "value": "1.5",
+        "quality": "good",
+        "clock": "synced",
+    }
+
+
+async def test_status_counts_the_fleet(world, gateway):
+    await world.gateway("quiet", site="south")
+    await gateway.contact(blocks={1: gateway.block(1.0)})
+    await world.submit("quiet")
+    status = await world.read("/v1/status")
+    assert status["agents"] == {"ONLINE": 1, "ENROLLED": 1}
+    assert status["jobs"] == {"IN_PROGRESS": 1, "COMPLETED": 0}
+    assert status["executions"] == {"QUEUED": 1}
+    assert status["readings"]["delivered"] == 1
+    assert status["warnings"], "all keys lie on this machine, and that is said"
+    assert json.dumps(status)
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n", b"\x00\x01\x02\r\n\r\n"])
+async def test_bytes_that_are_no_http_cost_their_sender_a_connection_and_us_a_line(
+    world, caplog, junk
+):
+    port = int(world.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=trust(world.place))
+    writer.write(junk)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400")
+    writer.close()
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        await writer.wait_closed()
+    said = [record for record in caplog.records if record.name == "coordinator.http"]
+    assert all(record.exc_info is None for record in said)
+    assert (await world.get("/livez", token="")).status == 200

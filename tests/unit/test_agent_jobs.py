@@ -1,0 +1,399 @@
+"""The queue in jobs.db: once admitted, one attempt at a time, every fact with its receipt."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.actions.registry import check_step
+from agent.core.contact import Identity, base_report
+from agent.core.executor import Claim, Conclusion
+from agent.core.moment import Moment
+from agent.core.queue import due_in, plan_job
+from agent.store.contact import ContactStore
+from agent.store.jobs import JobStore, Planned
+from agent.store.jobs_file import NAME as FILE_NAME
+from agent.store.jobs_file import JobsFile
+from shared import limits
+from shared.clock import MonoMs, WallMs
+from shared.errors import Reason, WorldError
+from shared.model.job import ExecutionState, JobSpec, TaskState
+from shared.runtime.clock import SystemEntropy
+from shared.sync.outgoing import Freed, freeze_report
+from shared.sync.ranges import Ranges
+from shared.trust.admission import Admitted, RefusedJob
+from shared.wire.messages import Receipt, Tally
+from tests.agent_parts import NEVER, WALL, HandClock, admitted, device, uid, write_job
+from tests.unit.trust_world import NAME, make_root, signer
+
+DEVICES = [device("pump-1"), device("pump-2")]
+BOOT = b"a" * 16
+
+
+def at(ms: int, *, boot: bytes = BOOT) -> Moment:
+    return Moment(MonoMs(ms), boot, WallMs(WALL + ms))
+
+
+@dataclass
+class Box:
+    """One agent's jobs.db, opened as often as a test wants."""
+
+    folder: Path
+    file: JobsFile
+    jobs: JobStore
+    contact: ContactStore
+
+    @classmethod
+    async def open(cls, folder: Path) -> "Box":
+        file = await JobsFile(folder, SystemEntropy()).open()
+        return cls(folder, file, JobStore(file), ContactStore(file))
+
+    async def again(self) -> "Box":
+        await self.file.close()
+        return await Box.open(self.folder)
+
+    async def admit(self, seq: int, *jobs: tuple[bytes, JobSpec], now: Moment, not_after=NEVER):
+        bundle = admitted(seq, *jobs, not_after=not_after)
+        planned = [Planned(job, plan_job(job.spec, DEVICES, check_step)) for job in bundle.jobs]
+        return await self.jobs.admit(bundle, planned, now=now)
+
+    async def claim(self, now: Moment, room: int = 9) -> list[Claim]:
+        return list((await self.jobs.claim(now, room=room)).claims)
+
+    async def receipts(self) -> list[Receipt]:
+        """Return every receipt that waits, through the very door reports use."""
+        found: list[Receipt] = []
+
+        class Peeked(Exception):  # noqa: N818
+            pass
+
+        def peek(_standing, receipts):
+            found.extend(receipts)
+            raise Peeked
+
+        with pytest.raises(Peeked):
+            await self.contact.freeze(peek)
+        return found
+
+    async def told(self) -> list[tuple[str, str, int]]:
+        """Return (device, state, attempt) of the receipts that wait."""
+        return [
+            (r.device, (TaskState if r.device else ExecutionState)(r.state).name, r.attempt)
+            for r in await self.receipts()
+        ]
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    made = await Box.open(tmp_path)
+    try:
+        yield made
+    finally:
+        await made.file.close()
+
+
+DONE = Conclusion(state=TaskState.DONE, result={"apply.setpoint": 5})
+
+
+def failed(reason: Reason = Reason.DEVICE_SILENT) -> Conclusion:
+    return Conclusion(state=TaskState.FAILED, reason=reason, detail="why")
+
+
+async def test_a_job_runs_once_on_each_device_and_each_fact_is_told(box: Box):
+    assert await box.admit(1, (uid(1), write_job(5)), now=at(0)) == 1
+    claims = await box.claim(at(1))
+    assert [(c.device, c.attempt, c.spec) for c in claims] == [
+        ("pump-1", 1, write_job(5)),
+        ("pump-2", 1, write_job(5)),
+    ]
+    assert await box.claim(at(2)) == []
+    for claim in claims:
+        assert await box.jobs.finish(claim, DONE, at(3))
+    assert await box.told() == [
+        ("", "DELIVERED", 0),
+        ("", "IN_PROGRESS", 1),
+        ("pump-1", "DONE", 1),
+        ("pump-2", "DONE", 1),
+        ("", "SUCCEEDED", 1),
+    ]
+    receipts = await box.receipts()
+    assert [r.number for r in receipts] == [1, 2, 3, 4, 5]
+    assert receipts[2].result == {"apply.setpoint": 5}
+    counts = await box.jobs.counts()
+    assert (counts.tasks, counts.executions, counts.receipts) == (
+        {TaskState.DONE: 2},
+        {ExecutionState.SUCCEEDED: 1},
+        5,
+    )
+
+
+async def test_a_grant_that_comes_again_changes_nothing(box: Box):
+    await box.admit(1, (uid(1), write_job(5)), now=at(0))
+    assert await box.admit(2, (uid(1), write_job(5)), (uid(2), write_job(6)), now=at(0)) == 1
+    assert (await box.contact.standing()).bundle_seq == 2
+    assert [c.execution for c in await box.claim(at(1))] == [uid(1), uid(1)]
+    assert await box.admit(2, (uid(3), write_job(6)), now=at(2)) == 0, "an older bundle"
+    assert (await box.jobs.counts()).executions == {
+        ExecutionState.DELIVERED: 1,
+        ExecutionState.IN_PROGRESS: 1,
+    }
+
+
+async def test_a_coordinator_that_forgot_is_told_where_the_execution_stands(box: Box):
+    await box.admit(1, (uid(1), write_job(9999)), now=at(0))
+    assert await box.told() == [("", "REJECTED", 0)]
+    await box.admit(2, (uid(1), write_job(9999)), now=at(1))
+    assert await box.told() == [("", "REJECTED", 0)], "the first receipt has not arrived yet"
+    await free(box, receipts_to=1)
+    assert await box.told() == []
+    await box.admit(3, (uid(1), write_job(9999)), now=at(2))
+    (again,) = await box.receipts()
+    assert (again.number, again.state, again.reason) == (
+        2,
+        ExecutionState.REJECTED,
+        Reason.VALUE_OUT_OF_RANGE,
+    )
+
+
+async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
+    """Settle as if a report that carried everything had been answered."""
+
+    sent = await box.contact.freeze(report)
+    freed = Freed(Ranges(), (), receipts_to, 0, ())
+    return await box.contact.settle(sent, freed, now_ms=WallMs(WALL), up=10, down=20)
+
+
+def report(standing, receipts):
+    base = base_report(
+        Identity(NAME, make_root(), signer("agent")),
+        standing,
+        HandClock().now(),
+        telemetry_epoch=b"t" * 16,
+        next_block=1,
+        tally=Tally(0, 0, 0, 0, 0),
+    )
+    return freeze_report(base, blocks=[], receipts=receipts, ledger=[], signer=signer("agent"))
+
+
+async def test_a_refused_grant_is_told_and_never_runs(box: Box):
+    refused = Admitted(1, WallMs(WALL), (), (RefusedJob(uid(1), Reason.BAD_SPEC, "no"),))
+    assert await box.jobs.admit(refused, [], now=at(0)) == 1
+    (receipt,) = await box.receipts()
+    assert (receipt.execution, receipt.state, receipt.reason, receipt.detail) == (
+        uid(1),
+        ExecutionState.REJECTED,
+        Reason.BAD_SPEC,
+        "no",
+    )
+    assert await box.claim(at(1)) == []
+
+
+async def test_a_device_does_one_thing_at_a_time_in_the_order_of_admission(box: Box):
+    await box.admit(
+        1,
+        (uid(1), write_job(1, selector="id=pump-1")),
+        (uid(2), write_job(2, selector="id=pump-1")),
+        (uid(3), write_job(3, selector="id=pump-2")),
+        now=at(0),
+    )
+    first = await box.claim(at(1))
+    assert [c.execution for c in first] == [uid(1), uid(3)]
+    await box.jobs.finish(first[0], DONE, at(2))
+    assert [c.execution for c in await box.claim(at(2))] == [uid(2)]
+
+
+async def test_no_more_is_claimed_than_there_is_room_for(box: Box):
+    await box.admit(1, (uid(1), write_job(1)), now=at(0))
+    assert len(await box.claim(at(1), room=1)) == 1
+    assert len(await box.claim(at(1), room=0)) == 0
+    assert len(await box.claim(at(1), room=5)) == 1
+
+
+async def test_only_the_current_attempt_can_finish_and_only_once(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    (first,) = await box.claim(at(1))
+    again = Conclusion(
+        state=TaskState.READY, reason=Reason.DEVICE_SILENT, detail="x", due=due_in(10, at(2))
+    )
+    assert await box.jobs.finish(first, again, at(2))
+    before = await box.told()
+    assert not await box.jobs.finish(first, DONE, at(3)), "it waits: nobody runs it"
+    (second,) = await box.claim(at(20))
+    assert second.attempt == 2
+    assert not await box.jobs.finish(first, DONE, at(21)), "a stale attempt"
+    assert await box.jobs.finish(second, DONE, at(22))
+    assert not await box.jobs.finish(second, failed(), at(23)), "finished already"
+    assert before[-1] == ("", "HELD", 1)
+    assert (await box.told())[len(before) :] == [
+        ("", "IN_PROGRESS", 2),
+        ("pump-1", "DONE", 2),
+        ("", "SUCCEEDED", 2),
+    ]
+
+
+async def test_a_retry_waits_for_its_time_and_the_next_wake_up_is_known(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1", delay_s=2)), now=at(0))
+    claimed = await box.jobs.claim(at(1_999), room=9)
+    assert (claimed.claims, claimed.next_due_ms) == ((), 2_000)
+    (claim,) = await box.claim(at(2_000))
+    again = Conclusion(
+        state=TaskState.READY, reason=Reason.DEVICE_SILENT, due=due_in(500, at(2_100))
+    )
+    await box.jobs.finish(claim, again, at(2_100))
+    assert (await box.jobs.claim(at(2_599), room=9)).next_due_ms == 2_600
+    assert len(await box.claim(at(2_600))) == 1
+    assert (await box.jobs.claim(at(2_601), room=9)).next_due_ms is None
+
+
+async def test_the_worst_task_names_the_execution(box: Box):
+    await box.admit(1, (uid(1), write_job(1)), now=at(0))
+    one, two = await box.claim(at(1))
+    await box.jobs.finish(one, failed(), at(2))
+    assert (await box.told())[-1][1] == "FAILED"
+    assert (await box.receipts())[-1].device == "pump-1", "the other still runs"
+    await box.jobs.finish(two, DONE, at(3))
+    last = (await box.receipts())[-1]
+    assert (last.device, last.state, last.reason) == (
+        "",
+        ExecutionState.FAILED,
+        Reason.DEVICE_SILENT,
+    )
+
+
+# --- not_after ----------------------------------------------------------------------------------
+async def test_what_could_not_begin_in_time_expires_without_an_attempt(box: Box):
+    await box.admit(1, (uid(1), write_job(1)), now=at(0), not_after=WALL + 50)
+    claimed = await box.jobs.claim(at(51), room=9)
+    assert claimed.claims == ()
+    assert claimed.receipts == 3
+    assert (await box.told())[1:] == [
+        ("pump-1", "CANCELED", 0),
+        ("pump-2", "CANCELED", 0),
+        ("", "EXPIRED", 0),
+    ]
+    assert (await box.receipts())[-1].reason == Reason.JOB_EXPIRED
+
+
+async def test_the_last_moment_is_still_in_time(box: Box):
+    await box.admit(1, (uid(1), write_job(1)), now=at(0), not_after=WALL + 50)
+    assert len(await box.claim(at(50))) == 2
+
+
+async def test_a_retry_after_the_deadline_does_not_begin(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0), not_after=WALL + 50)
+    (claim,) = await box.claim(at(1))
+    again = Conclusion(state=TaskState.READY, reason=Reason.DEVICE_SILENT, due=due_in(100, at(2)))
+    await box.jobs.finish(claim, again, at(2))
+    assert await box.claim(at(102)) == []
+    last = (await box.receipts())[-1]
+    assert (last.state, last.reason) == (ExecutionState.FAILED, Reason.DEVICE_SILENT)
+
+
+# --- stops and crashes --------------------------------------------------------------------------
+async def test_a_graceful_stop_is_no_attempt_and_no_crash(box: Box, tmp_path: Path):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    await box.claim(at(1))
+    assert await box.jobs.give_back() == 1
+    reopened = await box.again()
+    assert await reopened.jobs.recover(at(2), crashed=True) == 0
+    (claim,) = await reopened.claim(at(3))
+    assert (claim.attempt, claim.crashes) == (1, 0)
+    assert await reopened.told() == [("", "DELIVERED", 0), ("", "IN_PROGRESS", 1)]
+    await reopened.file.close()
+
+
+async def test_three_crashes_quarantine_a_task_and_later_jobs_go_on(box: Box):
+    await box.admit(
+        1,
+        (uid(1), write_job(1, selector="id=pump-1")),
+        (uid(2), write_job(2, selector="id=pump-1")),
+        now=at(0),
+    )
+    claims = []
+    for crash in range(limits.CRASHES):
+        claims += await box.claim(at(crash))
+        assert await box.jobs.recover(at(crash), crashed=True) == 1
+    assert [(c.execution, c.attempt, c.crashes) for c in claims] == [
+        (uid(1), 1, 0),
+        (uid(1), 2, 1),
+        (uid(1), 3, 2),
+    ]
+    (after,) = await box.claim(at(9))
+    assert after.execution == uid(2)
+    poisoned = [r for r in await box.receipts() if r.execution == uid(1)][-2:]
+    assert [(r.device, r.state, r.reason) for r in poisoned] == [
+        ("pump-1", TaskState.QUARANTINED, Reason.POISONED),
+        ("", ExecutionState.QUARANTINED, Reason.POISONED),
+    ]
+    assert not await box.jobs.finish(claims[-1], DONE, at(9)), "quarantined it stays"
+
+
+async def test_a_restart_of_the_service_alone_counts_no_crash(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    claims = []
+    for _ in range(5):
+        claims += await box.claim(at(1))
+        await box.jobs.recover(at(2), crashed=False)
+    assert [claim.crashes for claim in claims] == [0] * 5
+
+
+async def test_a_wait_goes_on_after_a_boot(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1", delay_s=60)), now=at(0))
+    reopened = await box.again()
+    boot = Moment(MonoMs(10), b"b" * 16, WallMs(WALL + 20_000))
+    await reopened.jobs.recover(boot, crashed=True)
+    assert (await reopened.jobs.claim(boot, room=9)).next_due_ms == 10 + 40_000
+    await reopened.file.close()
+
+
+# --- bounds -------------------------------------------------------------------------------------
+async def test_a_bundle_that_would_flood_the_queue_is_put_off_whole(box: Box, monkeypatch):
+    monkeypatch.setattr(limits, "QUEUE_TASKS", 3)
+    await box.admit(1, (uid(1), write_job(1)), now=at(0))
+    with pytest.raises(WorldError) as caught:
+        await box.admit(2, (uid(2), write_job(1)), now=at(0))
+    assert caught.value.reason is Reason.STORE_FULL
+    assert (await box.contact.standing()).bundle_seq == 1
+    assert await box.told() == [("", "DELIVERED", 0)]
+
+
+async def test_old_executions_are_forgotten_only_once_acknowledged(box: Box, monkeypatch):
+    monkeypatch.setattr(limits, "EXECUTIONS_KEPT", 2)
+    jobs = [(uid(n), write_job(9999)) for n in range(1, 6)]
+    await box.admit(1, *jobs, now=at(0))
+    await free(box, receipts_to=4)
+    assert (await box.jobs.counts()).executions == {ExecutionState.REJECTED: 3}
+    await free(box, receipts_to=5)
+    assert (await box.jobs.counts()).executions == {ExecutionState.REJECTED: 2}
+    await box.admit(2, (uid(5), write_job(1)), (uid(1), write_job(1)), now=at(1))
+    assert [c.execution for c in await box.claim(at(2))] == [uid(1)] * 2
+
+
+# --- loss of the file ---------------------------------------------------------------------------
+async def test_a_damaged_file_is_set_aside_and_numbers_never_go_back(box: Box):
+    await box.admit(7, (uid(1), write_job(1)), now=at(0))
+    await free(box, receipts_to=0)
+    before = await box.contact.standing()
+    await box.file.close()
+    path = box.folder / FILE_NAME
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 8192)
+
+    fresh = await Box.open(box.folder)
+    after = await fresh.contact.standing()
+    assert fresh.file.losses == 1
+    assert path.with_name(f"{FILE_NAME}.corrupt-1").exists()
+    assert after.jobs_epoch != before.jobs_epoch
+    assert after.counter > before.counter + 1, "a gap: a clone's mark it must not be"
+    assert (after.bundle_seq, after.floor_ms) == (7, before.floor_ms)
+    assert await fresh.admit(7, (uid(1), write_job(1)), now=at(1)) == 0, "no replay"
+    assert await fresh.admit(8, (uid(2), write_job(1)), now=at(1)) == 1
+    assert [r.number for r in await fresh.receipts()] == [1]
+    await fresh.file.close()
+
+
+async def test_a_fresh_installation_begins_at_one(box: Box):
+    standing = await box.contact.standing()
+    assert (standing.counter, standing.previous, standing.pending) == (0, b"", None)
+    sent = await box.contact.freeze(report)
+    assert sent.counter == 1

@@ -1,0 +1,228 @@
+"""What the queue decides: devices of a job, due times over boots, and what tasks add up to."""
+
+import pytest
+
+from agent.actions.registry import check_step
+from agent.core.executor import Claim, Progress, after_step, conclude, next_step
+from agent.core.moment import Anchor, Moment, moment
+from agent.core.ports import StepOutcome
+from agent.core.queue import Problem, due_in, expire, plan_job, rebased, settle
+from shared import limits
+from shared.clock import ClockState, Instant, MonoMs, WallMs
+from shared.errors import Reason
+from shared.ids import DeviceId
+from shared.model.job import (
+    ExecutionState,
+    JobSpec,
+    Retry,
+    Step,
+    Targets,
+    TaskState,
+)
+from shared.wire.codec import pack
+from tests.agent_parts import DAY, WALL, device, read_job, write_job
+
+NOW = Moment(MonoMs(1_000), b"a" * 16, WallMs(WALL))
+LATER_BOOT = b"b" * 16
+
+
+# --- which devices ------------------------------------------------------------------------------
+def test_a_job_becomes_a_task_for_each_device_its_selector_matches():
+    pumps = [device("pump-1", hall="a"), device("pump-2", hall="b"), device("pump-3", hall="a")]
+    assert plan_job(write_job(5, selector="hall=a"), pumps, check_step) == ("pump-1", "pump-3")
+    assert plan_job(write_job(5), pumps, check_step) == ("pump-1", "pump-2", "pump-3")
+    assert plan_job(write_job(5, selector="id=pump-2,kind=pump"), pumps, check_step) == ("pump-2",)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "says"),
+    [
+        (write_job(5, selector="hall=c"), Reason.NO_MATCHING_DEVICE, "hall=c"),
+        (write_job(5, selector="hall in"), Reason.BAD_SPEC, "column"),
+        (write_job(5001), Reason.VALUE_OUT_OF_RANGE, "pump-1.setpoint: 5001"),
+        (write_job(-1), Reason.VALUE_OUT_OF_RANGE, "0 to 5000"),
+        (read_job("flow", "torque"), Reason.POINT_UNKNOWN, "torque"),
+        (
+            JobSpec("x", [Step("s", "device.write", {"flow": 1})]),
+            Reason.POINT_READ_ONLY,
+            "pump-1.flow",
+        ),
+        (
+            JobSpec("x", [Step("s", "device.write", {"torque": 1})]),
+            Reason.POINT_UNKNOWN,
+            "torque",
+        ),
+        (
+            JobSpec(
+                "x", [Step("s", "device.read", {"points": ["flow"]}), Step("t", "device.melt")]
+            ),
+            Reason.UNKNOWN_ACTION,
+            "device.melt",
+        ),
+    ],
+)
+def test_a_job_that_no_device_can_do_is_refused_with_the_reason(spec, reason, says):
+    refused = plan_job(spec, [device("pump-1", hall="a"), device("pump-2")], check_step)
+    assert isinstance(refused, Problem)
+    assert refused.reason is reason
+    assert says in refused.detail
+
+
+def test_a_job_without_any_device_is_refused():
+    refused = plan_job(write_job(1), [], check_step)
+    assert isinstance(refused, Problem)
+    assert refused.reason is Reason.NO_MATCHING_DEVICE
+
+
+# --- when ---------------------------------------------------------------------------------------
+def test_a_due_time_of_this_boot_is_monotonic_whatever_the_wall_clock_does():
+    due = due_in(5_000, NOW)
+    assert due.mono_ms == 6_000
+    stepped = Moment(MonoMs(2_000), NOW.boot_id, WallMs(WALL + 400 * DAY))
+    assert rebased(due, stepped) == due
+
+
+@pytest.mark.parametrize(
+    ("passed_ms", "left_ms"),
+    [
+        (0, 60_000),
+        (40_000, 20_000),
+        (60_001, 0),
+        (-50 * 365 * DAY, 60_000),  # it came up in 1970: once more the whole wait, not 50 years
+        (50 * 365 * DAY, 0),
+    ],
+)
+def test_after_a_boot_what_is_left_of_a_wait_follows_the_calendar(passed_ms, left_ms):
+    due = due_in(60_000, NOW)
+    boot = Moment(MonoMs(77), LATER_BOOT, WallMs(WALL + passed_ms))
+    after = rebased(due, boot)
+    assert (after.boot_id, after.mono_ms) == (LATER_BOOT, 77 + left_ms)
+    # Once more from 1970 to the truth: the calendar's due time was not forgotten.
+    third = Moment(MonoMs(5), b"c" * 16, WallMs(WALL + 60_000))
+    assert rebased(after, third).mono_ms == 5
+
+
+def test_signed_time_is_believed_before_any_clock_of_the_machine():
+    at = Instant(
+        wall_ms=WallMs(5), mono_ms=MonoMs(9_000), boot_id=b"a" * 16, state=ClockState.SYNCED
+    )
+    anchor = Anchor(WallMs(WALL), MonoMs(4_000), b"a" * 16)
+    assert moment(at, anchor, floor_ms=WallMs(0)).today_ms == WALL + 5_000
+    older = Anchor(WallMs(WALL), MonoMs(4_000), LATER_BOOT)
+    assert moment(at, older, floor_ms=WallMs(WALL)).today_ms == 5, "a confirmed clock may be slow"
+
+
+@pytest.mark.parametrize("state", [ClockState.UNSYNCED, ClockState.STEPPED])
+def test_an_unconfirmed_clock_is_never_before_what_was_proven(state):
+    at = Instant(wall_ms=WallMs(5), mono_ms=MonoMs(9_000), boot_id=b"a" * 16, state=state)
+    assert moment(at, None, floor_ms=WallMs(WALL)).today_ms == WALL
+    assert moment(at, None, floor_ms=WallMs(3)).today_ms == 5
+
+
+# --- what tasks add up to -----------------------------------------------------------------------
+_T = TaskState
+
+
+@pytest.mark.parametrize(
+    ("tasks", "state"),
+    [
+        ([(_T.CANCELED, 0, Reason.JOB_EXPIRED)] * 2, ExecutionState.EXPIRED),
+        (
+            [(_T.CANCELED, 0, Reason.JOB_EXPIRED), (_T.DONE, 1, None)],
+            ExecutionState.CANCELED,
+        ),
+        ([(_T.READY, 0, None), (_T.CANCELED, 0, Reason.JOB_EXPIRED)], ExecutionState.IN_PROGRESS),
+        ([(_T.DONE, 1, None)], ExecutionState.SUCCEEDED),
+        ([(_T.READY, 0, None)], ExecutionState.DELIVERED),
+        ([(_T.READY, 1, Reason.DEVICE_SILENT)], ExecutionState.HELD),
+    ],
+)
+def test_an_execution_is_the_sum_of_its_tasks(tasks, state):
+    assert settle(tasks).state is state
+
+
+def test_what_never_began_is_called_off_and_what_had_begun_failed():
+    assert expire(0, None) == (TaskState.CANCELED, Reason.JOB_EXPIRED)
+    assert expire(2, Reason.DEVICE_SILENT) == (TaskState.FAILED, Reason.DEVICE_SILENT)
+    assert expire(2, None) == (TaskState.FAILED, Reason.JOB_EXPIRED)
+
+
+# --- what follows an attempt --------------------------------------------------------------------
+def claim(spec: JobSpec, *, attempt: int = 1, crashes: int = 0) -> Claim:
+    return Claim(
+        task=1,
+        execution=bytes(16),
+        device=DeviceId("pump-1"),
+        attempt=attempt,
+        crashes=crashes,
+        spec=spec,
+    )
+
+
+TWO_STEPS = JobSpec(
+    "two",
+    [Step("a", "device.write", {"setpoint": 1}), Step("b", "device.read", {"points": ["flow"]})],
+    retry=Retry(failed=2, initial_s=60, max_s=600),
+)
+
+
+def test_steps_run_in_order_and_name_their_results():
+    progress = Progress()
+    first = next_step(TWO_STEPS, progress)
+    assert first is not None
+    assert first.id == "a"
+    progress = after_step(progress, first, StepOutcome(result={"setpoint": 1}))
+    second = next_step(TWO_STEPS, progress)
+    assert second is not None
+    assert second.id == "b"
+    progress = after_step(progress, second, StepOutcome(result={"flow": 7}))
+    assert next_step(TWO_STEPS, progress) is None
+    end = conclude(claim(TWO_STEPS), progress, NOW, fraction=0.5)
+    assert end.state is TaskState.DONE
+    assert end.result == {"a.setpoint": 1, "b.flow": 7}
+
+
+def test_a_failed_step_ends_the_attempt():
+    first = TWO_STEPS.steps[0]
+    progress = after_step(Progress(), first, StepOutcome(Reason.DEVICE_SILENT, "no answer"))
+    assert next_step(TWO_STEPS, progress) is None
+    end = conclude(claim(TWO_STEPS), progress, NOW, fraction=0.5)
+    assert (end.state, end.reason, end.detail) == (
+        TaskState.READY,
+        Reason.DEVICE_SILENT,
+        "a: no answer",
+    )
+    assert end.due == due_in(30_000, NOW), "half of the first ceiling"
+
+
+@pytest.mark.parametrize(
+    ("reason", "attempt", "crashes", "state"),
+    [
+        (Reason.DEVICE_SILENT, 2, 0, TaskState.READY),
+        (Reason.DEVICE_SILENT, 3, 0, TaskState.FAILED),
+        (Reason.DEVICE_SILENT, 4, 2, TaskState.READY),  # two of the four were crashes
+        (Reason.VALUE_OUT_OF_RANGE, 1, 0, TaskState.FAILED),
+        (Reason.TIMED_OUT, 1, 0, TaskState.READY),
+    ],
+)
+def test_retries_are_for_failures_that_they_may_cure(reason, attempt, crashes, state):
+    progress = Progress(failure=StepOutcome(reason, "x"))
+    ending = conclude(
+        claim(TWO_STEPS, attempt=attempt, crashes=crashes), progress, NOW, fraction=0.1
+    )
+    assert ending.state is state
+
+
+def test_a_result_is_cut_to_what_a_receipt_can_carry_and_says_so():
+    values = {f"look.point-{number}": number * 1.5 for number in range(200)}
+    ending = conclude(claim(read_job("flow")), Progress(1, values), NOW, fraction=0)
+    assert ending.state is TaskState.DONE
+    assert len(pack(dict(ending.result))) <= limits.RESULT_BYTES
+    assert f"{200 - len(ending.result)} of 200 values left out" in ending.detail
+    small = {"look.flow": 7}
+    assert conclude(claim(read_job("flow")), Progress(1, small), NOW, fraction=0).result == small
+
+
+def test_targets_are_only_this_agents_devices():
+    spec = JobSpec("x", [Step("s", "device.read", {"points": ["flow"]})], Targets(agents=["other"]))
+    assert plan_job(spec, [device("pump-1")], check_step) == ("pump-1",)

@@ -1,0 +1,132 @@
+"""Transactions against a real store, at moments that a running coordinator passes by quickly."""
+
+from functools import partial
+from hashlib import sha256
+
+import pytest
+
+from coordinator.contract.jobs import parse_submission, to_spec
+from coordinator.core.ports import execute, fetch
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.contact import AUDIT_GAP_MS, count_refusals
+from coordinator.transactions.deadlines import expire, next_deadline
+from coordinator.transactions.enroll import Claim, enroll, save_claim
+from coordinator.transactions.issue import CONFIRM_MS, issue
+from coordinator.transactions.submit import Submission, draft, submit
+from shared import limits
+from shared.clock import WallMs
+from shared.errors import MistakeError, Reason
+from shared.ids import AgentId
+from shared.runtime.clock import SystemEntropy
+from shared.wire.messages import EnrollRequest
+
+NOW = WallMs(1_000_000)
+AGENT = AgentId("pump")
+ENTROPY = SystemEntropy()
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """A store with one agent in it."""
+    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
+        claim = Claim(
+            claim_id=b"c",
+            secret_hash=sha256(b"secret").digest(),
+            site="north",
+            count=9,
+            expires_ms=1 << 50,
+        )
+        await opened.run(partial(save_claim, claim, actor="me", now_ms=NOW), durable=False)
+        request = EnrollRequest(b"secret", b"key", AGENT)
+        await opened.run(partial(enroll, request, now_ms=NOW), durable=False)
+        yield opened
+
+
+def drafted(*, lasts_ms=60_000, **changes):
+    step = {"id": "look", "action": "device.read", "params": {"points": ["p"]}}
+    document = {"name": "look", "steps": [step], "targets": {"agents": [AGENT]}, **changes}
+    spec = to_spec(parse_submission(document))
+    return draft(spec, not_after_ms=WallMs(NOW + lasts_ms), now_ms=NOW)
+
+
+async def submitted(store, **changes):
+    who = Submission(actor="me", token_id="t", now_ms=NOW)
+    return await store.run(partial(submit, drafted(**changes), who, ENTROPY), durable=False)
+
+
+async def issued(store, at_ms, *, again=False):
+    body = partial(issue, AGENT, now_ms=WallMs(at_ms), again=again)
+    return await store.run(body, durable=True)
+
+
+async def test_a_job_past_its_time_is_not_signed_even_before_anybody_noticed(store):
+    await submitted(store, lasts_ms=60_000)
+    assert await issued(store, NOW + 60_000) is None
+    assert len((await issued(store, NOW + 59_999)).grants) == 1
+
+
+async def test_an_unconfirmed_job_is_signed_again_after_a_while(store):
+    await submitted(store)
+    assert (await issued(store, NOW)).seq == 1
+    assert await issued(store, NOW + CONFIRM_MS - 1) is None
+    assert (await issued(store, NOW + CONFIRM_MS)).seq == 2
+    assert (await issued(store, NOW + CONFIRM_MS, again=True)).seq == 3
+
+
+async def test_the_next_deadline_is_that_of_the_job_that_ends_first(store):
+    assert await store.read(next_deadline) is None
+    await submitted(store, lasts_ms=90_000)
+    await submitted(store, lasts_ms=30_000)
+    assert await store.read(next_deadline) == NOW + 30_000
+    assert await store.run(partial(expire, WallMs(NOW + 29_999)), durable=False) == []
+    assert len(await store.run(partial(expire, WallMs(NOW + 30_000)), durable=False)) == 1
+    assert await store.read(next_deadline) == NOW + 90_000
+
+
+async def test_a_key_of_idempotency_is_forgotten_after_a_day(store):
+    async def again(at_ms):
+        who = Submission(actor="me", token_id="t", now_ms=WallMs(at_ms), key="k", body_digest=b"d")
+        job = drafted(lasts_ms=200_000_000)
+        return await store.run(partial(submit, job, who, ENTROPY), durable=False)
+
+    first = await again(NOW)
+    day_ms = limits.IDEMPOTENCY_S * 1000
+    assert (await again(NOW + day_ms)).job == first.job
+    later = await again(NOW + day_ms + 1)
+    assert later.job != first.job
+    assert not later.replayed
+
+
+async def test_a_job_that_would_be_over_at_once_is_refused(store):
+    with pytest.raises(MistakeError) as caught:
+        drafted(lasts_ms=0)
+    assert caught.value.where == "not_after"
+
+
+async def test_refusals_are_counted_always_and_audited_now_and_then(store):
+    for at_ms in (0, 1, AUDIT_GAP_MS - 1, AUDIT_GAP_MS, AUDIT_GAP_MS + 1):
+        refused = {Reason.REPORT_STALE: 1}
+        body = partial(count_refusals, AGENT, refused, WallMs(NOW + at_ms))
+        await store.run(body, durable=False)
+    assert await store.read(partial(fetch, "refusals_of_agent", AGENT)) == [
+        (Reason.REPORT_STALE, 5)
+    ]
+    audited = await _audited(store, "contact.refused")
+    assert [detail for _, detail in audited] == [
+        '{"count":1,"reason":"report_stale"}',
+        '{"count":4,"reason":"report_stale"}',
+    ]
+
+
+async def _audited(store, action):
+    def body():
+        return (yield from fetch("audit_all"))
+
+    store._statements["audit_all"] = "SELECT action, detail FROM audit ORDER BY number"
+    return [row for row in await store.read(body) if row[0] == action]
+
+
+async def test_the_audit_log_takes_no_second_thoughts(store):
+    store._statements["audit_edit"] = "UPDATE audit SET actor = 'nobody'"
+    with pytest.raises(Exception, match="append-only"):
+        await store.run(partial(execute, "audit_edit"), durable=False)
