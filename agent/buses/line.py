@@ -179,6 +179,7 @@ class Line(ABC):
         connection = Connection(self._on_lost)
         try:
             await self._open(connection)
+            self._refuse_if_lost(connection)
         except WorldError as error:
             self._note_failed_open(error.detail)
             raise
@@ -197,6 +198,10 @@ class Line(ABC):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise WorldError(Reason.BUS_DOWN, f"{self._name} was closed")
+
+    def _refuse_if_lost(self, connection: Connection) -> None:
+        if connection.lost:
+            raise WorldError(Reason.BUS_DOWN, f"{self._name} was lost as it opened")
 
     def _note_failed_open(self, detail: str) -> None:
         pause_ms = min(
