@@ -11,7 +11,7 @@ from math import log2
 from operator import mul
 from typing import NamedTuple
 
-from shared.block.stage import Field, Reader, Writer, get_signed, malformed, put_signed, role
+from shared.block.stage import Reader, Role, Writer, get_signed, malformed, put_signed
 
 REACH = 8
 """Earlier columns that are looked at: neighbours are the likeliest kin, and looking takes time."""
@@ -47,18 +47,18 @@ class Kin:
             left = self._without(residuals, place, share)
             if bits_for(left) + _NAMING_BITS > bits_for(residuals):
                 place, left = 0, residuals
-        writer.number(role(Field.KIN), place)
+        writer.number(Role.KIN, place)
         if place:
-            put_signed(writer, role(Field.SHARE), share)
+            put_signed(writer, Role.SHARE, share)
         self._note(residuals)
         return left
 
     def get(self, reader: Reader) -> tuple[int, int]:
         """Read which earlier column the next residuals follow, 0 for none, and how far."""
-        place = reader.number(role(Field.KIN))
+        place = reader.number(Role.KIN)
         if place > len(self._known):
             raise malformed("a column that follows none")
-        return place, get_signed(reader, role(Field.SHARE)) if place else 0
+        return place, get_signed(reader, Role.SHARE) if place else 0
 
     def restore(self, left: list[int], place: int, share: int) -> list[int]:
         """Undo `put`."""

@@ -23,6 +23,7 @@ from shared.block.stage import (
     SPARSE,
     Field,
     Reader,
+    Role,
     Use,
     Writer,
     get_signed,
@@ -210,14 +211,14 @@ def _palette_pays(palette: list[int], values: list[int], plan: Plan) -> bool:
 def _put_palette(writer: Writer, values: list[int]) -> None:
     palette = sorted(set(values))
     place = {value: index for index, value in enumerate(palette)}
-    writer.number(role(Field.SHAPE), PALETTE)
-    writer.number(role(Field.EXTENT, Use.PALETTE), len(palette))
+    writer.number(role(Field.SHAPE, Use.VALUE), PALETTE)
+    writer.number(Role.PALETTE_SIZE, len(palette))
     put_series(writer, palette, Use.PALETTE)
     put_series(writer, [place[value] for value in values], Use.PLACE)
 
 
 def _get_palette(reader: Reader, count: int) -> list[int]:
-    extent = reader.number(role(Field.EXTENT, Use.PALETTE))
+    extent = reader.number(Role.PALETTE_SIZE)
     if not 0 < extent <= count:
         raise malformed("a palette larger than its column")
     palette = get_series(reader, extent, Use.PALETTE)

@@ -18,7 +18,7 @@ from shared.block.series import (
     get_series,
     put_series,
 )
-from shared.block.stage import Field, Use, put_signed, role
+from shared.block.stage import Field, Role, Use, put_signed, role
 from shared.errors import RefusedError
 
 NOISE = random.Random(5)
@@ -82,9 +82,9 @@ def plain(*numbers):
     writer = PlainWriter(compress=False)
     for field, value in numbers:
         if field in {Field.FIRST, Field.SLOPE}:
-            put_signed(writer, role(field), value)
+            put_signed(writer, 0, value)
         else:
-            writer.number(role(field), value)
+            writer.number(0, value)
     return PlainReader(writer.finish(), compressed=False)
 
 
@@ -104,8 +104,8 @@ def plain(*numbers):
             (Field.SLOPE, 0),
             (Field.SCALE, 73),
         ],
-        [(Field.SHAPE, PALETTE), (Field.EXTENT, 4)],
-        [(Field.SHAPE, PALETTE), (Field.EXTENT, 0)],
+        [(Field.SHAPE, PALETTE), (Role.PALETTE_SIZE, 4)],
+        [(Field.SHAPE, PALETTE), (Role.PALETTE_SIZE, 0)],
     ],
 )
 def test_a_series_that_lies_is_refused(numbers):
@@ -116,8 +116,8 @@ def test_a_series_that_lies_is_refused(numbers):
 @pytest.mark.parametrize("place", [1, -1])
 def test_a_place_outside_the_palette_is_refused(place):
     writer = PlainWriter(compress=False)
-    writer.number(role(Field.SHAPE), PALETTE)
-    writer.number(role(Field.EXTENT, Use.PALETTE), 1)
+    writer.number(role(Field.SHAPE, Use.VALUE), PALETTE)
+    writer.number(Role.PALETTE_SIZE, 1)
     put_series(writer, [5], Use.PALETTE)
     put_series(writer, [0, place, 0], Use.PLACE)
     with pytest.raises(RefusedError):
@@ -129,14 +129,14 @@ def test_a_column_cannot_follow_one_that_is_not_there_or_is_longer(place):
     writer = AdaptiveWriter()
     kin = Kin()
     put_series(writer, [0, 5, 1, 9, 2], Use.VALUE, kin)
-    writer.number(role(Field.SHAPE), DRIFT)
-    put_signed(writer, role(Field.FIRST), 0)
-    writer.number(role(Field.TENS), 0)
-    writer.number(role(Field.UNIT), 0)
-    put_signed(writer, role(Field.SLOPE), 0)
-    writer.number(role(Field.KIN), place)
-    put_signed(writer, role(Field.SHARE), 16)
-    writer.number(role(Field.SCALE), 0)
+    writer.number(role(Field.SHAPE, Use.VALUE), DRIFT)
+    put_signed(writer, role(Field.FIRST, Use.VALUE), 0)
+    writer.number(role(Field.TENS, Use.VALUE), 0)
+    writer.number(role(Field.UNIT, Use.VALUE), 0)
+    put_signed(writer, role(Field.SLOPE, Use.VALUE), 0)
+    writer.number(Role.KIN, place)
+    put_signed(writer, Role.SHARE, 16)
+    writer.number(role(Field.SCALE, Use.VALUE), 0)
     writer.residuals([0, 0], 0)
     reader, kin = AdaptiveReader(writer.finish()), Kin()
     get_series(reader, 5, Use.VALUE, kin)
