@@ -6,20 +6,13 @@ just crossed the link, a register that was just written, a process that just beg
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_PUMP,
-    Fleet,
-    Gateway,
-    check_account,
-    seeded,
-    set_pumps,
-    settle,
-    until,
-)
+from tests.system.fleet import Fleet, set_pumps
+from tests.system.fleet_checks import check_account, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, seeded, until
 
 AGENT, COORDINATOR = "agent", "coordinator"
 PUMPS = ("pump-1", "pump-2")
@@ -110,11 +103,29 @@ async def test_kills_at_random_moments_break_no_promise(
     await storm.order()
     await gateway.polled()
 
-    finished = [row for job in storm.jobs for row in await fleet.admin.finished(job)]
-    assert {row["state"] for row in finished} == {"SUCCEEDED"}
-    assert len(finished) == len(storm.jobs)
-    ordered = [1000 + number for number in range(len(storm.jobs))]
+    rows = [await fleet.admin.finished(job) for job in storm.jobs]
     for pump in PUMPS:
-        assert storm.writes(pump) == ordered, "each order is one write, in order"
+        check_writes(storm.writes(pump), [task_of(row, pump) for row in rows])
     await settle(fleet, gateway)
     await check_account(fleet, gateway)
+
+
+def task_of(executions: list[Any], device: str) -> str:
+    """Return the state of a job's only execution on one device."""
+    (execution,) = executions
+    (state,) = (task["state"] for task in execution["tasks"] if task["device"] == device)
+    return str(state)
+
+
+def check_writes(written: list[int], states: list[str]) -> None:
+    """Assert that each order that succeeded is one write, in the order of their submission.
+
+    A task that was struck three times in its middle is put aside for a person (`limits.CRASHES`):
+    that is an end too, with one write or none.
+    """
+    ordered = {1000 + number: state for number, state in enumerate(states)}
+    assert set(states) <= {"DONE", "QUARANTINED"}, states
+    assert written == sorted(set(written)), "a write was repeated, or came too late"
+    assert {value for value, state in ordered.items() if state == "DONE"} <= set(written)
+    assert set(written) <= set(ordered)
+    assert states.count("QUARANTINED") <= len(states) // 5, states

@@ -19,20 +19,9 @@ from firmware_sim.demo.middle import Exchange, Middle
 from firmware_sim.demo.stolen import stolen_certificate
 from shared import limits
 from shared.sync.body import CONTENT_TYPE, PartKind
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_PUMP,
-    Coordinator,
-    Fleet,
-    check_account,
-    check_sentence,
-    ends,
-    free_port,
-    open_fleet,
-    set_pumps,
-    settle,
-    until,
-)
+from tests.system.fleet import Fleet, open_fleet, set_pumps
+from tests.system.fleet_checks import check_account, check_sentence, ends, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Coordinator, free_port, until
 
 USAGE, DENIED, UNREACHABLE = 2, 4, 5
 _ANSWER_S = 30
