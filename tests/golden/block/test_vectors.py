@@ -7,7 +7,8 @@ import pytest
 from shared.block import columns, series
 from shared.block.codec import Stage, check, decode, encode
 from shared.block.floats import Form
-from tests.block_parts import exact
+from tests.block_parts import bits, exact
+from tests.golden.block import from_page
 from tests.golden.block.vectors import BLOCKS, FILE
 
 VECTORS = json.loads(FILE.read_text())
@@ -19,6 +20,17 @@ def test_frozen_bytes_mean_what_they_always_meant(name, stage):
     data = bytes.fromhex(VECTORS[name][stage.name])
     assert exact(decode(data)) == exact(BLOCKS[name])
     assert check(data).stage is stage
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_page_alone_is_enough_to_read_them(name, stage):
+    header, groups = from_page.read(bytes.fromhex(VECTORS[name][stage.name]))
+    cells = [
+        (channels, times, [list(map(bits, column)) for column in columns], qualities)
+        for channels, times, columns, qualities in groups
+    ]
+    assert ([*header], cells) == exact(BLOCKS[name])
 
 
 def test_every_vector_has_its_meaning():
