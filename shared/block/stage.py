@@ -73,12 +73,13 @@ class Field(IntEnum):
     SCALE = 5
 
 
-ROLES = len(Role) + len(Use) * len(Field)
+_SERIES, _FIELDS = len(Role), len(Field)
+ROLES = _SERIES + len(Use) * _FIELDS
 
 
 def role(field: Field, use: Use) -> int:
     """Return the number of a series' role; they follow those of `Role`."""
-    return len(Role) + use * len(Field) + field
+    return _SERIES + use * _FIELDS + field
 
 
 def noise_bits(scale: int) -> int:
