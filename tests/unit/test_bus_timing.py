@@ -274,10 +274,11 @@ def test_a_network_link_that_stays_silent_is_made_anew(drops: bool, opened: int)
     simulate(scenario, seed=1)
 
 
-def test_one_dead_device_among_living_ones_never_costs_the_link():
+@pytest.mark.parametrize("retries", [0, 5])
+def test_one_dead_device_among_living_ones_never_costs_the_link(retries: int):
     async def scenario(world: World) -> None:
         far = Far(lambda text: [(0.0, b"ok\n")] if text == b"alive" else [])
-        line = MemoryLine(far, drops_when_silent=True)
+        line = MemoryLine(far, drops_when_silent=True, retries=retries)
         for _ in range(2 * limits.BUS_SILENT_EXCHANGES):
             assert await outcome(line, b"dead.") is Reason.DEVICE_SILENT
             assert await outcome(line, b"alive") == b"ok"
