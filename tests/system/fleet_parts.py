@@ -221,6 +221,10 @@ class Gateway:
         """Return how often all devices were polled."""
         return sum(self.record(place.id).polls() for place in self.site.devices)
 
+    def writes(self) -> int:
+        """Return how many writes of setpoints all devices have seen."""
+        return sum(len(self.record(place.id).setpoints()) for place in self.site.devices)
+
     async def polled(self, more: int = 1) -> None:
         """Wait until every device was polled `more` times from now on."""
         goals = {place.id: self.record(place.id).polls() + more for place in self.site.devices}

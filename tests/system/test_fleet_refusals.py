@@ -154,7 +154,7 @@ async def test_a_job_that_cannot_be_is_refused_where_it_is_wrong(
 @in_module
 async def test_a_job_that_cannot_be_is_one_sentence_at_the_terminal(served: Fleet) -> None:
     nowhere = {"selector": "site=nowhere"}
-    bad = {
+    bad: dict[str, dict[str, Any]] = {
         "steps[0].action: there is no action": {"steps": [{**STEP, "action": "device.explode"}]},
         "steps[0]: Object contains unknown field `param`": {"steps": [{**STEP, "param": {}}]},
         "targets.selector: no agent matches": {"steps": [STEP], "targets": nowhere},
