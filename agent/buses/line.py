@@ -74,8 +74,9 @@ class Line(ABC):
             try:
                 async with self._turns.turn(ticket):
                     answer = await self._attempt(request, decoder, urgency)
-            except _FaultError:
+            except _FaultError as fault:
                 if not left:
+                    self._note_failure(fault.reason)
                     raise
                 decoder.reset()
                 continue
@@ -117,7 +118,6 @@ class Line(ABC):
         except SilentError as silence:
             self._expect_late_answer(decoder.peer)
             self.counters.timeouts += 1
-            self._note_silence(connection)
             if silence.heard:
                 self.counters.bad_frames += 1
                 detail = f"{silence.heard} bytes came, but no answer among them"
@@ -138,11 +138,13 @@ class Line(ABC):
         self._silent_exchanges = 0
         return answer
 
-    def _note_silence(self, connection: Connection) -> None:
-        self._silent_exchanges += 1
+    def _note_failure(self, reason: Reason) -> None:
+        """Drop a link on which nobody answers any more, if the line cannot tell by itself."""
+        self._silent_exchanges += reason is Reason.DEVICE_SILENT
         if self._drops_when_silent and self._silent_exchanges >= limits.BUS_SILENT_EXCHANGES:
             self._silent_exchanges = 0
-            connection.abort()
+            if self._connection is not None:
+                self._connection.abort()
 
     # --- answers that come too late --------------------------------------------------------------
 
@@ -179,6 +181,7 @@ class Line(ABC):
         connection = Connection(self._on_lost)
         try:
             await self._open(connection)
+            self._refuse_if_lost(connection)
         except WorldError as error:
             self._note_failed_open(error.detail)
             raise
@@ -197,6 +200,10 @@ class Line(ABC):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise WorldError(Reason.BUS_DOWN, f"{self._name} was closed")
+
+    def _refuse_if_lost(self, connection: Connection) -> None:
+        if connection.lost:
+            raise WorldError(Reason.BUS_DOWN, f"{self._name} was lost as it opened")
 
     def _note_failed_open(self, detail: str) -> None:
         pause_ms = min(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent.core.ports import PollRow
 from shared import limits
+from shared.clock import Instant, MonoMs, WallMs
 from shared.ids import BlockSeq, SchemaHash, StoreEpoch
 from shared.model.reading import Block, Group, Quality, Value, boot_ref, epoch_ref, schema_ref
 
@@ -81,6 +82,45 @@ def build_block(rows: Sequence[PollRow], address: Address, *, priority: int = RO
         schema=schema_ref(address.schema),
         groups=tuple(_group(channels, members) for channels, members in groups.items()),
     )
+
+
+def grown(block: Block, rows: Sequence[PollRow]) -> list[PollRow] | None:
+    """Return the rows of an older block with `rows` behind them; None if none of them fits in.
+
+    The block's own rows come back with its one clock: to the millisecond for the first of them,
+    within `STEP_MS` for the others, which is all that a block ever says about them.
+    """
+    at = rows[0].at
+    if block.boot != boot_ref(at.boot_id):
+        return None
+    before = [row for group in block.groups for row in _rows(group, block, at.boot_id)]
+    if len(cut([*before, rows[0]])) > 1:
+        return None
+    return [*before, *rows]
+
+
+def _rows(group: Group, block: Block, boot_id: bytes) -> list[PollRow]:
+    clocks = [
+        Instant(
+            wall_ms=WallMs(time_ms),
+            mono_ms=MonoMs(block.mono_ms + time_ms - block.wall_ms),
+            boot_id=boot_id,
+            state=block.clock_state,
+            err_ms=block.err_ms,
+        )
+        for time_ms in group.times_ms
+    ]
+    values = zip(*group.columns, strict=True)
+    qualities = zip(*group.qualities, strict=True)
+    return [
+        PollRow(
+            channels=group.channels,
+            at=at,
+            values=row,
+            qualities=[Quality(mark) for mark in marks],
+        )
+        for at, row, marks in zip(clocks, values, qualities, strict=True)
+    ]
 
 
 def _breaks(batch: Sequence[PollRow], row: PollRow) -> bool:

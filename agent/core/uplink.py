@@ -68,7 +68,9 @@ class Answered:
     left: bool
     """Something to say is left: blocks, receipts or ledger rows."""
     progress: bool
-    """The reply freed something, or the report had waited for its answer since earlier."""
+    """The reply freed something."""
+    resent: bool = False
+    """The report had waited for its answer since earlier; nothing newer was said."""
     ordered: bool = False
     """A bundle came with it."""
     up: int = 0
@@ -91,6 +93,8 @@ class LinkState:
     """Receipts wait: when to bring them."""
     urgent: bool = False
     """An alarm waits."""
+    backlog: int = 0
+    """Bytes of readings that waited when they were weighed last."""
     drain: bool = False
     """The last contact made room for more: the next one follows at once."""
     poll_from_ms: MonoMs | None = None
@@ -111,6 +115,11 @@ class ContactPlan:
     """Let the coordinator hold an empty answer back this long."""
 
 
+CONTACT_BYTES = 2_300
+"""What a contact costs before it carries anything: 1,500 bytes, and 20 packets with 40 of headers.
+`python -m tests.bench contact` and `day` measure it."""
+WORTH_BYTES = 4 * CONTACT_BYTES
+"""Readings that are worth a contact of their own where bytes cost: it adds a fifth to them."""
 COALESCE_MS = 250
 """Receipts that arise together travel together: a write and its read-back take less."""
 _FIRST_SPREAD_MS = 30_000
@@ -145,21 +154,29 @@ def nudged(state: LinkState, now_ms: MonoMs, *, urgent: bool) -> LinkState:
     return replace(state, prompt_ms=MonoMs(now_ms + COALESCE_MS))
 
 
+def weighed(state: LinkState, backlog: int) -> LinkState:
+    """Return the state once somebody knows how many bytes of readings wait."""
+    return replace(state, backlog=backlog)
+
+
 def begun(state: LinkState) -> LinkState:
     """Return the state as a contact begins: it takes along what there is to say now."""
-    return replace(state, prompt_ms=None, urgent=False, drain=False)
+    return replace(state, prompt_ms=None, urgent=False, backlog=0, drain=False)
 
 
 def next_contact(state: LinkState, settings: UplinkSettings, now_ms: MonoMs) -> ContactPlan:
     """Return when to call, and how.
 
-    Receipts go at once where bytes are free and the link is up; an alarm goes at once, even in
-    the middle of a back-off. Nothing goes while the coordinator asked for quiet.
+    Receipts go at once where bytes are free and the link is up; where they cost, readings go once
+    they are worth it. An alarm goes at once, even in the middle of a back-off. Nothing goes while
+    the coordinator asked for quiet.
     """
     free = not settings.metered and not state.failures
     ways = [(state.due_ms, True)]
     if state.prompt_ms is not None and free:
         ways.append((state.prompt_ms, False))
+    if settings.metered and not state.failures and state.backlog >= WORTH_BYTES:
+        ways.append((now_ms, True))
     if state.urgent or state.drain:
         ways.append((now_ms, False))
     at, seal = min(ways)
@@ -218,7 +235,9 @@ def _after_answer(
     now_ms: MonoMs,
     plan: ContactPlan,
 ) -> LinkState:
-    due_ms = MonoMs(now_ms + settings.sync_interval_ms) if plan.seal else state.due_ms
+    # After a report from earlier the contact that was due is still to come.
+    fresh = plan.seal and not end.resent
+    due_ms = MonoMs(now_ms + settings.sync_interval_ms) if fresh else state.due_ms
     # An empty answer that was not held back would be followed by the same one at once.
     held = now_ms - plan.at_ms >= plan.wait_s * 1000 // 2
     idle = plan.wait_s > 0 and not held and not end.ordered and not end.progress
@@ -228,7 +247,7 @@ def _after_answer(
         failures=0,
         blocked_until_ms=None,
         # Without progress the next answer would not differ either: the backlog waits its turn.
-        drain=end.left and end.progress,
+        drain=end.left and (end.progress or end.resent),
         poll_from_ms=due_ms if idle else None,
         budget=min(full_budget(settings), state.budget * 2),
         answered_ms=now_ms,

@@ -150,11 +150,18 @@ class Contact:
         done, receipts = await self._store.settle(
             sent, freed, now_ms=now_ms, up=got.up, down=got.down
         )
-        progress = resent or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        progress = done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
         left = receipts > 0 or bool(
             await self._telemetry.waiting() or await self._telemetry.ledger()
         )
-        return Answered(left=left, progress=progress, ordered=ordered, up=got.up, down=got.down)
+        return Answered(
+            left=left,
+            progress=progress,
+            resent=resent,
+            ordered=ordered,
+            up=got.up,
+            down=got.down,
+        )
 
     async def _order(self, bundle: bytes, now_ms: WallMs) -> bool:
         """Admit a bundle, or count why not; the reply beside it stands either way."""

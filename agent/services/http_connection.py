@@ -252,6 +252,9 @@ class Connection:
                 up=traffic.up,
                 down=traffic.down,
             )
+        if response.length is None and not response.chunked:
+            # Its end would be the connection's: an answer cut short would pass for a whole one.
+            raise http.client.IncompleteRead(b"")
         body = response.read(limits.BODY_BYTES_DOWN + 1)
         traffic = self._traffic()
         if len(body) > limits.BODY_BYTES_DOWN:

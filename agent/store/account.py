@@ -22,6 +22,8 @@ class State:
 
     epoch: StoreEpoch
     next_block: int
+    sealed: int
+    """Blocks up to this number are immutable; the one after them, if it is here, still grows."""
     next_loss: int
     sampled: int
     suppressed: int

@@ -2,7 +2,9 @@
 
 Every function here runs in the database's thread, within a transaction that is not its own, and
 may run twice after a rollback: it has no effects but on its connection. Owns the tables `block`,
-`schema` and `quarantine`. Leaves out the account (`account`), the ledger and when to commit.
+`schema` and `quarantine`. The newest block grows from commit to commit until it is full or a
+contact takes it: what a block and its announcement cost is then shared by thousands of readings.
+Leaves out the account (`account`), the ledger and when to commit.
 """
 
 import sqlite3
@@ -10,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from agent.core.batcher import ROUTINE, Address, build_block, cut
+from agent.core.batcher import ROUTINE, Address, build_block, cut, grown
 from agent.core.open_rows import Gap, Item, OpenRow
 from agent.core.ports import PollRow
 from agent.store.account import QUERIES, State, load_state, save_state
 from agent.store.journal_codec import Held
 from agent.store.ledger import Ledger, Loss
 from shared import limits
-from shared.block.codec import encode, read_header
+from shared.block.codec import decode, encode, read_header
 from shared.block.schema import Schema
 from shared.clock import Instant, WallMs
 from shared.errors import Reason
@@ -41,6 +43,8 @@ class Commit:
     schema: Schema
     at: Instant
     max_bytes: int
+    seal: bool = False
+    """No block grows any more: a contact is about to announce them."""
     clean: bool = False
     """Nothing follows: the program is being stopped."""
 
@@ -56,6 +60,8 @@ def commit(db: sqlite3.Connection, ledger: Ledger, plan: Commit) -> tuple[State,
         take_over(db, ledger, state, fresh, plan.schema)
         state.last_row = fresh[-1].last if fresh else state.last_row
         state.stamp(plan.at)
+    if plan.seal:
+        state.sealed = state.next_block - 1
     evict(db, ledger, state, plan.max_bytes)
     state.clean = int(plan.clean)
     save_state(db, state)
@@ -69,7 +75,9 @@ def take_over(
     rows = [item.row for item in items if isinstance(item, OpenRow) and item.readings]
     if rows:
         schema_id = _schema_id(db, schema)
-        for batch in cut(rows):
+        for batch in cut(_grow(db, state, rows, schema_id)):
+            # Only the newest block grows.
+            state.sealed = max(state.sealed, state.next_block - 1)
             _add_block(db, state, batch, schema, schema_id)
     for item in items:
         state.sampled += item.readings + item.suppressed
@@ -143,6 +151,12 @@ def waiting(db: sqlite3.Connection) -> list[Candidate]:
     return [found[seq] for seq in sorted(found)]
 
 
+def backlog_bytes(db: sqlite3.Connection) -> int:
+    """Return the bytes of the blocks that wait, the growing one too; at most a contact's worth."""
+    size: int = db.execute(QUERIES["backlog"], bind(limits.BLOCKS_PER_REPORT)).fetchone()[0]
+    return size
+
+
 def read_blocks(db: sqlite3.Connection, numbers: Iterable[int]) -> tuple[list[bytes], list[int]]:
     """Return the bytes of those of these blocks that are here, and which were altered by the disk.
 
@@ -188,6 +202,23 @@ def unsent_schemas(db: sqlite3.Connection) -> list[bytes]:
 def digest(data: bytes) -> bytes:
     """Return how a report announces a block."""
     return sha256(data).digest()[:DIGEST_BYTES]
+
+
+def _grow(
+    db: sqlite3.Connection, state: State, rows: list[PollRow], schema_id: int
+) -> list[PollRow]:
+    """Take the newest block out, if it may still grow by `rows`; return all of its rows then."""
+    found = db.execute(QUERIES["growing"], bind(state.sealed, schema_id)).fetchone()
+    if found is None or found[0] != state.next_block - 1 or digest(found[2]) != found[1]:
+        return rows
+    block = decode(found[2])
+    more = grown(block, rows)
+    if more is None:
+        return rows
+    db.execute(QUERIES["delete_block"], bind(block.seq)).fetchall()
+    state.next_block -= 1
+    state.stored -= block.count
+    return more
 
 
 def _add_block(

@@ -73,6 +73,7 @@ def attach(db: sqlite3.Connection, ledger: Ledger, plan: Attach) -> tuple[State,
         take_over(db, ledger, state, items, recovered.header.schema)
         last = items[-1].last if items else last_rows.get(recovered.header.id, 0)
         db.execute(QUERIES["remember_journal"], bind(recovered.header.id, last))
+    state.sealed = state.next_block - 1
     state.last_row = last_rows.get(plan.journal, plan.last_row)
     state.journal, state.clean = plan.journal, 0
     state.interval_ms, state.per_day = plan.interval_ms, plan.per_day

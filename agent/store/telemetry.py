@@ -24,6 +24,7 @@ from agent.core.settings import TelemetrySettings
 from agent.store.account import State, is_new
 from agent.store.blocks import (
     Commit,
+    backlog_bytes,
     commit,
     pending,
     pending_readings,
@@ -131,7 +132,7 @@ class TelemetryStore:
     @property
     def next_block(self) -> int:
         """Return the number the next sealed block will get."""
-        return self._state.next_block if self._state else 1
+        return self._state.sealed + 1 if self._state else 1
 
     @property
     def status(self) -> StoreStatus:
@@ -154,7 +155,7 @@ class TelemetryStore:
 
         When the disk refuses, the rows stay open and the next call tries again.
         """
-        await self._try(self._commit(rows=True, durable=True))
+        await self._try(self._commit(rows=True, durable=True, seal=True))
 
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded; a power cut keeps them all."""
@@ -206,6 +207,10 @@ class TelemetryStore:
         """
         self._frees.append(freed)
         self._signal()
+
+    async def backlog_bytes(self) -> int:
+        """Return what waits for a contact, in bytes, as far as one contact could carry it."""
+        return await self._read(backlog_bytes, int)
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""
@@ -307,18 +312,23 @@ class TelemetryStore:
                 raise
 
     # --- committing -----------------------------------------------------------------------------
-    async def _commit(self, *, rows: bool, durable: bool, clean: bool = False) -> None:
-        """Write down what is open, if `rows`, and what was freed.
+    async def _commit(
+        self, *, rows: bool, durable: bool, seal: bool = False, clean: bool = False
+    ) -> None:
+        """Write down what is open, if `rows`, and what was freed; with `seal`, no block grows on.
 
         Raises:
             WorldError: the disk refuses; everything is as before.
         """
-        await _to_the_end(self._commit_in_turn(rows=rows, durable=durable, clean=clean))
+        work = self._commit_in_turn(rows=rows, durable=durable, seal=seal, clean=clean)
+        await _to_the_end(work)
 
-    async def _commit_in_turn(self, *, rows: bool, durable: bool, clean: bool) -> None:
+    async def _commit_in_turn(self, *, rows: bool, durable: bool, seal: bool, clean: bool) -> None:
         async with self._turn:
             items = self._open.items() if rows else None
-            if not (items or self._frees or clean or (durable and self._unsynced)):
+            grows = bool(self._state and self._state.sealed < self._state.next_block - 1)
+            unsafe = durable and self._unsynced
+            if not (items or self._frees or clean or unsafe or (seal and grows)):
                 return
             if (db := self._file.usable) is None:
                 raise self._trouble or WorldError(Reason.STORE_FAILED, str(self._file.path))
@@ -329,6 +339,7 @@ class TelemetryStore:
                 schema=self._table.schema,
                 at=self._clock.now(),
                 max_bytes=self._settings.storage_max_bytes,
+                seal=seal,
                 clean=clean,
             )
             self._open.leaving = items[-1].last if items else 0
@@ -346,7 +357,7 @@ class TelemetryStore:
 
     def _taken(self, state: State, held: Held, *, durable: bool) -> None:
         """Note what a commit took over."""
-        sealed = self._state is not None and state.next_block != self._state.next_block
+        sealed = self._state is not None and state.sealed != self._state.sealed
         self._unsynced = not durable and (self._unsynced or sealed)
         self._state = state
         self._file.sound()

@@ -12,7 +12,7 @@ import struct
 from itertools import chain, repeat
 
 from shared.block.estimate import LARGEST, START, STATES, TREES, WALKS, bank_of
-from shared.block.stage import NUMBER_BITS, ROLES, Field, Use, malformed, noise_bits, role
+from shared.block.stage import NUMBER_BITS, ROLES, Field, Role, Use, malformed, noise_bits, role
 
 FULL = 1 << 48
 """The range at the start; a word of 16 bits moves whenever it falls below `LOW`."""
@@ -24,26 +24,25 @@ _STRIDE = 96
 _SMALL = 3
 """Numbers of up to this many bits below the leading one have a cell for each prefix."""
 _PREFIX = NUMBER_BITS + 1
-_ESCAPE = role(Field.ESCAPE)
 
 _LIKELY = 5
 """As if a cell had been told its usual answer so often before."""
 _NO = (
-    (role(Field.TENS), 0),
-    (role(Field.UNIT), 0),
+    (role(Field.TENS, Use.VALUE), 0),
+    (role(Field.UNIT, Use.VALUE), 0),
     (role(Field.TENS, Use.MARK), 0),
     (role(Field.UNIT, Use.MARK), 0),
-    (role(Field.KIN), 0),
-    (role(Field.SHAPE), 2),
+    (role(Field.SHAPE, Use.VALUE), 2),
+    (Role.KIN, 0),
 )
 """Cells that mostly hear zeros: a series in units of one, of one of the first shapes."""
 _YES = (
-    (role(Field.PLAIN), 0),
-    (role(Field.PLAIN, Use.PALETTE), 0),
-    (role(Field.PLAIN, Use.PLACE), 0),
-    (role(Field.EXTENT, Use.TIME), 0),
-    (role(Field.EXTENT), 0),
-    *((role(Field.FIRST), size) for size in range(5)),
+    (Role.ONE_GROUP, 0),
+    (Role.WIDTH, 0),
+    (Role.IN_ORDER, 0),
+    (Role.REST, 0),
+    (Role.PLAIN, 0),
+    *((role(Field.FIRST, Use.VALUE), size) for size in range(5)),
 )
 """Cells that mostly hear ones: nothing missing, channels in order, values of some size."""
 
@@ -124,7 +123,7 @@ class AdaptiveWriter:
                     span <<= 16
             if not inside:
                 self._low, self._range = low, span
-                self.number(_ESCAPE, abs(symbol) - LARGEST)
+                self.number(Role.ESCAPE, abs(symbol) - LARGEST)
                 low, span = self._low, self._range
             for width, below in parts:
                 span >>= width
@@ -231,7 +230,7 @@ class AdaptiveReader:
             value = symbol[node]
             if node < escape:
                 self._code, self._range = code, span
-                more = self.number(_ESCAPE)
+                more = self.number(Role.ESCAPE)
                 value += more if value > 0 else -more
                 code, span = self._code, self._range
             for width, _ in parts:

@@ -17,7 +17,7 @@ from shared.block.adaptive import AdaptiveReader, AdaptiveWriter
 from shared.block.columns import Columns
 from shared.block.plain import PlainReader, PlainWriter
 from shared.block.series import get_series, put_series
-from shared.block.stage import Field, Reader, Use, Writer, get_signed, malformed, put_signed, role
+from shared.block.stage import Reader, Role, Use, Writer, get_signed, malformed, put_signed
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import BlockSeq
@@ -212,24 +212,24 @@ def _put_groups(
     writer: Writer, groups: tuple[Group, ...], first: int, span: int, count: int
 ) -> None:
     columns, channel = Columns(), 0
-    writer.flag(role(Field.PLAIN, Use.PALETTE), value=len(groups) == 1)
+    writer.flag(Role.ONE_GROUP, value=len(groups) == 1)
     if len(groups) != 1:
-        writer.number(role(Field.EXTENT, Use.MARK), len(groups))
+        writer.number(Role.GROUPS, len(groups))
     for group in groups:
         rows, width = len(group.times_ms), len(group.channels)
         assert width == len(group.columns) == len(group.qualities), "a column for each channel"
-        writer.number(role(Field.EXTENT), width)
+        writer.number(Role.WIDTH, width)
         in_order = group.channels == tuple(range(channel, channel + width))
-        writer.flag(role(Field.PLAIN, Use.PLACE), value=in_order)
+        writer.flag(Role.IN_ORDER, value=in_order)
         if not in_order:
             put_series(writer, list(group.channels), Use.MARK)
         channel = max(group.channels, default=channel - 1) + 1
         # The usual block is one group without a hole: its rows follow from the header's count.
-        writer.flag(role(Field.EXTENT, Use.TIME), value=rows * width == count > 0)
+        writer.flag(Role.REST, value=rows * width == count > 0)
         if not rows * width == count > 0:
-            writer.number(role(Field.EXTENT), rows)
+            writer.number(Role.ROWS, rows)
         steady = group.times_ms == _steady(first, span, rows)
-        writer.flag(role(Field.PLAIN, Use.TIME), value=steady)
+        writer.flag(Role.STEADY, value=steady)
         if not steady:
             put_series(writer, [time - first for time in group.times_ms], Use.TIME)
         columns.start_group()
@@ -244,27 +244,27 @@ def _get_groups(reader: Reader, header: BlockHeader) -> tuple[Group, ...]:
     groups: list[Group] = []
     first, span = header.first_ms, header.last_ms - header.first_ms
     cells, channel, count = 0, 0, header.count
-    alone = reader.flag(role(Field.PLAIN, Use.PALETTE))
-    extent = 1 if alone else reader.number(role(Field.EXTENT, Use.MARK))
+    alone = reader.flag(Role.ONE_GROUP)
+    extent = 1 if alone else reader.number(Role.GROUPS)
     if extent > limits.BLOCK_GROUPS:
         raise malformed(f"{extent} groups")
     for _ in range(extent):
-        width = reader.number(role(Field.EXTENT))
+        width = reader.number(Role.WIDTH)
         if width > limits.CHANNELS:
             raise malformed(f"{width} channels")
-        if reader.flag(role(Field.PLAIN, Use.PLACE)):
+        if reader.flag(Role.IN_ORDER):
             channels = list(range(channel, channel + width))
         else:
             channels = get_series(reader, width, Use.MARK)
         if channels and not 0 <= min(channels) <= max(channels) < limits.CHANNELS:
             raise malformed("a channel index out of range")
         channel = max(channels, default=channel - 1) + 1
-        rest = reader.flag(role(Field.EXTENT, Use.TIME))
-        rows = count // max(width, 1) if rest else reader.number(role(Field.EXTENT))
+        rest = reader.flag(Role.REST)
+        rows = count // max(width, 1) if rest else reader.number(Role.ROWS)
         cells += rows * (width + 1)
         if cells > limits.BLOCK_CELLS:
             raise malformed("more cells than a block may have")
-        if reader.flag(role(Field.PLAIN, Use.TIME)):
+        if reader.flag(Role.STEADY):
             times = _steady(first, span, rows)
         else:
             times = [first + offset for offset in get_series(reader, rows, Use.TIME)]

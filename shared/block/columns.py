@@ -22,7 +22,7 @@ from shared.block.floats import (
 )
 from shared.block.kin import Kin
 from shared.block.series import get_series, put_series
-from shared.block.stage import Field, Reader, Use, Writer, malformed, role
+from shared.block.stage import Reader, Role, Use, Writer, malformed
 from shared.model.reading import Quality, Value
 
 
@@ -57,7 +57,7 @@ class Columns:
         """Write one column."""
         values = [value for value in column if value is not None]
         plain = len(values) == len(column) and quality.count(Quality.GOOD) == len(quality)
-        writer.flag(role(Field.PLAIN), value=plain)
+        writer.flag(Role.PLAIN, value=plain)
         if not plain:
             self._put_marks(writer, column, quality)
         if values:
@@ -65,7 +65,7 @@ class Columns:
 
     def get(self, reader: Reader, rows: int) -> tuple[list[Value], bytes]:
         """Read one column of `rows` cells, and their qualities."""
-        if reader.flag(role(Field.PLAIN)):
+        if reader.flag(Role.PLAIN):
             return self._get_values(reader, rows), bytes(rows)
         marks = self._get_marks(reader, rows)
         missing = [mark & 1 for mark in marks]
@@ -76,13 +76,13 @@ class Columns:
     def _put_marks(self, writer: Writer, column: list[Value], quality: bytes) -> None:
         pairs = zip(column, quality, strict=True)
         marks = [mark << 1 | (value is None) for value, mark in pairs]
-        writer.flag(role(Field.REPEAT), value=marks == self._marks)
+        writer.flag(Role.REPEATED, value=marks == self._marks)
         if marks != self._marks:
             put_series(writer, marks, Use.MARK)
             self._marks = marks
 
     def _get_marks(self, reader: Reader, rows: int) -> list[int]:
-        if not reader.flag(role(Field.REPEAT)):
+        if not reader.flag(Role.REPEATED):
             self._marks = get_series(reader, rows, Use.MARK)
         if len(self._marks) != rows or not rows:
             raise malformed("marks of another number of cells")
@@ -161,26 +161,26 @@ class Columns:
 
     def _put_layout(self, writer: Writer, layout: Layout) -> None:
         guess = self._after.get(self._layout)
-        writer.flag(role(Field.FORM, Use.MARK), value=layout == guess)
+        writer.flag(Role.EXPECTED, value=layout == guess)
         if layout != guess:
-            writer.number(role(Field.FORM), layout.form)
-            writer.number(role(Field.DECIMALS), layout.decimals)
+            writer.number(Role.FORM, layout.form)
+            writer.number(Role.DECIMALS, layout.decimals)
             if layout.form is Form.FIGURES:
-                writer.number(role(Field.DECIMALS, Use.MARK), layout.tail)
+                writer.number(Role.TAIL, layout.tail)
         self._note(layout)
 
     def _get_layout(self, reader: Reader) -> Layout:
         guess = self._after.get(self._layout)
-        if reader.flag(role(Field.FORM, Use.MARK)):
+        if reader.flag(Role.EXPECTED):
             if guess is None:
                 raise malformed("a layout like none before")
             layout = guess
         else:
-            form, decimals = reader.number(role(Field.FORM)), reader.number(role(Field.DECIMALS))
+            form, decimals = reader.number(Role.FORM), reader.number(Role.DECIMALS)
             if form >= len(Form) or decimals > MOST_DECIMALS:
                 raise malformed(f"a form {form} with {decimals} decimals")
             figures = form == Form.FIGURES
-            tail = reader.number(role(Field.DECIMALS, Use.MARK)) if figures else 0
+            tail = reader.number(Role.TAIL) if figures else 0
             if tail > MOST_TAIL:
                 raise malformed(f"a tail of {tail} digits")
             layout = Layout(Form(form), decimals, tail)

@@ -90,7 +90,7 @@ def _name_cells() -> list[CellName]:
     return zero + sign + more + [("more", size, 0) for size in range(ALIKE, LARGEST)]
 
 
-def _path(symbol: int, last: int, before: int, cells: dict[CellName, int]) -> Path:
+def _path(symbol: int, last: int, before: int, told: dict[CellName, Path]) -> Path:
     """Return the walk for `symbol` after the clipped symbols `last` and `before`.
 
     A context and its mirror image share cells: a fall after a fall is as likely as a rise after a
@@ -106,7 +106,7 @@ def _path(symbol: int, last: int, before: int, cells: dict[CellName, int]) -> Pa
             (("more", size, active if size < ALIKE else 0), abs(symbol) > size)
             for size in range(1, min(abs(symbol) + 1, LARGEST))
         )
-    return tuple((cells[name], int(bit)) for name, bit in steps)
+    return tuple(told[name][bit] for name, bit in steps)
 
 
 def _following(context: int, symbol: int) -> int:
@@ -115,13 +115,16 @@ def _following(context: int, symbol: int) -> int:
 
 
 def _build_walks() -> list[list[tuple[int, Path]]]:
-    cells = {name: number for number, name in enumerate(CELLS)}
+    # What a cell is told is one object in all paths: they are the bulk of this module's memory.
+    told: dict[CellName, Path] = {
+        name: ((number, 0), (number, 1)) for number, name in enumerate(CELLS)
+    }
     near = range(-NEAR, NEAR + 1)
     # Negative symbols index from the end of their context's list.
     symbols = [*range(LARGEST + 1), *range(-LARGEST, 0)]
     return [
         [
-            (_following((last + NEAR) * SPAN + before + NEAR, s), _path(s, last, before, cells))
+            (_following((last + NEAR) * SPAN + before + NEAR, s), _path(s, last, before, told))
             for s in symbols
         ]
         for last in near

@@ -11,7 +11,7 @@ from math import log2
 from operator import mul
 from typing import NamedTuple
 
-from shared.block.stage import Field, Reader, Writer, get_signed, malformed, put_signed, role
+from shared.block.stage import Reader, Role, Writer, get_signed, malformed, put_signed
 
 REACH = 8
 """Earlier columns that are looked at: neighbours are the likeliest kin, and looking takes time."""
@@ -22,10 +22,10 @@ _NAMING_BITS = 12
 
 
 class Known(NamedTuple):
-    """Residuals of an earlier column, and the sum of their squares."""
+    """Residuals of an earlier column, and the sum of their squares where a writer asks for it."""
 
     residuals: list[int]
-    power: int
+    power: int = 0
 
 
 def bits_for(residuals: Sequence[int]) -> float:
@@ -41,24 +41,25 @@ class Kin:
 
     def put(self, writer: Writer, residuals: list[int]) -> list[int]:
         """Write which earlier column these residuals follow, if any; return what is left."""
-        place, share = self._closest(residuals)
+        power = sum(map(mul, residuals, residuals))
+        place, share = self._closest(residuals, power)
         left = residuals
         if place:
             left = self._without(residuals, place, share)
             if bits_for(left) + _NAMING_BITS > bits_for(residuals):
                 place, left = 0, residuals
-        writer.number(role(Field.KIN), place)
+        writer.number(Role.KIN, place)
         if place:
-            put_signed(writer, role(Field.SHARE), share)
-        self._note(residuals)
+            put_signed(writer, Role.SHARE, share)
+        self._known.appendleft(Known(residuals, power))
         return left
 
     def get(self, reader: Reader) -> tuple[int, int]:
         """Read which earlier column the next residuals follow, 0 for none, and how far."""
-        place = reader.number(role(Field.KIN))
+        place = reader.number(Role.KIN)
         if place > len(self._known):
             raise malformed("a column that follows none")
-        return place, get_signed(reader, role(Field.SHARE)) if place else 0
+        return place, get_signed(reader, Role.SHARE) if place else 0
 
     def restore(self, left: list[int], place: int, share: int) -> list[int]:
         """Undo `put`."""
@@ -71,7 +72,7 @@ class Kin:
                 rest + (share * other + _SHARE // 2) // _SHARE
                 for rest, other in zip(left, known, strict=True)
             ]
-        self._note(residuals)
+        self._known.appendleft(Known(residuals))
         return residuals
 
     def _without(self, residuals: list[int], place: int, share: int) -> list[int]:
@@ -81,10 +82,9 @@ class Kin:
             for residual, other in zip(residuals, known, strict=True)
         ]
 
-    def _closest(self, residuals: list[int]) -> tuple[int, int]:
+    def _closest(self, residuals: list[int], power: int) -> tuple[int, int]:
         """Return the place of the best correlated column and its proportion; (0, 0) if none is."""
         best, place, share = 0.25, 0, 0
-        power = sum(map(mul, residuals, residuals))
         for number, known in enumerate(self._known, 1):
             if len(known.residuals) == len(residuals) and known.power and power:
                 common = sum(map(mul, residuals, known.residuals))
@@ -92,6 +92,3 @@ class Kin:
                     best = common * common / (known.power * power)
                     place, share = number, round(_SHARE * common / known.power)
         return place, share
-
-    def _note(self, residuals: list[int]) -> None:
-        self._known.appendleft(Known(residuals, sum(map(mul, residuals, residuals))))

@@ -23,6 +23,7 @@ from shared.block.stage import (
     SPARSE,
     Field,
     Reader,
+    Role,
     Use,
     Writer,
     get_signed,
@@ -35,6 +36,8 @@ DRIFT, LINE, TREND, PALETTE, LEVEL = 0, 1, 2, 3, 4
 LEVELS = (1, 3, 5)
 """Half, an eighth, nearly the mean: between them prediction costs hardly differ."""
 SHAPES = LEVEL + len(LEVELS)
+_HANDICAP = {DRIFT: 19, TREND: 26} | dict.fromkeys(range(LEVEL, SHAPES), 20)
+"""What each shape's residuals count: a plan has to be that much better. A slope counts one more."""
 VALUE_BITS = 64
 """Integers of a series: 64 bits of either sign; anything larger is refused."""
 _FRACTION = 8
@@ -131,9 +134,10 @@ def _bounded(values: list[int]) -> list[int]:
 
 
 def _cheapest(values: list[int], steps: list[int]) -> Plan:
-    """Return the plan that leaves the least over; the plainest wins a near tie.
+    """Return the plan that leaves the least over, judged by the sum of what it leaves.
 
-    The sum of magnitudes stands for the bits: it nearly always orders plans as their cost does.
+    Plain steps win a near tie. A trend has to be much better: what it adds to steps, the trees
+    know already from the two residuals before.
     """
     middle = sorted(steps)[len(steps) // 2]
     plans = [Plan(DRIFT, 0, steps)]
@@ -146,7 +150,12 @@ def _cheapest(values: list[int], steps: list[int]) -> Plan:
             Plan(LEVEL + index, 0, _level_residuals(values, window))
             for index, window in enumerate(LEVELS)
         )
-    return min(plans, key=lambda plan: sum(map(abs, plan.residuals)) * (20 - (plan is plans[0])))
+    return min(
+        plans,
+        key=lambda plan: (
+            sum(map(abs, plan.residuals)) * (_HANDICAP[plan.shape] + (plan.slope != 0))
+        ),
+    )
 
 
 def _scale(residuals: list[int]) -> int:
@@ -210,14 +219,14 @@ def _palette_pays(palette: list[int], values: list[int], plan: Plan) -> bool:
 def _put_palette(writer: Writer, values: list[int]) -> None:
     palette = sorted(set(values))
     place = {value: index for index, value in enumerate(palette)}
-    writer.number(role(Field.SHAPE), PALETTE)
-    writer.number(role(Field.EXTENT, Use.PALETTE), len(palette))
+    writer.number(role(Field.SHAPE, Use.VALUE), PALETTE)
+    writer.number(Role.PALETTE_SIZE, len(palette))
     put_series(writer, palette, Use.PALETTE)
     put_series(writer, [place[value] for value in values], Use.PLACE)
 
 
 def _get_palette(reader: Reader, count: int) -> list[int]:
-    extent = reader.number(role(Field.EXTENT, Use.PALETTE))
+    extent = reader.number(Role.PALETTE_SIZE)
     if not 0 < extent <= count:
         raise malformed("a palette larger than its column")
     palette = get_series(reader, extent, Use.PALETTE)

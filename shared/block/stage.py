@@ -19,43 +19,67 @@ SPARSE = 2
 
 
 @unique
+class Role(IntEnum):
+    """What a flag or number says; each role has statistics of its own."""
+
+    ONE_GROUP = 0
+    GROUPS = 1
+    WIDTH = 2
+    IN_ORDER = 3
+    """The channels are those that follow the previous group's."""
+    REST = 4
+    """The group is all that is left, without a hole: its rows follow from the count."""
+    ROWS = 5
+    STEADY = 6
+    """Rows are equally spaced over the block's time range."""
+    PLAIN = 7
+    """All cells are there, and good."""
+    REPEATED = 8
+    """Cells are marked like those of the last column that was not plain."""
+    EXPECTED = 9
+    """The layout is the one that followed the previous column's layout the last time."""
+    FORM = 10
+    DECIMALS = 11
+    TAIL = 12
+    PALETTE_SIZE = 13
+    KIN = 14
+    SHARE = 15
+    ESCAPE = 16
+    """How far a residual lies beyond the code trees."""
+
+
+@unique
 class Use(IntEnum):
-    """What a series is for; each use has statistics of its own."""
+    """What a series is for; each use has roles of its own."""
 
     TIME = 0
     VALUE = 1
     PALETTE = 2
     PLACE = 3
+    """Places in a palette."""
     MARK = 4
-    """Which cells are present, qualities, float or int, channel indices."""
+    """Which cells are there, qualities, kinds of values, channel indices, additions to a form."""
 
 
 @unique
 class Field(IntEnum):
-    """What a number says. A *role* is ``Use * len(Field) + Field``."""
+    """What a number of a series says."""
 
-    EXTENT = 0
-    FORM = 1
-    DECIMALS = 2
-    FIRST = 3
-    SHAPE = 4
-    SLOPE = 5
-    TENS = 6
-    UNIT = 7
-    SCALE = 8
-    PLAIN = 9
-    REPEAT = 10
-    KIN = 11
-    SHARE = 12
-    ESCAPE = 13
+    FIRST = 0
+    SHAPE = 1
+    SLOPE = 2
+    TENS = 3
+    UNIT = 4
+    SCALE = 5
 
 
-ROLES = len(Use) * len(Field)
+_SERIES, _FIELDS = len(Role), len(Field)
+ROLES = _SERIES + len(Use) * _FIELDS
 
 
-def role(field: Field, use: Use = Use.VALUE) -> int:
-    """Return the number of a role."""
-    return use * len(Field) + field
+def role(field: Field, use: Use) -> int:
+    """Return the number of a series' role; they follow those of `Role`."""
+    return _SERIES + use * _FIELDS + field
 
 
 def noise_bits(scale: int) -> int:

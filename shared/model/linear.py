@@ -6,10 +6,9 @@ at scale 0.01 is the double that 42.1 reads as, never a neighbour. Leaves out un
 
 from dataclasses import dataclass
 from decimal import Decimal
-from math import lcm
 
-EXACT = 1 << 53
-"""Every integer up to here is a double of its own."""
+DECIMAL_DIGITS = 10**15
+"""A double gives any 15 decimal digits back as they were; of 16 it may change the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class Linear:
     slope: int
     shift: int
     divisor: int
-    """Positive. 1 makes values integers, anything else makes them floats."""
+    """A power of ten. 1 makes values integers, any other makes them floats."""
 
     @staticmethod
     def of(scale: Decimal, offset: Decimal) -> "Linear":
@@ -28,10 +27,10 @@ class Linear:
         >>> Linear.of(Decimal("0.01"), Decimal(0)).value(4210)
         42.1
         """
+        assert scale, "a scale of 0 has no way back"
+        divisor = 10 ** max(_decimals(scale), _decimals(offset))
         slope, slope_divisor = scale.as_integer_ratio()
         shift, shift_divisor = offset.as_integer_ratio()
-        assert slope, "a scale of 0 has no way back"
-        divisor = lcm(slope_divisor, shift_divisor)
         return Linear(
             slope * (divisor // slope_divisor), shift * (divisor // shift_divisor), divisor
         )
@@ -57,7 +56,7 @@ class Linear:
         total = raw * self.slope + self.shift
         if self.divisor == 1:
             return not -(1 << 63) <= total < 1 << 63
-        return abs(total) > EXACT
+        return abs(total) > DECIMAL_DIGITS
 
     def raw(self, value: float | Decimal) -> tuple[int, int]:
         """Return the exact count of a finite value as a fraction (numerator, denominator > 0).
@@ -69,3 +68,10 @@ class Linear:
         above = top * self.divisor - self.shift * bottom
         below = bottom * self.slope
         return (above, below) if below > 0 else (-above, -below)
+
+
+def _decimals(number: Decimal) -> int:
+    """Return how many digits after the point a finite decimal needs."""
+    exponent = number.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "profiles hold finite numbers only"
+    return max(0, -exponent)

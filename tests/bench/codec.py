@@ -132,7 +132,7 @@ def read_csv(path: Path) -> Table:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            names, *rows = list(csv.reader(file))
+            names, *rows = [*csv.reader(file)] or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise MistakeError(str(error), where=str(path)) from None
     rows = [row + [""] * (len(names) - len(row)) for row in rows if any(row)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,6 +143,20 @@ async def test_stale_bytes_are_not_taken_for_the_next_answer(wire: Wire):
         wire.say(b"1\n")
         await first
         wire.say(b"stale\n")
+        second = group.create_task(ask(bus, b"two!"))
+        await wire.heard(4)
+        wire.say(b"2\n")
+        assert await second == b"2"
+
+
+async def test_stale_bytes_that_a_busy_loop_left_unread_are_not_taken_either(wire: Wire):
+    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
+        first = group.create_task(ask(bus, b"one!"))
+        await wire.heard(4)
+        wire.say(b"1\n")
+        await first
+        wire.say(b"stale\n")
+        time.sleep(0.02)  # the loop hangs, longer than any silence between frames
         second = group.create_task(ask(bus, b"two!"))
         await wire.heard(4)
         wire.say(b"2\n")

@@ -37,11 +37,11 @@ def test_a_value_is_the_double_nearest_to_the_exact_one(scale: Decimal, offset: 
     assert value == (int(exact) if isinstance(value, int) else float(exact))
 
 
-@given(scales, coefficients, st.integers(-(1 << 32), 1 << 32))
+@given(scales, coefficients, counts)
 def test_the_way_back_from_a_value_is_its_count(scale: Decimal, offset: Decimal, raw: int):
     linear = Linear.of(scale, offset)
     value = linear.value(raw)
-    if not linear.loses(raw) and len(str(value).strip("-").replace(".", "")) <= 15:
+    if not linear.loses(raw):
         top, bottom = linear.raw(value)
         assert top == raw * bottom
 

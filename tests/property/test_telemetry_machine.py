@@ -21,10 +21,15 @@ from shared.block.codec import decode
 from shared.errors import Reason
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
-from tests.unit.readings_world import Plant, make_table
+from tests.unit.readings_world import Plant, growing, make_table
 
-ROOM = 72 * 1024
-"""A file that a few dozen blocks of noise fill."""
+ROOM = 40 * 1024
+"""A file that three times `fill` fills."""
+
+
+def values_in(data: bytes) -> list[float]:
+    columns = [column for group in decode(data).groups for column in group.columns]
+    return [value for column in columns for value in column if value is not None]
 
 
 class Readings(RuleBasedStateMachine):
@@ -57,7 +62,7 @@ class Readings(RuleBasedStateMachine):
 
     @rule()
     def fill(self):
-        self.recorded.update(self.run(self.plant.record(self.store, 400)))
+        self.recorded.update(self.run(self.plant.record(self.store, 500)))
 
     @rule()
     def seal(self):
@@ -139,8 +144,7 @@ class Readings(RuleBasedStateMachine):
         assert len(blocks) == len(numbers)
         found = {}
         for number, data in zip(numbers, blocks, strict=True):
-            columns = [c for group in decode(data).groups for c in group.columns]
-            values = [value for column in columns for value in column if value is not None]
+            values = values_in(data)
             assert len(values) == len(set(values))
             found[number] = set(values)
         return found
@@ -148,6 +152,7 @@ class Readings(RuleBasedStateMachine):
     @invariant()
     def every_reading_is_in_exactly_one_place(self):
         waiting = [value for values in self.waiting().values() for value in values]
+        waiting += [value for data in self.run(growing(self.store)) for value in values_in(data)]
         rows = [i.row for i in self.store._open.items() if isinstance(i, OpenRow)]
         still_open = [value for row in rows for value in row.values if value is not None]
         places = Counter([*waiting, *still_open])

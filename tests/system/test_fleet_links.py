@@ -2,17 +2,9 @@
 
 from firmware_sim.clock import SystemTicks
 from shared.clock import MonoMs
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_PUMP,
-    Fleet,
-    Gateway,
-    check_account,
-    seeded,
-    set_pumps,
-    settle,
-    until,
-)
+from tests.system.fleet import Fleet, set_pumps
+from tests.system.fleet_checks import check_account, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, seeded, until
 
 OUTAGE_MS = 10_000
 RESETS = 4
@@ -36,7 +28,6 @@ async def test_ten_seconds_in_a_black_hole_and_resets_in_mid_body_lose_and_doubl
     backlog = stored >= OUTAGE_MS / 1000 / POLL_S * len(RTU_PUMP.polled)
     assert backlog, f"both pumps went on for ten seconds, yet {stored} readings wait"
 
-    west.link.reset_after_bytes = 1
     west.link.black_hole(False)
     await break_contacts(west)
     west.link.reset_after_bytes = None

@@ -13,18 +13,9 @@ import pytest
 from firmware_sim.demo import processes
 from firmware_sim.demo.layout import profile_text
 from firmware_sim.demo.processes import Outcome
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_PUMP,
-    Fleet,
-    Gateway,
-    check_account,
-    check_sentence,
-    ends,
-    free_port,
-    open_fleet,
-    settle,
-)
+from tests.system.fleet import Fleet, open_fleet
+from tests.system.fleet_checks import check_account, check_sentence, ends, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, free_port
 
 OK, MISTAKE, DENIED, UNREACHABLE = 0, 2, 4, 5
 

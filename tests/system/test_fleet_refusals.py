@@ -1,5 +1,6 @@
 """What the coordinator refuses: a problem document with its place, an exit status, no effect."""
 
+import asyncio
 import http.client
 import json
 import sqlite3
@@ -19,20 +20,9 @@ from firmware_sim.demo.middle import Exchange, Middle
 from firmware_sim.demo.stolen import stolen_certificate
 from shared import limits
 from shared.sync.body import CONTENT_TYPE, PartKind
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_PUMP,
-    Coordinator,
-    Fleet,
-    check_account,
-    check_sentence,
-    ends,
-    free_port,
-    open_fleet,
-    set_pumps,
-    settle,
-    until,
-)
+from tests.system.fleet import Fleet, open_fleet, set_pumps
+from tests.system.fleet_checks import check_account, check_sentence, ends, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Coordinator, free_port, until
 
 USAGE, DENIED, UNREACHABLE = 2, 4, 5
 _ANSWER_S = 30
@@ -158,10 +148,24 @@ async def test_a_job_that_cannot_be_is_refused_where_it_is_wrong(
     assert refused.status in {400, 422}, refused
     assert refused.at == at, refused
     assert refused.detail
-    file = served.folder / "bad.json"
-    file.write_text(json.dumps(whole))
-    check_sentence(await served.outstation("jobs", "submit", str(file)), USAGE)
     assert shown(served, "/v1/jobs")["items"] == [], "no job was made"
+
+
+@in_module
+async def test_a_job_that_cannot_be_is_one_sentence_at_the_terminal(served: Fleet) -> None:
+    nowhere = {"selector": "site=nowhere"}
+    bad: dict[str, dict[str, Any]] = {
+        "steps[0].action: there is no action": {"steps": [{**STEP, "action": "device.explode"}]},
+        "steps[0]: Object contains unknown field `param`": {"steps": [{**STEP, "param": {}}]},
+        "targets.selector: no agent matches": {"steps": [STEP], "targets": nowhere},
+    }
+    tries = []
+    for number, job in enumerate(bad.values()):
+        file = served.folder / f"bad-{number}.json"
+        file.write_text(json.dumps({"name": "bad", "targets": NORTH, **job}))
+        tries.append(served.outstation("jobs", "submit", str(file)))
+    for words, outcome in zip(bad, await asyncio.gather(*tries), strict=True):
+        check_sentence(outcome, USAGE, words)
 
 
 @in_module
@@ -201,10 +205,10 @@ async def test_the_command_line_knows_its_own_coordinator(served: Fleet, tmp_pat
 
 @in_module
 async def test_a_second_coordinator_is_refused_and_the_first_goes_on(
-    served: Fleet, tmp_path: Path
+    served: Fleet, founded: Path, tmp_path: Path
 ) -> None:
     first, other = served.coordinator, Coordinator(tmp_path / "other")
-    await other.init()
+    await other.init(founded)
     anywhere, taken = "127.0.0.1:0", f"127.0.0.1:{first.port}"
     nothing = tmp_path / "nothing"
     tries = {
@@ -213,8 +217,9 @@ async def test_a_second_coordinator_is_refused_and_the_first_goes_on(
         str(first.data): ("init", str(first.data), "--host", "127.0.0.1"),
         "no fleet was founded": ("run", "--data", str(nothing), "--listen", anywhere),
     }
-    for words, arguments in tries.items():
-        check_sentence(await ends(other.command(*arguments)), USAGE, words)
+    outcomes = await asyncio.gather(*(ends(other.command(*words)) for words in tries.values()))
+    for words, outcome in zip(tries, outcomes, strict=True):
+        check_sentence(outcome, USAGE, words)
     assert not nothing.exists()
     assert shown(served, "/v1/status")["agents"]
 
@@ -270,9 +275,9 @@ def problem_of(exchange: Exchange) -> Refusal:
 
 
 # --- its database -------------------------------------------------------------------------------
-async def test_a_database_from_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+async def test_a_database_from_a_newer_version_is_left_alone(founded: Path, tmp_path: Path) -> None:
     coordinator = Coordinator(tmp_path / "coordinator")
-    await coordinator.init()
+    await coordinator.init(founded)
     database = coordinator.data / "coordinator.db"
     with closing(sqlite3.connect(database)) as db, db:
         db.execute("PRAGMA user_version = 999")

@@ -4,15 +4,9 @@ import asyncio
 import json
 import uuid
 
-from tests.system.fleet import (
-    RTU_PUMP,
-    TCP_METER,
-    Fleet,
-    check_account,
-    check_sentence,
-    set_pumps,
-    settle,
-)
+from tests.system.fleet import Fleet, set_pumps
+from tests.system.fleet_checks import check_account, check_sentence, settle
+from tests.system.fleet_parts import RTU_PUMP, TCP_METER
 
 ORDERED = 4200
 OK, FAILED, USAGE, NOT_FOUND, TIMED_OUT = 0, 1, 2, 3, 7

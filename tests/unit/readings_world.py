@@ -182,11 +182,17 @@ class Plant:
         self.clock.reboot(off_ms=off_ms)
 
 
+async def growing(store: TelemetryStore) -> list[bytes]:
+    """Return the block that still grows, if there is one; no contact sees it."""
+    query = "SELECT data FROM block WHERE seq > (SELECT sealed FROM state)"
+    return await store._read(lambda db: [row[0] for row in db.execute(query)], list)
+
+
 async def stored_values(store: TelemetryStore) -> list[float]:
-    """Return every value in sealed blocks that wait, in order of their blocks."""
+    """Return every value in blocks that wait, in order of their blocks."""
     numbers = [candidate.seq for candidate in await store.waiting()]
     values: list[float] = []
-    for data in await store.blocks(numbers):
+    for data in [*await store.blocks(numbers), *await growing(store)]:
         for group in decode(data).groups:
             for row in zip(*group.columns, strict=True):
                 values += [value for value in row if value is not None]

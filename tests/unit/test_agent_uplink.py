@@ -113,6 +113,15 @@ def test_a_contact_that_we_broke_off_ourselves_is_no_failure():
     assert after_contact(state, QUARTER_HOUR, end, ms(9), plan=plan, fraction=0.5) == state
 
 
+def test_an_answer_to_an_old_report_leaves_the_contact_that_was_due():
+    state = meet(up(), QUARTER_HOUR, LOST, ms(900_000))
+    now = state.due_ms
+    state = meet(state, QUARTER_HOUR, Answered(left=False, progress=True, resent=True), now)
+    assert next_contact(state, QUARTER_HOUR, now) == ContactPlan(now, seal=True, wait_s=0)
+    state = meet(state, QUARTER_HOUR, IDLE, now)
+    assert state.due_ms == now + 900_000
+
+
 # --- something to say ---------------------------------------------------------------------------
 def test_receipts_go_at_once_together_and_without_the_open_readings():
     state = nudged(up(), ms(100), urgent=False)

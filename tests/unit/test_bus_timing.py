@@ -127,7 +127,7 @@ def test_a_late_answer_is_never_taken_for_that_of_the_next_request():
 
 def test_a_second_answer_to_a_repeated_request_is_never_taken_for_the_next_one():
     async def scenario(world: World) -> None:
-        delays = {b"slow.": 1.2, b"next.": 0.1}
+        delays = {b"slow.": 1.2, b"next.": 0.5}
         far = Far(lambda text: [(delays[text], text + b"\n")])
         line = MemoryLine(far, retries=1)
         assert await outcome(line, b"slow.", peer=7) == b"slow."
@@ -187,11 +187,11 @@ def test_silence_is_kept_after_the_last_byte_that_was_heard(
 def test_the_time_that_frames_take_on_a_slow_line_is_not_counted_as_silence():
     async def scenario(world: World) -> None:
         carried_s = (8 + 255) * 11 / 1_200
-        far = Far(lambda _: [(carried_s + 0.9, b"ok\n")])
+        far = Far(lambda _: [(carried_s + 0.99, b"ok\n")])
         line = MemoryLine(far, baud=1_200)
         decoder = Decoder(answer_bytes=255)
         assert await line.exchange(b"8 bytes!", decoder, urgency=Urgency.POLL) == b"ok"
-        far.answers = lambda _: [(carried_s + 1.1, b"ok\n")]
+        far.answers = lambda _: [(carried_s + 1.01, b"ok\n")]
         assert far.wire is not None
         far.wire.answers = far.answers
         with pytest.raises(WorldError) as caught:
@@ -246,6 +246,16 @@ def test_a_lost_port_is_tried_ever_more_rarely_up_to_a_bound():
         while await outcome(line, b"ping") is Reason.BUS_DOWN:
             await asyncio.sleep(0.1)
         assert world.loop.time() < 120 + limits.BUS_RETRY_MAX_MS / 1000
+        assert far.wire is not None
+        far.there = False
+        far.wire.abort()
+        await asyncio.sleep(0.1)
+        lost_s = world.loop.time()
+        assert await outcome(line, b"ping") is Reason.BUS_DOWN
+        far.there = True
+        while await outcome(line, b"ping") is Reason.BUS_DOWN:
+            await asyncio.sleep(0.1)
+        assert world.loop.time() - lost_s <= limits.BUS_RETRY_INITIAL_MS / 1000 + 0.2
         await line.close()
 
     simulate(scenario, seed=1)
@@ -264,10 +274,11 @@ def test_a_network_link_that_stays_silent_is_made_anew(drops: bool, opened: int)
     simulate(scenario, seed=1)
 
 
-def test_one_dead_device_among_living_ones_never_costs_the_link():
+@pytest.mark.parametrize("retries", [0, 5])
+def test_one_dead_device_among_living_ones_never_costs_the_link(retries: int):
     async def scenario(world: World) -> None:
         far = Far(lambda text: [(0.0, b"ok\n")] if text == b"alive" else [])
-        line = MemoryLine(far, drops_when_silent=True)
+        line = MemoryLine(far, drops_when_silent=True, retries=retries)
         for _ in range(2 * limits.BUS_SILENT_EXCHANGES):
             assert await outcome(line, b"dead.") is Reason.DEVICE_SILENT
             assert await outcome(line, b"alive") == b"ok"
@@ -302,6 +313,23 @@ def test_the_time_the_port_was_held_is_accounted_for():
             for _ in range(4):
                 group.create_task(outcome(line, b"ping"))
         assert line.counters.busy_ms == pytest.approx(1_000, abs=2)
+        await line.close()
+
+    simulate(scenario, seed=1)
+
+
+def test_a_port_that_is_lost_as_it_opens_counts_as_away():
+    async def scenario(world: World) -> None:
+        class Flaky(MemoryLine):
+            async def _open(self, connection: Connection) -> None:
+                await super()._open(connection)
+                connection.connection_lost(None)
+
+        line = Flaky(Far())
+        assert await outcome(line, b"ping") is Reason.BUS_DOWN
+        assert not line.counters.up
+        assert line.counters.last_error == "memory:// was lost as it opened"
+        assert line.counters.requests == 0
         await line.close()
 
     simulate(scenario, seed=1)

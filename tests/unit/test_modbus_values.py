@@ -82,6 +82,18 @@ def test_a_value_outside_its_limits_is_kept_and_marked():
     assert reading(limited, [0x8000]).quality is Quality.BAD_RANGE
 
 
+def test_a_limit_that_a_float_can_only_come_near_is_within_itself():
+    limited = point("float32", low=-0.1, high=0.1)
+    for limit in (-0.1, 0.1):
+        held = registers(limited, limit)
+        assert abs(reading(limited, held).value or 0) > 0.1
+        assert reading(limited, held).quality is Quality.GOOD
+    assert reading(limited, words(">f", 0.100001)).quality is Quality.BAD_RANGE
+    unreachable = point("float32", low=-1e39, high=-1e38)
+    assert reading(unreachable, words(">f", 0.0)).quality is Quality.BAD_RANGE
+    assert reading(point("float32", high=-1e39), words(">f", 0.0)).quality is Quality.BAD_RANGE
+
+
 def test_digits_that_do_not_fit_make_a_value_uncertain():
     large = reading(point("uint64"), [0xFFFF] * 4)
     assert (large.value, large.quality) == (float(2**64 - 1), Quality.UNCERTAIN)

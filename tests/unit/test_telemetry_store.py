@@ -252,8 +252,9 @@ async def test_a_block_that_the_disk_altered_is_not_sent_but_written_down(plant)
 
 async def test_blocks_that_a_contact_may_announce_waited_for_the_disk(plant):
     async with plant.running() as store:
-        await plant.record(store)
+        await plant.record(store, limits.BLOCK_POINTS // 3 + 1)
         await store.keep()
+        assert store.next_block == 2
         database = store._file.usable
         before = database.counters.durable_commits
         await store.waiting()
@@ -282,7 +283,7 @@ async def test_a_long_backlog_is_seen_although_all_that_was_looked_at_is_freed(p
         many = 2 * limits.WAITING_BLOCKS + 10
         for _ in range(many):
             await plant.record(store)
-            await store.keep()
+            await store.seal()
         ends = [
             *range(1, limits.WAITING_BLOCKS + 1),
             *range(many - limits.WAITING_BLOCKS + 1, many + 1),

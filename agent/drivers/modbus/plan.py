@@ -8,7 +8,6 @@ turnarounds, a gap of 8 registers is 16 bytes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared import limits
 from shared.model.profile import Point, RequestLimits
 from shared.model.registers import BIT_TABLES, Table
 
@@ -62,7 +61,7 @@ def _joins(run: list[Point], point: Point, request_limits: RequestLimits) -> boo
     first, last = run[0].at, run[-1].at
     most = request_limits.max_registers
     if first.table in BIT_TABLES:
-        most = min(16 * most, limits.MODBUS_BITS)
+        most *= 16
     return (
         point.at.table == first.table
         and point.at.address - last.end <= request_limits.max_gap

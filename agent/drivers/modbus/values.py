@@ -26,11 +26,25 @@ def reading(point: Point, words: list[int]) -> PointReading:
         value = None
     if value is None:
         return unread(point.name, Reason.VALUE_OUT_OF_RANGE, Quality.BAD_RANGE)
-    if not point.within_limits(value):
+    if not _believable(point, value):
         return PointReading(point.name, value, Quality.BAD_RANGE, Reason.VALUE_OUT_OF_RANGE)
     if isinstance(raw, int) and linear.loses(raw):
         return PointReading(point.name, float(value), Quality.UNCERTAIN)
     return PointReading(point.name, value, Quality.GOOD)
+
+
+def _believable(point: Point, value: float) -> bool:
+    """Tell whether a value lies within its limits, or is as near to one as the device can come."""
+    if point.within_limits(value) or not point.at.is_float:
+        return point.within_limits(value)
+    over = point.maximum is not None and value > point.maximum
+    limit = point.maximum if over else point.minimum
+    assert limit is not None, "a value outside is beyond a limit"
+    top, bottom = point.linear.raw(limit)
+    try:
+        return value == point.linear.value(point.at.decode(point.at.encode(top / bottom)))
+    except OverflowError:
+        return False
 
 
 def unread(point: str, reason: Reason, quality: Quality = Quality.BAD_COMM) -> PointReading:

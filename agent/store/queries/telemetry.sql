@@ -1,7 +1,7 @@
 -- Readings, their account and the loss ledger. `agent.store.blocks` and `ledger` say the names.
 
 -- name: begin
-INSERT INTO state VALUES (1, $1, 1, 1, 0, 0, 0, 0, 0, x'', 0, 1, x'', 0, 0, 0, 0, 0)
+INSERT INTO state VALUES (1, $1, 1, 0, 1, 0, 0, 0, 0, 0, x'', 0, 1, x'', 0, 0, 0, 0, 0)
 ON CONFLICT (one) DO NOTHING
 
 -- name: is_new
@@ -9,15 +9,15 @@ SELECT NOT EXISTS (SELECT 1 FROM state)
 
 -- name: load_state
 SELECT
-    epoch, next_block, next_loss, sampled, suppressed, delivered, stored, lost,
+    epoch, next_block, sealed, next_loss, sampled, suppressed, delivered, stored, lost,
     journal, last_row, clean, boot, wall_ms, mono_ms, interval_ms, per_day, commits
 FROM state
 
 -- name: save_state
 UPDATE state SET
-    next_block = $2, next_loss = $3, sampled = $4, suppressed = $5, delivered = $6, stored = $7,
-    lost = $8, journal = $9, last_row = $10, clean = $11, boot = $12, wall_ms = $13,
-    mono_ms = $14, interval_ms = $15, per_day = $16, commits = $17 + 1
+    next_block = $2, sealed = $3, next_loss = $4, sampled = $5, suppressed = $6, delivered = $7,
+    stored = $8, lost = $9, journal = $10, last_row = $11, clean = $12, boot = $13, wall_ms = $14,
+    mono_ms = $15, interval_ms = $16, per_day = $17, commits = $18 + 1
 WHERE epoch = $1
 
 -- name: journal_rows
@@ -61,13 +61,23 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: urgent
 SELECT seq, priority, length(data), digest FROM block
-WHERE priority < 2 ORDER BY priority, seq LIMIT $1
+WHERE priority < 2 AND seq <= (SELECT sealed FROM state) ORDER BY priority, seq LIMIT $1
 
 -- name: oldest
-SELECT seq, priority, length(data), digest FROM block WHERE priority = 2 ORDER BY seq LIMIT $1
+SELECT seq, priority, length(data), digest FROM block
+WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
 
 -- name: newest
-SELECT seq, priority, length(data), digest FROM block WHERE priority = 2 ORDER BY seq DESC LIMIT $1
+SELECT seq, priority, length(data), digest FROM block
+WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
+
+-- name: growing
+SELECT seq, digest, data FROM block
+WHERE seq > $1 AND priority = 2 AND schema = $2 ORDER BY seq DESC LIMIT 1
+
+-- name: backlog
+SELECT coalesce(sum(size), 0)
+FROM (SELECT length(data) AS size FROM block ORDER BY seq DESC LIMIT $1)
 
 -- name: read_block
 SELECT digest, data FROM block WHERE seq = $1

@@ -6,6 +6,8 @@ CREATE TABLE state (
     epoch BLOB NOT NULL CHECK (length(epoch) = 16),
     -- Numbers are never given twice, also not after the row that had one is gone.
     next_block INTEGER NOT NULL CHECK (next_block >= 1),
+    -- Blocks up to this number are immutable; the one after them, if it is here, still grows.
+    sealed INTEGER NOT NULL CHECK (sealed < next_block),
     next_loss INTEGER NOT NULL CHECK (next_loss >= 1),
     sampled INTEGER NOT NULL CHECK (sampled >= 0),
     suppressed INTEGER NOT NULL CHECK (suppressed >= 0),
