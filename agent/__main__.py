@@ -93,7 +93,9 @@ def _enroll(options: argparse.Namespace) -> int:
     from agent.core.uplink import Fault, LinkFailed  # noqa: PLC0415
     from agent.services.enroll import enroll, load_claim, prepare  # noqa: PLC0415
     from agent.services.identity import save_enrolment  # noqa: PLC0415
+    from agent.store.jobs_file import begin_counters  # noqa: PLC0415
     from shared.runtime.clock import SystemClock, SystemEntropy  # noqa: PLC0415
+    from shared.trust.counters import Counters  # noqa: PLC0415
 
     data_dir, labels = _data_dir_and_labels(options)
     claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
@@ -105,7 +107,10 @@ def _enroll(options: argparse.Namespace) -> int:
         print(f"outstation-agent: {url}: {end.detail}", file=sys.stderr)
         refused = {Fault.DENIED: DENIED, Fault.UNTRUSTED: DENIED, Fault.REFUSED: FAILED}
         return refused.get(end.fault, UNREACHABLE)
+    first = Counters(epoch=end.root.epoch, root_version=end.root.version)
     try:
+        # Counters begin at nothing once, with the key: the enrolment comes after them.
+        begin_counters(data_dir, first)
         save_enrolment(data_dir, end)
     except OSError as error:
         raise MistakeError(f"cannot be written ({error.strerror})", where=str(data_dir)) from error

@@ -6,6 +6,7 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -25,6 +26,7 @@ from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control, socket_path
 from agent.services.executor import Executor
+from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
 from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, load_signer
 from agent.services.keeper import Keeper
@@ -104,17 +106,24 @@ class Agent:
         self, enrolment: Enrolment | None, trouble: str, telemetry: TelemetryStore, file: JobsFile
     ) -> None:
         jobs, contact_store = JobStore(file), ContactStore(file)
-        executor = Executor(
-            jobs,
-            devices=self._devices,
-            actions=ACTIONS,
-            now=self._calendar.now,
-            entropy=self._entropy,
-            told=self._nudge,
-        )
+        guard: Guard | None = None
+        work: list[Service] = []
         if enrolment:
-            await self._raise_floor(contact_store)
-            contact, link = self._contact(enrolment, contact_store, jobs, telemetry)
+            identity = enrolment.identity(load_signer(self._config.data_dir))
+            guard = Guard(identity, contact_store, clock=self._clock, calendar=self._calendar)
+            with contextlib.suppress(WorldError):  # the first contact that can reads it
+                await guard.load()
+            # Nothing runs for a box that does not know whom to trust.
+            executor = Executor(
+                jobs,
+                devices=self._devices,
+                actions=ACTIONS,
+                now=self._calendar.now,
+                entropy=self._entropy,
+                told=self._nudge,
+                permit=guard.permit,
+            )
+            contact, link = self._contact(enrolment, guard, contact_store, jobs, telemetry)
             self._uplink = Uplink(
                 contact,
                 link,
@@ -123,6 +132,7 @@ class Agent:
                 entropy=self._entropy,
                 ordered=executor.wake,
             )
+            work = [self._uplink, executor, guard]
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
         live = LiveStatus(
             enrolment=enrolment,
@@ -135,8 +145,7 @@ class Agent:
         )
         path = socket_path(self._config.runtime_dir, self._config.data_dir)
         services: list[Service] = [
-            *([self._uplink] if self._uplink else []),
-            executor,
+            *work,
             Keeper(telemetry, commit_interval_ms=self._config.telemetry.commit_interval_ms),
             *(task for _, task in polls),
             Control(path, {"status": live.gather}),
@@ -150,6 +159,7 @@ class Agent:
                 "readings": status.trouble,
                 "journal": status.journal,
                 "jobs": file.trouble,
+                "trust": guard.trouble if guard else "",
             }
             found = {part: what for part, what in found.items() if what}
             return found | troubled_services(supervisor.health)
@@ -180,15 +190,10 @@ class Agent:
         except MistakeError as error:
             return None, str(error)
 
-    async def _raise_floor(self, store: ContactStore) -> None:
-        try:
-            self._calendar.raise_floor((await store.standing()).floor_ms)
-        except WorldError:
-            return  # the first contact that can read the store raises it
-
     def _contact(
         self,
         enrolment: Enrolment,
+        guard: Guard,
         store: ContactStore,
         jobs: JobStore,
         telemetry: TelemetryStore,
@@ -197,7 +202,8 @@ class Agent:
         endpoint = parse_url(enrolment.url, where=where)
         link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
         contact = Contact(
-            identity=enrolment.identity(load_signer(self._config.data_dir)),
+            identity=guard.identity,
+            guard=guard,
             store=store,
             jobs=jobs,
             telemetry=telemetry,

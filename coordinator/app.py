@@ -31,6 +31,7 @@ from coordinator.services.founding import (
 )
 from coordinator.services.intake import Desk, Intake
 from coordinator.services.metrics import Metrics
+from coordinator.services.shelf import Shelf
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
 from coordinator.store.sqlite import SqliteStore
@@ -44,7 +45,8 @@ from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.service import Supervisor
-from shared.trust.documents import Root, open_root
+from shared.trust.root import Root
+from shared.trust.starter import weaknesses
 
 KEEPALIVE_S = 75
 """An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
@@ -194,14 +196,14 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
 
 def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock) -> Parts:
     metrics = Metrics()
-    root = open_root(fleet.root, trusted=None)
-    director = _director(place.directory, root)
+    shelf = Shelf.load(fleet, where=str(place.database))
+    director = _director(place.directory, shelf.root)
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
     metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
     intake = Intake(
         Desk(
             fleet=fleet.fleet_id,
-            root=root,
+            shelf=shelf,
             director=director,
             store=store,
             clock=clock,
@@ -215,7 +217,10 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
         ca_pem=place.directory.authority.read_text("ascii"),
         version=_version(),
         started_ms=clock.wall_ms(),
-        warnings=(ONE_MACHINE,) if place.directory.root_key.exists() else (),
+        warnings=(
+            *((ONE_MACHINE,) if place.directory.root_key.exists() else ()),
+            *weaknesses(shelf.root, shelf.catalog, shelf.policy),
+        ),
         store=store,
         clock=clock,
         entropy=SystemEntropy(),

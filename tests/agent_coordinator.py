@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from coordinator.core.job_class import job_class
+from shared import limits
 from shared.block.codec import decode
 from shared.errors import Reason, RefusedError
 from shared.ids import StoreEpoch
@@ -15,27 +17,35 @@ from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.model.reading import epoch_ref
 from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.sync.incoming import (
+    ADVANCES,
     NACK_REASON,
     BlockVerdict,
     Chain,
     LastReport,
+    Memory,
     acknowledged,
+    is_stray_answer,
     judge_block,
     judge_chain,
+    may_grant,
+    remembered,
 )
 from shared.sync.ranges import Ranges
-from shared.trust.documents import REPLY_TYP, Reply, Report, document_hash, open_report
+from shared.trust.documents import (
+    ECHO_BYTES,
+    REPLY_TYP,
+    Reply,
+    Report,
+    document_hash,
+    open_report,
+)
 from shared.trust.envelope import seal
 from shared.wire.codec import pack
-from shared.wire.messages import Grant, Receipt
+from shared.wire.messages import Grant, Receipt, SignedFloor
 from tests.agent_parts import NEVER
 from tests.unit.trust_world import World, signer
 
 BODY_BYTES = 1 << 20
-
-
-class StaleError(Exception):
-    """409: this report is older than the last one, or another one of its number."""
 
 
 @dataclass
@@ -52,6 +62,10 @@ class Brain:
 
     world: World = field(default_factory=World)
     last: LastReport | None = None
+    known: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    left: set[bytes] = field(default_factory=set)
+    strays: list[bytes] = field(default_factory=list)
+    quarantined: bool = False
     stores: dict[bytes, Store] = field(default_factory=dict)
     receipts: dict[tuple[bytes, int], Receipt] = field(default_factory=dict)
     epochs: list[bytes] = field(default_factory=list)
@@ -68,28 +82,23 @@ class Brain:
 
     def submit(self, execution: bytes, spec: JobSpec, *, not_after: int = NEVER) -> None:
         """Grant a job to the agent with the next answers."""
-        self.jobs[execution] = Grant(execution, pack(spec), not_after)
+        self.jobs[execution] = Grant(execution, pack(spec), not_after, job_class(spec))
 
     def answer(self, body: bytes, now_ms: int, *, genuine: bool = True) -> bytes:
         """Return the answer to a contact's body.
 
-        Raises:
-            StaleError: the chain contradicts it. From the agent itself, now, that is an offence.
+        What is beside the chain is taken in and moves nothing on; from the agent itself, now, it
+        is an offence unless it lost a store.
         """
         parts = decode_body(body, bound=BODY_BYTES)
         assert parts[0].kind is PartKind.REPORT
         report = open_report(parts[0].data, self.world.agent.public_key)
         digest = document_hash(parts[0].data)
-        chain = judge_chain(
-            self.last, counter=report.counter, previous=report.previous, digest=digest
-        )
+        chain = self._place(report, digest)
         if genuine:
             self.chains[chain] += 1
-        if chain in (Chain.STALE, Chain.FORKED):
-            if genuine:
+            if chain in (Chain.STALE, Chain.CLONE):
                 self.offences.append(f"report {report.counter} is {chain.name}")
-            raise StaleError(chain.name)
-        self.last = LastReport(report.counter, digest)
         if report.jobs_epoch not in self.epochs:
             self.epochs.append(report.jobs_epoch)
         nacked = [
@@ -109,9 +118,15 @@ class Brain:
             nacked=nacked,
             receipts_to=0 if self.deaf_to_receipts else self._heard_to(report.jobs_epoch),
             ledger_to=max((row.number for row in report.ledger), default=0),
+            floor=None if report.attested else self._floor(report),
         )
-        answer = [Part(PartKind.REPLY, seal(REPLY_TYP, pack(reply), [signer("director")]))]
-        if bundle := self._bundle(report, now_ms):
+        envelope = seal(REPLY_TYP, pack(reply), [signer("director")])
+        if is_stray_answer(chain):
+            kept = [*self.strays, document_hash(envelope)[:ECHO_BYTES]]
+            self.strays = kept[-limits.STRAY_REPLIES :]
+        answer = [Part(PartKind.REPLY, envelope), *self._lacking(report)]
+        granted = may_grant(chain, attested=report.attested, quarantined=self.quarantined)
+        if granted and (bundle := self._bundle(report, now_ms)):
             answer.append(Part(PartKind.BUNDLE, bundle))
         return encode_body(answer)
 
@@ -144,6 +159,52 @@ class Brain:
             for value in row
             if value is not None
         ]
+
+    def _place(self, report: Report, digest: bytes) -> Chain:
+        memory = Memory(
+            here=self.known.get((report.jobs_epoch, report.counter)),
+            before=self.known.get((report.jobs_epoch, report.counter - 1)),
+            left=report.jobs_epoch in self.left,
+            stray=report.answered in self.strays,
+        )
+        chain = judge_chain(
+            self.last,
+            counter=report.counter,
+            previous=report.previous,
+            digest=digest,
+            jobs_epoch=report.jobs_epoch,
+            memory=memory,
+        )
+        self.quarantined |= chain is Chain.CLONE
+        if chain in ADVANCES:
+            if self.last is not None and self.last.jobs_epoch != report.jobs_epoch:
+                self.left.add(self.last.jobs_epoch)
+                self.strays.clear()
+            self.last = LastReport(report.counter, digest, report.jobs_epoch)
+            for number, known in remembered(report, digest):
+                self.known[report.jobs_epoch, number] = known
+        return chain
+
+    def _lacking(self, report: Report) -> list[Part]:
+        """Return the catalog and the policy as far as the agent does not have them."""
+        trust, parts = self.world.trust, []
+        if trust.catalog and report.catalog_version < trust.catalog_version:
+            parts.append(Part(PartKind.CATALOG, trust.catalog.envelope))
+        if trust.policy and report.policy_version < trust.policy_version:
+            parts.append(Part(PartKind.POLICY, trust.policy.envelope))
+        return parts
+
+    def _floor(self, report: Report) -> SignedFloor:
+        trust = self.world.trust
+        return SignedFloor(
+            epoch=trust.root.epoch,
+            root_version=trust.root.version,
+            catalog_version=trust.catalog_version,
+            policy_version=trust.policy_version,
+            restore_epoch=0,
+            bundle_seq=self.seq,
+            counter=max(report.counter, self.last.counter if self.last else 0),
+        )
 
     def _take(self, report: Report, data: bytes) -> tuple[int, int] | None:
         block = decode(data)

@@ -12,6 +12,7 @@ from shared.model.job import JobSpec, Retry, Step, Targets, Value
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
 from shared.trust.admission import Admitted, AdmittedJob
+from shared.trust.counters import Counters
 from shared.wire.codec import pack
 
 WALL = 1_795_000_000_000
@@ -152,9 +153,15 @@ def read_job(*points: str) -> JobSpec:
 def admitted(seq: int, *jobs: tuple[bytes, JobSpec], not_after: int = NEVER) -> Admitted:
     """Return what the checks of a good bundle give."""
     grants = tuple(
-        AdmittedJob(execution, spec, pack(spec), WallMs(not_after)) for execution, spec in jobs
+        AdmittedJob(execution, spec, pack(spec), WallMs(not_after), "operate", 86_400, None)
+        for execution, spec in jobs
     )
-    return Admitted(seq, WallMs(WALL), grants, ())
+    return Admitted(seq, WallMs(WALL), grants, (), reached(seq), (), b"")
+
+
+def reached(seq: int) -> Counters:
+    """Return the counters of an agent that admitted bundle `seq` last."""
+    return Counters(epoch=1, root_version=1, bundle_seq=seq, floor_ms=WALL)
 
 
 def uid(number: int) -> bytes:

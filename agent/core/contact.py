@@ -5,7 +5,7 @@ report stand in `shared.sync.outgoing`, the checks of a bundle in `shared.trust.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared import limits
 from shared.clock import Instant, WallMs
@@ -13,6 +13,8 @@ from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, KeyId, key_id
 from shared.sync.body import Part, PartKind, decode_body, encode_body, part_bytes
 from shared.sync.outgoing import Frozen
+from shared.trust.admission import Held
+from shared.trust.counters import Counters
 from shared.trust.documents import Report, Root
 from shared.trust.envelope import Signer
 from shared.wire.messages import Tally
@@ -24,7 +26,11 @@ class Identity:
 
     agent: AgentId
     root: Root
+    """The one it enrolled under; `agent.services.guard` knows where it led since."""
+    root_envelope: bytes
     signer: Signer
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Its own, by which an approval may bind it."""
 
     @property
     def key(self) -> KeyId:
@@ -43,18 +49,26 @@ class Standing:
     """Hash of that report's envelope; empty before the first."""
     pending: Frozen | None
     """The newest report while nothing has answered it."""
-    bundle_seq: int
-    floor_ms: WallMs
+    echo: bytes
+    """First bytes of the hash of the newest verified answer; empty before the first."""
+    counters: Counters | None
+    """How far it came; None: every copy was lost."""
     answered_ms: WallMs | None
     """The coordinator's time in its newest answer."""
     bytes_up: int
     bytes_down: int
     refusals: Mapping[str, int]
 
+    @property
+    def bundle_seq(self) -> int:
+        """Return the number of the bundle that was admitted last."""
+        return 0 if self.counters is None else self.counters.bundle_seq
+
 
 def base_report(
     identity: Identity,
     standing: Standing,
+    held: Held,
     at: Instant,
     *,
     telemetry_epoch: bytes,
@@ -71,14 +85,19 @@ def base_report(
         telemetry_epoch=telemetry_epoch,
         jobs_epoch=standing.jobs_epoch,
         bundle_seq=standing.bundle_seq,
-        root_version=identity.root.version,
-        floor_ms=standing.floor_ms,
+        root_version=held.trust.root.version,
+        floor_ms=held.floor_ms,
         wall_ms=at.wall_ms,
         mono_ms=at.mono_ms,
         clock_state=at.state,
         next_block=next_block,
         tally=tally,
         refusals=dict(standing.refusals),
+        catalog_version=held.trust.catalog_version,
+        policy_version=held.trust.policy_version,
+        restore_epoch=0 if standing.counters is None else standing.counters.restore_epoch,
+        attested=standing.counters is not None,
+        answered=standing.echo,
     )
 
 
@@ -112,16 +131,40 @@ _SHRUNK = 32_768
 """A budget below this was halved because somebody on the way refuses what is larger."""
 
 
-def read_answer(body: bytes) -> tuple[bytes, bytes | None]:
-    """Return the reply and, where there is one, the bundle of an answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The documents of an answer, by kind."""
+
+    roots: tuple[bytes, ...]
+    reply: bytes
+    catalog: bytes | None
+    policy: bytes | None
+    bundle: bytes | None
+
+
+_OPTIONAL = (PartKind.CATALOG, PartKind.POLICY, PartKind.BUNDLE)
+
+
+def read_answer(body: bytes) -> Answer:
+    """Return the documents of an answer.
 
     Raises:
-        RefusedError: it is not one reply with at most one bundle.
+        RefusedError: it is not roots, one reply, and at most one each of catalog, policy and
+            bundle, in this order.
     """
     parts = decode_body(body, bound=limits.BODY_BYTES_DOWN)
     kinds = [part.kind for part in parts]
-    if kinds == [PartKind.REPLY]:
-        return parts[0].data, None
-    if kinds == [PartKind.REPLY, PartKind.BUNDLE]:
-        return parts[0].data, parts[1].data
-    raise RefusedError(Reason.BODY_MALFORMED, "an answer is a reply and at most one bundle")
+    roots = 0
+    while roots < len(kinds) and kinds[roots] is PartKind.ROOT:
+        roots += 1
+    rest = {part.kind: part.data for part in parts[roots:]}
+    order = [PartKind.REPLY, *(kind for kind in _OPTIONAL if kind in rest)]
+    if kinds[roots:] != order:
+        raise RefusedError(Reason.BODY_MALFORMED, "an answer is a reply and what belongs to it")
+    return Answer(
+        roots=tuple(part.data for part in parts[:roots]),
+        reply=rest[PartKind.REPLY],
+        catalog=rest.get(PartKind.CATALOG),
+        policy=rest.get(PartKind.POLICY),
+        bundle=rest.get(PartKind.BUNDLE),
+    )

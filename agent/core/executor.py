@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from agent.core.moment import Moment
 from agent.core.ports import StepOutcome
-from agent.core.queue import Due, due_in
+from agent.core.queue import Due, Problem, due_in
 from shared import limits
+from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.job import JobSpec, Step, TaskState, Value
@@ -29,6 +30,9 @@ class Claim:
     """Fences everything the attempt writes; from 1, never reused after a failure."""
     crashes: int
     spec: JobSpec
+    job_class: str
+    grace_s: int
+    not_after_ms: WallMs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,16 @@ class Conclusion:
     detail: str = ""
     result: Mapping[str, Value] = field(default_factory=dict)
     due: Due | None = None
+
+
+def held_back(claim: Claim, problem: Problem) -> Conclusion:
+    """Return how an attempt ends that may not begin.
+
+    The first one is called off before any effect; a task that was tried before has failed.
+    """
+    state = TaskState.CANCELED if claim.attempt == 1 else TaskState.FAILED
+    detail = problem.detail[: limits.DETAIL_CHARS]
+    return Conclusion(state=state, reason=problem.reason, detail=detail)
 
 
 def next_step(spec: JobSpec, progress: Progress) -> Step | None:

@@ -97,12 +97,15 @@ def rebased(due: Due, now: Moment) -> Due:
 def settle(tasks: Iterable[tuple[TaskState, int, Reason | None]]) -> Outcome:
     """Return an execution's state from its tasks' (state, attempts, reason).
 
-    EXPIRED is an execution none of whose tasks began before its `not_after`.
+    EXPIRED is an execution none of whose tasks began before its `not_after`, REJECTED one that
+    was admitted and, when its turn came, was no longer allowed to begin on any device.
     """
     rows = list(tasks)
     expired = (TaskState.CANCELED, Reason.JOB_EXPIRED)
     if rows and all((state, reason) == expired for state, _, reason in rows):
         return Outcome(ExecutionState.EXPIRED, Reason.JOB_EXPIRED)
+    if rows and all(state is TaskState.CANCELED and reason for state, _, reason in rows):
+        return Outcome(ExecutionState.REJECTED, rows[0][2])
     return fold_tasks(rows)
 
 

@@ -23,6 +23,15 @@ class Calendar:
         """Note that it cannot be earlier than this; a stored floor, or an issue time."""
         self._floor_ms = max(self._floor_ms, floor_ms)
 
+    def present(self) -> WallMs | None:
+        """Return the time that a verified reply of this boot told, carried on; else None."""
+        anchor, now = self._anchor, self.now()
+        return now.today_ms if anchor is not None and anchor.boot_id == now.boot_id else None
+
+    def begin_anew(self, floor_ms: WallMs) -> None:
+        """Forget what was said about time: a new epoch makes it void."""
+        self._anchor, self._floor_ms = None, floor_ms
+
     def learn(self, now_ms: WallMs) -> WallMs:
         """Take a signed time in answer to our own report; return the time now.
 

@@ -8,7 +8,6 @@ for byte, and the coordinator answers it again.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from agent.core.contact import (
@@ -23,6 +22,7 @@ from agent.core.ports import TelemetryPort
 from agent.core.queue import Problem
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
+from agent.services.guard import Guard
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore, Planned
 from shared.clock import Clock, WallMs
@@ -31,7 +31,8 @@ from shared.ids import DeviceId
 from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
-from shared.trust.admission import Held, admit_bundle, admit_reply
+from shared.trust.admission import admit_bundle
+from shared.trust.documents import ECHO_BYTES, document_hash
 from shared.wire.messages import Receipt
 
 _log = Events(__name__)
@@ -64,6 +65,7 @@ class Contact:
         self,
         *,
         identity: Identity,
+        guard: Guard,
         store: ContactStore,
         jobs: JobStore,
         telemetry: TelemetryPort,
@@ -72,7 +74,8 @@ class Contact:
         clock: Clock,
         calendar: Calendar,
     ) -> None:
-        self._identity, self._store, self._jobs = identity, store, jobs
+        self._identity, self._guard = identity, guard
+        self._store, self._jobs = store, jobs
         self._telemetry, self._link, self._plan = telemetry, link, plan
         self._clock, self._calendar = clock, calendar
 
@@ -105,12 +108,13 @@ class Contact:
         blocks = choose_blocks(waiting, budget_bytes=room)
         ledger = await self._telemetry.ledger()
         tally = await self._telemetry.tally()
-        at = self._clock.now()
+        at, held = self._clock.now(), await self._guard.held()
 
         def make(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
             base = base_report(
                 self._identity,
                 standing,
+                held,
                 at,
                 telemetry_epoch=self._telemetry.epoch,
                 next_block=self._telemetry.next_block,
@@ -130,15 +134,14 @@ class Contact:
 
     async def _act(self, got: Delivered, sent: Frozen, *, resent: bool) -> Answered | LinkFailed:
         try:
-            reply_data, bundle = read_answer(got.body)
-            held = self._held(await self._store.standing())
-            reply = admit_reply(reply_data, held, report_hash=sent.digest)
+            answer = read_answer(got.body)
+            standing = await self._store.standing()
+            reply = await self._guard.take(answer, report_hash=sent.digest)
         except RefusedError as error:
-            await self._refuse(error, "reply")
+            await self._guard.refuse(error, "reply")
             await self._store.count_bytes(up=got.up, down=got.down)
             return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
-        now_ms = self._calendar.learn(WallMs(reply.now_ms))
-        ordered = bundle is not None and await self._order(bundle, now_ms)
+        ordered = answer.bundle is not None and await self._order(answer.bundle)
         freed = freed_by(
             reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
         )
@@ -147,11 +150,20 @@ class Contact:
         except WorldError as error:
             # Nothing is lost: what was not freed is announced and acknowledged again.
             _log.event("free_failed", level=logging.ERROR, cause=str(error))
+        # Right after its first answer it has more to be told: a first or a fresh store is known,
+        # and may be given work, only once it has repeated the hash of that answer.
+        unknown = not standing.echo
         done, receipts = await self._store.settle(
-            sent, freed, now_ms=now_ms, up=got.up, down=got.down
+            sent,
+            freed,
+            now_ms=WallMs(reply.now_ms),
+            kept=self._guard.kept,
+            echo=document_hash(answer.reply)[:ECHO_BYTES],
+            up=got.up,
+            down=got.down,
         )
-        progress = done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
-        left = receipts > 0 or bool(
+        progress = unknown or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        left = unknown or receipts > 0 or bool(
             await self._telemetry.waiting() or await self._telemetry.ledger()
         )
         return Answered(
@@ -163,13 +175,12 @@ class Contact:
             down=got.down,
         )
 
-    async def _order(self, bundle: bytes, now_ms: WallMs) -> bool:
+    async def _order(self, bundle: bytes) -> bool:
         """Admit a bundle, or count why not; the reply beside it stands either way."""
-        standing = await self._store.standing()
         try:
-            admitted = admit_bundle(bundle, replace(self._held(standing), now_ms=now_ms))
+            admitted = admit_bundle(bundle, await self._guard.held())
         except RefusedError as error:
-            await self._refuse(error, "bundle")
+            await self._guard.refuse(error, "bundle")
             return False
         planned = [Planned(job, self._plan(job.spec)) for job in admitted.jobs]
         try:
@@ -180,24 +191,6 @@ class Contact:
             # The coordinator sees that the number did not advance and offers it again.
             _log.event("bundle_put_off", level=logging.WARNING, cause=str(error))
             return False
+        self._guard.admitted(admitted.floor_ms)
         _log.event("bundle_admitted", seq=admitted.seq, grants=len(admitted.jobs), new=new)
         return True
-
-    def _held(self, standing: Standing) -> Held:
-        return Held(
-            agent=self._identity.agent,
-            agent_key=self._identity.key,
-            root=self._identity.root,
-            bundle_seq=standing.bundle_seq,
-            floor_ms=standing.floor_ms,
-        )
-
-    async def _refuse(self, error: RefusedError, what: str) -> None:
-        await self._store.count_refusal(error.reason)
-        _log.event(
-            "document_refused",
-            level=logging.WARNING,
-            document=what,
-            reason=error.reason.text,
-            detail=error.detail,
-        )

@@ -142,7 +142,7 @@ async def enroll(
         )
     link = HttpLink(endpoint, ca_pem=claim.ca_pem, where="the claim")
     got = await link.post(PATH, _request(claim, name, labels, signer), content_type=CONTENT_TYPE)
-    return got if isinstance(got, LinkFailed) else _accept(got.body, claim, url)
+    return got if isinstance(got, LinkFailed) else _accept(got.body, claim, url, labels)
 
 
 def _request(claim: Claim, name: str, labels: Mapping[str, str], signer: Signer) -> bytes:
@@ -150,7 +150,7 @@ def _request(claim: Claim, name: str, labels: Mapping[str, str], signer: Signer)
     return seal(ENROLL_TYP, pack(request), [signer])
 
 
-def _accept(body: bytes, claim: Claim, url: str) -> Enrolment:
+def _accept(body: bytes, claim: Claim, url: str, labels: Mapping[str, str]) -> Enrolment:
     """Return the enrolment once the answer's root is the claim's, or follows from it."""
     answer = unpack(body, EnrollAnswer, bound=limits.DOCUMENT_BYTES)
     root, envelope = claim.root, claim.root_envelope
@@ -164,4 +164,5 @@ def _accept(body: bytes, claim: Claim, url: str) -> Enrolment:
         ca_pem=claim.ca_pem,
         root_envelope=envelope,
         root=root,
+        labels={**labels, "site": claim.site},
     )

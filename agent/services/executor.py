@@ -7,13 +7,21 @@ ended and when the next task is due. Decisions stand in `agent.core.executor`, r
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from agent.actions.registry import CheckedAction
 from agent.core.device import DeviceSettings
-from agent.core.executor import Claim, Progress, after_step, conclude, next_step
+from agent.core.executor import (
+    Claim,
+    Progress,
+    after_step,
+    conclude,
+    held_back,
+    next_step,
+)
 from agent.core.moment import Moment
 from agent.core.ports import Driver, StepOutcome
+from agent.core.queue import Problem
 from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy, MonoMs
@@ -39,8 +47,14 @@ class Executor:
         now: Callable[[], Moment],
         entropy: Entropy,
         told: Callable[[], None],
+        permit: Callable[[Claim], Awaitable[Problem | None]],
     ) -> None:
-        """Wire it up; `told` is called whenever receipts were written."""
+        """Wire it up.
+
+        `told` is called whenever receipts were written; `permit` says right before an attempt why
+        it may not begin, or None.
+        """
+        self._permit = permit
         self._store, self._devices, self._actions = store, devices, actions
         self._now, self._entropy, self._told = now, entropy, told
         self._woken = asyncio.Event()
@@ -100,8 +114,11 @@ class Executor:
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            progress = await self._steps(claim)
-            end = conclude(claim, progress, self._now(), fraction=self._entropy.fraction())
+            if problem := await self._permit(claim):
+                end = held_back(claim, problem)
+            else:
+                progress = await self._steps(claim)
+                end = conclude(claim, progress, self._now(), fraction=self._entropy.fraction())
             current = await self._store.finish(claim, end, self._now())
         finally:
             self._running -= 1

@@ -7,6 +7,7 @@ import base64
 import binascii
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     ca_pem: str
     root: str
+    labels: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +49,12 @@ class Enrolment:
     ca_pem: str
     root_envelope: bytes
     root: Root
+    labels: Mapping[str, str]
+    """What it said of itself when it enrolled, and its site."""
 
     def identity(self, signer: KeySigner) -> Identity:
         """Return what contacts are signed and judged with."""
-        return Identity(self.agent, self.root, signer)
+        return Identity(self.agent, self.root, self.root_envelope, signer, self.labels)
 
 
 def load_enrolment(data_dir: Path) -> Enrolment | None:
@@ -78,6 +82,7 @@ def load_enrolment(data_dir: Path) -> Enrolment | None:
         ca_pem=held.ca_pem,
         root_envelope=envelope,
         root=root,
+        labels=held.labels,
     )
 
 
@@ -93,6 +98,7 @@ def save_enrolment(data_dir: Path, enrolment: Enrolment) -> None:
         url=enrolment.url,
         ca_pem=enrolment.ca_pem,
         root=base64.b64encode(enrolment.root_envelope).decode(),
+        labels=dict(enrolment.labels),
     )
     text = msgspec.json.format(msgspec.json.encode(held), indent=2)
     write_atomically(data_dir / ENROLMENT_NAME, text + b"\n", mode=0o600)

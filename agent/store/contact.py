@@ -4,17 +4,24 @@ Owns the frozen report and its chain, what was admitted last, refusals, and whic
 coordinator has. Leaves out what a contact says (`agent.core.contact`) and how it travels.
 """
 
+import dataclasses
 import sqlite3
 from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
 from shared import limits
-from shared.clock import WallMs
+from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed, Frozen, thaw
-from shared.wire.codec import unpack
+from shared.trust.counters import Counters, newest
+from shared.trust.floor import TimeKept
+from shared.trust.granting import Approved
+from shared.trust.keyset import Trust
+from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
 
 _SQL = load_queries("agent.store", "queries/contact.sql")
@@ -37,7 +44,65 @@ class ContactStore:
 
     async def standing(self) -> Standing:
         """Return where the exchange stands."""
-        return await self._file.read(read_standing)
+        standing = await self._file.read(read_standing)
+        counters = newest([standing.counters, self._file.second])
+        return dataclasses.replace(standing, counters=counters)
+
+    async def load_trust(self) -> tuple[bytes, bytes | None, bytes | None] | None:
+        """Return the envelopes of root, catalog and policy; None before any were kept."""
+
+        def query(db: sqlite3.Connection) -> tuple[bytes, bytes | None, bytes | None] | None:
+            row: tuple[bytes, bytes | None, bytes | None] | None
+            row = db.execute(_SQL["trust"]).fetchone()
+            return row
+
+        return await self._file.read(query)
+
+    async def load_time(self) -> TimeKept | None:
+        """Return what was last saved of time."""
+        return await self._file.read(_read_time)
+
+    async def load_approved(self) -> tuple[Approved, WallMs]:
+        """Return the executions admitted under approvals by job, and since when they are known."""
+
+        def query(db: sqlite3.Connection) -> tuple[Approved, WallMs]:
+            found: dict[bytes, frozenset[bytes]] = {}
+            for job, execution in db.execute(_SQL["approved"]).fetchall():
+                found[job] = found.get(job, frozenset()) | {execution}
+            return found, WallMs(db.execute(_SQL["approved_since"]).fetchone()[0])
+
+        return await self._file.read(query)
+
+    async def keep_trust(
+        self, trust: Trust, counters: Counters | None, kept: TimeKept, *, recovered: bool
+    ) -> None:
+        """Keep what orders are judged by from now on, in one durable transaction.
+
+        Args:
+            trust: the documents.
+            counters: how far the agent has come under them; None while it does not know.
+            kept: what is known of time.
+            recovered: the counters were lost and are now what the coordinator signed.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            catalog = None if trust.catalog is None else trust.catalog.envelope
+            policy = None if trust.policy is None else trust.policy.envelope
+            db.execute(_SQL["save_trust"], bind(trust.root_envelope, catalog, policy))
+            save_time(db, kept)
+            if counters is not None:
+                save_counters(db, counters)
+            if recovered and counters is not None:
+                db.execute(_SQL["save_approved_since"], bind(kept.floor_ms + 1))
+                db.execute(_SQL["reach_counter"], bind(counters.counter))
+
+        await self._file.transact(work, durable=True)
+        if counters is not None:
+            await self._file.keep(counters)
+
+    async def keep_time(self, kept: TimeKept) -> None:
+        """Save what is known of time; a power cut may undo it."""
+        await self._file.transact(lambda db: save_time(db, kept), durable=False)
 
     async def freeze(self, make: Freeze) -> Frozen:
         """Return the report that waits for its answer; else make, number and keep the next one.
@@ -47,9 +112,9 @@ class ContactStore:
         standing = await self.standing()
         if standing.pending is not None:
             return standing.pending
-        await self._file.keep_floors(
-            counter=standing.counter + 1, bundle_seq=0, floor_ms=standing.floor_ms
-        )
+        if standing.counters is not None:
+            number = standing.counter + 1
+            await self._file.keep(replace(standing.counters, counter=number))
 
         def work(db: sqlite3.Connection) -> Frozen:
             now = read_standing(db)
@@ -64,7 +129,15 @@ class ContactStore:
         return await self._file.transact(work, durable=True)
 
     async def settle(
-        self, sent: Frozen, freed: Freed, *, now_ms: WallMs, up: int, down: int
+        self,
+        sent: Frozen,
+        freed: Freed,
+        *,
+        now_ms: WallMs,
+        kept: TimeKept,
+        echo: bytes,
+        up: int,
+        down: int,
     ) -> tuple[int, int]:
         """Note that `sent` was answered; return how many receipts this freed, and how many wait.
 
@@ -72,7 +145,8 @@ class ContactStore:
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            db.execute(_SQL["answered"], bind(sent.counter, now_ms, up, down))
+            db.execute(_SQL["answered"], bind(sent.digest, now_ms, up, down, echo))
+            save_time(db, kept)
             done = 0
             # A file that replaced a damaged one meanwhile numbers its receipts from 1 again.
             if read_epoch(db) == sent.jobs_epoch:
@@ -109,20 +183,68 @@ def read_epoch(db: sqlite3.Connection) -> bytes:
 def read_standing(db: sqlite3.Connection) -> Standing:
     """Return the standing that any open jobs.db holds."""
     row = db.execute(_SQL["state"]).fetchone()
-    epoch, counter, previous, pending, seq, floor, answered, up, down = row
+    epoch, counter, previous, pending, echo, counters, answered, up, down = row
     refused = db.execute(_SQL["refusals"]).fetchall()
     return Standing(
         jobs_epoch=epoch,
         counter=counter,
         previous=previous,
         pending=_thawed(pending),
-        bundle_seq=seq,
-        floor_ms=WallMs(floor),
+        echo=echo,
+        counters=_unpacked(counters),
         answered_ms=None if answered is None else WallMs(answered),
         bytes_up=up,
         bytes_down=down,
         refusals={Reason(reason).text: count for reason, count in refused},
     )
+
+
+def save_counters(db: sqlite3.Connection, counters: Counters) -> Counters:
+    """Write counters, joined with what is there; return what is there then."""
+    before = read_counters(db)
+    after = counters if before is None else before.joined(counters)
+    db.execute(_SQL["save_counters"], bind(pack(after)))
+    return after
+
+
+def read_counters(db: sqlite3.Connection) -> Counters | None:
+    """Return the database's copy of the counters; None when it never knew any."""
+    return _unpacked(db.execute(_SQL["counters"]).fetchone()[0])
+
+
+def save_time(db: sqlite3.Connection, kept: TimeKept) -> None:
+    """Write what is known of time."""
+    row = bind(kept.floor_ms, kept.silent_ms, kept.boot_id, kept.mono_ms)
+    db.execute(_SQL["save_time"], row)
+
+
+def save_approved(db: sqlite3.Connection, job: bytes, execution: bytes, until_ms: int) -> None:
+    """Remember an execution that was admitted under approvals."""
+    db.execute(_SQL["approve"], bind(job, execution, until_ms))
+
+
+def forget_approved(db: sqlite3.Connection, floor_ms: int) -> None:
+    """Forget executions whose approvals have certainly ended."""
+    db.execute(_SQL["forget_approved"], bind(floor_ms))
+
+
+def _read_time(db: sqlite3.Connection) -> TimeKept | None:
+    row = db.execute(_SQL["time_kept"]).fetchone()
+    if row is None:
+        return None
+    return TimeKept(
+        floor_ms=WallMs(row[0]), silent_ms=row[1], boot_id=row[2], mono_ms=MonoMs(row[3])
+    )
+
+
+def _unpacked(data: bytes | None) -> Counters | None:
+    """Return packed counters; those that the disk damaged are as good as lost."""
+    if data is None:
+        return None
+    try:
+        return unpack(data, Counters, bound=limits.COUNTER_SLOT_BYTES)
+    except RefusedError:
+        return None
 
 
 def _thawed(envelope: bytes | None) -> Frozen | None:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from agent.core.executor import Claim, Conclusion
 from agent.core.moment import Moment
 from agent.core.queue import Due, Problem, due_in, expire, rebased, settle
+from agent.store.contact import forget_approved, read_counters, save_approved, save_counters
 from agent.store.jobs_file import JobsFile
 from agent.store.outbox import Fact, tell
 from shared import limits
@@ -28,10 +29,10 @@ from shared.model.job import (
 )
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import Admitted, AdmittedJob
+from shared.trust.counters import Counters
 from shared.wire.codec import unpack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
-_CONTACT = load_queries("agent.store", "queries/contact.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +79,21 @@ class JobStore:
         """
 
         def work(db: sqlite3.Connection) -> int:
-            if db.execute(_CONTACT["admit"], bind(admitted.seq, admitted.floor_ms)).rowcount == 0:
+            before = read_counters(db)
+            if before is not None and _reach(before) >= _reach(admitted.counters):
                 return 0
+            save_counters(db, admitted.counters)
+            forget_approved(db, admitted.floor_ms)
             queue = _Queue(db, now)
             new = sum(queue.admit(item) for item in planned)
             for one in admitted.refused:
-                new += queue.reject(one.execution, b"", 0, Problem(one.reason, one.detail))
+                new += queue.reject(one.execution, None, Problem(one.reason, one.detail))
             if queue.count_open() > limits.QUEUE_TASKS:
                 raise WorldError(Reason.STORE_FULL, "too many tasks wait")
             return new
 
         new = await self._file.transact(work, durable=True)
-        await self._file.keep_floors(counter=0, bundle_seq=admitted.seq, floor_ms=admitted.floor_ms)
+        await self._file.keep(admitted.counters)
         return new
 
     async def claim(self, now: Moment, *, room: int) -> Claimed:
@@ -169,9 +173,9 @@ class _Queue:
     def admit(self, item: Planned) -> int:
         job = item.job
         if isinstance(item.plan, Problem):
-            return self.reject(job.execution, job.spec_bytes, job.not_after_ms, item.plan)
+            return self.reject(job.execution, job, item.plan)
         state = ExecutionState.DELIVERED
-        number = self._insert(job.execution, job.spec_bytes, job.not_after_ms, state)
+        number = self._insert(job.execution, job, state)
         if number is None:
             return self._tell_again(job.execution)
         due = due_in(job.spec.delay_s * 1000, self._now)
@@ -180,9 +184,9 @@ class _Queue:
         self._tell((number, job.execution), Fact(state=state))
         return 1
 
-    def reject(self, uid: bytes, spec: bytes, not_after_ms: int, problem: Problem) -> int:
+    def reject(self, uid: bytes, job: AdmittedJob | None, problem: Problem) -> int:
         state = ExecutionState.REJECTED
-        number = self._insert(uid, spec, not_after_ms, state, problem.reason)
+        number = self._insert(uid, job, state, problem.reason)
         if number is None:
             return self._tell_again(uid)
         self._tell((number, uid), Fact(state=state, reason=problem.reason, detail=problem.detail))
@@ -207,7 +211,8 @@ class _Queue:
             self._refold(execution, cause)
 
     def begin(self, task: int, execution: int, device: str, attempt: int, crashes: int) -> Claim:
-        uid, _, spec = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
+        row = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
+        uid, _, spec, not_after_ms, job_class, grace_s = row
         self._refold(execution, Fact(state=TaskState.RUNNING, attempt=attempt))
         return Claim(
             task=task,
@@ -216,6 +221,9 @@ class _Queue:
             attempt=attempt,
             crashes=crashes,
             spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
+            job_class=job_class,
+            grace_s=grace_s,
+            not_after_ms=WallMs(not_after_ms),
         )
 
     def finish(self, claim: Claim, end: Conclusion) -> bool:
@@ -263,10 +271,17 @@ class _Queue:
             self._db.execute(_SQL["set_due"], bind(task, *_due_row(due)))
 
     def _insert(
-        self, uid: bytes, spec: bytes, not_after_ms: int, state: ExecutionState, reason: int = 0
+        self, uid: bytes, job: AdmittedJob | None, state: ExecutionState, reason: int = 0
     ) -> int | None:
         """Return the new row's number, or None when the execution is known already."""
-        row = bind(uid, spec, sha256(spec).digest(), not_after_ms, state, reason)
+        if job is None:
+            content = (b"", sha256().digest(), 0, "", 0)
+        else:
+            digest = sha256(job.spec_bytes).digest()
+            content = (job.spec_bytes, digest, job.not_after_ms, job.job_class, job.grace_s)
+            if job.approved_until_ms is not None:
+                save_approved(self._db, digest, uid, job.approved_until_ms)
+        row = bind(uid, *content, state, reason)
         found = self._db.execute(_SQL["insert_execution"], row).fetchone()
         return None if found is None else int(found[0])
 
@@ -289,7 +304,7 @@ class _Queue:
 
     def _refold(self, execution: int, cause: Fact) -> None:
         """Fold the execution's tasks again; tell it when its state moved on."""
-        uid, state, _ = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
+        uid, state, *_ = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
         rows = self._db.execute(_SQL["tasks_of"], bind(execution)).fetchall()
         outcome = settle((TaskState(s), n, Reason(r) if r else None) for s, n, r in rows)
         # What was given back folds to an earlier state; an execution never walks backwards.
@@ -307,6 +322,10 @@ class _Queue:
     def _tell(self, execution: tuple[int, bytes], fact: Fact) -> None:
         tell(self._db, execution, fact, self._now.today_ms)
         self.receipts += 1
+
+
+def _reach(counters: Counters) -> tuple[int, int, int]:
+    return counters.epoch, counters.restore_epoch, counters.bundle_seq
 
 
 _TOO_LATE = "not_after has passed"

@@ -1,49 +1,41 @@
 """jobs.db: opened, healed, and replaced when it is damaged, so that the agent keeps running.
 
-Owns the file and its epoch. Beside it lies a small copy of the counters that must never go back:
-a fresh file begins above them. What the rows mean stands in `agent.store.jobs` and
+Owns the file and its epoch. Beside it lies a second copy of the counters that must never go back
+(`shared.trust.counters`): a fresh file begins above them. What the rows mean stands in `agent.store.jobs` and
 `agent.store.contact`.
 """
 
 import asyncio
-import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, TypeVar
-from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
+from shared import limits
 from shared.clock import Entropy
-from shared.errors import Reason, RefusedError, WorldError
+from shared.errors import Reason, WorldError
 from shared.runtime.db import Database
-from shared.runtime.files import write_atomically
+from shared.runtime.files import sync_directory
 from shared.runtime.logs import Events
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.queries import bind, load_queries
 from shared.runtime.sqlite import set_aside_corrupt
-from shared.wire.codec import pack, unpack
+from shared.trust.counters import FILE_BYTES, Counters, Slots, next_write, read_slots
+from shared.wire.codec import pack
 
 T = TypeVar("T")
 
 NAME: Final = "jobs.db"
-_FLOORS_NAME: Final = "jobs.floors"
+COUNTERS_NAME: Final = "counters"
 _RESERVED_REPORTS: Final = 256
-"""Report numbers reserved in one write of the floors: one flash write per 256 contacts."""
+"""Report numbers reserved in one write of their file: one flash write per 256 contacts."""
 
 _SQL = load_queries("agent.store", "queries/contact.sql")
 _log = Events(__name__)
-
-
-class Floors(msgspec.Struct, frozen=True, array_like=True):
-    """What survives the loss of jobs.db: nothing below these is used or accepted again."""
-
-    counter: int = 0
-    """No report above this was ever frozen."""
-    bundle_seq: int = 0
-    floor_ms: int = 0
 
 
 class JobsFile:
@@ -54,7 +46,7 @@ class JobsFile:
         self._path = directory / NAME
         self._database: Database | None = None
         self._healing = asyncio.Lock()
-        self._floors = Floors()
+        self._slots = read_slots(b"")
         self.trouble = ""
         """Why nothing works; empty while it does."""
         self.losses = 0
@@ -68,7 +60,7 @@ class JobsFile:
         Raises:
             MistakeError: another process has it, or a newer program made it.
         """
-        self._floors = await asyncio.to_thread(_read_floors, self._directory / _FLOORS_NAME)
+        self._slots = await asyncio.to_thread(read_counters, self._directory / COUNTERS_NAME)
         try:
             self._database = await self._open_or_replace()
         except WorldError as error:
@@ -103,23 +95,29 @@ class JobsFile:
         """Run read-only work, as `Database.read`."""
         return await self._usable().read(query)
 
-    async def keep_floors(self, *, counter: int, bundle_seq: int, floor_ms: int) -> None:
-        """Keep counters outside the database as well.
+    @property
+    def second(self) -> Counters | None:
+        """Return the counters in the file beside the database; None when it is not readable."""
+        return self._slots.counters
+
+    async def keep(self, counters: Counters) -> None:
+        """Keep counters outside the database as well, joined with what is there; never lower.
 
         Called before a report is frozen, so that its number is reserved, and after a bundle was
         admitted: naming a bundle that was not admitted would hide its jobs from the coordinator.
+
+        Raises:
+            WorldError: the disk did not take it; the database's copy stands.
         """
-        floors = self._floors
-        if counter <= floors.counter and bundle_seq <= floors.bundle_seq:
+        before = self._slots.counters
+        after = counters if before is None else before.joined(counters)
+        if after.counter > (before.counter if before else 0):
+            after = replace(after, counter=after.counter + _RESERVED_REPORTS - 1)
+        # Time alone goes on too often to be worth a write of its own.
+        if before is not None and replace(after, floor_ms=0) == replace(before, floor_ms=0):
             return
-        reserved = max(floors.counter, counter + _RESERVED_REPORTS - 1)
-        after = Floors(
-            counter=reserved if counter > floors.counter else floors.counter,
-            bundle_seq=max(floors.bundle_seq, bundle_seq),
-            floor_ms=max(floors.floor_ms, floor_ms),
-        )
-        await asyncio.to_thread(_write_floors, self._directory / _FLOORS_NAME, after)
-        self._floors = after
+        path = self._directory / COUNTERS_NAME
+        self._slots = await asyncio.to_thread(write_counters, path, self._slots, after)
 
     def _usable(self) -> Database:
         if self._database is None:
@@ -164,25 +162,59 @@ class JobsFile:
 
     def _begin(self, db: sqlite3.Connection) -> None:
         """Write the one row of a fresh file; an existing one keeps its own."""
-        floors = self._floors
-        # One number is left out: a coordinator sees a gap, which is no offence, and never a
-        # successor that does not name its predecessor, which would be a clone's mark.
-        counter = floors.counter + 1 if floors.counter else 0
-        row = (self._entropy.token(16), counter, floors.bundle_seq, floors.floor_ms)
-        db.execute(_SQL["begin"], bind(*row))
+        second = self._slots.counters
+        if second is None:
+            # Enrolment writes the second copy: a gateway without either has lost both.
+            counter, packed, since_ms = 0, None, limits.INT_MAX
+        else:
+            # One number is left out: a coordinator sees a gap, which is no offence, and never a
+            # successor that does not name its predecessor, which would be a clone's mark.
+            counter = second.counter + 1 if second.counter else 0
+            fresh = second.counter == second.bundle_seq == 0
+            since_ms = 0 if fresh else second.floor_ms + 1
+            packed = pack(second)
+        db.execute(_SQL["begin"], bind(self._entropy.token(16), counter, packed, since_ms))
 
 
-def _read_floors(path: Path) -> Floors:
-    with contextlib.suppress(OSError, RefusedError, ValueError):
-        data = path.read_bytes()
-        if int.from_bytes(data[-4:]) == crc32(data[:-4]):
-            return unpack(data[:-4], Floors, bound=len(data))
-    return Floors()
-
-
-def _write_floors(path: Path, floors: Floors) -> None:
-    data = pack(floors)
+def read_counters(path: Path) -> Slots:
+    """Return what the counters' file holds, whatever state it is in."""
     try:
-        write_atomically(path, data + crc32(data).to_bytes(4))
+        with path.open("rb") as file:
+            return read_slots(file.read(FILE_BYTES))
+    except OSError:
+        return read_slots(b"")
+
+
+def write_counters(path: Path, slots: Slots, counters: Counters) -> Slots:
+    """Write `counters` over the older slot, durably; return what the file holds then.
+
+    Raises:
+        WorldError: the disk did not take it.
+    """
+    offset, data = next_write(slots, counters)
+    try:
+        made = not path.exists()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(descriptor, data, offset)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if made:
+            sync_directory(path.parent)
     except OSError as error:
         raise WorldError(Reason.STORE_FAILED, f"{path}: {error}") from error
+    return Slots(slots.generation + 1, counters, 1 - slots.newer)
+
+
+def begin_counters(directory: Path, counters: Counters) -> None:
+    """Write the first counters of a key that was just enrolled; older ones are never lowered.
+
+    Raises:
+        WorldError: the disk did not take it.
+    """
+    path = directory / COUNTERS_NAME
+    slots = read_counters(path)
+    if slots.counters is not None:
+        counters = slots.counters.joined(counters)
+    write_counters(path, slots, counters)

@@ -10,7 +10,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.agents import AgentQuery, AgentView
 from coordinator.contract.common import Page
 from coordinator.transactions.agents import list_agents, view_agent
-from coordinator.transactions.enroll import revoke
+from coordinator.transactions.enroll import release, revoke
 from shared.ids import AgentId
 from shared.model.selector import parse_selector
 
@@ -42,6 +42,16 @@ async def revoke_agent(call: Call, agent: str) -> AgentView:
     """Let an agent in no more, from its next contact on; its id stays taken."""
     parts = call.parts
     body = partial(revoke, agent, actor=call.actor, now_ms=parts.clock.wall_ms())
+    if not await parts.store.run(body, durable=True):
+        raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
+    parts.work.wake([AgentId(agent)])
+    return await get_agent(call, agent)
+
+
+async def release_agent(call: Call, agent: str) -> AgentView:
+    """End an agent's quarantine, once a person knows which machine is the real one."""
+    parts = call.parts
+    body = partial(release, agent, actor=call.actor, now_ms=parts.clock.wall_ms())
     if not await parts.store.run(body, durable=True):
         raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
     parts.work.wake([AgentId(agent)])

@@ -27,8 +27,6 @@ class Kind(Enum):
     TIMED_OUT = ("timed-out", 408, "The request's body did not come")
     CONFLICT = ("conflict", 409, "It does not fit what happened before")
     KEY_REUSED = ("idempotency-key-reused", 409, "This Idempotency-Key had another body")
-    REPORT_STALE = ("report-stale", 409, "A newer report of this agent was received")
-    CHAIN_FORKED = ("chain-forked", 409, "Two machines report with one key")
     TOO_LARGE = ("too-large", 413, "The request's body is over its bound")
     WRONG_MEDIA_TYPE = ("wrong-media-type", 415, "The body is of another type")
     INVALID = ("invalid", 422, "The request cannot be used as it is")
@@ -86,8 +84,6 @@ _REFUSED: Mapping[Reason, Kind] = {
     Reason.CLAIM_INVALID: Kind.CLAIM_INVALID,
     Reason.THRESHOLD_NOT_MET: Kind.SIGNATURE_INVALID,
     Reason.WRONG_FLEET: Kind.WRONG_FLEET,
-    Reason.REPORT_STALE: Kind.REPORT_STALE,
-    Reason.CHAIN_FORKED: Kind.CHAIN_FORKED,
 }
 """Every other reason means that the bytes are not what they should be."""
 

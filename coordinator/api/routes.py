@@ -1,6 +1,6 @@
 """The whole URL table. A route names the scope it needs; PUBLIC ones are for anybody."""
 
-from coordinator.api.agents import get_agent, get_agents, revoke_agent
+from coordinator.api.agents import get_agent, get_agents, release_agent, revoke_agent
 from coordinator.api.fleet import (
     create_claim_file,
     get_liveness,
@@ -15,7 +15,7 @@ from coordinator.api.router import PUBLIC, Route
 from coordinator.api.sync import enroll_agent, sync
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
-_SYNC = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.WRONG_FLEET, Kind.REPORT_STALE, Kind.CHAIN_FORKED)
+_SYNC = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.WRONG_FLEET)
 _ENROLL = (*_SIGNED, Kind.CLAIM_INVALID)
 _SUBMIT = (Kind.KEY_REUSED,)
 
@@ -30,6 +30,7 @@ ROUTES = (
     Route("GET  /v1/agents",                 get_agents,        "agents:read"),
     Route("GET  /v1/agents/{agent}",         get_agent,         "agents:read"),
     Route("POST /v1/agents/{agent}/revoke",  revoke_agent,      "agents:write"),
+    Route("POST /v1/agents/{agent}/release", release_agent,     "agents:write"),
 
     Route("POST /v1/jobs",                   submit_job,        "jobs:write", _SUBMIT, status=202),
     Route("GET  /v1/jobs",                   get_jobs,          "jobs:read"),

@@ -6,8 +6,9 @@ import msgspec
 
 from coordinator.contract.common import PageSize, PageToken, SelectorText, Time
 
-AgentState = Literal["ENROLLED", "ONLINE", "SILENT", "REVOKED"]
-"""ENROLLED: never in contact. SILENT: quiet for three times its usual interval."""
+AgentState = Literal["ENROLLED", "ONLINE", "SILENT", "QUARANTINED", "REVOKED"]
+"""ENROLLED: never in contact. SILENT: quiet for three times its usual interval. QUARANTINED: two
+machines speak with its key; its readings are taken in, it is given no work until it is released."""
 
 
 class AgentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

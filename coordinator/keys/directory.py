@@ -26,6 +26,11 @@ class DataDirectory:
         return self.keys / "root.pem"
 
     @property
+    def release_key(self) -> Path:
+        """Return the key that says what may ever run; belongs off this machine."""
+        return self.keys / "release.pem"
+
+    @property
     def director_key(self) -> Path:
         """Return the key that signs bundles and replies."""
         return self.keys / "director.pem"

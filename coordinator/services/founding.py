@@ -15,14 +15,17 @@ from coordinator.core.ports import Store
 from coordinator.keys.certificates import create_authority, issue_server
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import create_signer
-from coordinator.transactions.fleet import Fleet, save_fleet
+from coordinator.transactions.fleet import Document, save_fleet
 from coordinator.transactions.tokens import save_token
 from shared.clock import Clock, Entropy, WallMs
 from shared.errors import MistakeError
 from shared.ids import FleetId, key_id
 from shared.runtime.files import write_atomically
-from shared.trust.documents import ROOT_TYP, Role, Root
+from shared.trust.catalog import CATALOG_TYP
 from shared.trust.envelope import Signer, seal
+from shared.trust.policy import POLICY_TYP
+from shared.trust.root import DIRECTOR, ENROL, RELEASE, ROOT, ROOT_TYP, Role, Root
+from shared.trust.starter import first_catalog, first_policy
 from shared.wire.codec import pack
 
 ONE_MACHINE = (
@@ -38,8 +41,8 @@ DAY_MS = 86_400_000
 class Keys:
     """What was written before the database."""
 
-    root: bytes
-    """The root document's envelope."""
+    documents: tuple[Document, ...]
+    """The first root, catalog and policy."""
     ca_pem: bytes
 
 
@@ -78,8 +81,12 @@ def make_keys(
         now_ms=now_ms,
     )
     issue_server(authority, directory.server, hosts=hosts, now_ms=now_ms)
-    root, director = create_signer(directory.root_key), create_signer(directory.director_key)
-    return Keys(_sign_root(root, director, fleet_id, now_ms), authority.pem)
+    officers = _Officers(
+        root=create_signer(directory.root_key),
+        release=create_signer(directory.release_key),
+        director=create_signer(directory.director_key),
+    )
+    return Keys(_first_documents(officers, fleet_id, now_ms), authority.pem)
 
 
 async def found_fleet(
@@ -103,8 +110,15 @@ async def found_fleet(
         now_ms=now_ms,
     )
     await store.run(body, durable=True)
-    fleet = Fleet(fleet_id=fleet_id, url=url, root=keys.root, page_key=entropy.token(16))
-    await store.run(partial(save_fleet, fleet, now_ms), durable=True)
+    found = partial(
+        save_fleet,
+        fleet_id,
+        keys.documents,
+        url=url,
+        page_key=entropy.token(16),
+        now_ms=now_ms,
+    )
+    await store.run(found, durable=True)
     return AdminFile(url, token.text, keys.ca_pem.decode())
 
 
@@ -124,17 +138,42 @@ def write_admin_file(directory: DataDirectory, admin: AdminFile) -> None:
     write_atomically(directory.admin, ("\n".join(lines) + "\n").encode(), mode=0o600)
 
 
-def _sign_root(root: Signer, director: Signer, fleet_id: FleetId, now_ms: WallMs) -> bytes:
-    document = Root(
+@dataclass(frozen=True, slots=True)
+class _Officers:
+    root: Signer
+    release: Signer
+    director: Signer
+
+
+def _first_documents(
+    officers: _Officers, fleet_id: FleetId, now_ms: WallMs
+) -> tuple[Document, ...]:
+    expires_ms = now_ms + ROOT_DAYS * DAY_MS
+    director = Role(1, [key_id(officers.director.public_key)])
+    root = Root(
         version=1,
         fleet=fleet_id,
         epoch=1,
         issued_ms=now_ms,
-        expires_ms=now_ms + ROOT_DAYS * DAY_MS,
-        keys=[root.public_key, director.public_key],
+        expires_ms=expires_ms,
+        keys=[
+            officers.root.public_key,
+            officers.release.public_key,
+            officers.director.public_key,
+        ],
         roles={
-            "root": Role(1, [key_id(root.public_key)]),
-            "director": Role(1, [key_id(director.public_key)]),
+            ROOT: Role(1, [key_id(officers.root.public_key)]),
+            RELEASE: Role(1, [key_id(officers.release.public_key)]),
+            DIRECTOR: director,
+            # Both are online on this machine; a key of its own would be stolen together with it.
+            ENROL: director,
         },
     )
-    return seal(ROOT_TYP, pack(document), [root])
+    catalog = first_catalog(fleet=fleet_id, issued_ms=now_ms, expires_ms=expires_ms)
+    policy = first_policy(fleet=fleet_id, issued_ms=now_ms, expires_ms=expires_ms)
+    release = [officers.release]
+    return (
+        Document("root", 1, 1, seal(ROOT_TYP, pack(root), [officers.root])),
+        Document("catalog", 1, 1, seal(CATALOG_TYP, pack(catalog), release)),
+        Document("policy", 1, 1, seal(POLICY_TYP, pack(policy), release)),
+    )

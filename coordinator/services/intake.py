@@ -6,6 +6,7 @@ is committed (`coordinator.transactions.contact`).
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,15 +22,16 @@ from coordinator.core.intake import (
 )
 from coordinator.core.ports import Store
 from coordinator.services.metrics import Metrics
+from coordinator.services.shelf import Shelf
 from coordinator.services.waiting import Waiter, WaitingRoom
 from coordinator.transactions.contact import (
-    REFUSED_CHAIN,
     Contact,
     Identity,
     Recorded,
     issue_later,
     load_identity,
     record_contact,
+    remember_stray,
 )
 from coordinator.transactions.issue import Order
 from shared import limits
@@ -39,14 +41,14 @@ from shared.ids import AgentId, FleetId, key_id
 from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind, encode_body
-from shared.sync.incoming import Chain, is_empty_contact
+from shared.sync.incoming import Chain, is_empty_contact, is_stray_answer
 from shared.trust.documents import (
     BUNDLE_TYP,
+    ECHO_BYTES,
     REPLY_TYP,
     Bundle,
     Reply,
     Report,
-    Root,
     claimed_agent,
     document_hash,
     open_report,
@@ -56,6 +58,8 @@ from shared.wire.codec import pack
 
 NOT_BEFORE_MS = 3_600_000
 """A bundle is valid from an hour before it was signed: an agent's clock drifts between contacts."""
+STALE_S = 5_184_000
+"""60 days of powered silence end what an agent may begin; a class of the policy may say less."""
 
 _log = Events(__name__)
 
@@ -65,7 +69,7 @@ class Desk:
     """What a contact is handled with."""
 
     fleet: FleetId
-    root: Root
+    shelf: Shelf
     director: Signer
     store: Store
     clock: Clock
@@ -122,7 +126,7 @@ class Intake:
             order, held_ms = recorded.order, 0
             if self._may_hold(seen.report, letter, recorded, wait_s):
                 order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
-            return self._answer(seen, recorded, order, held_ms)
+            return await self._answer(seen, recorded, order, held_ms)
 
     async def _verify(self, data: bytes, agent: AgentId) -> _Verified:
         identity = await self._desk.store.read(partial(load_identity, agent))
@@ -149,8 +153,13 @@ class Intake:
         )
         recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
         self._count(seen, recorded, body_bytes)
-        if recorded.chain in REFUSED_CHAIN:
-            raise RefusedError(REFUSED_CHAIN[recorded.chain])
+        if recorded.alarmed:
+            _log.event(
+                "agent_quarantined",
+                level=logging.WARNING,
+                agent=seen.agent,
+                mend="find out which machine is the real one, then POST /v1/agents/NAME/release",
+            )
         desk.jobs.wake(recorded.reconciled.jobs)
         return recorded
 
@@ -159,6 +168,9 @@ class Intake:
         return (
             wait_s > 0
             and not recorded.stored.schemas_wanted
+            # Its sender has to answer this very answer, or lacks what it judges orders by.
+            and not is_stray_answer(recorded.chain)
+            and not self._desk.shelf.lacks(report)
             and is_empty_contact(report, brought, has_bundle=recorded.order is not None)
         )
 
@@ -173,12 +185,14 @@ class Intake:
             left_ms = until_ms - clock.mono_ms()
             if left_ms <= 0 or not await waiter.wait(left_ms / 1000):
                 break
+            if not recorded.may_grant:
+                continue
             again = recorded.chain is Chain.REPEAT
             body = partial(issue_later, seen.agent, now_ms=clock.wall_ms(), again=again)
             order = await self._desk.store.run(body, durable=True)
         return order, clock.mono_ms() - began_ms
 
-    def _answer(
+    async def _answer(
         self, seen: _Verified, recorded: Recorded, order: Order | None, held_ms: int
     ) -> bytes:
         desk, stored = self._desk, recorded.stored
@@ -192,8 +206,18 @@ class Intake:
             receipts_to=recorded.reconciled.receipts_to,
             ledger_to=stored.ledger_to,
             schemas_wanted=stored.schemas_wanted,
+            restore_epoch=desk.shelf.restore_epoch,
+            floor=None if recorded.reached is None else desk.shelf.floor(recorded.reached),
         )
-        parts = [Part(PartKind.REPLY, seal(REPLY_TYP, pack(reply), [desk.director]))]
+        envelope = seal(REPLY_TYP, pack(reply), [desk.director])
+        if is_stray_answer(recorded.chain):
+            echo = document_hash(envelope)[:ECHO_BYTES]
+            await desk.store.run(partial(remember_stray, seen.agent, echo), durable=False)
+        parts = [
+            *desk.shelf.roots_after(seen.report.root_version),
+            Part(PartKind.REPLY, envelope),
+            *desk.shelf.lacking(seen.report),
+        ]
         if order is not None:
             parts.append(Part(PartKind.BUNDLE, self._sign(seen, order)))
             desk.metrics.grants.inc(len(order.grants))
@@ -204,17 +228,21 @@ class Intake:
 
     def _sign(self, seen: _Verified, order: Order) -> bytes:
         now_ms = self._desk.clock.wall_ms()
-        root = self._desk.root
+        shelf = self._desk.shelf
         bundle = Bundle(
             fleet=self._desk.fleet,
             agent=seen.agent,
             agent_key=key_id(seen.identity.public_key),
-            epoch=root.epoch,
-            root_version=root.version,
+            epoch=shelf.root.epoch,
+            root_version=shelf.root.version,
+            catalog_version=shelf.catalog.version,
+            policy_version=shelf.policy.version,
+            restore_epoch=shelf.restore_epoch,
             seq=order.seq,
             issued_ms=now_ms,
             not_before_ms=now_ms - NOT_BEFORE_MS,
             expires_ms=now_ms + limits.BUNDLE_S * 1000,
+            stale_s=STALE_S,
             grants=list(order.grants),
         )
         return seal(BUNDLE_TYP, pack(bundle), [self._desk.director])

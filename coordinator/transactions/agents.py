@@ -46,7 +46,7 @@ def list_agents(
 
 
 def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
-    agent, public_key, site, enrolled_ms, revoked_ms, *link = row
+    agent, public_key, site, enrolled_ms, revoked_ms, quarantined_ms, *link = row
     stores = yield from fetch("telemetry_of_agent", agent)
     refused = yield from fetch("refusals_of_agent", agent)
     (last_ms, interval_ms, contacts, up, down, epoch, clock_state, offset_ms, boot, refusals) = link
@@ -56,7 +56,7 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
         id=agent,
         site=site,
         labels=labels,
-        state=_state(revoked_ms, last_ms, interval_ms, now_ms),
+        state=_barred(revoked_ms, quarantined_ms) or _state(last_ms, interval_ms, now_ms),
         fingerprint=fingerprint(public_key),
         enrolled_at=to_time(enrolled_ms),
         last_contact_at=None if last_ms is None else to_time(last_ms),
@@ -81,11 +81,13 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
     )
 
 
-def _state(
-    revoked_ms: int | None, last_ms: int | None, interval_ms: int | None, now_ms: WallMs
-) -> AgentState:
+def _barred(revoked_ms: int | None, quarantined_ms: int | None) -> AgentState | None:
     if revoked_ms is not None:
         return "REVOKED"
+    return None if quarantined_ms is None else "QUARANTINED"
+
+
+def _state(last_ms: int | None, interval_ms: int | None, now_ms: WallMs) -> AgentState:
     if last_ms is None:
         return "ENROLLED"
     return "SILENT" if is_silent(last_ms, interval_ms, now_ms) else "ONLINE"

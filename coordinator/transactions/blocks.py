@@ -61,15 +61,27 @@ def store_blocks(
     schemas: Sequence[tuple[SchemaRef, bytes]],
     *,
     now_ms: WallMs,
+    newest: bool = True,
+    quarantined: bool = False,
 ) -> Tx[Stored]:
-    """Commit what can be committed of the readings that came with a report."""
+    """Commit what can be committed of the readings that came with a report.
+
+    Args:
+        agent: whose.
+        report: what vouches for them.
+        blocks: examined.
+        schemas: by reference.
+        now_ms: the present.
+        newest: the report is the agent's newest; an older one's account of itself is outdated.
+        quarantined: two machines speak with this agent's key: what contradicts is kept beside.
+    """
     row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
     shelf = _Shelf(*(map(unpack_ranges, row) if row else (Ranges(), Ranges())))
     for block in blocks:
-        yield from _take(shelf, agent, report, block, now_ms)
+        yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
-    yield from _save(shelf, agent, report)
+    yield from _save(shelf, agent, report, newest=newest)
     for ref, data in schemas:
         # Only what some stored block waits for: nobody's word alone makes us keep anything.
         yield from execute("schema_learn", agent, ref, data, now_ms)
@@ -92,7 +104,13 @@ def contiguous(numbers: Ranges) -> int:
 
 
 def _take(
-    shelf: _Shelf, agent: AgentId, report: Report, block: Incoming, now_ms: WallMs
+    shelf: _Shelf,
+    agent: AgentId,
+    report: Report,
+    block: Incoming,
+    now_ms: WallMs,
+    *,
+    quarantined: bool,
 ) -> Tx[None]:
     announced = next((one.seq for one in report.blocks if one.digest == block.digest), None)
     if announced is None:
@@ -112,6 +130,7 @@ def _take(
         digest=block.digest,
         received=shelf.received,
         stored_digest=stored[0] if stored else None,
+        quarantined=quarantined,
     )
     match verdict:
         case BlockVerdict.STORE:
@@ -125,7 +144,10 @@ def _take(
             _refuse(shelf, announced, NACK_REASON[verdict])
         case BlockVerdict.CONFLICT:
             _refuse(shelf, announced, NACK_REASON[verdict])
-            yield from _keep_aside(agent, report, block, now_ms)
+            yield from _keep_aside(agent, report, block, now_ms, most=limits.BLOCKS_ASIDE)
+        case BlockVerdict.APART:
+            # It is acknowledged, so there must be room for it, as for any other block.
+            yield from _keep_aside(agent, report, block, now_ms, most=limits.INT_MAX)
         case _:
             assert_never(verdict)
 
@@ -164,7 +186,9 @@ def _store(
     shelf.readings += header.count
 
 
-def _keep_aside(agent: AgentId, report: Report, block: Incoming, now_ms: WallMs) -> Tx[None]:
+def _keep_aside(
+    agent: AgentId, report: Report, block: Incoming, now_ms: WallMs, *, most: int
+) -> Tx[None]:
     assert block.header is not None, "only a sound block can be in conflict"
     yield from execute(
         "block_aside_insert",
@@ -174,7 +198,7 @@ def _keep_aside(agent: AgentId, report: Report, block: Incoming, now_ms: WallMs)
         block.digest,
         now_ms,
         block.data,
-        limits.BLOCKS_ASIDE,
+        most,
     )
 
 
@@ -200,7 +224,7 @@ def _list_loss(
     )
 
 
-def _save(shelf: _Shelf, agent: AgentId, report: Report) -> Tx[None]:
+def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[None]:
     said = report.tally
     yield from execute(
         "telemetry_save",
@@ -218,4 +242,5 @@ def _save(shelf: _Shelf, agent: AgentId, report: Report) -> Tx[None]:
         said.delivered,
         said.stored,
         said.lost,
+        int(newest),
     )

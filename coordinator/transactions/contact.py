@@ -8,27 +8,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coordinator.core.intake import Incoming
-from coordinator.core.ports import Tx, execute, fetch_one
+from coordinator.core.ports import Tx, execute, execute_many, fetch_one
 from coordinator.core.presence import smooth_interval
 from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.issue import Order, issue
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, to_json
+from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId
 from shared.model.reading import SchemaRef
-from shared.sync.incoming import Chain, LastReport, judge_chain
-from shared.trust.documents import Report
+from shared.sync.incoming import (
+    ADVANCES,
+    Chain,
+    LastReport,
+    Memory,
+    judge_chain,
+    may_grant,
+    remembered,
+)
+from shared.trust.documents import ECHO_BYTES, Report
 
 AUDIT_GAP_MS = 60_000
 """Refusals of one agent for one reason are audited this often at most: each one is counted, but
 somebody who replays a report for ever must not fill the log."""
 
-REFUSED_CHAIN: Mapping[Chain, Reason] = {
+BESIDE_CHAIN: Mapping[Chain, Reason] = {
     Chain.STALE: Reason.REPORT_STALE,
-    Chain.FORKED: Reason.CHAIN_FORKED,
+    Chain.CLONE: Reason.CHAIN_FORKED,
 }
+"""Reports that are counted as refused: they move nothing on and earn no work. What they bring is
+taken in all the same, so nobody who replays or clones can silence the real site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,9 @@ class Identity:
     """Whose key must have signed a report, and whether work waits for it."""
 
     public_key: bytes
+    quarantined: bool
     has_work: bool
+    """Work that it may be given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +71,37 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """The highest numbers of an agent that are known here."""
+
+    bundle_seq: int
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a contact; `chain` STALE or FORKED means that nothing else was used."""
+    """What became of a contact."""
 
     chain: Chain
     stored: Stored
     reconciled: Reconciled
     order: Order | None
+    may_grant: bool
+    """Work may be signed in answer to it, now or while it is held."""
+    alarmed: bool
+    """This very contact put the agent into quarantine."""
+    reached: Reached | None
+    """How far the agent had come, where it has lost its counters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The contact row as it was."""
+
+    report: LastReport | None
+    strays: bytes
+    last_ms: int
+    interval_ms: int | None
 
 
 def load_identity(agent: str) -> Tx[Identity]:
@@ -76,10 +113,11 @@ def load_identity(agent: str) -> Tx[Identity]:
     row = yield from fetch_one("agent_identity", agent)
     if row is None:
         raise RefusedError(Reason.UNKNOWN_AGENT)
-    public_key, revoked_ms, has_work = row
+    public_key, revoked_ms, quarantined_ms, has_work = row
     if revoked_ms is not None:
         raise RefusedError(Reason.REVOKED)
-    return Identity(public_key, bool(has_work))
+    quarantined = quarantined_ms is not None
+    return Identity(public_key, quarantined, bool(has_work) and not quarantined)
 
 
 def record_contact(contact: Contact) -> Tx[Recorded]:
@@ -89,28 +127,34 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
         RefusedError: the agent was revoked meanwhile.
     """
     agent, report, now_ms = contact.agent, contact.report, contact.now_ms
-    yield from load_identity(agent)
-    row = yield from fetch_one("contact_chain", agent)
-    chain = judge_chain(
-        LastReport(row[0], row[1]) if row else None,
-        counter=report.counter,
-        previous=report.previous,
-        digest=contact.digest,
+    identity = yield from load_identity(agent)
+    before = yield from _load_last(agent)
+    chain = yield from _place(contact, before)
+    alarmed = chain is Chain.CLONE and (yield from _quarantine(contact))
+    quarantined = identity.quarantined or alarmed
+    newest = chain in ADVANCES or chain is Chain.REPEAT
+    if newest:
+        yield from _move_on(contact, before)
+    stored = yield from store_blocks(
+        agent,
+        report,
+        contact.blocks,
+        contact.schemas,
+        now_ms=now_ms,
+        newest=newest,
+        quarantined=quarantined,
     )
-    if chain in REFUSED_CHAIN:
-        yield from count_refusals(agent, {REFUSED_CHAIN[chain]: 1}, now_ms)
-        return Recorded(chain, Stored(), Reconciled(), None)
-    interval_ms = smooth_interval(row[3], now_ms - row[2]) if row else None
-    yield from _save(contact, interval_ms)
-    stored = yield from store_blocks(agent, report, contact.blocks, contact.schemas, now_ms=now_ms)
-    yield from count_refusals(agent, stored.refused, now_ms)
+    beside = {BESIDE_CHAIN[chain]: 1} if chain in BESIDE_CHAIN else {}
+    yield from count_refusals(agent, {**stored.refused, **beside}, now_ms)
     reconciled = yield from reconcile_receipts(
         agent, report.jobs_epoch, report.receipts, now_ms=now_ms
     )
+    granted = may_grant(chain, attested=report.attested, quarantined=quarantined)
     order = None
-    if contact.with_orders:
+    if contact.with_orders and granted:
         order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
-    return Recorded(chain, stored, reconciled, order)
+    reached = None if report.attested else (yield from _reached(contact, before))
+    return Recorded(chain, stored, reconciled, order, granted, alarmed, reached)
 
 
 def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
@@ -119,8 +163,94 @@ def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | No
     Raises:
         RefusedError: the agent was revoked meanwhile.
     """
-    yield from load_identity(agent)
+    identity = yield from load_identity(agent)
+    if identity.quarantined:
+        return None
     return (yield from issue(agent, now_ms=now_ms, again=again))
+
+
+def remember_stray(agent: AgentId, echo: bytes) -> Tx[None]:
+    """Remember the answer to a report from beside the chain, by the first bytes of its hash.
+
+    Only who is alive and holds the agent's key can repeat them in a report to come.
+    """
+    before = yield from _load_last(agent)
+    if before is not None:
+        most = limits.STRAY_REPLIES * ECHO_BYTES
+        yield from execute("contact_strays", agent, (before.strays + echo)[-most:])
+
+
+def _load_last(agent: AgentId) -> Tx[_Last | None]:
+    row = yield from fetch_one("contact_chain", agent)
+    if row is None:
+        return None
+    counter, digest, jobs_epoch, strays, last_ms, interval_ms = row
+    # Ending a quarantine forgets the chain and keeps the link's facts.
+    report = LastReport(counter, digest, jobs_epoch) if digest else None
+    return _Last(report, strays, last_ms, interval_ms)
+
+
+def _place(contact: Contact, before: _Last | None) -> Tx[Chain]:
+    """Return the report's place among all that is remembered of its agent."""
+    agent, report = contact.agent, contact.report
+    here = yield from fetch_one("report_digest", agent, report.jobs_epoch, report.counter)
+    earlier = yield from fetch_one("report_digest", agent, report.jobs_epoch, report.counter - 1)
+    left = yield from fetch_one("store_left", agent, report.jobs_epoch)
+    strays = b"" if before is None else before.strays
+    echoes = {strays[at : at + ECHO_BYTES] for at in range(0, len(strays), ECHO_BYTES)}
+    return judge_chain(
+        None if before is None else before.report,
+        counter=report.counter,
+        previous=report.previous,
+        digest=contact.digest,
+        jobs_epoch=report.jobs_epoch,
+        memory=Memory(
+            here=None if here is None else here[0],
+            before=None if earlier is None else earlier[0],
+            left=left is not None,
+            stray=report.answered in echoes,
+        ),
+    )
+
+
+def _move_on(contact: Contact, before: _Last | None) -> Tx[None]:
+    """Make the report the newest one that is known of its agent."""
+    agent, report = contact.agent, contact.report
+    last = None if before is None else before.report
+    interval_ms = None
+    if before is not None:
+        interval_ms = smooth_interval(before.interval_ms, contact.now_ms - before.last_ms)
+    yield from _save(contact, interval_ms)
+    if last is not None and last.jobs_epoch != report.jobs_epoch:
+        yield from execute("store_leave", agent, last.jobs_epoch)
+        yield from execute("contact_strays", agent, b"")
+    known = remembered(report, contact.digest)
+    rows = ((agent, report.jobs_epoch, number, digest) for number, digest in known)
+    yield from execute_many("report_learn", rows)
+    oldest = report.counter - limits.REPORTS_REMEMBERED
+    yield from execute("report_forget_old", agent, report.jobs_epoch, oldest)
+
+
+def _quarantine(contact: Contact) -> Tx[bool]:
+    """Give the agent no more work until a person ends it; False when it had none already."""
+    row = yield from fetch_one("agent_quarantine", contact.agent, contact.now_ms)
+    if row is None:
+        return False
+    yield from audit(
+        contact.now_ms,
+        actor=f"agent:{contact.agent}",
+        action="agent.quarantine",
+        object_=f"agent:{contact.agent}",
+        detail={"report": contact.report.counter, "digest": contact.digest.hex()},
+    )
+    return True
+
+
+def _reached(contact: Contact, before: _Last | None) -> Tx[Reached]:
+    row = yield from fetch_one("agent_bundle", contact.agent)
+    assert row is not None, "the agent was read in this transaction"
+    last = 0 if before is None or before.report is None else before.report.counter
+    return Reached(bundle_seq=row[0], counter=max(last, contact.report.counter))
 
 
 def count_refusals(agent: AgentId, refused: Mapping[Reason, int], now_ms: WallMs) -> Tx[None]:

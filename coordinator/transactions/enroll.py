@@ -111,6 +111,23 @@ def revoke(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
     return True
 
 
+def release(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
+    """End a quarantine; False when there is no such agent.
+
+    What is remembered of its reports is forgotten: whichever machine reports next is the agent
+    from then on, and another one with its key gives itself away again.
+    """
+    row = yield from fetch_one("agent_release", agent)
+    if row is None:
+        return (yield from fetch_one("agent_exists", agent)) is not None
+    for query in ("contact_forget", "report_forget", "store_left_forget"):
+        yield from execute(query, agent)
+    yield from audit(
+        now_ms, actor=actor, action="agent.release", object_=f"agent:{agent}", detail={}
+    )
+    return True
+
+
 def _labels(request: EnrollRequest, site: str) -> Mapping[str, str]:
     labels = {**request.labels, "site": site}
     if len(labels) > limits.LABELS:

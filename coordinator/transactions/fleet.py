@@ -1,7 +1,8 @@
 """The one row that says which fleet this is, and the numbers of its status screen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from coordinator.contract.fleet import ReadingsTotal
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
@@ -20,10 +21,31 @@ class Fleet:
     fleet_id: FleetId
     url: str
     """Where agents and people reach the coordinator."""
-    root: bytes
-    """The newest root document's envelope."""
     page_key: bytes
     """Makes page tokens of this fleet recognisable; not a secret worth guarding."""
+    roots: tuple[bytes, ...]
+    """Every root document's envelope, from version 1 on."""
+    catalog: bytes
+    """The newest catalog's envelope."""
+    policy: bytes
+    """The newest policy's envelope."""
+    restore_epoch: int = 0
+    """How often this database was put back from a backup."""
+
+    @property
+    def root(self) -> bytes:
+        """Return the newest root document's envelope."""
+        return self.roots[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A signed document to keep."""
+
+    kind: Literal["root", "catalog", "policy"]
+    epoch: int
+    version: int
+    envelope: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +59,29 @@ class Totals:
     refused: Mapping[str, int]
 
 
-def save_fleet(fleet: Fleet, now_ms: WallMs) -> Tx[None]:
-    """Write the row; a second one is refused by the schema."""
+def save_fleet(
+    fleet_id: FleetId,
+    documents: Sequence[Document],
+    *,
+    url: str,
+    page_key: bytes,
+    now_ms: WallMs,
+) -> Tx[None]:
+    """Write the row and its first documents; a second fleet is refused by the schema."""
+    for document in documents:
+        yield from save_document(document, now_ms)
+    yield from execute("fleet_insert", fleet_id, url, page_key, now_ms)
+
+
+def save_document(document: Document, now_ms: WallMs) -> Tx[None]:
+    """Keep a signed document; a running coordinator gives it out once it is started again."""
     yield from execute(
-        "fleet_insert", fleet.fleet_id, fleet.url, fleet.root, fleet.page_key, now_ms
+        "document_insert",
+        document.kind,
+        document.epoch,
+        document.version,
+        document.envelope,
+        now_ms,
     )
 
 
@@ -49,7 +90,20 @@ def load_fleet() -> Tx[Fleet | None]:
     row = yield from fetch_one("fleet")
     if row is None:
         return None
-    return Fleet(fleet_id=row[0], url=row[1], root=row[2], page_key=row[3])
+    roots = yield from fetch("documents", "root")
+    catalog = yield from fetch_one("document_newest", "catalog")
+    policy = yield from fetch_one("document_newest", "policy")
+    assert catalog is not None, "a fleet is founded with one"
+    assert policy is not None, "a fleet is founded with one"
+    return Fleet(
+        fleet_id=row[0],
+        url=row[1],
+        page_key=row[2],
+        restore_epoch=row[3],
+        roots=tuple(envelope for (envelope,) in roots),
+        catalog=catalog[0],
+        policy=policy[0],
+    )
 
 
 def ping() -> Tx[None]:

@@ -58,9 +58,9 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
 def _fitting(rows: Sequence[Row]) -> list[Grant]:
     room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES
     grants: list[Grant] = []
-    for execution, spec, not_after_ms in rows:
+    for execution, spec, not_after_ms, job_class in rows:
         room -= len(spec) + _GRANT_BYTES
         if room < 0:
             break
-        grants.append(Grant(execution, spec, not_after_ms))
+        grants.append(Grant(execution, spec, not_after_ms, job_class))
     return grants

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from coordinator.core.job_class import job_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from coordinator.transactions.rows import audit
@@ -25,6 +26,8 @@ class Draft:
     selector: Selector | None
     packed: bytes
     """The spec's canonical bytes: what is signed and what agents receive."""
+    job_class: str
+    """What the agents' policy knows it as."""
     not_after_ms: WallMs
 
     @property
@@ -73,7 +76,13 @@ def draft(spec: JobSpec, *, not_after_ms: WallMs, now_ms: WallMs) -> Draft:
         raise MistakeError(f"the job has {len(packed)} bytes, at most {limits.SPEC_BYTES}")
     if not now_ms < not_after_ms <= now_ms + limits.DELAY_S * 1000:
         raise MistakeError("it is not within the coming year", where="not_after")
-    return Draft(spec=spec, selector=selector, packed=packed, not_after_ms=not_after_ms)
+    return Draft(
+        spec=spec,
+        selector=selector,
+        packed=packed,
+        job_class=job_class(spec),
+        not_after_ms=not_after_ms,
+    )
 
 
 def preview(job: Draft) -> Tx[Sequence[str]]:
@@ -105,6 +114,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         job.spec.name,
         job.digest,
         job.packed,
+        job.job_class,
         len(agents),
         job.not_after_ms,
         now_ms,

@@ -11,6 +11,7 @@ from shared.model.job import JobSpec, Step
 from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.trust.documents import BUNDLE_TYP, REPLY_TYP, REPORT_TYP, Bundle, Reply, Report
 from shared.trust.envelope import Signer, peek_payload, seal
+from shared.trust.starter import OPERATE
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Grant
 
@@ -51,7 +52,7 @@ def forged_bundle(envelope: bytes, attacker: Signer, execution: bytes) -> bytes:
     spec = JobSpec(
         name="rogue", steps=[Step("apply", "device.write", {"setpoint": ROGUE_SETPOINT})]
     )
-    order = Grant(execution, pack(spec), genuine.expires_ms)
+    order = Grant(execution, pack(spec), genuine.expires_ms, OPERATE)
     bundle = msgspec.structs.replace(genuine, seq=genuine.seq + 1000, grants=[order])
     return seal(BUNDLE_TYP, pack(bundle), [attacker])
 

@@ -21,13 +21,14 @@ from agent.core.settings import TelemetrySettings
 from agent.core.uplink import Delivered, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
+from agent.services.guard import Guard
 from agent.services.contact_http import HttpLink
 from agent.services.enroll import enroll, load_claim, prepare
 from agent.services.http_connection import parse_url
 from agent.services.identity import Enrolment
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
-from agent.store.jobs_file import JobsFile
+from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
 from coordinator.app import Listen, Place, found, make_claim, serve
 from coordinator.keys.directory import DataDirectory
@@ -37,6 +38,7 @@ from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.ids import DeviceId
 from shared.model.reading import Channel
 from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.trust.counters import Counters
 from shared.trust.envelope import KeySigner
 
 HOST = "localhost"
@@ -85,6 +87,7 @@ class Centre:
         claim = load_claim(file, now_ms=SystemClock().wall_ms())
         enrolment = await enroll(claim, signer, url=url, name="outpost-1", labels={})
         assert isinstance(enrolment, Enrolment), enrolment
+        begin_counters(data_dir, Counters(epoch=1, root_version=1))
         return enrolment, signer
 
 
@@ -175,15 +178,17 @@ async def open_outpost(
             parse_url(enrolment.url, where=""), ca_pem=enrolment.ca_pem, where="the claim"
         )
         stack.push_async_callback(link.close)
+        identity, calendar, store = enrolment.identity(signer), Calendar(clock), ContactStore(file)
         contact = Contact(
-            identity=enrolment.identity(signer),
-            store=ContactStore(file),
+            identity=identity,
+            guard=Guard(identity, store, clock=clock, calendar=calendar),
+            store=store,
             jobs=JobStore(file),
             telemetry=telemetry,
             link=link,
             plan=_no_jobs,
             clock=clock,
-            calendar=Calendar(clock),
+            calendar=calendar,
         )
         yield Outpost(clock, telemetry, contact, link, signer, enrolment)
 

@@ -30,15 +30,17 @@ from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.executor import Executor
+from agent.services.guard import Guard
 from agent.store.contact import ContactStore, read_epoch
 from agent.store.jobs import JobStore
-from agent.store.jobs_file import JobsFile
+from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
 from shared.ids import DeviceId
 from shared.model.job import ExecutionState
 from shared.model.reading import Quality
 from shared.sync.body import decode_body
-from tests.agent_coordinator import Brain, StaleError
+from shared.trust.counters import Counters
+from tests.agent_coordinator import Brain
 from tests.agent_parts import MemoryDevice, device, uid, write_job
 from tests.simulation.loop import World, simulate
 
@@ -95,8 +97,7 @@ class BadLink:
             return lost
         if fate == "an old request comes again":
             for old in self.old[-3:]:
-                with suppress(StaleError):
-                    self.brain.answer(old, now, genuine=False)
+                self.brain.answer(old, now, genuine=False)
         answer = self.brain.answer(body, now)
         self.old.append(body)
         if fate == "request doubled":
@@ -151,8 +152,12 @@ class Site:
         calendar, jobs = Calendar(clock), JobStore(self.file)
         self.store = ContactStore(self.file)
         brain = self.link.brain.world
+        envelope = brain.trust.root_envelope
+        identity = Identity(brain.name, brain.root, envelope, brain.agent)
+        guard = Guard(identity, self.store, clock=clock, calendar=calendar)
         self.contact = Contact(
-            identity=Identity(brain.name, brain.root, brain.agent),
+            identity=identity,
+            guard=guard,
             store=self.store,
             jobs=jobs,
             telemetry=self.telemetry,
@@ -168,6 +173,7 @@ class Site:
             now=calendar.now,
             entropy=entropy,
             told=lambda: None,
+            permit=guard.permit,
         )
         self.work = asyncio.create_task(self.executor.run(), name="executor")
 
@@ -294,6 +300,7 @@ async def play(world: World, *, script: list[tuple[Any, ...]], folder: Path) -> 
         (folder / name).mkdir(parents=True)
     brain = Brain()
     pumps = {one.id: MemoryDevice(one.id) for one in PUMPS}
+    begin_counters(folder / "data", Counters(epoch=1, root_version=1))
     site = Site(world, folder, BadLink(brain, world), pumps)
     await site.boot()
     try:

@@ -38,8 +38,17 @@ from shared.model.reading import (
 from shared.sync.body import CONTENT_TYPE, Part, PartKind, decode_body, encode_body
 from shared.sync.outgoing import Candidate, Frozen, freeze_report
 from shared.trust.admission import Admitted, Held, admit_bundle, admit_reply
-from shared.trust.documents import ENROLL_TYP, Reply, Report, Root, open_root
+from shared.trust.counters import Counters
+from shared.trust.documents import (
+    ECHO_BYTES,
+    ENROLL_TYP,
+    Reply,
+    Report,
+    Root,
+    document_hash,
+)
 from shared.trust.envelope import KeySigner, seal
+from shared.trust.keyset import Trust, accept_catalog, accept_policy, advance_root, load_trust
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import EnrollAnswer, EnrollRequest, LossRow, Receipt, Tally
 
@@ -167,9 +176,27 @@ class Gateway:
     jobs_epoch: bytes = b"J" * 16
     tally: Tally = field(default_factory=lambda: Tally(0, 0, 0, 0, 0))
 
+    answered: bytes = b""
+    trust: Trust = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trust = load_trust(self.claim.root_bytes(), None, None)
+
     @property
     def root(self) -> Root:
-        return open_root(self.claim.root_bytes(), trusted=None)
+        return self.trust.root
+
+    @property
+    def held(self) -> Held:
+        counters = Counters(epoch=1, root_version=1, bundle_seq=self.bundle_seq)
+        return Held(
+            agent=self.name,
+            agent_key=self.key,
+            trust=self.trust,
+            counters=counters,
+            floor_ms=WallMs(0),
+            silent_ms=0,
+        )
 
     @property
     def key(self) -> KeyId:
@@ -232,7 +259,10 @@ class Gateway:
             "telemetry_epoch": self.telemetry_epoch,
             "jobs_epoch": self.jobs_epoch,
             "bundle_seq": self.bundle_seq,
-            "root_version": 1,
+            "root_version": self.trust.root.version,
+            "catalog_version": self.trust.catalog_version,
+            "policy_version": self.trust.policy_version,
+            "answered": self.answered,
             "floor_ms": NOW_MS,
             "wall_ms": NOW_MS,
             "mono_ms": 1,
@@ -255,21 +285,20 @@ class Gateway:
     def answered_by(self, frozen: Frozen, answered: Answered) -> tuple[Reply, Admitted | None]:
         """Check an answer as an agent does, and move on to the next report."""
         assert answered.status == 200, answered
-        held = Held(
-            agent=self.name,
-            agent_key=self.key,
-            root=self.root,
-            bundle_seq=self.bundle_seq,
-            floor_ms=WallMs(0),
-        )
         parts = decode_body(answered.body, bound=1 << 20)
-        reply = admit_reply(parts[0].data, held, report_hash=frozen.digest)
-        assert parts[0].kind is PartKind.REPLY
+        for kind, data in parts_of(parts, PartKind.ROOT):
+            assert kind is PartKind.ROOT
+            self.trust = advance_root(self.trust, data)
+        (sealed_reply,) = (data for _, data in parts_of(parts, PartKind.REPLY))
+        reply = admit_reply(sealed_reply, self.held, report_hash=frozen.digest)
+        for kind, data in parts_of(parts, PartKind.CATALOG, PartKind.POLICY):
+            accept = accept_catalog if kind is PartKind.CATALOG else accept_policy
+            self.trust = accept(self.trust, data, counters=None, earliest_ms=WallMs(0))
         admitted = None
-        if len(parts) == 2:
-            assert parts[1].kind is PartKind.BUNDLE
-            admitted = admit_bundle(parts[1].data, held)
+        for _, data in parts_of(parts, PartKind.BUNDLE):
+            admitted = admit_bundle(data, self.held)
             self.bundle_seq = admitted.seq
+        self.answered = document_hash(sealed_reply)[:ECHO_BYTES]
         self.counter, self.previous = frozen.counter, frozen.digest
         return reply, admitted
 
@@ -297,6 +326,11 @@ class Gateway:
     ) -> Receipt:
         fields = {"attempt": 1, "reason": 0, "wall_ms": NOW_MS, **rest}
         return Receipt(number=number, execution=execution, device=device, state=state, **fields)
+
+
+def parts_of(parts: Sequence[Part], *kinds: PartKind) -> list[tuple[PartKind, bytes]]:
+    """The parts of some kinds."""
+    return [(part.kind, part.data) for part in parts if part.kind in kinds]
 
 
 def body(report: Frozen | bytes, *blocks: bytes, schemas: Sequence[bytes] = ()) -> bytes:

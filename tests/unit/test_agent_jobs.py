@@ -14,7 +14,7 @@ from agent.core.queue import due_in, plan_job
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import NAME as FILE_NAME
-from agent.store.jobs_file import JobsFile
+from agent.store.jobs_file import JobsFile, begin_counters
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, WorldError
@@ -23,9 +23,11 @@ from shared.runtime.clock import SystemEntropy
 from shared.sync.outgoing import Freed, freeze_report
 from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
+from shared.trust.counters import Counters
+from shared.trust.floor import TimeKept
 from shared.wire.messages import Receipt, Tally
-from tests.agent_parts import NEVER, WALL, HandClock, admitted, device, uid, write_job
-from tests.unit.trust_world import NAME, make_root, signer
+from tests.agent_parts import NEVER, WALL, HandClock, admitted, device, reached, uid, write_job
+from tests.unit.trust_world import NAME, World, make_root, seal_root, signer
 
 DEVICES = [device("pump-1"), device("pump-2")]
 BOOT = b"a" * 16
@@ -46,6 +48,7 @@ class Box:
 
     @classmethod
     async def open(cls, folder: Path) -> "Box":
+        begin_counters(folder, Counters(epoch=1, root_version=1))
         file = await JobsFile(folder, SystemEntropy()).open()
         return cls(folder, file, JobStore(file), ContactStore(file))
 
@@ -161,13 +164,17 @@ async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
 
     sent = await box.contact.freeze(report)
     freed = Freed(Ranges(), (), receipts_to, 0, ())
-    return await box.contact.settle(sent, freed, now_ms=WallMs(WALL), up=10, down=20)
+    kept = TimeKept(floor_ms=WallMs(WALL), silent_ms=0, boot_id=BOOT, mono_ms=MonoMs(1))
+    return await box.contact.settle(
+        sent, freed, now_ms=WallMs(WALL), kept=kept, echo=b"echo", up=10, down=20
+    )
 
 
 def report(standing, receipts):
     base = base_report(
-        Identity(NAME, make_root(), signer("agent")),
+        Identity(NAME, make_root(), seal_root(make_root()), signer("agent")),
         standing,
+        World().held(),
         HandClock().now(),
         telemetry_epoch=b"t" * 16,
         next_block=1,
@@ -177,7 +184,9 @@ def report(standing, receipts):
 
 
 async def test_a_refused_grant_is_told_and_never_runs(box: Box):
-    refused = Admitted(1, WallMs(WALL), (), (RefusedJob(uid(1), Reason.BAD_SPEC, "no"),))
+    refused = Admitted(
+        1, WallMs(WALL), (), (RefusedJob(uid(1), Reason.BAD_SPEC, "no"),), reached(1), (), b""
+    )
     assert await box.jobs.admit(refused, [], now=at(0)) == 1
     (receipt,) = await box.receipts()
     assert (receipt.execution, receipt.state, receipt.reason, receipt.detail) == (
@@ -385,7 +394,9 @@ async def test_a_damaged_file_is_set_aside_and_numbers_never_go_back(box: Box):
     assert path.with_name(f"{FILE_NAME}.corrupt-1").exists()
     assert after.jobs_epoch != before.jobs_epoch
     assert after.counter > before.counter + 1, "a gap: a clone's mark it must not be"
-    assert (after.bundle_seq, after.floor_ms) == (7, before.floor_ms)
+    assert after.bundle_seq == 7
+    assert after.counters is not None
+    assert after.counters.floor_ms == WALL
     assert await fresh.admit(7, (uid(1), write_job(1)), now=at(1)) == 0, "no replay"
     assert await fresh.admit(8, (uid(2), write_job(1)), now=at(1)) == 1
     assert [r.number for r in await fresh.receipts()] == [1]

@@ -156,6 +156,9 @@ def claim(spec: JobSpec, *, attempt: int = 1, crashes: int = 0) -> Claim:
         attempt=attempt,
         crashes=crashes,
         spec=spec,
+        job_class="operate",
+        grace_s=86_400,
+        not_after_ms=WallMs(1 << 50),
     )
 
 

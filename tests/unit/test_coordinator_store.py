@@ -9,13 +9,27 @@ import pytest
 
 from coordinator.core.ports import Query, execute, execute_many, fetch, fetch_one
 from coordinator.store.sqlite import SqliteStore, load_statements
-from coordinator.transactions.fleet import Fleet, load_fleet, ping, save_fleet
+from coordinator.transactions.fleet import Document, Fleet, load_fleet, ping, save_fleet
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
 from shared.ids import FleetId
 
-FLEET = Fleet(fleet_id=FleetId(b"f" * 16), url="u", root=b"r", page_key=b"k")
 NOW = WallMs(1)
+FLEET = Fleet(
+    fleet_id=FleetId(b"f" * 16), url="u", page_key=b"k", roots=(b"r",), catalog=b"c", policy=b"p"
+)
+FOUND = partial(
+    save_fleet,
+    FLEET.fleet_id,
+    [
+        Document("root", 1, 1, FLEET.root),
+        Document("catalog", 1, 1, FLEET.catalog),
+        Document("policy", 1, 1, FLEET.policy),
+    ],
+    url=FLEET.url,
+    page_key=FLEET.page_key,
+    now_ms=NOW,
+)
 
 
 @pytest.fixture
@@ -43,7 +57,7 @@ async def count(store):
 
 
 async def test_a_transaction_returns_what_its_body_returns(store):
-    await store.run(partial(save_fleet, FLEET, NOW), durable=True)
+    await store.run(FOUND, durable=True)
     assert await store.run(load_fleet, durable=False) == FLEET
     assert await store.read(load_fleet) == FLEET
 
@@ -87,7 +101,7 @@ async def test_a_reader_cannot_write(store):
 
 async def test_a_reader_sees_one_state_while_others_commit(store):
     """A commit between two queries of one body is not seen by the second of them."""
-    await store.run(partial(save_fleet, FLEET, NOW), durable=True)
+    await store.run(FOUND, durable=True)
     loop = asyncio.get_running_loop()
     seen = []
 
@@ -134,7 +148,7 @@ async def test_another_process_that_closes_the_file_takes_nothing_away(store):
 async def test_a_damaged_file_is_noticed_and_works_again_once_it_is_mended(tmp_path):
     path = tmp_path / "coordinator.db"
     async with await SqliteStore.open(path) as store:
-        await store.run(partial(save_fleet, FLEET, NOW), durable=True)
+        await store.run(FOUND, durable=True)
     good = path.read_bytes()
     async with await SqliteStore.open(path) as store:
         path.write_bytes(good[:8192] + b"\xee" * (len(good) - 8192))

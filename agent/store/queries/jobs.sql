@@ -1,8 +1,8 @@
 -- The agent's queue: executions, tasks, receipts. States: shared/model/job.py.
 
 -- name: insert_execution
-INSERT INTO execution (id, spec, digest, not_after_ms, state, reason)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO execution (id, spec, digest, not_after_ms, class, grace_s, state, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO NOTHING
 RETURNING number
 
@@ -72,7 +72,7 @@ WHERE number = $1
 SELECT state, attempt, reason FROM task WHERE execution = $1 ORDER BY number
 
 -- name: execution
-SELECT id, state, spec FROM execution WHERE number = $1
+SELECT id, state, spec, not_after_ms, class, grace_s FROM execution WHERE number = $1
 
 -- name: told_execution
 -- An execution whose receipts are all acknowledged.

@@ -1,5 +1,5 @@
 -- name: agent_identity
-SELECT a.public_key, a.revoked_ms,
+SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
     EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0)
 FROM agent a WHERE a.agent_id = $1;
 
@@ -15,11 +15,22 @@ INSERT INTO agent (agent_id, public_key, site, claim_id, enrolled_ms) VALUES ($1
 -- name: agent_revoke
 UPDATE agent SET revoked_ms = coalesce(revoked_ms, $2) WHERE agent_id = $1 RETURNING agent_id;
 
+-- name: agent_quarantine
+UPDATE agent SET quarantined_ms = $2 WHERE agent_id = $1 AND quarantined_ms IS NULL
+RETURNING agent_id;
+
+-- name: agent_release
+UPDATE agent SET quarantined_ms = NULL WHERE agent_id = $1 AND quarantined_ms IS NOT NULL
+RETURNING agent_id;
+
+-- name: agent_bundle
+SELECT bundle_seq FROM agent WHERE agent_id = $1;
+
 -- name: agent_next_bundle
 UPDATE agent SET bundle_seq = bundle_seq + 1 WHERE agent_id = $1 RETURNING bundle_seq;
 
 -- name: agent_view
-SELECT a.agent_id, a.public_key, a.site, a.enrolled_ms, a.revoked_ms,
+SELECT a.agent_id, a.public_key, a.site, a.enrolled_ms, a.revoked_ms, a.quarantined_ms,
     c.last_ms, c.interval_ms, c.contacts, c.bytes_up, c.bytes_down,
     c.telemetry_epoch, c.clock_state, c.offset_ms, c.boot_id, c.refusals
 FROM agent a LEFT JOIN contact c ON c.agent_id = a.agent_id
@@ -52,7 +63,35 @@ SELECT claim_id, site, count, used, expires_ms FROM claim WHERE secret_hash = $1
 UPDATE claim SET used = used + 1 WHERE claim_id = $1;
 
 -- name: contact_chain
-SELECT counter, digest, last_ms, interval_ms FROM contact WHERE agent_id = $1;
+SELECT counter, digest, jobs_epoch, strays, last_ms, interval_ms FROM contact WHERE agent_id = $1;
+
+-- name: contact_strays
+UPDATE contact SET strays = $2 WHERE agent_id = $1;
+
+-- name: contact_forget
+UPDATE contact SET digest = x'', strays = x'' WHERE agent_id = $1;
+
+-- name: report_digest
+SELECT digest FROM report_seen WHERE agent_id = $1 AND jobs_epoch = $2 AND counter = $3;
+
+-- name: report_learn
+INSERT INTO report_seen (agent_id, jobs_epoch, counter, digest) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: report_forget_old
+DELETE FROM report_seen WHERE agent_id = $1 AND jobs_epoch = $2 AND counter <= $3;
+
+-- name: report_forget
+DELETE FROM report_seen WHERE agent_id = $1;
+
+-- name: store_left
+SELECT 1 FROM store_left WHERE agent_id = $1 AND jobs_epoch = $2;
+
+-- name: store_leave
+INSERT INTO store_left (agent_id, jobs_epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: store_left_forget
+DELETE FROM store_left WHERE agent_id = $1;
 
 -- name: contact_save
 INSERT INTO contact (agent_id, counter, digest, telemetry_epoch, jobs_epoch, boot_id, clock_state,

@@ -1,8 +1,17 @@
 -- name: fleet_insert
-INSERT INTO fleet (one, fleet_id, url, root, page_key, created_ms) VALUES (1, $1, $2, $3, $4, $5);
+INSERT INTO fleet (one, fleet_id, url, page_key, created_ms) VALUES (1, $1, $2, $3, $4);
 
 -- name: fleet
-SELECT fleet_id, url, root, page_key FROM fleet;
+SELECT fleet_id, url, page_key, restore_epoch FROM fleet;
+
+-- name: document_insert
+INSERT INTO document (kind, epoch, version, envelope, saved_ms) VALUES ($1, $2, $3, $4, $5);
+
+-- name: documents
+SELECT envelope FROM document WHERE kind = $1 ORDER BY epoch, version;
+
+-- name: document_newest
+SELECT envelope FROM document WHERE kind = $1 ORDER BY epoch DESC, version DESC LIMIT 1;
 
 -- name: fleet_alive
 SELECT one FROM fleet;
@@ -22,6 +31,7 @@ VALUES ($1, $2, $3, $4, $5, $6);
 -- name: agents_by_state
 SELECT CASE
     WHEN a.revoked_ms IS NOT NULL THEN 'REVOKED'
+    WHEN a.quarantined_ms IS NOT NULL THEN 'QUARANTINED'
     WHEN c.agent_id IS NULL THEN 'ENROLLED'
     WHEN $1 - c.last_ms > $2 AND $1 - c.last_ms > $3 * coalesce(c.interval_ms, 0) THEN 'SILENT'
     ELSE 'ONLINE'

@@ -1,6 +1,7 @@
 -- name: job_insert
-INSERT INTO job (job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, trace)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, created_ms,
+    created_by, trace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
@@ -47,7 +48,7 @@ INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, update
 VALUES ($1, $2, $3, 0, $4, $4);
 
 -- name: execution_issuable
-SELECT e.execution_id, j.spec, j.not_after_ms
+SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class
 FROM execution e JOIN job j ON j.job_id = e.job_id
 WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
     AND (e.signed_ms IS NULL OR e.signed_ms <= $3)

@@ -8,12 +8,41 @@ CREATE TABLE contact (
     counter INTEGER NOT NULL,
     previous BLOB NOT NULL DEFAULT x'',
     pending BLOB,
-    bundle_seq INTEGER NOT NULL,
-    floor_ms INTEGER NOT NULL,
+    -- First bytes of the hash of the newest verified answer.
+    echo BLOB NOT NULL DEFAULT x'',
+    -- Packed `shared.trust.counters.Counters`; null: this file never knew any.
+    counters BLOB,
+    -- Since when executions under approvals are remembered: 0 at enrolment.
+    approved_since_ms INTEGER NOT NULL,
     answered_ms INTEGER,
     bytes_up INTEGER NOT NULL DEFAULT 0,
     bytes_down INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- What is known of time, as it was last saved; no row before the first time.
+CREATE TABLE time_kept (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    floor_ms INTEGER NOT NULL,
+    silent_ms INTEGER NOT NULL,
+    boot_id BLOB NOT NULL,
+    mono_ms INTEGER NOT NULL
+) STRICT;
+
+-- The documents that orders are judged by, as the envelopes that were verified.
+CREATE TABLE trust (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    root BLOB NOT NULL,
+    catalog BLOB,
+    policy BLOB
+) STRICT;
+
+-- Executions that were admitted under approvals, by their job's digest.
+CREATE TABLE approved (
+    job BLOB NOT NULL,
+    execution BLOB NOT NULL,
+    until_ms INTEGER NOT NULL,
+    PRIMARY KEY (job, execution)
+) STRICT, WITHOUT ROWID;
 
 -- Refused documents by reason code since the epoch began.
 CREATE TABLE refusal (
@@ -29,6 +58,8 @@ CREATE TABLE execution (
     spec BLOB NOT NULL,
     digest BLOB NOT NULL,
     not_after_ms INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    grace_s INTEGER NOT NULL,
     state INTEGER NOT NULL,
     reason INTEGER NOT NULL DEFAULT 0,
     receipt INTEGER NOT NULL DEFAULT 0

@@ -4,10 +4,21 @@ CREATE TABLE fleet (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     fleet_id BLOB NOT NULL,
     url TEXT NOT NULL,
-    root BLOB NOT NULL,
     page_key BLOB NOT NULL,
+    restore_epoch INTEGER NOT NULL DEFAULT 0,
     created_ms INTEGER NOT NULL
 ) STRICT;
+
+-- What the offline keys signed, as the envelopes that agents are given: every root, every catalog
+-- and policy. An epoch begins the versions of catalogs and policies anew.
+CREATE TABLE document (
+    kind TEXT NOT NULL CHECK (kind IN ('root', 'catalog', 'policy')),
+    epoch INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    saved_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, epoch, version)
+) STRICT, WITHOUT ROWID;
 
 -- --- people ---------------------------------------------------------------------------------
 CREATE TABLE token (
@@ -65,6 +76,7 @@ CREATE TABLE agent (
     claim_id BLOB NOT NULL,
     enrolled_ms INTEGER NOT NULL,
     revoked_ms INTEGER,
+    quarantined_ms INTEGER,
     bundle_seq INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
@@ -77,7 +89,9 @@ CREATE TABLE agent_label (
 
 CREATE INDEX agent_label_by_value ON agent_label (key, value);
 
--- The newest report of an agent and the facts of its link: one hot row per agent.
+-- The newest report of an agent and the facts of its link: one hot row per agent. An empty digest
+-- forgets the chain (a quarantine was ended); `strays` are the first bytes of the hashes of
+-- answers to reports from beside the chain, newest last.
 CREATE TABLE contact (
     agent_id TEXT PRIMARY KEY REFERENCES agent,
     counter INTEGER NOT NULL,
@@ -92,7 +106,24 @@ CREATE TABLE contact (
     interval_ms INTEGER,
     contacts INTEGER NOT NULL,
     bytes_up INTEGER NOT NULL,
-    bytes_down INTEGER NOT NULL
+    bytes_down INTEGER NOT NULL,
+    strays BLOB NOT NULL DEFAULT x''
+) STRICT, WITHOUT ROWID;
+
+-- Hashes of the newest reports of each jobs store, by which a clone gives itself away.
+CREATE TABLE report_seen (
+    agent_id TEXT NOT NULL REFERENCES agent,
+    jobs_epoch BLOB NOT NULL,
+    counter INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (agent_id, jobs_epoch, counter)
+) STRICT, WITHOUT ROWID;
+
+-- Jobs stores that their agent declared lost.
+CREATE TABLE store_left (
+    agent_id TEXT NOT NULL REFERENCES agent,
+    jobs_epoch BLOB NOT NULL,
+    PRIMARY KEY (agent_id, jobs_epoch)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE refusal (
@@ -183,6 +214,7 @@ CREATE TABLE job (
     name TEXT NOT NULL,
     digest BLOB NOT NULL,
     spec BLOB NOT NULL,
+    job_class TEXT NOT NULL,
     targets INTEGER NOT NULL,
     not_after_ms INTEGER NOT NULL,
     expired_ms INTEGER,

@@ -1,0 +1,269 @@
+"""What orders are judged by: trust, counters and time, the same in memory as on the disk.
+
+Owns the order in which an answer's documents are taken, and that nothing counts before it is
+durable. The rules themselves stand in `shared.trust`. One object for contacts and the executor.
+"""
+
+import asyncio
+import logging
+
+from agent.core.contact import Answer, Identity
+from agent.core.executor import Claim
+from agent.core.queue import Problem
+from agent.services.calendar import Calendar
+from agent.store.contact import ContactStore
+from shared import limits
+from shared.clock import Clock, WallMs
+from shared.errors import RefusedError, WorldError
+from shared.runtime.logs import Events
+from shared.trust.admission import Held, admit_reply, may_begin
+from shared.trust.counters import Counters, recovered
+from shared.trust.documents import Reply, Root
+from shared.trust.envelope import peek_payload
+from shared.trust.floor import TimeKept, aged, begun_anew, first_floor, heard, raised
+from shared.trust.keyset import (
+    Trust,
+    accept_catalog,
+    accept_policy,
+    advance_root,
+    counted,
+    load_trust,
+)
+from shared.wire.codec import unpack
+
+BUILD_MS = WallMs(0)
+"""No earlier than this is it now; a checkout does not know when it was built."""
+SAVE_S = limits.POWERED_SAVE_MS // 2_000
+"""Time kept is saved twice as often as the rule for silence supposes."""
+
+_log = Events(__name__)
+
+
+class Guard:
+    """The agent's trust, in force."""
+
+    name = "guard"
+
+    def __init__(
+        self, identity: Identity, store: ContactStore, *, clock: Clock, calendar: Calendar
+    ) -> None:
+        self.identity, self._store = identity, store
+        self._clock, self._calendar = clock, calendar
+        self._trust = load_trust(identity.root_envelope, None, None)
+        self._kept = first_floor(self._trust.root, build_ms=BUILD_MS, at=clock.now())
+        self._loaded = False
+        self.trouble = ""
+        """Why it admits nothing; empty when it does."""
+
+    async def run(self) -> None:
+        """Save powered time now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_S)
+            await self.load()
+            await self._store.keep_time(self.kept)
+
+    async def load(self) -> None:
+        """Read what the disk holds; once is enough.
+
+        Raises:
+            WorldError: the store does not work now.
+        """
+        if self._loaded:
+            return
+        envelopes, kept = await self._store.load_trust(), await self._store.load_time()
+        counters = (await self._store.standing()).counters
+        if envelopes is not None:
+            self._trust = self._newer(*envelopes)
+        if kept is not None:
+            self._kept = aged(kept, self._clock.now())
+        if counters is not None:
+            self._kept = raised(self._kept, counters.floor_ms, self._trust.root)
+        self._calendar.raise_floor(self._kept.floor_ms)
+        self._tell(counters)
+        self._loaded = True
+
+    @property
+    def kept(self) -> TimeKept:
+        """Return what is known of time now."""
+        return aged(self._kept, self._clock.now())
+
+    async def held(self) -> Held:
+        """Return what a bundle is judged by.
+
+        Raises:
+            WorldError: the store does not work now.
+        """
+        await self.load()
+        approved, since_ms = await self._store.load_approved()
+        kept = self.kept
+        return Held(
+            agent=self.identity.agent,
+            agent_key=self.identity.key,
+            trust=self._trust,
+            counters=(await self._store.standing()).counters,
+            floor_ms=kept.floor_ms,
+            silent_ms=kept.silent_ms,
+            now_ms=self._calendar.present(),
+            labels=self.identity.labels,
+            approved=approved,
+            approved_since_ms=since_ms,
+        )
+
+    async def permit(self, claim: Claim) -> Problem | None:
+        """Return why an attempt may not begin now, None when it may.
+
+        Raises:
+            WorldError: the store does not work now.
+        """
+        try:
+            may_begin(
+                claim.spec,
+                job_class=claim.job_class,
+                not_after_ms=claim.not_after_ms,
+                grace_s=claim.grace_s,
+                held=await self.held(),
+            )
+        except RefusedError as error:
+            return Problem(error.reason, error.detail)
+        return None
+
+    async def take(self, answer: Answer, *, report_hash: bytes) -> Reply:
+        """Take an answer's roots, reply, catalog and policy; its bundle comes after them.
+
+        When this returns, all that was accepted is durable. What beside the reply is refused is
+        counted and changes nothing.
+
+        Raises:
+            RefusedError: the reply is not one to this report.
+            WorldError: the disk failed; the report stays unanswered.
+        """
+        held = await self.held()
+        trust, kept = await self._follow(answer.roots), self.kept
+        if trust.root.epoch > held.trust.root.epoch:
+            kept = begun_anew(kept, trust.root, build_ms=BUILD_MS)
+            self._calendar.begin_anew(kept.floor_ms)
+        try:
+            reply = admit_reply(answer.reply, _under(held, trust), report_hash=report_hash)
+        except RefusedError:
+            await self._keep(trust, held.counters, kept, before=held)
+            raise
+        kept = heard(kept, reply.now_ms, trust.root)
+        self._calendar.learn(WallMs(min(reply.now_ms, trust.root.expires_ms + 1)))
+        counters = held.counters
+        if counters is None:
+            counters = await self._recover(reply, trust.root, kept)
+        trust, kept = await self._accept(answer, trust, counters, kept)
+        await self._keep(trust, counters, kept, before=held)
+        return reply
+
+    def admitted(self, floor_ms: WallMs) -> None:
+        """Note that a bundle was admitted, whose issue time moved the floor."""
+        self._kept = raised(self.kept, floor_ms, self._trust.root)
+        self._calendar.raise_floor(self._kept.floor_ms)
+
+    async def refuse(self, error: RefusedError, what: str) -> None:
+        """Count a refused document."""
+        await self._store.count_refusal(error.reason)
+        _log.event(
+            "document_refused",
+            level=logging.WARNING,
+            document=what,
+            reason=error.reason.text,
+            detail=error.detail,
+        )
+
+    async def _follow(self, roots: tuple[bytes, ...]) -> Trust:
+        """Return the trust that the roots lead to, as far as they do."""
+        trust = self._trust
+        try:
+            for data in roots:
+                # A report that is resent is answered with what was accepted meanwhile.
+                if _version(data) > trust.root.version:
+                    trust = advance_root(trust, data)
+        except RefusedError as error:
+            await self.refuse(error, "root")
+        return trust
+
+    async def _recover(self, reply: Reply, root: Root, kept: TimeKept) -> Counters | None:
+        if reply.floor is None:
+            return None
+        try:
+            counters = recovered(reply.floor, root=root, now_ms=kept.floor_ms)
+        except RefusedError as error:
+            await self.refuse(error, "floor")
+            return None
+        _log.event("counters_recovered", bundle_seq=counters.bundle_seq, counter=counters.counter)
+        return counters
+
+    async def _accept(
+        self, answer: Answer, trust: Trust, counters: Counters | None, kept: TimeKept
+    ) -> tuple[Trust, TimeKept]:
+        """Return the trust and the time after the catalog and the policy of an answer."""
+        for what, data, accept in (
+            ("catalog", answer.catalog, accept_catalog),
+            ("policy", answer.policy, accept_policy),
+        ):
+            if data is None:
+                continue
+            earliest = WallMs(max(kept.floor_ms, self._calendar.present() or 0))
+            try:
+                trust = accept(trust, data, counters=counters, earliest_ms=earliest)
+            except RefusedError as error:
+                await self.refuse(error, what)
+                continue
+            issued = [one.document.issued_ms for one in (trust.catalog, trust.policy) if one]
+            kept = raised(kept, max(issued), trust.root)
+        return trust, kept
+
+    async def _keep(
+        self, trust: Trust, counters: Counters | None, kept: TimeKept, *, before: Held
+    ) -> None:
+        """Make durable what changed; only then it counts."""
+        after = None if counters is None else counted(trust, counters)
+        if trust is not before.trust or after != before.counters:
+            found = before.counters is None and after is not None
+            await self._store.keep_trust(trust, after, kept, recovered=found)
+            _log.event(
+                "trust_moved_on",
+                root=trust.root.version,
+                catalog=trust.catalog_version,
+                policy=trust.policy_version,
+            )
+        self._trust, self._kept = trust, kept
+        self._calendar.raise_floor(kept.floor_ms)
+        self._tell(after)
+
+    def _newer(self, root: bytes, catalog: bytes | None, policy: bytes | None) -> Trust:
+        """Return the trust that was kept, unless what the box enrolled under is newer."""
+        try:
+            kept = load_trust(root, catalog, policy)
+        except RefusedError as error:
+            _log.event("trust_damaged", level=logging.ERROR, cause=str(error))
+            return self._trust
+        same = kept.root.fleet == self._trust.root.fleet
+        return kept if same and kept.root.version >= self._trust.root.version else self._trust
+
+    def _tell(self, counters: Counters | None) -> None:
+        self.trouble = "" if counters is not None else _UNATTESTED
+
+
+_UNATTESTED = (
+    "every copy of its counters was lost: it admits no jobs until its coordinator tells it "
+    "where to go on"
+)
+
+
+def _under(held: Held, trust: Trust) -> Held:
+    return Held(
+        agent=held.agent,
+        agent_key=held.agent_key,
+        trust=trust,
+        counters=held.counters,
+        floor_ms=held.floor_ms,
+        silent_ms=held.silent_ms,
+    )
+
+
+def _version(root: bytes) -> int:
+    payload = peek_payload(root, bound=limits.DOCUMENT_BYTES)
+    return unpack(payload, Root, bound=limits.DOCUMENT_BYTES).version
