@@ -40,12 +40,25 @@ from shared.trust.documents import (
     open_report,
 )
 from shared.trust.envelope import seal
+from shared.trust.keyset import Trust
 from shared.wire.codec import pack
 from shared.wire.messages import Grant, Receipt, SignedFloor
 from tests.agent_parts import NEVER
-from tests.unit.trust_world import World, signer
+from tests.unit.trust_world import (
+    World,
+    make_catalog,
+    make_policy,
+    make_root,
+    make_trust,
+    signer,
+)
 
 BODY_BYTES = 1 << 20
+
+
+def old_trust() -> Trust:
+    """Return documents that were signed before any simulated clock begins."""
+    return make_trust(make_root(issued_ms=0), make_catalog(issued_ms=0), make_policy(issued_ms=0))
 
 
 @dataclass
@@ -60,7 +73,7 @@ class Store:
 class Brain:
     """One coordinator that knows one agent."""
 
-    world: World = field(default_factory=World)
+    world: World = field(default_factory=lambda: World(trust=old_trust()))
     last: LastReport | None = None
     known: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
     left: set[bytes] = field(default_factory=set)

@@ -163,8 +163,10 @@ class Contact:
             down=got.down,
         )
         progress = unknown or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
-        left = unknown or receipts > 0 or bool(
-            await self._telemetry.waiting() or await self._telemetry.ledger()
+        left = (
+            unknown
+            or receipts > 0
+            or bool(await self._telemetry.waiting() or await self._telemetry.ledger())
         )
         return Answered(
             left=left,

@@ -51,6 +51,10 @@ async def attack_coordinator(middle: Middle, execution: bytes, score: Score, tel
     for name, body in attempts.items():
         exchange = await middle.send(body)
         refused = exchange.status >= _FORBIDDEN_BELOW
+        if body is oldest and not refused:
+            # An old report is genuine: it is answered, so that nobody who replays can silence the
+            # real gateway, but nothing moves on and whoever sent it gets no order.
+            refused = forge.part(exchange.answer, PartKind.BUNDLE) is None
         score.sent += 1
         score.refused += refused
         tell(f"{name} -> coordinator", refused)

@@ -154,7 +154,7 @@ class Site:
         brain = self.link.brain.world
         envelope = brain.trust.root_envelope
         identity = Identity(brain.name, brain.root, envelope, brain.agent)
-        guard = Guard(identity, self.store, clock=clock, calendar=calendar)
+        self.guard = guard = Guard(identity, self.store, clock=clock, calendar=calendar)
         self.contact = Contact(
             identity=identity,
             guard=guard,

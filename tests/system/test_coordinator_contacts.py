@@ -9,7 +9,7 @@ from shared import limits
 from shared.errors import Reason
 from shared.ids import StoreEpoch, parse_uuid
 from shared.model.job import ExecutionState, TaskState
-from shared.sync.body import Part, PartKind, encode_body
+from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.trust.envelope import KeySigner
 from shared.wire.messages import LossRow, Tally
 from tests.system.coordinator_world import NOW_MS, SCHEMA, body, open_world
@@ -155,26 +155,94 @@ async def test_a_repeated_report_may_bring_other_blocks_of_those_it_announced(wo
     assert reply.acked == [(1, 2)]
 
 
-async def test_an_older_report_is_stale_and_changes_nothing(world, gateway):
+async def test_an_older_report_moves_nothing_on_and_its_readings_are_taken_in(world, gateway):
     blocks = {1: gateway.block(1.0)}
+    gateway.tally = Tally(9, 0, 0, 9, 0)
     old = gateway.report(blocks=blocks)
     gateway.answered_by(old, await world.sync(body(old)))
+    gateway.tally = Tally(10, 0, 0, 10, 0)
     await gateway.contact()
+    await world.submit("pump-station")
     replayed = await world.sync(body(old, blocks[1]))
-    assert (replayed.status, replayed.problem) == (409, "report-stale")
+    kinds = [part.kind for part in decode_body(replayed.body, bound=1 << 20)]
+    assert PartKind.BUNDLE not in kinds, "whoever replays gets no work"
     view = await world.read("/v1/agents/pump-station")
-    assert view["blocks_received"] == 0
+    assert view["blocks_received"] == 1
+    assert view["agent_says"]["sampled"] == 10
     assert view["refused_here"] == {"report_stale": 1}
+    assert view["state"] == "ONLINE"
+    assert len((await gateway.ordered()).jobs) == 1
 
 
-async def test_a_second_machine_with_the_same_key_forks_the_chain(world, gateway):
+async def test_a_clone_is_quarantined_and_both_branches_are_taken_in(world, gateway):
+    await gateway.contact(blocks={1: gateway.block(1.0, seq=1)}, schemas=[SCHEMA.encode()])
+    clone = gateway.report(wall_ms=NOW_MS + 1)
+    await gateway.contact()
+    await world.submit("pump-station")
+    answered = await world.sync(body(clone))
+    assert answered.status == 200
+    view = await world.read("/v1/agents/pump-station")
+    assert view["state"] == "QUARANTINED"
+    assert view["refused_here"] == {"chain_forked": 1}
+    assert (await world.read("/v1/status"))["agents"] == {"QUARANTINED": 1}
+    _, none = await gateway.contact()
+    assert none is None, "neither of the two is given work"
+    mine, theirs = gateway.block(2.0, seq=2), gateway.block(3.0, seq=2)
+    reply, _ = await gateway.contact(blocks={2: mine})
+    assert reply.acked == [(2, 2)]
+    reply, _ = await gateway.contact(blocks={2: theirs})
+    assert (reply.acked, reply.nacked) == ([(2, 2)], [])
+    assert (await world.read("/v1/status"))["readings"]["conflicts"] == 1
+
+
+async def test_an_admin_ends_a_quarantine_and_a_clone_gives_itself_away_again(world, gateway):
     await gateway.contact()
     clone = gateway.report(wall_ms=NOW_MS + 1)
     await gateway.contact()
-    forked = await world.sync(body(clone))
-    assert (forked.status, forked.problem) == (409, "chain-forked")
-    later = await world.sync(body(gateway.report(previous=b"x" * 32)))
-    assert (later.status, later.problem) == (409, "chain-forked")
+    await world.sync(body(clone))
+    await world.submit("pump-station")
+    assert (await world.post("/v1/agents/nobody/release", {})).status == 404
+    released = await world.post("/v1/agents/pump-station/release", {})
+    assert (released.status, released.json["state"]) == (200, "ONLINE")
+    assert len((await gateway.ordered()).jobs) == 1
+    twin = gateway.report(wall_ms=NOW_MS + 2)
+    await gateway.contact()
+    await world.sync(body(twin))
+    assert (await world.read("/v1/agents/pump-station"))["state"] == "QUARANTINED"
+
+
+async def test_an_agent_that_lost_its_store_gets_work_once_it_answered_an_answer(world, gateway):
+    await gateway.contact()
+    await world.submit("pump-station")
+    gateway.jobs_epoch, gateway.counter, gateway.previous = b"K" * 16, 40, b""
+    gateway.answered = b""
+    _, none = await gateway.contact()
+    assert none is None, "it may be a replay from before memory"
+    assert len((await gateway.ordered()).jobs) == 1
+    assert (await world.read("/v1/agents/pump-station"))["state"] == "ONLINE"
+
+
+async def test_an_agent_without_counters_is_told_where_to_go_on(world, gateway):
+    await gateway.contact()
+    await world.submit("pump-station")
+    assert (await gateway.ordered()).seq == 1
+    reply, none = await gateway.contact(attested=False)
+    assert none is None
+    assert reply.floor is not None
+    assert (reply.floor.bundle_seq, reply.floor.counter) == (1, 3)
+    assert (reply.floor.catalog_version, reply.floor.policy_version) == (1, 1)
+    reply, _ = await gateway.contact()
+    assert reply.floor is None
+
+
+async def test_documents_come_until_the_agent_says_it_has_them(world, gateway):
+    lacking = gateway.report()
+    first = decode_body((await world.sync(body(lacking))).body, bound=1 << 20)
+    assert [part.kind for part in first] == [PartKind.REPLY, PartKind.CATALOG, PartKind.POLICY]
+    await gateway.contact()
+    frozen = gateway.report()
+    later = decode_body((await world.sync(body(frozen))).body, bound=1 << 20)
+    assert [part.kind for part in later] == [PartKind.REPLY]
 
 
 async def test_lost_reports_in_between_are_no_offence(world, gateway):

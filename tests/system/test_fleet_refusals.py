@@ -253,7 +253,6 @@ async def test_tampered_and_replayed_contacts_are_refused_and_change_nothing(fle
     attempts = {
         "altered": (forge.request(forge.altered(report)), "threshold_not_met"),
         "forged": (forge.request(forged), "threshold_not_met"),
-        "replayed": (oldest, "report_stale"),
         "cut short": (newest[:-3], "body_malformed"),
     }
     before = await fleet.admin.get("/v1/status")
@@ -261,8 +260,12 @@ async def test_tampered_and_replayed_contacts_are_refused_and_change_nothing(fle
         refused = problem_of(await middle.send(body))
         assert (name, refused.reason) == (name, reason), refused
         assert refused.status in {400, 401, 403, 409}, refused
+    replayed = await middle.send(oldest)
+    assert replayed.status == 200, "whoever replays must not make the site look refused"
+    assert forge.part(replayed.answer, PartKind.BUNDLE) is None
     after = await fleet.admin.get("/v1/status")
     assert sum(after["refused"].values()) > sum(before["refused"].values()), "they are counted"
+    assert after["refused"]["report_stale"] == 1
     job = await fleet.submit(set_pumps(3000, selector="site=site"))
     (execution,) = await fleet.admin.finished(job)
     assert execution["state"] == "SUCCEEDED", "the real site was not locked out"
