@@ -202,7 +202,6 @@ class Agent:
         endpoint = parse_url(enrolment.url, where=where)
         link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
         contact = Contact(
-            identity=guard.identity,
             guard=guard,
             store=store,
             jobs=jobs,

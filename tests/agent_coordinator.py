@@ -7,6 +7,7 @@ an honest agent must never cause is collected in `offences`.
 from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from coordinator.core.job_class import job_class
 from shared import limits
@@ -31,6 +32,7 @@ from shared.sync.incoming import (
     remembered,
 )
 from shared.sync.ranges import Ranges
+from shared.trust.catalog import Catalog, PointBound, ProfileBounds
 from shared.trust.documents import (
     ECHO_BYTES,
     REPLY_TYP,
@@ -43,7 +45,7 @@ from shared.trust.envelope import seal
 from shared.trust.keyset import Trust
 from shared.wire.codec import pack
 from shared.wire.messages import Grant, Receipt, SignedFloor
-from tests.agent_parts import NEVER
+from tests.agent_parts import NEVER, PUMP
 from tests.unit.trust_world import (
     World,
     make_catalog,
@@ -56,9 +58,16 @@ from tests.unit.trust_world import (
 BODY_BYTES = 1 << 20
 
 
+def pump_catalog(**changes: Any) -> Catalog:
+    """Return a catalog for the agent's pumps, signed before any simulated clock begins."""
+    points = [PointBound("setpoint", 0, 5000)]
+    pumps = [ProfileBounds(PUMP.content_hash, points)]
+    return make_catalog(**{"issued_ms": 0, "profiles": pumps, **changes})
+
+
 def old_trust() -> Trust:
     """Return documents that were signed before any simulated clock begins."""
-    return make_trust(make_root(issued_ms=0), make_catalog(issued_ms=0), make_policy(issued_ms=0))
+    return make_trust(make_root(issued_ms=0), pump_catalog(), make_policy(issued_ms=0))
 
 
 @dataclass

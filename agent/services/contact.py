@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.contact import (
-    Identity,
     Standing,
     base_report,
     block_budget,
@@ -64,7 +63,6 @@ class Contact:
     def __init__(
         self,
         *,
-        identity: Identity,
         guard: Guard,
         store: ContactStore,
         jobs: JobStore,
@@ -74,7 +72,7 @@ class Contact:
         clock: Clock,
         calendar: Calendar,
     ) -> None:
-        self._identity, self._guard = identity, guard
+        self._identity, self._guard = guard.identity, guard
         self._store, self._jobs = store, jobs
         self._telemetry, self._link, self._plan = telemetry, link, plan
         self._clock, self._calendar = clock, calendar

@@ -33,6 +33,10 @@ from shared.runtime.logs import Events
 _log = Events(__name__)
 
 
+Permit = Callable[[Claim, bytes | None], Awaitable[Problem | None]]
+"""Says why an attempt at a device of this profile (its content hash) may not begin now."""
+
+
 class Executor:
     """The service that turns tasks into effects."""
 
@@ -47,7 +51,7 @@ class Executor:
         now: Callable[[], Moment],
         entropy: Entropy,
         told: Callable[[], None],
-        permit: Callable[[Claim], Awaitable[Problem | None]],
+        permit: Permit,
     ) -> None:
         """Wire it up.
 
@@ -114,7 +118,7 @@ class Executor:
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            if problem := await self._permit(claim):
+            if problem := await self._permit(claim, self._profile_of(claim)):
                 end = held_back(claim, problem)
             else:
                 progress = await self._steps(claim)
@@ -133,6 +137,10 @@ class Executor:
             detail=end.detail or None,
         )
         self._told()
+
+    def _profile_of(self, claim: Claim) -> bytes | None:
+        found = self._devices.get(claim.device)
+        return None if found is None else found[0].profile.content_hash
 
     async def _steps(self, claim: Claim) -> Progress:
         progress = Progress()

@@ -14,9 +14,12 @@ from agent.services.calendar import Calendar
 from agent.store.contact import ContactStore
 from shared import limits
 from shared.clock import Clock, WallMs
-from shared.errors import RefusedError, WorldError
+from shared.errors import RefusedError
+from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
+from shared.trust.bounds import check_write
+from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
 from shared.trust.documents import Reply, Root
 from shared.trust.envelope import peek_payload
@@ -109,20 +112,27 @@ class Guard:
             approved_since_ms=since_ms,
         )
 
-    async def permit(self, claim: Claim) -> Problem | None:
+    async def permit(self, claim: Claim, profile: bytes | None) -> Problem | None:
         """Return why an attempt may not begin now, None when it may.
+
+        Args:
+            claim: the attempt.
+            profile: content hash of its device's profile; None when it is no longer attached.
 
         Raises:
             WorldError: the store does not work now.
         """
+        held = await self.held()
         try:
             may_begin(
                 claim.spec,
                 job_class=claim.job_class,
                 not_after_ms=claim.not_after_ms,
                 grace_s=claim.grace_s,
-                held=await self.held(),
+                held=held,
             )
+            if profile is not None and held.trust.catalog is not None:
+                _check_device(claim.spec, profile, held.trust.catalog.document)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
         return None
@@ -262,6 +272,16 @@ def _under(held: Held, trust: Trust) -> Held:
         floor_ms=held.floor_ms,
         silent_ms=held.silent_ms,
     )
+
+
+def _check_device(spec: JobSpec, profile: bytes, catalog: Catalog) -> None:
+    """Check every write against the catalog's bounds for this very kind of device."""
+    for step in spec.steps:
+        if not catalog.actions[step.action].by_profile:
+            continue
+        for point, value in step.params.items():
+            if not isinstance(value, list):
+                check_write(catalog, profile=profile, point=point, value=value)
 
 
 def _version(root: bytes) -> int:

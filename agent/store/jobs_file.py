@@ -1,8 +1,8 @@
 """jobs.db: opened, healed, and replaced when it is damaged, so that the agent keeps running.
 
 Owns the file and its epoch. Beside it lies a second copy of the counters that must never go back
-(`shared.trust.counters`): a fresh file begins above them. What the rows mean stands in `agent.store.jobs` and
-`agent.store.contact`.
+(`shared.trust.counters`): a fresh file begins above them. What the rows mean stands in
+`agent.store.jobs` and `agent.store.contact`.
 """
 
 import asyncio

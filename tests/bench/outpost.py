@@ -21,9 +21,9 @@ from agent.core.settings import TelemetrySettings
 from agent.core.uplink import Delivered, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
-from agent.services.guard import Guard
 from agent.services.contact_http import HttpLink
 from agent.services.enroll import enroll, load_claim, prepare
+from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
 from agent.services.identity import Enrolment
 from agent.store.contact import ContactStore
@@ -180,7 +180,6 @@ async def open_outpost(
         stack.push_async_callback(link.close)
         identity, calendar, store = enrolment.identity(signer), Calendar(clock), ContactStore(file)
         contact = Contact(
-            identity=identity,
             guard=Guard(identity, store, clock=clock, calendar=calendar),
             store=store,
             jobs=JobStore(file),

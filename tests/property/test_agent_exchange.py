@@ -156,7 +156,6 @@ class Site:
         identity = Identity(brain.name, brain.root, envelope, brain.agent)
         self.guard = guard = Guard(identity, self.store, clock=clock, calendar=calendar)
         self.contact = Contact(
-            identity=identity,
             guard=guard,
             store=self.store,
             jobs=jobs,

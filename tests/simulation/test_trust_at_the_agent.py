@@ -25,11 +25,11 @@ from shared.trust.counters import Counters
 from shared.trust.keyset import Trust, Vouched
 from shared.wire.codec import pack
 from shared.wire.messages import Grant
-from tests.agent_coordinator import Brain
+from tests.agent_coordinator import Brain, pump_catalog
 from tests.agent_parts import NEVER, MemoryDevice, read_job, uid, write_job
 from tests.property.test_agent_exchange import PUMPS, WHOLE, BadLink, Site
 from tests.simulation.loop import World, simulate
-from tests.unit.trust_world import changed, make_catalog, make_policy, seal_catalog, seal_policy
+from tests.unit.trust_world import changed, make_policy, seal_catalog, seal_policy
 
 Scenario = Callable[[Site], Awaitable[None]]
 
@@ -83,11 +83,10 @@ def liar(site: Site) -> Liar:
     return site.link
 
 
-async def meet(site: Site, *, times: int = 1) -> Answered:
+async def meet(site: Site, *, times: int = 1) -> None:
     for _ in range(times):
         end = await site.guarded(partial(site.meet, WHOLE))
         assert isinstance(end, Answered), end
-    return end
 
 
 async def refusals(site: Site) -> dict[str, int]:
@@ -107,7 +106,7 @@ def told(site: Site, number: int) -> tuple[ExecutionState, int]:
 
 
 def with_catalog(trust: Trust, **changes: object) -> Trust:
-    catalog = make_catalog(**{"issued_ms": 0, **changes})
+    catalog = pump_catalog(**changes)
     return Trust(
         root=trust.root,
         root_envelope=trust.root_envelope,
@@ -155,7 +154,7 @@ def test_an_order_that_is_not_allowed_is_refused_although_the_director_signed_it
 def test_an_action_outside_the_catalog_is_refused_although_the_director_signed_it(tmp_path: Path):
     async def scenario(site: Site) -> None:
         brain = site.link.brain
-        reads_only = {"device.read": make_catalog().actions["device.read"]}
+        reads_only = {"device.read": pump_catalog().actions["device.read"]}
         brain.world.trust = with_catalog(brain.world.trust, actions=reads_only)
         brain.submit(uid(1), write_job(1))
         brain.submit(uid(2), read_job("flow"))
@@ -190,7 +189,7 @@ def test_a_catalog_that_the_release_key_did_not_sign_changes_nothing(tmp_path: P
         brain = site.link.brain
         await meet(site)
         good = brain.world.trust
-        forged = make_catalog(version=2, issued_ms=0, any_profile=True)
+        forged = pump_catalog(version=2, any_profile=True)
         envelope = seal_catalog(forged, by="director")
         brain.world.trust = Trust(
             good.root, good.root_envelope, Vouched(forged, envelope), good.policy
@@ -272,7 +271,7 @@ def test_an_admitted_job_is_called_off_when_a_newer_catalog_forbids_it(tmp_path:
         brain = site.link.brain
         brain.submit(uid(1), write_job(4000, delay_s=3600))
         await meet(site, times=2)
-        lower = make_catalog().profiles[0]
+        lower = pump_catalog().profiles[0]
         points = [changed(point, high=100) for point in lower.points]
         tight = with_catalog(brain.world.trust, version=2, profiles=[changed(lower, points=points)])
         brain.world.trust = tight
@@ -281,6 +280,22 @@ def test_an_admitted_job_is_called_off_when_a_newer_catalog_forbids_it(tmp_path:
         await meet(site, times=2)
         assert written(site) == []
         assert told(site, 1) == (ExecutionState.REJECTED, Reason.OUT_OF_BOUNDS)
+
+    play(scenario, tmp_path)
+
+
+def test_a_device_whose_profile_the_catalog_does_not_list_is_not_written(tmp_path: Path):
+    async def scenario(site: Site) -> None:
+        brain = site.link.brain
+        (listed,) = pump_catalog().profiles
+        other = [changed(listed, profile=bytes(32))]
+        brain.world.trust = with_catalog(brain.world.trust, profiles=other)
+        brain.submit(uid(1), write_job(4000))
+        brain.submit(uid(2), read_job("flow"))
+        await meet(site, times=3)
+        assert written(site) == []
+        assert told(site, 1) == (ExecutionState.REJECTED, Reason.PROFILE_NOT_ALLOWED)
+        assert told(site, 2)[0] is ExecutionState.SUCCEEDED
 
     play(scenario, tmp_path)
 
