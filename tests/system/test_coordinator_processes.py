@@ -217,6 +217,7 @@ async def test_a_held_contact_is_answered_when_it_is_told_to_stop(tmp_path):
     place = await found_in(tmp_path)
     async with running(place) as (process, url), client_of(place, url) as world:
         gateway = await world.gateway("pump")
+        await gateway.contact()
         held = asyncio.create_task(gateway.contact(wait=55))
         while not (await world.read("/v1/agents/pump"))["link"]["waiting"]:
             assert not held.done()

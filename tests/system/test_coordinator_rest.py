@@ -38,6 +38,7 @@ PRIVATE = [
     ("GET", "/v1/agents"),
     ("GET", "/v1/agents/x"),
     ("POST", "/v1/agents/x/revoke"),
+    ("POST", "/v1/agents/x/release"),
     ("POST", "/v1/jobs"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/x"),
