@@ -54,8 +54,6 @@ APPROVALS_PER_GRANT = 16
 """Approvals beside one job; the highest threshold anybody asks for is a few."""
 APPROVED_EXECUTIONS = 1_024
 """Executions of one approved job on one agent: an agent remembers each while the approval lasts."""
-PROOF_HASHES = 32
-"""Hashes of one target's proof: lists of up to 2^32 agents."""
 DRIFT_PPM = 500
 """How much faster than real time a gateway's counter may run: five times the worst crystal."""
 POWERED_SAVE_MS = 3_600_000
@@ -303,7 +301,6 @@ assert 16 * MODBUS_REGISTERS <= MODBUS_BITS, "a register's room in an answer hol
 assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
-assert SPEC_BYTES < ITEMS < DOCUMENT_BYTES, "only large documents need their values counted"
 assert COUNTER_SLOT_BYTES < COUNTER_STRIDE_BYTES, "the slots must not touch"
 assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"
 assert RESULT_BYTES + 4 * DETAIL_CHARS < REPORT_BYTES // 2, "any receipt must fit into one report"

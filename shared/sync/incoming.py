@@ -23,12 +23,13 @@ class Chain(Enum):
     REPEAT = auto()
     """The last one again, byte-identical: its answer was lost."""
     LOST = auto()
-    """The first from a new store: the agent declares that it lost the old one."""
+    """From a new store whose owner has proven to be alive: the agent lost the old one."""
     STALE = auto()
     """A report of this chain that is known by its hash: a stick that came twice, or a replay."""
     LATE = auto()
-    """Older than the last and never seen: a stick that was found again, a replay from before
-    memory, or a gateway that was set back. The answer to it will tell (`Memory.stray`)."""
+    """Older than the last, or from another store, and never seen: a stick that was found again, a
+    replay from before memory, a gateway that was set back or that lost its store. The answer to
+    it will tell (`Memory.stray`)."""
     CLONE = auto()
     """Two machines speak with one key, or one that was set back to an old image."""
 
@@ -58,8 +59,8 @@ class Memory:
     left: bool
     """The agent had this jobs epoch earlier and then declared it lost."""
     stray: bool
-    """It repeats the hash of an answer that was given to a LATE report: whoever sent that one is
-    alive and holds the key. Nobody else can know that answer and sign its hash."""
+    """It repeats the hash of an answer to a LATE report (since the last LOST): whoever sent that
+    one is alive and holds the key, for nobody else can know the answer and sign its hash."""
 
 
 def judge_chain(
@@ -75,7 +76,8 @@ def judge_chain(
 
     Evidence of a clone is only what an honest agent cannot have signed, so that nobody who merely
     replays what an agent once sent can have it quarantined: two reports of one number, two
-    predecessors of one report, or an answer to a question that this chain never asked.
+    predecessors of one report, or an answer to a question that this chain never asked. A store
+    that is declared lost likewise counts only once its sender has answered an answer.
     """
     if last is None:
         return Chain.NEXT
@@ -83,12 +85,13 @@ def judge_chain(
     if jobs_epoch == last.jobs_epoch:
         here = last.digest if counter == last.counter else here
         before = last.digest if counter == last.counter + 1 else before
-    if memory.stray or here not in {None, digest} or before not in {None, previous}:
+    if here not in {None, digest} or before not in {None, previous}:
         return Chain.CLONE
+    new_store = jobs_epoch != last.jobs_epoch and not memory.left
+    if memory.stray:
+        return Chain.LOST if new_store else Chain.CLONE
     seen = here is not None
     if jobs_epoch != last.jobs_epoch:
-        if not memory.left:
-            return Chain.LOST
         return Chain.STALE if seen else Chain.LATE
     if counter > last.counter:
         return Chain.NEXT if counter == last.counter + 1 else Chain.GAP
@@ -113,6 +116,22 @@ def may_grant(chain: Chain, *, attested: bool, quarantined: bool) -> bool:
     so a thief cannot silence the site he stole from. Only a person ends it.
     """
     return chain in _GRANTED and attested and not quarantined
+
+
+def may_sign(*, signed_under: bytes | None, jobs_epoch: bytes, idempotent: bool) -> bool:
+    """Tell whether an execution may be signed for an agent, for the first time or once more.
+
+    An agent knows executions by their id, so once more does no harm while it still has the store
+    it had then. After a loss it cannot know what ran; then only what may be done twice goes out
+    again, and of the rest a person is told that the effect is unknown.
+
+    Args:
+        signed_under: the agent's jobs epoch when it was first signed; None: it never was. After
+            a restore from a backup nobody knows: the newest epoch the backup knows of, or empty.
+        jobs_epoch: the agent's jobs epoch now.
+        idempotent: doing it again leaves every device as doing it once did.
+    """
+    return idempotent or signed_under in {None, jobs_epoch}
 
 
 def is_stray_answer(chain: Chain) -> bool:

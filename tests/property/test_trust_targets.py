@@ -34,9 +34,11 @@ def test_every_member_has_a_proof_and_nobody_else_can_use_it(
     assert is_listed(member, proof, digest=digest, count=count)
     for other in {*agents, AgentId("zz")} - {member}:
         assert not is_listed(other, proof, digest=digest, count=count)
-    for size in {1, count - 1, count + 1, 2 * count} - {count, 0}:
-        moved = is_listed(member, proof, digest=digest, count=size)
-        assert not moved or len(prove(agents, member).path) == len(proof.path)
+    for size in (0, -1, 2 * count, 4 * count + 1):
+        assert not is_listed(member, proof, digest=digest, count=size)
+    for index in (-1, count, count + 1, 1 << 40):
+        moved = TargetProof(index, proof.path)
+        assert not is_listed(member, moved, digest=digest, count=count)
 
 
 @given(lists, st.integers(-2, 80), st.lists(st.binary(min_size=32, max_size=32), max_size=40))

@@ -17,6 +17,7 @@ from shared.sync.incoming import (
     judge_block,
     judge_chain,
     may_grant,
+    may_sign,
     remembered,
     wanted_again,
 )
@@ -83,8 +84,8 @@ def test_a_replay_of_an_old_report_puts_nobody_into_quarantine() -> None:
 
 
 def test_a_declared_loss_of_the_store_is_no_offence_and_the_old_store_never_comes_back() -> None:
-    lost = judge(counter=1, previous=b"", jobs_epoch=NEW_EPOCH)
-    assert lost is Chain.LOST
+    assert judge(counter=1, previous=b"", jobs_epoch=NEW_EPOCH) is Chain.LATE
+    assert judge(counter=2, previous=b"one", jobs_epoch=NEW_EPOCH, stray=True) is Chain.LOST
     after = LastReport(1, b"one", NEW_EPOCH)
     assert judge(after, left=True) is Chain.LATE
     assert judge(after, counter=9, digest=b"nine", here=b"nine", left=True) is Chain.STALE
@@ -105,6 +106,17 @@ def test_a_quarantine_stops_grants_and_nothing_else() -> None:
         assert not may_grant(chain, attested=True, quarantined=True)
         assert not may_grant(chain, attested=False, quarantined=False)
     assert {Chain.NEXT, Chain.GAP, Chain.LOST} == ADVANCES
+
+
+def test_what_may_have_run_before_a_loss_is_not_signed_again() -> None:
+    def ask(under: bytes | None, *, idempotent: bool = False) -> bool:
+        return may_sign(signed_under=under, jobs_epoch=EPOCH, idempotent=idempotent)
+
+    assert ask(None)
+    assert ask(EPOCH)
+    assert not ask(NEW_EPOCH)
+    assert not ask(b""), "restored from a backup that never heard of the agent"
+    assert ask(NEW_EPOCH, idempotent=True)
 
 
 # --- two machines ---------------------------------------------------------------------------------
@@ -171,6 +183,7 @@ class Desk:
         if chain in ADVANCES:
             if self.last is not None and self.last.jobs_epoch != report.jobs_epoch:
                 self.left.add(self.last.jobs_epoch)
+                self.strays.clear()
             self.last = LastReport(report.counter, digest, report.jobs_epoch)
             for number, known in remembered(report, digest):
                 self.known[(report.jobs_epoch, number)] = known
@@ -221,7 +234,8 @@ def test_a_thief_who_declares_a_store_lost_is_found_when_the_real_site_spoke_twi
     desk, box = settled(5)
     thief = box.copy()
     thief.epoch, thief.counter, thief.previous = NEW_EPOCH, 0, b""
-    assert desk.hear(thief.speak(1), thief) is Chain.LOST
+    assert desk.hear(thief.speak(1), thief) is Chain.LATE
+    assert desk.hear(thief.speak(2), thief) is Chain.LOST
     assert desk.hear(box.speak(50), box) is Chain.LATE
     assert desk.hear(box.speak(51), box) is Chain.CLONE
 
@@ -229,6 +243,7 @@ def test_a_thief_who_declares_a_store_lost_is_found_when_the_real_site_spoke_twi
 def test_replaying_everything_an_agent_ever_said_quarantines_nobody() -> None:
     desk, box = settled(30)
     box.epoch = NEW_EPOCH
+    assert desk.hear(box.speak(76), box) is Chain.LATE
     assert desk.hear(box.speak(77), box) is Chain.LOST
     for forget in (False, True):
         if forget:
@@ -237,6 +252,18 @@ def test_replaying_everything_an_agent_ever_said_quarantines_nobody() -> None:
             assert desk.hear(report) in {Chain.STALE, Chain.LATE, Chain.REPEAT}
     assert not desk.quarantined
     assert desk.hear(box.speak(78), box) is Chain.NEXT
+
+
+def test_a_replay_from_a_store_that_a_backup_does_not_know_quarantines_nobody() -> None:
+    _, box = settled(3)
+    old = list(box.said)
+    box.epoch = NEW_EPOCH
+    restored = Desk()
+    assert restored.hear(box.speak(50), box) is Chain.NEXT
+    for report in old:
+        assert restored.hear(report) is Chain.LATE
+    assert restored.hear(box.speak(51), box) is Chain.NEXT
+    assert not restored.quarantined
 
 
 def test_sticks_may_come_late_twice_and_in_any_order() -> None:

@@ -6,6 +6,7 @@ document.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -67,6 +68,7 @@ def changed(document: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(document, **changes)
 
 
+@cache
 def signer(name: str) -> KeySigner:
     """Return the key that always belongs to `name`."""
     return KeySigner(name.encode().ljust(32, b"."))

@@ -1,0 +1,29 @@
+"""What a mutant is: one check of the source taken out, and the tests that must notice."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One edit that makes the product worse."""
+
+    name: str
+    file: str
+    """From the root of the tree."""
+    old: str
+    """Stands in the file exactly once."""
+    new: str
+    tests: tuple[str, ...]
+    """What pytest is asked to run; at least one of them has to fail."""
+
+    def apply(self, tree: Path) -> str:
+        """Return the file's text with the edit.
+
+        Raises:
+            ValueError: the text to replace is not there exactly once: the source moved on.
+        """
+        text = (tree / self.file).read_text()
+        if (count := text.count(self.old)) != 1:
+            raise ValueError(f"{self.name}: its text stands {count} times in {self.file}")
+        return text.replace(self.old, self.new)

@@ -1,0 +1,18 @@
+"""Every mutant there is, by what it takes a check out of."""
+
+from tests.mutants.mutant import Mutant
+from tests.mutants.tables.approvals import APPROVALS
+from tests.mutants.tables.coordinator import COORDINATOR
+from tests.mutants.tables.documents import DOCUMENTS
+from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.orders import ORDERS
+from tests.mutants.tables.standing import STANDING
+
+MUTANTS: tuple[Mutant, ...] = (
+    *ENVELOPE,
+    *DOCUMENTS,
+    *ORDERS,
+    *APPROVALS,
+    *STANDING,
+    *COORDINATOR,
+)

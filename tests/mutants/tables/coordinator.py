@@ -1,0 +1,118 @@
+"""What the coordinator accepts: clones, quarantine, restore; and the attacker's own reach."""
+
+from tests.mutants.mutant import Mutant
+
+_CHAIN = "tests/unit/test_trust_chain.py::test_"
+_CLONE = "what_one_honest_machine_cannot_have_signed_is_a_clone"
+_QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
+_MACHINE = ("tests/property/test_trust_machine.py",)
+
+
+def _chain(name: str, old: str, new: str, *tests: str) -> Mutant:
+    named = tuple(_CHAIN + test for test in tests)
+    return Mutant(f"chain-{name}", "shared/sync/incoming.py", old, new, named)
+
+
+def _machine(name: str, file: str, old: str, new: str) -> Mutant:
+    """A check that the random attacker finds missing all by himself."""
+    return Mutant(f"attacker-{name}", f"shared/trust/{file}.py", old, new, _MACHINE)
+
+
+COORDINATOR = (
+    _chain("same-number", "if here not in {None, digest} or", "if", _CLONE),
+    _chain(
+        "predecessor",
+        "if here not in {None, digest} or before not in {None, previous}:",
+        "if here not in {None, digest}:",
+        _CLONE,
+    ),
+    _chain(
+        "last-report",
+        "        here = last.digest if counter == last.counter else here\n",
+        "",
+        _CLONE,
+    ),
+    _chain(
+        "next-names-the-last",
+        "        before = last.digest if counter == last.counter + 1 else before\n",
+        "",
+        _CLONE,
+    ),
+    _chain("alive", "    if memory.stray:\n", "    if False:\n", _CLONE),
+    _chain(
+        "lost-twice",
+        "jobs_epoch != last.jobs_epoch and not memory.left",
+        "jobs_epoch != last.jobs_epoch",
+        "a_declared_loss_of_the_store_is_no_offence_and_the_old_store_never_comes_back",
+    ),
+    _chain(
+        "loss-is-no-offence",
+        "return Chain.LOST if new_store else Chain.CLONE",
+        "return Chain.CLONE",
+        "a_declared_loss_of_the_store_is_no_offence_and_the_old_store_never_comes_back",
+    ),
+    _chain(
+        "loss-needs-life",
+        "    seen = here is not None\n",
+        "    if new_store:\n        return Chain.LOST\n    seen = here is not None\n",
+        "a_replay_from_a_store_that_a_backup_does_not_know_quarantines_nobody",
+    ),
+    _chain(
+        "replay-is-no-clone",
+        "    return Chain.STALE if seen else Chain.LATE\n\n\ndef remembered",
+        "    return Chain.CLONE\n\n\ndef remembered",
+        "a_replay_of_an_old_report_puts_nobody_into_quarantine",
+    ),
+    _chain(
+        "gap-is-no-clone",
+        "return Chain.NEXT if counter == last.counter + 1 else Chain.GAP",
+        "return Chain.NEXT if counter == last.counter + 1 else Chain.CLONE",
+        "a_gap_is_no_offence",
+    ),
+    _chain(
+        "learns-predecessors",
+        "return (own, (report.counter - 1, report.previous)) if report.previous else (own,)",
+        "return (own,)",
+        "a_report_teaches_its_own_hash_and_its_predecessors",
+    ),
+    _chain(
+        "quarantine",
+        "chain in _GRANTED and attested and not quarantined",
+        "chain in _GRANTED and attested",
+        _QUARANTINE,
+    ),
+    _chain(
+        "grants-attested",
+        "chain in _GRANTED and attested and",
+        "chain in _GRANTED and",
+        _QUARANTINE,
+    ),
+    _chain("grants-to-clones", "return chain in _GRANTED and", "return", _QUARANTINE),
+    _chain(
+        "both-branches-are-kept",
+        "return BlockVerdict.APART if quarantined else BlockVerdict.CONFLICT",
+        "return BlockVerdict.CONFLICT",
+        "in_quarantine_a_block_under_a_taken_number_is_kept_apart_and_not_refused",
+    ),
+    _chain(
+        "signed-once-per-store",
+        "return idempotent or signed_under in {None, jobs_epoch}",
+        "return True",
+        "what_may_have_run_before_a_loss_is_not_signed_again",
+    ),
+    _machine(
+        "signature",
+        "envelope",
+        "InvalidSignature, ValueError):\n        return False",
+        "InvalidSignature, ValueError):\n        return True",
+    ),
+    _machine("root-quorum", "root", "        _signed_by(data, trusted)\n", "        pass\n"),
+    _machine("audience", "admission", "    _audience,\n    _agent_key,\n", "    _agent_key,\n"),
+    _machine("replay", "admission", "    _sequence,\n", ""),
+    _machine("nonce", "admission", "    _reply_nonce,\n", ""),
+    _machine("bounds", "bounds", "point.low <= value <= point.high", "True"),
+    _machine("class", "policy", "return named is not None and", "return True or"),
+    _machine("approvals", "granting", "    if len(counted) >= rule.threshold:\n", "    if True:\n"),
+    _machine("rollback", "keyset", "max(least, held.document.version if held else 0)", "0"),
+    _machine("far-future", "floor", "most = min(said_ms, root.expires_ms + 1)", "most = said_ms"),
+)
