@@ -1,0 +1,1 @@
+"""Frozen bytes of signed documents, job specifications and contacts, with their meaning."""
