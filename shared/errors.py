@@ -54,6 +54,7 @@ class Reason(IntEnum):
     APPROVAL_USED_UP = 139
     APPROVAL_BY_AUTHOR = 140
     APPROVAL_FORGOTTEN = 141
+    WRONG_STORE = 142
 
     # 2xx sync: a contact, a report or a block was refused.
     BLOCK_MALFORMED = 200

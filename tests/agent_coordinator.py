@@ -269,6 +269,7 @@ class Brain:
         self.seq = max(self.seq, report.bundle_seq) + 1
         bundle = self.world.bundle(
             *grants,
+            jobs_epoch=report.jobs_epoch,
             seq=self.seq,
             issued_ms=now_ms,
             not_before_ms=now_ms - 3_600_000,

@@ -125,6 +125,7 @@ class Gateway:
         return Held(
             agent=self.name,
             agent_key=key_id(self.key.public_key),
+            jobs_epoch=self.disk.jobs_epoch,
             trust=self.trust,
             counters=self.counters,
             floor_ms=kept.floor_ms,

@@ -185,15 +185,16 @@ class Office:
             return []
         for grant in self.row.queue:
             under.setdefault(grant.execution, jobs_epoch)
-        return [(PartKind.BUNDLE, self.bundle(self.row.queue))]
+        return [(PartKind.BUNDLE, self.bundle(self.row.queue, jobs_epoch=jobs_epoch))]
 
-    def bundle(self, grants: list[Grant], *, agent: str = NAME) -> bytes:
+    def bundle(self, grants: list[Grant], *, jobs_epoch: bytes, agent: str = NAME) -> bytes:
         """Return the next bundle, signed by the director."""
         self.row.seq += 1
         bundle = Bundle(
             fleet=FLEET,
             agent=agent,
             agent_key=key_id(self.agent_key),
+            jobs_epoch=jobs_epoch,
             epoch=self.root.epoch,
             root_version=self.root.version,
             catalog_version=self.catalogs[-1].version,

@@ -98,12 +98,13 @@ class Guard:
         """
         await self.load()
         approved, since_ms = await self._store.load_approved()
-        kept = self.kept
+        kept, standing = self.kept, await self._store.standing()
         return Held(
             agent=self.identity.agent,
             agent_key=self.identity.key,
+            jobs_epoch=standing.jobs_epoch,
             trust=self._trust,
-            counters=(await self._store.standing()).counters,
+            counters=standing.counters,
             floor_ms=kept.floor_ms,
             silent_ms=kept.silent_ms,
             now_ms=self._calendar.present(),
@@ -267,6 +268,7 @@ def _under(held: Held, trust: Trust) -> Held:
     return Held(
         agent=held.agent,
         agent_key=held.agent_key,
+        jobs_epoch=held.jobs_epoch,
         trust=trust,
         counters=held.counters,
         floor_ms=held.floor_ms,

@@ -233,6 +233,7 @@ class Intake:
             fleet=self._desk.fleet,
             agent=seen.agent,
             agent_key=key_id(seen.identity.public_key),
+            jobs_epoch=seen.report.jobs_epoch,
             epoch=shelf.root.epoch,
             root_version=shelf.root.version,
             catalog_version=shelf.catalog.version,

@@ -53,6 +53,8 @@ class Held:
 
     agent: AgentId
     agent_key: KeyId
+    jobs_epoch: bytes
+    """Names the store that remembers which executions it had."""
     trust: Trust
     counters: Counters | None
     """None: every copy was lost. Such an agent is UNATTESTED and admits nothing."""
@@ -221,6 +223,12 @@ def _agent_key(case: _Case) -> None:
         raise RefusedError(Reason.WRONG_AUDIENCE, "for the same name with another key")
 
 
+def _store(case: _Case) -> None:
+    # Held back until that store is lost, it would order what ran already once more.
+    if case.bundle.jobs_epoch != case.held.jobs_epoch:
+        raise RefusedError(Reason.WRONG_STORE, "it was signed for a store that is gone")
+
+
 def _epoch(case: _Case) -> None:
     if case.bundle.epoch != case.root_epoch:
         raise RefusedError(Reason.WRONG_EPOCH, f"{case.bundle.epoch}")
@@ -302,6 +310,7 @@ _BUNDLE_CHECKS = (
     _fleet,
     _audience,
     _agent_key,
+    _store,
     _epoch,
     _root_version,
     _catalog_version,

@@ -62,6 +62,8 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     agent: str
     agent_key: bytes
     """Key id of the agent: an order survives neither a re-enrolment nor a copied name."""
+    jobs_epoch: bytes
+    """The agent's store when it was signed: an order survives no loss of the memory of what ran."""
     epoch: int
     root_version: int
     catalog_version: int

@@ -160,7 +160,9 @@ class Attack(RuleBasedStateMachine):
             self.office.now_ms + DAY,
             "operate",
         )
-        self.seen.append((PartKind.BUNDLE, self.office.bundle([grant], agent=OTHER)))
+        store = self.gateway.disk.jobs_epoch
+        bundle = self.office.bundle([grant], jobs_epoch=store, agent=OTHER)
+        self.seen.append((PartKind.BUNDLE, bundle))
         if deliver:
             self.deliver(*self.seen[-1])
 
@@ -356,6 +358,7 @@ class Attack(RuleBasedStateMachine):
             fleet=FLEET,
             agent=NAME,
             agent_key=key_id(signer("agent").public_key),
+            jobs_epoch=self.gateway.disk.jobs_epoch,
             epoch=trust.root.epoch,
             root_version=trust.root.version,
             catalog_version=trust.catalog_version,

@@ -224,7 +224,7 @@ def test_an_agent_that_lost_both_copies_of_its_counters_runs_nothing_until_it_is
         liar(site).extra = before[-1]
         await site.poll()
         await meet(site)
-        assert (await refusals(site)).keys() <= {"replayed", "wrong_catalog_version"}
+        assert (await refusals(site)).keys() <= {"wrong_store", "wrong_catalog_version"}
         assert written(site) == [1, 1], "it acquires and reports, and admits nothing"
         counters = (await site.guard.held()).counters
         assert counters is not None, "the answer told it where to go on"

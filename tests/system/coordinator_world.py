@@ -192,6 +192,7 @@ class Gateway:
         return Held(
             agent=self.name,
             agent_key=self.key,
+            jobs_epoch=self.jobs_epoch,
             trust=self.trust,
             counters=counters,
             floor_ms=WallMs(0),

@@ -123,6 +123,7 @@ def test_a_bundle_that_makes_no_sense_is_refused_whoever_signed_it(changes: dict
         ({"fleet": bytes(16)}, Reason.WRONG_FLEET),
         ({"agent": "south-1"}, Reason.WRONG_AUDIENCE),
         ({"agent_key": bytes(8)}, Reason.WRONG_AUDIENCE),
+        ({"jobs_epoch": b"k" * 16}, Reason.WRONG_STORE),
         ({"epoch": 2}, Reason.WRONG_EPOCH),
         ({"epoch": 0}, Reason.WRONG_EPOCH),
         ({"root_version": 2}, Reason.WRONG_ROOT_VERSION),
@@ -159,6 +160,13 @@ def test_without_a_catalog_or_a_policy_nothing_is_admitted() -> None:
 def changed_trust(trust: Any, **changes: Any) -> Any:
     fields = {name: getattr(trust, name) for name in trust.__slots__}
     return type(trust)(**(fields | changes))
+
+
+def test_an_order_that_was_held_back_does_not_survive_the_memory_of_what_ran() -> None:
+    """The counters' file outlives the database, and a number above them may have been signed."""
+    survivor = WORLD.held(jobs_epoch=b"k" * 16, counters=WORLD.counters(bundle_seq=1))
+    assert refused(sealed(seq=2), survivor) is Reason.WRONG_STORE
+    assert admit_bundle(sealed(seq=2, jobs_epoch=b"k" * 16), survivor).seq == 2
 
 
 # --- counters -------------------------------------------------------------------------------------

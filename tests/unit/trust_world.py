@@ -49,6 +49,8 @@ HOUR = 3_600_000
 DAY = 86_400_000
 NAME = AgentId("north-1")
 OTHER = AgentId("south-1")
+STORE = b"j" * 16
+"""The agent's jobs epoch."""
 LABELS = {"site": "north", "role": "pump"}
 OFFICERS = ("root-1", "root-2", "root-3")
 QUORUM = OFFICERS[:2]
@@ -204,7 +206,7 @@ def make_report(**changes: Any) -> Report:
         counter=7,
         previous=bytes(32),
         telemetry_epoch=b"t" * 16,
-        jobs_epoch=b"j" * 16,
+        jobs_epoch=STORE,
         bundle_seq=3,
         root_version=1,
         floor_ms=NOW,
@@ -246,6 +248,7 @@ class World:
         held = Held(
             agent=self.name,
             agent_key=key_id(self.agent.public_key),
+            jobs_epoch=STORE,
             trust=self.trust,
             counters=self.counters(),
             floor_ms=WallMs(NOW),
@@ -260,6 +263,7 @@ class World:
             fleet=FLEET,
             agent=self.name,
             agent_key=key_id(self.agent.public_key),
+            jobs_epoch=STORE,
             epoch=self.root.epoch,
             root_version=self.root.version,
             catalog_version=self.trust.catalog_version,

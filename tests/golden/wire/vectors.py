@@ -68,6 +68,7 @@ BUNDLE = Bundle(
     fleet=FLEET,
     agent="north-1",
     agent_key=key_id(signer("agent").public_key),
+    jobs_epoch=b"j" * 16,
     epoch=1,
     root_version=1,
     catalog_version=1,

@@ -71,6 +71,7 @@ ORDERS = (
     _line("_fleet", _ONE_FIELD),
     _line("_audience", _ONE_FIELD),
     _line("_agent_key", _ONE_FIELD),
+    _line("_store", _ONE_FIELD),
     _line("_epoch", _ONE_FIELD),
     _line("_root_version", _ONE_FIELD),
     _line("_catalog_version", _ONE_FIELD),
