@@ -137,7 +137,7 @@ class Agent:
         services: list[Service] = [
             *([self._uplink] if self._uplink else []),
             executor,
-            Keeper(telemetry, commit_interval_ms=self._config.telemetry.commit_interval_ms),
+            self._keeper(telemetry),
             *(task for _, task in polls),
             Control(path, {"status": live.gather}),
         ]
@@ -207,6 +207,16 @@ class Agent:
             calendar=self._calendar,
         )
         return contact, link
+
+    def _keeper(self, telemetry: TelemetryStore) -> Keeper:
+        uplink = self._uplink
+
+        async def weigh() -> None:
+            if uplink is not None and self._config.uplink.metered:
+                uplink.weigh(await telemetry.backlog_bytes())
+
+        interval_ms = self._config.telemetry.commit_interval_ms
+        return Keeper(telemetry, commit_interval_ms=interval_ms, then=weigh)
 
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)

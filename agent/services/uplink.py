@@ -94,7 +94,7 @@ class Uplink:
             self._link.abort()
 
     def weigh(self, waiting_bytes: int) -> None:
-        """Say how many bytes of readings wait; where bytes cost, enough of them are worth a call."""
+        """Say how many bytes of readings wait; where bytes cost, that decides when to call."""
         if self._state is not None and self._settings.metered:
             self._state = weighed(self._state, waiting_bytes)
             self._woken.set()
