@@ -43,8 +43,10 @@ class Control:
         """Answer until cancelled."""
         listener = _listen(self._path)
         try:
+            # Not yet serving: a stop within the start would leave the loop watching a descriptor
+            # that is closed, and blind to the next one of the same number.
             server = await asyncio.start_unix_server(
-                self._serve, sock=listener, limit=_REQUEST_BYTES
+                self._serve, sock=listener, limit=_REQUEST_BYTES, start_serving=False
             )
             async with server:
                 await server.serve_forever()
