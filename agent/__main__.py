@@ -96,8 +96,8 @@ def _enroll(options: argparse.Namespace) -> int:
     from shared.runtime.clock import SystemClock, SystemEntropy  # noqa: PLC0415
 
     data_dir, labels = _data_dir_and_labels(options)
-    claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
     labels |= dict(_label(text) for text in options.label)
+    claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
     url = options.coordinator or claim.url
     signer = prepare(data_dir, SystemEntropy())
     end = asyncio.run(enroll(claim, signer, url=url, name=options.name, labels=labels))
