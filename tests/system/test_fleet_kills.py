@@ -18,7 +18,7 @@ EVERYTHING = KILLS * 2 + [Blow.BLACK_HOLE, Blow.TEAR, Blow.STOP] * 6
 
 async def test_a_kill_between_an_effect_and_its_receipt_repeats_no_write(fleet: Fleet) -> None:
     await fleet.start_coordinator()
-    site = await fleet.add_gateway("site", TCP_PUMP, poll_interval_s=1, fault="slow=500")
+    site = await fleet.add_gateway("site", TCP_PUMP, poll_interval_s=1, fault="slow=300")
     await fleet.delivered(site)
     job = await fleet.submit(set_pumps(2000, selector="site=site"))
 
@@ -26,7 +26,7 @@ async def test_a_kill_between_an_effect_and_its_receipt_repeats_no_write(fleet: 
         return True if site.writes() else None
 
     await until("the register to be written", written)
-    # Half a second is left until the device would let itself be read back.
+    # The device takes its time to be read back.
     await site.kill()
     await site.start()
     (execution,) = await fleet.admin.finished(job)
