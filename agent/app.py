@@ -6,14 +6,18 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 """
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent.actions.registry import ACTIONS, check_step
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig
+from agent.core.contact import Identity
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
 from agent.core.queue import plan_job
@@ -46,6 +50,15 @@ FAREWELL_S = 5
 _log = Events(__name__)
 
 Devices = Mapping[DeviceId, tuple[DeviceSettings, Driver]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What an enrolled agent needs to speak to its coordinator."""
+
+    enrolment: Enrolment
+    identity: Identity
+    link: HttpLink
 
 
 class Agent:
@@ -83,7 +96,6 @@ class Agent:
         await asyncio.to_thread(_make_directory, data_dir)
         async with AsyncExitStack() as stack:
             stack.enter_context(lock_directory(data_dir))
-            enrolment, trouble = self._enrolment()
             telemetry = await TelemetryStore.open(
                 data_dir,
                 self._config.runtime_dir,
@@ -97,13 +109,13 @@ class Agent:
             stack.push_async_callback(file.close)
             for bus in self._buses.values():
                 stack.push_async_callback(bus.close)
-            await self._work(enrolment, trouble, telemetry, file)
+            await self._work(telemetry, file)
         return 0
 
-    async def _work(
-        self, enrolment: Enrolment | None, trouble: str, telemetry: TelemetryStore, file: JobsFile
-    ) -> None:
-        jobs, contact_store = JobStore(file), ContactStore(file)
+    async def _work(self, telemetry: TelemetryStore, file: JobsFile) -> None:
+        member, trouble = self._member()
+        jobs, exchange = JobStore(file), ContactStore(file)
+        await self._raise_floor(exchange)
         executor = Executor(
             jobs,
             devices=self._devices,
@@ -112,23 +124,14 @@ class Agent:
             entropy=self._entropy,
             told=self._nudge,
         )
-        if enrolment:
-            await self._raise_floor(contact_store)
-            contact, link = self._contact(enrolment, contact_store, jobs, telemetry)
-            self._uplink = Uplink(
-                contact,
-                link,
-                self._config.uplink,
-                clock=self._clock,
-                entropy=self._entropy,
-                ordered=executor.wake,
-            )
+        if member:
+            self._uplink = self._make_uplink(member, exchange, jobs, telemetry, executor)
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
         live = LiveStatus(
-            enrolment=enrolment,
+            enrolment=member.enrolment if member else None,
             telemetry=telemetry,
             jobs=jobs,
-            contact=contact_store,
+            contact=exchange,
             uplink=self._uplink,
             buses=polls,
             clock=self._clock,
@@ -144,18 +147,13 @@ class Agent:
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
 
         def troubles() -> dict[str, str]:
-            status = telemetry.status
-            found = {
-                "enrolment": trouble,
-                "readings": status.trouble,
-                "journal": status.journal,
-                "jobs": file.trouble,
-            }
-            found = {part: what for part, what in found.items() if what}
-            return found | troubled_services(supervisor.health)
+            kept = telemetry.status
+            told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
+            told |= {"jobs": file.trouble} | troubled_services(supervisor.health)
+            return {part: what for part, what in told.items() if what}
 
         live.troubles = troubles
-        self._say_hello(enrolment)
+        self._say_hello(member, trouble)
         try:
             async with supervisor:
                 await asyncio.Event().wait()
@@ -173,40 +171,50 @@ class Agent:
         if self._uplink is not None:
             self._uplink.nudge()
 
-    def _enrolment(self) -> tuple[Enrolment | None, str]:
-        """Return the enrolment; one that is damaged keeps nobody from acquiring."""
+    def _member(self) -> tuple[_Member | None, str]:
+        """Return the membership, or why there is none: damage keeps nobody from acquiring."""
+        data_dir = self._config.data_dir
+        where = str(data_dir / ENROLMENT_NAME)
         try:
-            return load_enrolment(self._config.data_dir), ""
+            enrolment = load_enrolment(data_dir)
+            if enrolment is None:
+                return None, ""
+            endpoint = parse_url(enrolment.url, where=where)
+            link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+            return _Member(enrolment, enrolment.identity(load_signer(data_dir)), link), ""
         except MistakeError as error:
             return None, str(error)
 
     async def _raise_floor(self, store: ContactStore) -> None:
-        try:
+        with contextlib.suppress(WorldError):  # the first contact that can read it raises it
             self._calendar.raise_floor((await store.standing()).floor_ms)
-        except WorldError:
-            return  # the first contact that can read the store raises it
 
-    def _contact(
+    def _make_uplink(
         self,
-        enrolment: Enrolment,
-        store: ContactStore,
+        member: _Member,
+        exchange: ContactStore,
         jobs: JobStore,
         telemetry: TelemetryStore,
-    ) -> tuple[Contact, HttpLink]:
-        where = str(self._config.data_dir / ENROLMENT_NAME)
-        endpoint = parse_url(enrolment.url, where=where)
-        link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+        executor: Executor,
+    ) -> Uplink:
         contact = Contact(
-            identity=enrolment.identity(load_signer(self._config.data_dir)),
-            store=store,
+            identity=member.identity,
+            store=exchange,
             jobs=jobs,
             telemetry=telemetry,
-            link=link,
+            link=member.link,
             plan=partial(plan_job, devices=self._config.devices, check=check_step),
             clock=self._clock,
             calendar=self._calendar,
         )
-        return contact, link
+        return Uplink(
+            contact,
+            member.link,
+            self._config.uplink,
+            clock=self._clock,
+            entropy=self._entropy,
+            ordered=executor.wake,
+        )
 
     def _keeper(self, telemetry: TelemetryStore) -> Keeper:
         uplink = self._uplink
@@ -223,16 +231,18 @@ class Agent:
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
         return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock)
 
-    def _say_hello(self, enrolment: Enrolment | None) -> None:
+    def _say_hello(self, member: _Member | None, trouble: str) -> None:
         _log.event(
             "agent_started",
-            agent=enrolment.agent if enrolment else None,
-            coordinator=enrolment.url if enrolment else None,
+            agent=member.enrolment.agent if member else None,
+            coordinator=member.enrolment.url if member else None,
             buses=len(self._buses),
             devices=len(self._devices),
             channels=len(self._table.schema.channels),
         )
-        if enrolment is None:
+        if trouble:
+            _log.event("enrolment_unusable", level=logging.ERROR, cause=trouble)
+        elif member is None:
             _log.event("not_enrolled", mend="outstation-agent enroll, then start the agent again")
 
 

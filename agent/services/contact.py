@@ -82,7 +82,9 @@ class Contact:
         """Make one contact; every way it can fail is returned."""
         try:
             await self._store.heal()
-            sent, resent = await self._freeze(budget, seal=seal)
+            standing = await self._store.standing()
+            self._calendar.raise_floor(standing.floor_ms)
+            sent, resent = await self._freeze(standing, budget, seal=seal)
             body = await self._compose(sent, budget)
             got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
             if isinstance(got, LinkFailed):
@@ -93,11 +95,10 @@ class Contact:
             _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
             return LinkFailed(fault=Fault.STORE, detail=str(error))
 
-    async def _freeze(self, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
+    async def _freeze(self, before: Standing, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
         """Return the report to send, and whether it may have been sent before."""
-        pending = (await self._store.standing()).pending
-        if pending is not None:
-            return pending, True
+        if before.pending is not None:
+            return before.pending, True
         if seal:
             await self._telemetry.seal()
         waiting = await self._telemetry.waiting()

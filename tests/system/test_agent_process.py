@@ -7,11 +7,15 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.services.identity import load_or_make_signer, save_enrolment
+from shared.runtime.clock import SystemEntropy
 from tests.contract.wires import plugged
+from tests.unit.test_agent_enroll import enrolment
 
 PROFILE = """\
 profile = 1
@@ -203,16 +207,28 @@ async def test_a_damaged_database_is_set_aside_and_the_agent_runs(
     assert (tmp_path / "data" / f"{damage}.corrupt-1").exists()
 
 
-async def test_a_damaged_enrolment_does_not_stop_the_site(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda data: (data / "enrolment.json").write_text("{"), "damaged"),
+        (lambda data: (data / "enrolment.json").chmod(0o644), "chmod 600"),
+        (lambda data: (data / "agent.key").unlink(), "key is missing"),
+    ],
+    ids=["no JSON", "readable by all", "no key"],
+)
+async def test_a_damaged_enrolment_does_not_stop_the_site(tmp_path: Path, damage, says: str):
     config = configure(tmp_path)
-    (tmp_path / "data").mkdir(mode=0o700)
-    (tmp_path / "data" / "enrolment.json").write_text("{")
-    (tmp_path / "data" / "enrolment.json").chmod(0o600)
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    load_or_make_signer(data, SystemEntropy())
+    save_enrolment(data, replace(enrolment(), ca_pem=""))
+    damage(data)
     async with running(config) as agent:
-        await agent.said("not_enrolled")
+        cause = (await agent.said("enrolment_unusable"))["cause"]
+        assert says in str(cause)
         told = await status(config)
         assert told["enrolled"] is False
-        assert "damaged" in dict(told["troubles"])["enrolment"]  # type: ignore[call-overload]
+        assert dict(told["troubles"])["enrolment"] == cause  # type: ignore[call-overload]
         await agent.end()
 
 

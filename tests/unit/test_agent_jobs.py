@@ -246,6 +246,15 @@ async def test_a_retry_waits_for_its_time_and_the_next_wake_up_is_known(box: Box
     assert (await box.jobs.claim(at(2_601), room=9)).next_due_ms is None
 
 
+async def test_a_detail_that_is_no_text_and_too_long_is_told_all_the_same(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    (claim,) = await box.claim(at(1))
+    odd = Conclusion(state=TaskState.FAILED, reason=Reason.STEP_FAILED, detail="\udcff" + "é" * 500)
+    await box.jobs.finish(claim, odd, at(2))
+    told = next(r for r in await box.receipts() if r.device)
+    assert told.detail == "?" + "é" * (limits.DETAIL_CHARS - 1)
+
+
 async def test_the_worst_task_names_the_execution(box: Box):
     await box.admit(1, (uid(1), write_job(1)), now=at(0))
     one, two = await box.claim(at(1))
