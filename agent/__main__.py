@@ -79,7 +79,7 @@ def _status(options: argparse.Namespace) -> int:
 
     from agent.config import load_config  # noqa: PLC0415
     from agent.core.status import render  # noqa: PLC0415
-    from agent.services.status import find_status  # noqa: PLC0415
+    from agent.services.ask import find_status  # noqa: PLC0415
 
     config = load_config(options.config)
     status = find_status(config.data_dir, config.runtime_dir, config.devices)

@@ -23,11 +23,12 @@ from agent.core.ports import Bus, Driver
 from agent.core.queue import plan_job
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
+from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
-from agent.services.control import Control, socket_path
+from agent.services.control import Control
 from agent.services.executor import Executor
 from agent.services.http_connection import parse_url
 from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, load_signer

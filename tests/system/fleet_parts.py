@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.services.control import ask, socket_path
+from agent.services.ask import ask, socket_path
 from firmware_sim.demo import admin as rest
 from firmware_sim.demo import processes
 from firmware_sim.demo.account import Record

@@ -17,8 +17,9 @@ from agent.core.status import (
     render,
     tally_members,
 )
-from agent.services.control import Control, ask, socket_path
-from agent.services.status import find_status, status_at_rest
+from agent.services.ask import ask, find_status, socket_path
+from agent.services.control import Control
+from agent.services.status import status_at_rest
 from agent.store.jobs_file import NAME as JOBS_NAME
 from agent.store.jobs_file import JobsFile
 from agent.store.telemetry import FILE_NAME
