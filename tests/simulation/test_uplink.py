@@ -395,6 +395,33 @@ def forge_reply(answer: bytes) -> bytes:
     return encode_body([Part(PartKind.REPLY, forged)])
 
 
+def test_a_block_that_is_refused_for_good_holds_up_nothing(tmp_path: Path):
+    async def scenario(box: Box) -> None:
+        box.brain.nack = {1}
+        await box.poll()
+        await asyncio.sleep(10)
+        await box.poll()
+        await asyncio.sleep(180)
+        tally = await box.telemetry.tally()
+        size = len(TABLE.schema.channels)
+        assert (tally.delivered, tally.stored, tally.lost) == (size, 0, size)
+        assert await box.telemetry.ledger() == [], "the loss was delivered like data"
+        assert len(box.line.calls) < 8
+
+    play(tmp_path, scenario)
+
+
+def test_receipts_that_nobody_acknowledges_cause_no_endless_contacts(tmp_path: Path):
+    async def scenario(box: Box) -> None:
+        box.brain.deaf_to_receipts = True
+        box.brain.submit(uid(1), write_job(9))
+        await asyncio.sleep(605)
+        assert len(box.line.calls) <= 12, "ten at their interval, one for the receipt"
+        assert (await box.jobs.counts()).receipts == 1
+
+    play(tmp_path, scenario)
+
+
 def test_a_queue_that_is_full_puts_a_bundle_off(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(limits, "QUEUE_TASKS", 0)
 
