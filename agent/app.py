@@ -117,14 +117,7 @@ class Agent:
         member, trouble = self._member()
         jobs, exchange = JobStore(file), ContactStore(file)
         await self._raise_floor(exchange)
-        executor = Executor(
-            jobs,
-            devices=self._devices,
-            actions=ACTIONS,
-            now=self._calendar.now,
-            entropy=self._entropy,
-            told=self._nudge,
-        )
+        executor = self._make_executor(jobs)
         if member:
             self._uplink = self._make_uplink(member, exchange, jobs, telemetry, executor)
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
@@ -189,6 +182,16 @@ class Agent:
     async def _raise_floor(self, store: ContactStore) -> None:
         with contextlib.suppress(WorldError):  # the first contact that can read it raises it
             self._calendar.raise_floor((await store.standing()).floor_ms)
+
+    def _make_executor(self, jobs: JobStore) -> Executor:
+        return Executor(
+            jobs,
+            devices=self._devices,
+            actions=ACTIONS,
+            now=self._calendar.now,
+            entropy=self._entropy,
+            told=self._nudge,
+        )
 
     def _make_uplink(
         self,
