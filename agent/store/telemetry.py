@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.core.open_rows import Gap
+from agent.core.open_rows import with_open
 from agent.core.ports import PollRow
 from agent.core.sampler import ChannelTable
 from agent.core.settings import TelemetrySettings
@@ -418,13 +418,4 @@ class TelemetryStore:
             state = self._state
             items = self._open.items(after=state.last_row if state else 0)
         counted = state.tally if state else Tally(0, 0, 0, 0, 0)
-        gone = sum(item.readings for item in items if isinstance(item, Gap))
-        kept = sum(item.readings for item in items) - gone
-        held_back = sum(item.suppressed for item in items)
-        return Tally(
-            sampled=counted.sampled + kept + gone + held_back,
-            suppressed=counted.suppressed + held_back,
-            delivered=counted.delivered + acked,
-            stored=counted.stored + kept - acked - refused,
-            lost=counted.lost + gone + refused,
-        )
+        return with_open(counted, items, acked=acked, refused=refused)
