@@ -79,7 +79,7 @@ def _status(options: argparse.Namespace) -> int:
 
     from agent.config import load_config  # noqa: PLC0415
     from agent.core.status import render  # noqa: PLC0415
-    from agent.services.status import find_status  # noqa: PLC0415
+    from agent.services.ask import find_status  # noqa: PLC0415
 
     config = load_config(options.config)
     status = find_status(config.data_dir, config.runtime_dir, config.devices)
@@ -98,8 +98,8 @@ def _enroll(options: argparse.Namespace) -> int:
     from shared.trust.counters import Counters  # noqa: PLC0415
 
     data_dir, labels = _data_dir_and_labels(options)
-    claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
     labels |= dict(_label(text) for text in options.label)
+    claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
     url = options.coordinator or claim.url
     signer = prepare(data_dir, SystemEntropy())
     end = asyncio.run(enroll(claim, signer, url=url, name=options.name, labels=labels))

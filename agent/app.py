@@ -7,24 +7,28 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent.actions.registry import ACTIONS, check_step
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig
+from agent.core.contact import Identity
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
 from agent.core.queue import plan_job
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
+from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
-from agent.services.control import Control, socket_path
+from agent.services.control import Control
 from agent.services.executor import Executor
 from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
@@ -48,6 +52,15 @@ FAREWELL_S = 5
 _log = Events(__name__)
 
 Devices = Mapping[DeviceId, tuple[DeviceSettings, Driver]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What an enrolled agent needs to speak to its coordinator."""
+
+    enrolment: Enrolment
+    identity: Identity
+    link: HttpLink
 
 
 class Agent:
@@ -85,7 +98,6 @@ class Agent:
         await asyncio.to_thread(_make_directory, data_dir)
         async with AsyncExitStack() as stack:
             stack.enter_context(lock_directory(data_dir))
-            enrolment, trouble = self._enrolment()
             telemetry = await TelemetryStore.open(
                 data_dir,
                 self._config.runtime_dir,
@@ -99,46 +111,28 @@ class Agent:
             stack.push_async_callback(file.close)
             for bus in self._buses.values():
                 stack.push_async_callback(bus.close)
-            await self._work(enrolment, trouble, telemetry, file)
+            await self._work(telemetry, file)
         return 0
 
-    async def _work(
-        self, enrolment: Enrolment | None, trouble: str, telemetry: TelemetryStore, file: JobsFile
-    ) -> None:
-        jobs, contact_store = JobStore(file), ContactStore(file)
-        guard: Guard | None = None
+    async def _work(self, telemetry: TelemetryStore, file: JobsFile) -> None:
+        member, trouble = self._member()
+        jobs, exchange = JobStore(file), ContactStore(file)
         work: list[Service] = []
-        if enrolment:
-            identity = enrolment.identity(load_signer(self._config.data_dir))
-            guard = Guard(identity, contact_store, clock=self._clock, calendar=self._calendar)
-            with contextlib.suppress(WorldError):  # the first contact that can reads it
-                await guard.load()
+        guard: Guard | None = None
+        if member:
+            guard = await self._make_guard(member, exchange)
             # Nothing runs for a box that does not know whom to trust.
-            executor = Executor(
-                jobs,
-                devices=self._devices,
-                actions=ACTIONS,
-                now=self._calendar.now,
-                entropy=self._entropy,
-                told=self._nudge,
-                permit=guard.permit,
-            )
-            contact, link = self._contact(enrolment, guard, contact_store, jobs, telemetry)
-            self._uplink = Uplink(
-                contact,
-                link,
-                self._config.uplink,
-                clock=self._clock,
-                entropy=self._entropy,
-                ordered=executor.wake,
+            executor = self._make_executor(jobs, guard)
+            self._uplink = self._make_uplink(
+                member, guard, exchange, jobs, telemetry, ordered=executor.wake
             )
             work = [self._uplink, executor, guard]
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
         live = LiveStatus(
-            enrolment=enrolment,
+            enrolment=member.enrolment if member else None,
             telemetry=telemetry,
             jobs=jobs,
-            contact=contact_store,
+            contact=exchange,
             uplink=self._uplink,
             buses=polls,
             clock=self._clock,
@@ -146,26 +140,21 @@ class Agent:
         path = socket_path(self._config.runtime_dir, self._config.data_dir)
         services: list[Service] = [
             *work,
-            Keeper(telemetry, commit_interval_ms=self._config.telemetry.commit_interval_ms),
+            self._keeper(telemetry),
             *(task for _, task in polls),
             Control(path, {"status": live.gather}),
         ]
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
 
         def troubles() -> dict[str, str]:
-            status = telemetry.status
-            found = {
-                "enrolment": trouble,
-                "readings": status.trouble,
-                "journal": status.journal,
-                "jobs": file.trouble,
-                "trust": guard.trouble if guard else "",
-            }
-            found = {part: what for part, what in found.items() if what}
-            return found | troubled_services(supervisor.health)
+            kept = telemetry.status
+            told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
+            told |= {"jobs": file.trouble, "trust": guard.trouble if guard else ""}
+            told |= troubled_services(supervisor.health)
+            return {part: what for part, what in told.items() if what}
 
         live.troubles = troubles
-        self._say_hello(enrolment)
+        self._say_hello(member, trouble)
         try:
             async with supervisor:
                 await asyncio.Event().wait()
@@ -183,51 +172,93 @@ class Agent:
         if self._uplink is not None:
             self._uplink.nudge()
 
-    def _enrolment(self) -> tuple[Enrolment | None, str]:
-        """Return the enrolment; one that is damaged keeps nobody from acquiring."""
+    def _member(self) -> tuple[_Member | None, str]:
+        """Return the membership, or why there is none: damage keeps nobody from acquiring."""
+        data_dir = self._config.data_dir
+        where = str(data_dir / ENROLMENT_NAME)
         try:
-            return load_enrolment(self._config.data_dir), ""
+            enrolment = load_enrolment(data_dir)
+            if enrolment is None:
+                return None, ""
+            endpoint = parse_url(enrolment.url, where=where)
+            link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+            return _Member(enrolment, enrolment.identity(load_signer(data_dir)), link), ""
         except MistakeError as error:
             return None, str(error)
 
-    def _contact(
+    async def _make_guard(self, member: _Member, exchange: ContactStore) -> Guard:
+        guard = Guard(member.identity, exchange, clock=self._clock, calendar=self._calendar)
+        with contextlib.suppress(WorldError):  # the first contact that can read it loads it
+            await guard.load()
+        return guard
+
+    def _make_executor(self, jobs: JobStore, guard: Guard) -> Executor:
+        return Executor(
+            jobs,
+            devices=self._devices,
+            actions=ACTIONS,
+            now=self._calendar.now,
+            entropy=self._entropy,
+            told=self._nudge,
+            permit=guard.permit,
+        )
+
+    def _make_uplink(
         self,
-        enrolment: Enrolment,
+        member: _Member,
         guard: Guard,
-        store: ContactStore,
+        exchange: ContactStore,
         jobs: JobStore,
         telemetry: TelemetryStore,
-    ) -> tuple[Contact, HttpLink]:
-        where = str(self._config.data_dir / ENROLMENT_NAME)
-        endpoint = parse_url(enrolment.url, where=where)
-        link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+        *,
+        ordered: Callable[[], None],
+    ) -> Uplink:
         contact = Contact(
             guard=guard,
-            store=store,
+            store=exchange,
             jobs=jobs,
             telemetry=telemetry,
-            link=link,
+            link=member.link,
             plan=partial(plan_job, devices=self._config.devices, check=check_step),
             clock=self._clock,
             calendar=self._calendar,
         )
-        return contact, link
+        return Uplink(
+            contact,
+            member.link,
+            self._config.uplink,
+            clock=self._clock,
+            entropy=self._entropy,
+            ordered=ordered,
+        )
+
+    def _keeper(self, telemetry: TelemetryStore) -> Keeper:
+        uplink = self._uplink
+
+        async def weigh() -> None:
+            if uplink is not None and self._config.uplink.metered:
+                uplink.weigh(await telemetry.backlog_bytes())
+
+        interval_ms = self._config.telemetry.commit_interval_ms
+        return Keeper(telemetry, commit_interval_ms=interval_ms, then=weigh)
 
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
         return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock)
 
-    def _say_hello(self, enrolment: Enrolment | None) -> None:
+    def _say_hello(self, member: _Member | None, trouble: str) -> None:
         _log.event(
             "agent_started",
-            agent=enrolment.agent if enrolment else None,
-            coordinator=enrolment.url if enrolment else None,
+            agent=member.enrolment.agent if member else None,
+            coordinator=member.enrolment.url if member else None,
             buses=len(self._buses),
             devices=len(self._devices),
             channels=len(self._table.schema.channels),
         )
-        if enrolment is None:
+        if trouble:
+            _log.event("enrolment_unusable", level=logging.ERROR, cause=trouble)
+        elif member is None:
             _log.event("not_enrolled", mend="outstation-agent enroll, then start the agent again")
 
 

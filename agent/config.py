@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
-from agent.core.settings import TelemetrySettings, UplinkSettings
+from agent.core.settings import METERED_SYNC_INTERVAL_MS, TelemetrySettings, UplinkSettings
 from shared import limits
 from shared.errors import MistakeError
 from shared.ids import DeviceId, is_name
@@ -129,16 +129,17 @@ def _runtime_dir(
 
 def _uplink(table: TomlTable) -> UplinkSettings:
     default = UplinkSettings()
+    metered = table.flag("metered", default=default.metered)
     settings = UplinkSettings(
         sync_interval_ms=_milliseconds(
             table,
             "sync_interval_s",
             limits.SYNC_MIN_MS,
             limits.SYNC_MAX_MS,
-            default.sync_interval_ms,
+            METERED_SYNC_INTERVAL_MS if metered else default.sync_interval_ms,
         ),
         long_poll=table.flag("long_poll", default=default.long_poll),
-        metered=table.flag("metered", default=default.metered),
+        metered=metered,
     )
     if settings.long_poll and settings.metered:
         raise table.mistake(

@@ -12,7 +12,7 @@ from typing import Any
 from coordinator.core.job_class import job_class
 from shared import limits
 from shared.block.codec import decode
-from shared.errors import Reason, RefusedError
+from shared.errors import Reason
 from shared.ids import StoreEpoch
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.model.reading import epoch_ref
@@ -277,12 +277,3 @@ class Brain:
         )
         self.signed.append(self.world.seal_bundle(bundle))
         return self.signed[-1]
-
-
-def refusal_of(call, *arguments: object) -> Reason | None:
-    """Return why something was refused, or None."""
-    try:
-        call(*arguments)
-    except RefusedError as error:
-        return error.reason
-    return None

@@ -4,6 +4,7 @@ Pure. The steps of a task run in order on one device; the first that fails ends 
 attempt begins with the first step again: every step is idempotent or none was done.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -114,11 +115,24 @@ def _bounded(result: Mapping[str, Value]) -> tuple[dict[str, Value], str]:
     kept: dict[str, Value] = {}
     size = len(pack(kept)) + _MAP_GROWTH
     for name, value in result.items():
-        size += len(pack(name)) + len(pack(value))
+        sent = _sendable(value)
+        size += len(pack(name)) + len(pack(sent))
         if size > limits.RESULT_BYTES:
             return kept, f"{len(result) - len(kept)} of {len(result)} values left out"
-        kept[name] = value
+        kept[name] = sent
     return kept, ""
+
+
+def _sendable(value: Value) -> Value:
+    """Return a value as signed documents may carry it: they know no -0.0 and 53 bits.
+
+    One that is refused would make every report with its receipt unreadable.
+    """
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= limits.INT_MAX else float(value)
+    return value + 0.0 if math.isfinite(value) else str(value)
 
 
 _MAP_GROWTH = 2

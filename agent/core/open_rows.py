@@ -14,6 +14,7 @@ from agent.core.batcher import readings_in
 from agent.core.ports import PollRow
 from shared.clock import WallMs
 from shared.errors import Reason
+from shared.wire.messages import Tally
 
 KEPT = 0.75
 """Share of the bound that stays when rows give way: the journal is not rewritten for each row."""
@@ -141,6 +142,31 @@ class OpenRows:
             if isinstance(item, OpenRow):
                 self.size += item.size
                 self.readings += item.readings
+
+
+def with_open(committed: Tally, items: Iterable[Item], *, acked: int, refused: int) -> Tally:
+    """Return the account with what is not committed yet.
+
+    Args:
+        committed: as of the last commit.
+        items: rows and gaps since then.
+        acked: readings in blocks whose acknowledgement is not written down yet.
+        refused: readings in blocks whose rejection is not.
+    """
+    kept = gone = held_back = 0
+    for item in items:
+        held_back += item.suppressed
+        if isinstance(item, Gap):
+            gone += item.readings
+        else:
+            kept += item.readings
+    return Tally(
+        sampled=committed.sampled + kept + gone + held_back,
+        suppressed=committed.suppressed + held_back,
+        delivered=committed.delivered + acked,
+        stored=committed.stored + kept - acked - refused,
+        lost=committed.lost + gone + refused,
+    )
 
 
 def _widened(gap: Gap | None, item: Item, reason: Reason) -> Gap:

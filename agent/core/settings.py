@@ -12,11 +12,15 @@ class UplinkSettings:
     """How the agent meets its coordinator."""
 
     sync_interval_ms: int = 900_000
-    """Between two contacts when nothing is urgent."""
+    """Between two contacts when nothing is urgent; on a metered link the longest silence."""
     long_poll: bool = False
     """Hold a contact open, so that jobs arrive at once; not for metered links."""
     metered: bool = False
-    """Every byte costs: a contact carries at most 64 kB."""
+    """Every byte costs: a contact waits until it is worth its own bytes, and carries 64 kB."""
+
+
+METERED_SYNC_INTERVAL_MS = 21_600_000
+"""Where bytes cost, a site with little to say calls every 6 hours, unless somebody chose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,9 @@ class Contact:
         """Make one contact; every way it can fail is returned."""
         try:
             await self._store.heal()
-            sent, resent = await self._freeze(budget, seal=seal)
+            await self._guard.load()
+            standing = await self._store.standing()
+            sent, resent = await self._freeze(standing, budget, seal=seal)
             body = await self._compose(sent, budget)
             got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
             if isinstance(got, LinkFailed):
@@ -94,11 +96,10 @@ class Contact:
             _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
             return LinkFailed(fault=Fault.STORE, detail=str(error))
 
-    async def _freeze(self, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
+    async def _freeze(self, before: Standing, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
         """Return the report to send, and whether it may have been sent before."""
-        pending = (await self._store.standing()).pending
-        if pending is not None:
-            return pending, True
+        if before.pending is not None:
+            return before.pending, True
         if seal:
             await self._telemetry.seal()
         waiting = await self._telemetry.waiting()
@@ -148,9 +149,9 @@ class Contact:
         except WorldError as error:
             # Nothing is lost: what was not freed is announced and acknowledged again.
             _log.event("free_failed", level=logging.ERROR, cause=str(error))
-        # Right after its first answer it has more to be told: a first or a fresh store is known,
-        # and may be given work, only once it has repeated the hash of that answer.
-        unknown = not standing.echo
+        # A store that replaced a lost one is given work only once it has repeated the hash of an
+        # answer to it: that is something to say.
+        unknown = not standing.echo and (standing.counters is None or standing.counter > 1)
         done, receipts = await self._store.settle(
             sent,
             freed,

@@ -66,13 +66,8 @@ def load_claim(path: Path, *, now_ms: WallMs) -> Claim:
     Raises:
         MistakeError: the file cannot be read, is no claim, is over, or contradicts itself.
     """
-    where = str(path)
+    where, data = str(path), _read(path)
     mend = "ask the fleet's admin for a new one"
-    try:
-        with path.open("rb") as file:
-            data = file.read(_CLAIM_BYTES)
-    except OSError as error:
-        raise MistakeError(f"cannot be read ({error.strerror})", where=where) from error
     try:
         held = msgspec.json.decode(data, type=_ClaimFile)
         secret = bytes.fromhex(held.secret)
@@ -103,6 +98,14 @@ def load_claim(path: Path, *, now_ms: WallMs) -> Claim:
         root=root,
         root_envelope=envelope,
     )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_CLAIM_BYTES)
+    except OSError as error:
+        raise MistakeError(f"cannot be read ({error.strerror})", where=str(path)) from error
 
 
 def prepare(data_dir: Path, entropy: Entropy) -> KeySigner:

@@ -6,6 +6,7 @@ up for it. Leaves out what a commit does (`agent.store.telemetry`).
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from shared import limits
@@ -34,8 +35,15 @@ class Keeper:
 
     name = "keeper"
 
-    def __init__(self, store: Kept, *, commit_interval_ms: int) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Kept,
+        *,
+        commit_interval_ms: int,
+        then: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Keep `store`; `then` is called after each commit."""
+        self._store, self._then = store, then
         self._interval_s = commit_interval_ms / 1000
 
     async def run(self) -> None:
@@ -48,10 +56,13 @@ class Keeper:
                     await self._pressed(failures)
             try:
                 await self._store.keep()
-                failures = 0
             except WorldError:
                 # The store has noted and logged it; readings go on in memory.
                 failures += 1
+            else:
+                failures = 0
+                if self._then is not None:
+                    await self._then()
 
     def _patience_s(self, failures: int) -> float:
         """Return how long to wait: an interval, or a growing pause while the disk refuses."""

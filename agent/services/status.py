@@ -4,14 +4,11 @@ Owns no number of its own. The value and its text stand in `agent.core.status`.
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from agent.core.contact import Standing
 from agent.core.device import DeviceSettings
@@ -25,8 +22,7 @@ from agent.core.status import (
     tally_members,
 )
 from agent.services.bus_tasks import BusTask, DeviceHealth
-from agent.services.control import ask, socket_path
-from agent.services.identity import Enrolment, load_enrolment
+from agent.services.identity import Enrolment
 from agent.services.uplink import Uplink
 from agent.store.account import load_state
 from agent.store.contact import ContactStore, read_standing
@@ -34,7 +30,7 @@ from agent.store.jobs import JobStore, QueueCounts, count_queue
 from agent.store.jobs_file import NAME as JOBS_NAME
 from agent.store.telemetry import FILE_NAME as TELEMETRY_NAME
 from shared.clock import Clock, MonoMs, WallMs
-from shared.errors import MistakeError, WorldError
+from shared.errors import WorldError
 from shared.ids import DeviceId
 from shared.runtime.files import lock_directory
 from shared.runtime.service import Health, State
@@ -118,30 +114,6 @@ def troubled_services(health: Mapping[str, Health]) -> dict[str, str]:
         for name, one in health.items()
         if one.state is State.WAITING or one.failures_in_row
     }
-
-
-def find_status(data_dir: Path, runtime_dir: Path, devices: Sequence[DeviceSettings]) -> Status:
-    """Return how an agent is, running or not.
-
-    Raises:
-        MistakeError: its files cannot be used, or it holds them and does not answer for 10 s.
-    """
-    path = socket_path(runtime_dir, data_dir)
-    for last in (*[False] * _LOOKS, True):
-        if answer := ask(path, "status"):
-            return msgspec.json.decode(answer, type=Status)
-        try:
-            return status_at_rest(data_dir, load_enrolment(data_dir), devices)
-        except MistakeError:
-            # Locked, but nobody answers: it is starting, or taking its leave.
-            if last:
-                raise
-        time.sleep(_LOOK_S)
-    raise AssertionError("the last look returns or raises")
-
-
-_LOOKS, _LOOK_S = 50, 0.2
-"""How often and how long to wait for an agent that starts or stops; a stop may take 5 s."""
 
 
 def status_at_rest(

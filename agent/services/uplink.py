@@ -22,6 +22,7 @@ from agent.core.uplink import (
     first_contact,
     next_contact,
     nudged,
+    weighed,
 )
 from agent.services.contact import Contact, Link
 from shared.clock import Clock, Entropy, MonoMs
@@ -92,6 +93,12 @@ class Uplink:
         if self._plan is not None and self._plan.wait_s:
             self._link.abort()
 
+    def weigh(self, waiting_bytes: int) -> None:
+        """Say how many bytes of readings wait; where bytes cost, that decides when to call."""
+        if self._state is not None and self._settings.metered:
+            self._state = weighed(self._state, waiting_bytes)
+            self._woken.set()
+
     async def run(self) -> None:
         """Make contacts until cancelled."""
         if self._state is None:
@@ -119,14 +126,13 @@ class Uplink:
                 async with asyncio.timeout(timeout_s):
                     more = True
                     while more:
-                        await self._meet(ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0))
-                        more = self._more_to_say()
+                        plan = ContactPlan(self._clock.mono_ms(), seal=True, wait_s=0)
+                        end = await self._meet(plan)
+                        more = isinstance(end, Answered) and (
+                            end.resent or (end.left and end.progress)
+                        )
         finally:
             await self._link.close()
-
-    def _more_to_say(self) -> bool:
-        """Tell whether the last contact was answered and left something behind."""
-        return self._state is not None and self._state.drain and not self._state.failures
 
     async def _reached(self, at_ms: MonoMs) -> bool:
         """Wait for a moment; False when something came up before."""
@@ -140,7 +146,7 @@ class Uplink:
             return self._clock.mono_ms() >= at_ms
         return False
 
-    async def _meet(self, plan: ContactPlan) -> None:
+    async def _meet(self, plan: ContactPlan) -> Answered | LinkFailed:
         assert self._state is not None, "run() comes first"
         before = self._state = begun(self._state)
         self._plan = plan
@@ -155,6 +161,8 @@ class Uplink:
         self._note(end, before, self._state)
         if isinstance(end, Answered) and end.ordered:
             self._ordered()
+            self.nudge()  # that it was delivered is a receipt already
+        return end
 
     async def _within(self, plan: ContactPlan) -> Answered | LinkFailed:
         assert self._state is not None, "run() comes first"

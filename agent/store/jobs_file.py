@@ -34,6 +34,9 @@ COUNTERS_NAME: Final = "counters"
 _RESERVED_REPORTS: Final = 256
 """Report numbers reserved in one write of their file: one flash write per 256 contacts."""
 
+_PAGE_BYTES: Final = 1_024
+"""Every contact commits one row twice: larger pages would only write what did not change."""
+
 _SQL = load_queries("agent.store", "queries/contact.sql")
 _log = Events(__name__)
 
@@ -158,7 +161,9 @@ class JobsFile:
 
     async def _open(self) -> Database:
         schema = MigrationSet.load("agent.store", "schema/jobs")
-        return await Database.open(self._path, schema=schema, exclusive=True, quick_check=True)
+        return await Database.open(
+            self._path, schema=schema, exclusive=True, page_size=_PAGE_BYTES, quick_check=True
+        )
 
     def _begin(self, db: sqlite3.Connection) -> None:
         """Write the one row of a fresh file; an existing one keeps its own."""

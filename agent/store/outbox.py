@@ -42,7 +42,8 @@ def tell(db: sqlite3.Connection, execution: tuple[int, bytes], fact: Fact, at: W
         attempt=fact.attempt,
         reason=int(fact.reason or 0),
         wall_ms=at,
-        detail=fact.detail[: limits.DETAIL_CHARS],
+        # A path's name may hold what is no text; a receipt must stay readable.
+        detail=fact.detail[: limits.DETAIL_CHARS].encode("utf-8", "replace").decode(),
         result=dict(fact.result),
     )
     db.execute(_SQL["write_receipt"], bind(number, pack(receipt)))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.core.open_rows import Gap
+from agent.core.open_rows import with_open
 from agent.core.ports import PollRow
 from agent.core.sampler import ChannelTable
 from agent.core.settings import TelemetrySettings
@@ -43,6 +43,7 @@ from shared.clock import Clock, Entropy
 from shared.errors import Reason, WorldError
 from shared.ids import StoreEpoch
 from shared.runtime.logs import Events
+from shared.runtime.tasks import to_the_end
 from shared.sync.outgoing import Candidate, Freed
 from shared.sync.ranges import Ranges
 from shared.wire.messages import LossRow, Tally
@@ -117,7 +118,7 @@ class TelemetryStore:
         """
         store = cls(data_dir, runtime_dir, table, settings, clock=clock, entropy=entropy)
         try:
-            await _to_the_end(store._start())
+            await to_the_end(store._start())
         except asyncio.CancelledError:
             await store._file.close()
             raise
@@ -214,7 +215,7 @@ class TelemetryStore:
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""
-        return await _to_the_end(self._count())
+        return await to_the_end(self._count())
 
     # --- what the keeper does -------------------------------------------------------------------
     async def begun(self) -> None:
@@ -231,7 +232,7 @@ class TelemetryStore:
         Raises:
             WorldError: the disk still refuses; nothing is lost by it.
         """
-        await _to_the_end(self._repair())
+        await to_the_end(self._repair())
         await self._commit(rows=True, durable=False)
         self._calm()
 
@@ -321,7 +322,7 @@ class TelemetryStore:
             WorldError: the disk refuses; everything is as before.
         """
         work = self._commit_in_turn(rows=rows, durable=durable, seal=seal, clean=clean)
-        await _to_the_end(work)
+        await to_the_end(work)
 
     async def _commit_in_turn(self, *, rows: bool, durable: bool, seal: bool, clean: bool) -> None:
         async with self._turn:
@@ -417,32 +418,4 @@ class TelemetryStore:
             state = self._state
             items = self._open.items(after=state.last_row if state else 0)
         counted = state.tally if state else Tally(0, 0, 0, 0, 0)
-        gone = sum(item.readings for item in items if isinstance(item, Gap))
-        kept = sum(item.readings for item in items) - gone
-        held_back = sum(item.suppressed for item in items)
-        return Tally(
-            sampled=counted.sampled + kept + gone + held_back,
-            suppressed=counted.suppressed + held_back,
-            delivered=counted.delivered + acked,
-            stored=counted.stored + kept - acked - refused,
-            lost=counted.lost + gone + refused,
-        )
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end; a cancellation meanwhile takes effect only then.
-
-    What is in memory follows what was committed, so it must not be left between the two.
-    """
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled:
-        if not task.cancelled():
-            task.exception()  # looked at: the cancellation outranks it
-        raise cancelled
-    return task.result()
+        return with_open(counted, items, acked=acked, refused=refused)

@@ -16,10 +16,12 @@ from coordinator.contract.jobs import (
     JobPreview,
     JobSubmission,
     JobView,
+    TaskView,
     parse_submission,
 )
 from shared import limits
 from shared.errors import MistakeError
+from shared.model.job import Value
 
 _LONG_POLL_S = 30
 
@@ -139,8 +141,11 @@ def _rows(execution: ExecutionView) -> list[tuple[object, ...]]:
     ]
 
 
-def _result(values: dict[str, Any], task: Any) -> str:  # noqa: ANN401
-    said = ", ".join(f"{name}={value}" for name, value in values.items())
+def _result(values: dict[str, Value], task: TaskView) -> str:
+    # `step._skipped` says that a write found every point as it should be.
+    said = ", ".join(f"{name}={value}" for name, value in values.items() if "._" not in name)
+    if any(value is True and name.endswith("._skipped") for name, value in values.items()):
+        said += " (was so already)"
     why = ": ".join(part for part in (task.reason, task.detail) if part)
     return "; ".join(part for part in (said, why) if part)
 

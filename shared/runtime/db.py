@@ -27,6 +27,7 @@ from shared.errors import Reason, WorldError
 from shared.runtime.group_commit import Group, Work, commit_group
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.sqlite import BREAKING, Settings, blame, connect
+from shared.runtime.tasks import to_the_end
 
 T = TypeVar("T")
 
@@ -205,7 +206,7 @@ class Database:
         Raises:
             WorldError: it still fails, or is damaged; `failure` stays set.
         """
-        await _finish(asyncio.create_task(self._start_again()))
+        await to_the_end(self._start_again())
 
     async def close(self) -> None:
         """Run what is queued, close the file and end the thread; harmless when repeated.
@@ -214,7 +215,7 @@ class Database:
         """
         if self._closing is None:
             self._closing = asyncio.create_task(self._shut_down())
-        await _finish(self._closing)
+        await to_the_end(self._closing)
 
     async def _connect(self, settings: Settings) -> None:
         connection = _Connection(partial(connect, settings), iter_chunk_size=1)
@@ -348,25 +349,10 @@ class Opening:
 
     async def _open(self) -> Database:
         try:
-            return await _finish(asyncio.create_task(self._database.start()))
+            return await to_the_end(self._database.start())
         except asyncio.CancelledError:
             await self._database.close()
             raise
-
-
-async def _finish(task: asyncio.Task[T]) -> T:
-    """Wait for `task` to its end; a cancellation of the waiter is passed on only then."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled:
-        if not task.cancelled():
-            task.exception()  # looked at: the cancellation outranks it
-        raise cancelled
-    return task.result()
 
 
 def _settle(group: list[_Request], done: Group) -> None:

@@ -33,11 +33,13 @@ from agent.store.telemetry import TelemetryStore
 from coordinator.app import Listen, Place, found, make_claim, serve
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.claims import ClaimWish
+from shared import limits
 from shared.block.schema import Schema
 from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.ids import DeviceId
 from shared.model.reading import Channel
 from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.sync.body import PartKind, decode_body
 from shared.trust.counters import Counters
 from shared.trust.envelope import KeySigner
 
@@ -117,11 +119,15 @@ class RecordingLink(HttpLink):
 
     sent = b""
     got = b""
+    block_bytes = 0
+    """Of all blocks that were sent."""
 
     async def exchange(self, body: bytes, *, wait_s: int, keep: bool) -> Delivered | LinkFailed:
         end = await super().exchange(body, wait_s=wait_s, keep=keep)
         assert isinstance(end, Delivered), end
         self.sent, self.got = body, end.body
+        parts = decode_body(body, bound=limits.BODY_BYTES_UP)
+        self.block_bytes += sum(len(part.data) for part in parts if part.kind is PartKind.BLOCK)
         return end
 
     def forget_session(self) -> None:

@@ -22,6 +22,7 @@ _TCP_INFO_BYTES = 256
 _SEGMENTS_OUT, _SEGMENTS_IN = 136, 140
 """tcpi_segs_out and tcpi_segs_in in `struct tcp_info` (linux/tcp.h, Linux 4.2)."""
 _CHUNK_BYTES = 65_536
+_TCP = socket.AF_INET, socket.SOCK_STREAM
 
 
 @dataclass(slots=True)
@@ -90,11 +91,14 @@ class Tap:
         self._open.add(task)
         self._quiet.clear()
         self._total.connections += 1
+        # Its own descriptor: a transport that was reset has closed the other one.
+        wire = socket.fromfd(writer.get_extra_info("socket").fileno(), *_TCP)
         try:
             await self._pass(reader, writer)
         finally:
-            self._total.packets += _packets(writer) + UNSEEN_PACKETS
             writer.close()
+            with wire:
+                self._total.packets += _packets(wire) + UNSEEN_PACKETS
             self._open.discard(task)
             if not self._open:
                 self._quiet.set()
@@ -123,9 +127,8 @@ class Tap:
             sink.write_eof()
 
 
-def _packets(writer: asyncio.StreamWriter) -> int:
+def _packets(sock: socket.socket) -> int:
     """Return how many packets the kernel sent and received on a connection."""
-    sock = writer.get_extra_info("socket")
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
     (sent,) = struct.unpack_from("=I", info, _SEGMENTS_OUT)
     (received,) = struct.unpack_from("=I", info, _SEGMENTS_IN)

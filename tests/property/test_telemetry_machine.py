@@ -44,8 +44,8 @@ class Readings(RuleBasedStateMachine):
         )
         self.recorded: set[float] = set()
         self.delivered: set[float] = set()
-        self.pending: set[float] = set()
-        """Acknowledged since the last commit: a kill may make them wait again."""
+        self.acknowledged: dict[int, set[float]] = {}
+        """By block; a kill forgets those that were not written down yet."""
         self.gone: set[float] = set()
         """Rejected or evicted: in the ledger."""
         self.estimated = 0
@@ -67,13 +67,10 @@ class Readings(RuleBasedStateMachine):
     @rule()
     def seal(self):
         self.run(self.store.seal())
-        self.pending.clear()
 
     @rule()
     def keep(self):
         self.run(self.store.keep())
-        if self.store._open.is_empty and not self.store._frees:
-            self.pending.clear()
 
     @rule(by=st.sampled_from([2_500, -2_500, 86_400_000]))
     def step_the_clock(self, by):
@@ -85,7 +82,7 @@ class Readings(RuleBasedStateMachine):
         some = data.draw(st.sets(st.sampled_from(sorted(blocks)))) if blocks else set()
         for number in some:
             self.delivered |= blocks[number]
-            self.pending |= blocks[number]
+            self.acknowledged[number] = blocks[number]
         self.run(self.store.free(Freed(Ranges.of(some), (), 0, 0, ())))
 
     @rule(data=st.data())
@@ -93,7 +90,6 @@ class Readings(RuleBasedStateMachine):
         blocks = self.waiting()
         if blocks:
             number = data.draw(st.sampled_from(sorted(blocks)))
-            self.pending |= blocks[number]
             rejected = ((number, Reason.BLOCK_CONFLICT),)
             self.run(self.store.free(Freed(Ranges(), rejected, 0, 0, ())))
 
@@ -105,26 +101,25 @@ class Readings(RuleBasedStateMachine):
             self.run(self.store.free(Freed(Ranges(), (), 0, rows[-1].number, ())))
             # Its own commit: a kill would show the same rows again, and count them here twice.
             self.run(self.store.seal())
-            self.pending.clear()
 
     @rule()
     def stop_and_start(self):
         self.run(self.store.close())
-        self.pending.clear()
         self.store = self.run(self.plant.open())
 
     @rule(devices=st.sampled_from([2, 3]))
     def kill(self, devices):
         """Die at once; perhaps somebody changed the configuration meanwhile."""
         dying = self.store
+        # What is acknowledged, but not written down, waits again, or gives way to newer blocks.
+        for freed in dying._frees:
+            for first, last in freed.blocks:
+                for number in range(first, last + 1):
+                    self.delivered -= self.acknowledged[number]
         self.plant.kill()
         self.plant.table = make_table(devices)
         self.run(dying.close())
         self.store = self.run(self.plant.open())
-        # What had been acknowledged, but not written down, waits again.
-        waiting = set().union(*self.waiting().values())
-        self.delivered -= self.pending & waiting
-        self.pending.clear()
 
     @precondition(lambda self: self.plant.lives < 6)
     @rule()
@@ -133,7 +128,6 @@ class Readings(RuleBasedStateMachine):
         full = journal.read_bytes()
         self.run(self.store.seal())
         journal.write_bytes(full)
-        self.pending.clear()
         self.kill(2)
 
     # --- what must hold -------------------------------------------------------------------------

@@ -60,8 +60,12 @@ class Fleet:
         start: bool = True,
         poll_interval_s: float = 0.1,
         sync_interval_s: float = 1,
+        fault: str = "",
     ) -> Gateway:
-        """Start a site's devices and its link; enrol its agent and start it, if so wanted."""
+        """Start a site's devices and its link; enrol its agent and start it, if so wanted.
+
+        `fault` is what all its devices suffer from, in the grammar of `outstation-sim`.
+        """
         folder = self.folder / name
         folder.mkdir()
         site = Site(name, places, hostile=False)
@@ -70,7 +74,7 @@ class Fleet:
         records, devices, urls = [], {}, {}
         for place in places:
             ledger = folder / f"{place.id}.ledger"
-            child, urls[place.id] = await self.start_device(folder, place, ledger)
+            child, urls[place.id] = await self._start_device(folder, place, ledger, fault)
             devices[place.id] = child
             records.append(Record(name, place, ledger))
         config = write_agent_config(
@@ -91,15 +95,16 @@ class Fleet:
         file.write_text(json.dumps(await self.admin._call("POST", "/v1/claims", json=wish)))
         return file
 
-    async def start_device(self, folder: Path, place: Place, ledger: Path) -> tuple[Child, str]:
+    async def _start_device(
+        self, folder: Path, place: Place, ledger: Path, fault: str
+    ) -> tuple[Child, str]:
         """Start a simulated device; return it and the URL of the bus it is on."""
         port = folder / f"{place.id}.tty"
-        where = ["--serial", str(port)] if place.serial else ["--tcp", "127.0.0.1:0"]
+        arguments = ["--serial", str(port)] if place.serial else ["--tcp", "127.0.0.1:0"]
+        arguments += ["--ledger", str(ledger)] + (["--fault", fault] if fault else [])
         child = await processes.start(
             f"device-{folder.name}-{place.id}",
-            processes.command(
-                "firmware_sim", "device", place.model, *where, "--ledger", str(ledger)
-            ),
+            processes.command("firmware_sim", "device", place.model, *arguments),
             self.folder,
         )
         self.stack.push_async_callback(child.stop)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.services.control import ask, socket_path
+from agent.services.ask import ask, socket_path
 from firmware_sim.demo import admin as rest
 from firmware_sim.demo import processes
 from firmware_sim.demo.account import Record
@@ -225,9 +225,10 @@ class Gateway:
         """Return how many writes of setpoints all devices have seen."""
         return sum(len(self.record(place.id).setpoints()) for place in self.site.devices)
 
-    async def polled(self, more: int = 1) -> None:
-        """Wait until every device was polled `more` times from now on."""
-        goals = {place.id: self.record(place.id).polls() + more for place in self.site.devices}
+    async def polled(self, more: int = 1, *devices: str) -> None:
+        """Wait until each of these devices, or of all, was polled `more` times from now on."""
+        names = devices or [place.id for place in self.site.devices]
+        goals = {name: self.record(name).polls() + more for name in names}
 
         async def reached() -> bool | None:
             self.check()

@@ -1,7 +1,10 @@
 """What a contact costs, without a stopwatch: bytes of TLS records over real sockets."""
 
+import pytest
+
 from shared.runtime.clock import SystemClock
 from tests.bench.contact import BUDGET, both, contact_bytes
+from tests.bench.day import PROFILES, Simulated, measure
 from tests.bench.outpost import BenchClock, one_device, open_centre, open_outpost
 from tests.bench.tap import Tap
 
@@ -30,3 +33,12 @@ async def test_what_the_agent_counts_is_what_the_wire_carries(tmp_path):
             passed = (await tap.count()).since(before)
     goodbye = 24
     assert (passed.up, passed.down) == (end.up + goodbye, end.down + goodbye)
+
+
+@pytest.mark.slow
+async def test_a_day_of_fifteen_channels_costs_twenty_kilobytes(tmp_path):
+    profile = PROFILES["soil"]
+    figures = await measure(tmp_path, profile, Simulated("soil", profile.channels))
+    assert figures["readings"] == 15 * 288
+    assert figures["wire_bytes"] <= profile.goal_bytes
+    assert figures["payload_bytes"] < figures["wire_bytes"] / 5, "contacts cost more than readings"

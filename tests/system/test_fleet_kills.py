@@ -5,15 +5,35 @@ from typing import Any
 
 import pytest
 
-from tests.system.fleet import Fleet
+from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
-from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, seeded
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, seeded, until
 from tests.system.storm import FIRST_SETPOINT, Blow, Storm
 
 LONG = "OUTSTATION_LONG"
 """Set by .ci/run: the storm that takes minutes blows too."""
 KILLS = [Blow.KILL_AGENT] * 8 + [Blow.KILL_COORDINATOR] * 5
 EVERYTHING = KILLS * 2 + [Blow.BLACK_HOLE, Blow.TEAR, Blow.STOP] * 6
+
+
+async def test_a_kill_between_an_effect_and_its_receipt_repeats_no_write(fleet: Fleet) -> None:
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP, poll_interval_s=1, fault="slow=300")
+    await fleet.delivered(site)
+    job = await fleet.submit(set_pumps(2000, selector="site=site"))
+
+    async def written() -> bool | None:
+        return True if site.writes() else None
+
+    await until("the register to be written", written)
+    # The device takes its time to be read back.
+    await site.kill()
+    await site.start()
+    (execution,) = await fleet.admin.finished(job)
+    (task,) = execution["tasks"]
+    assert (task["state"], task["attempt"]) == ("DONE", 2)
+    assert task["result"] == {"apply.setpoint": 2000, "apply._skipped": True}
+    assert site.record("pump-2").setpoints() == [2000]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, seeded, until
 
 OUTAGE_MS = 10_000
-RESETS = 4
+RESETS = 3
 POLL_S = 0.1
 
 

@@ -94,14 +94,16 @@ async def test_a_port_of_another_program_is_left_alone_and_taken_once_it_is_free
     await second.start()
     problem = await second.says("what is wrong with the bus", bus_problem)
     assert "in use by another program" in problem
-    # Every poll so far was the first one's.
     await first.polled(5)
+    before = first.record("pump-1").sampled()
     await first.stop()
-    served = first.record("pump-1").sampled()
-    assert (await first.status())["tally"]["stored"] == served, "the first was not disturbed"
-    await first.polled(3)
+    # The second may have taken the port the moment the first let go of it.
+    after = first.record("pump-1").sampled()
+    assert before <= (await first.status())["tally"]["stored"] <= after
+    await second.polled(3)
     await second.stop()
-    assert second.record("pump-1").sampled() > served, "the second took over by itself"
+    heard = second.record("pump-1").summary
+    assert (heard.malformed, heard.failed) == (0, 0), "neither disturbed the other"
 
 
 async def test_a_serial_port_that_does_not_exist_stops_no_other_device(fleet: Fleet) -> None:
@@ -112,10 +114,9 @@ async def test_a_serial_port_that_does_not_exist_stops_no_other_device(fleet: Fl
     problem = await gateway.says("what is wrong with the bus", bus_problem)
     assert str(tty) in problem
     assert "does not exist" in problem
-    polls = gateway.record("pump-2").polls()
+    await gateway.polled(3, "pump-2")
     unplugged.rename(tty)
     await gateway.polled(3)
-    assert polls > 0, "the other device was polled all the same"
 
 
 def bus_problem(status: dict[str, Any]) -> str | None:

@@ -51,7 +51,7 @@ async def test_readings_and_a_signed_order_travel_all_the_way(fleet: Fleet) -> N
 async def test_the_command_line_shows_what_the_fleet_does(fleet: Fleet) -> None:
     await fleet.start_coordinator()
     north = await fleet.add_gateway("north", RTU_PUMP)
-    await fleet.delivered(north, at_least=100)
+    await fleet.delivered(north, at_least=50)
     agent = (await fleet.agent_view(north))["id"]
     held = await fleet.submit(set_pumps(1000, selector="site=north", name="later", delay_s=3600))
 
@@ -87,7 +87,7 @@ async def test_the_command_line_shows_what_the_fleet_does(fleet: Fleet) -> None:
         name: json.loads(one.out) for name, one in told.items() if one.out.startswith(("{", "["))
     }
     assert data["status"]["agents"] == {"ONLINE": 1}
-    assert data["status"]["readings"]["delivered"] >= 100
+    assert data["status"]["readings"]["delivered"] >= 50
     assert [one["id"] for one in data["list"]] == [agent]
     assert data["nobody"] == []
     assert data["agent"]["agent"]["site"] == "north"

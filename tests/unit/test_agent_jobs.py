@@ -255,6 +255,15 @@ async def test_a_retry_waits_for_its_time_and_the_next_wake_up_is_known(box: Box
     assert (await box.jobs.claim(at(2_601), room=9)).next_due_ms is None
 
 
+async def test_a_detail_that_is_no_text_and_too_long_is_told_all_the_same(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
+    (claim,) = await box.claim(at(1))
+    odd = Conclusion(state=TaskState.FAILED, reason=Reason.STEP_FAILED, detail="\udcff" + "é" * 500)
+    await box.jobs.finish(claim, odd, at(2))
+    told = next(r for r in await box.receipts() if r.device)
+    assert told.detail == "?" + "é" * (limits.DETAIL_CHARS - 1)
+
+
 async def test_the_worst_task_names_the_execution(box: Box):
     await box.admit(1, (uid(1), write_job(1)), now=at(0))
     one, two = await box.claim(at(1))
@@ -408,3 +417,35 @@ async def test_a_fresh_installation_begins_at_one(box: Box):
     assert (standing.counter, standing.previous, standing.pending) == (0, b"", None)
     sent = await box.contact.freeze(report)
     assert sent.counter == 1
+
+
+async def test_a_file_that_is_damaged_while_it_is_used_is_replaced_and_work_goes_on(box: Box):
+    await box.admit(7, (uid(1), write_job(1)), now=at(0))
+    before = (await box.contact.standing()).jobs_epoch
+    for damaged in (box.folder / FILE_NAME, box.folder / f"{FILE_NAME}-wal"):
+        damaged.write_bytes(b"\xff" * damaged.stat().st_size)
+    assert box.file._database is not None
+    box.file._database._fail(WorldError(Reason.STORE_CORRUPT, "a page is not what it was"))
+    with pytest.raises(WorldError):
+        await box.contact.standing()
+    await box.jobs.heal()
+    assert (await box.contact.standing()).jobs_epoch != before
+    assert box.file.losses == 1
+    await box.admit(8, (uid(2), write_job(1)), now=at(1))
+    assert len(await box.claim(at(2))) == 2
+
+
+async def test_a_disk_that_refuses_at_the_start_is_asked_again_later(tmp_path: Path):
+    obstacle = tmp_path / FILE_NAME
+    obstacle.mkdir()
+    box = await Box.open(tmp_path)
+    assert box.file.trouble
+    with pytest.raises(WorldError):
+        await box.jobs.counts()
+    with pytest.raises(WorldError):
+        await box.jobs.heal()
+    obstacle.rmdir()
+    await box.jobs.heal()
+    assert box.file.trouble == ""
+    assert (await box.jobs.counts()).receipts == 0
+    await box.file.close()

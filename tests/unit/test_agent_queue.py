@@ -1,5 +1,7 @@
 """What the queue decides: devices of a job, due times over boots, and what tasks add up to."""
 
+import math
+
 import pytest
 
 from agent.actions.registry import check_step
@@ -19,7 +21,8 @@ from shared.model.job import (
     Targets,
     TaskState,
 )
-from shared.wire.codec import pack
+from shared.wire.codec import pack, unpack
+from shared.wire.messages import Receipt
 from tests.agent_parts import DAY, WALL, device, read_job, write_job
 
 NOW = Moment(MonoMs(1_000), b"a" * 16, WallMs(WALL))
@@ -224,6 +227,26 @@ def test_a_result_is_cut_to_what_a_receipt_can_carry_and_says_so():
     assert f"{200 - len(ending.result)} of 200 values left out" in ending.detail
     small = {"look.flow": 7}
     assert conclude(claim(read_job("flow")), Progress(1, small), NOW, fraction=0).result == small
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (-0.0, 0.0),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+        (1 << 62, float(1 << 62)),
+        (-(1 << 53), float(-(1 << 53))),
+        ((1 << 53) - 1, (1 << 53) - 1),
+        (True, True),
+        (42.1, 42.1),
+    ],
+)
+def test_no_value_of_a_device_can_make_a_report_unreadable(value, sent):
+    ending = conclude(claim(read_job("flow")), Progress(1, {"look.x": value}), NOW, fraction=0)
+    assert repr(ending.result["look.x"]) == repr(sent)
+    receipt = Receipt(1, bytes(16), "d", 2, 1, 0, WALL, "", dict(ending.result))
+    assert unpack(pack(receipt), Receipt, bound=limits.REPORT_BYTES) == receipt
 
 
 def test_targets_are_only_this_agents_devices():

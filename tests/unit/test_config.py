@@ -92,6 +92,13 @@ def complaint(write):
     return complain
 
 
+def test_a_metered_link_calls_every_six_hours_unless_somebody_chose(write):
+    silent = load_config(write("[uplink]\nmetered = true\n")).uplink
+    assert silent == UplinkSettings(metered=True, sync_interval_ms=6 * 3_600_000)
+    chosen = load_config(write("[uplink]\nmetered = true\nsync_interval_s = 60\n")).uplink
+    assert chosen.sync_interval_ms == 60_000
+
+
 def test_everything_that_can_be_said_has_its_place(write, tmp_path):
     config = load_config(write(FULL))
     assert config.data_dir == tmp_path / "state"
