@@ -7,10 +7,10 @@ import pytest
 from shared import limits
 from shared.model.job import JobSpec
 from shared.sync.body import PartKind, decode_body
-from shared.trust.catalog import Catalog
+from shared.trust.catalog import CATALOG_TYP, Catalog
 from shared.trust.documents import open_bundle, open_enroll, open_reply, open_report, open_root
 from shared.trust.envelope import open_envelope
-from shared.trust.policy import Policy
+from shared.trust.policy import POLICY_TYP, Policy
 from shared.wire.codec import unpack
 from tests.golden.wire import vectors as meant
 
@@ -34,8 +34,8 @@ def test_frozen_documents_mean_what_they_always_meant() -> None:
 @pytest.mark.parametrize(
     ("name", "typ", "kind", "meaning"),
     [
-        ("catalog", meant.CATALOG_TYP, Catalog, meant.CATALOG),
-        ("policy", meant.POLICY_TYP, Policy, meant.POLICY),
+        ("catalog", CATALOG_TYP, Catalog, meant.CATALOG),
+        ("policy", POLICY_TYP, Policy, meant.POLICY),
     ],
 )
 def test_what_release_signed_means_what_it_always_meant(
