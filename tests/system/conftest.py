@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.system.fleet import Fleet, open_fleet
+from tests.system.fleet_parts import TCP_PUMP
 
 
 @pytest.fixture
@@ -13,6 +15,18 @@ async def fleet(tmp_path: Path, founded: Path) -> AsyncIterator[Fleet]:
     """An empty fleet; whatever a test starts in it is stopped at its end."""
     async with open_fleet(tmp_path, founded) as found:
         yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory, founded: Path) -> AsyncIterator[Fleet]:
+    """A coordinator for all tests of a module, with one enrolled agent that does not run.
+
+    They have to share its loop: ``pytest.mark.asyncio(loop_scope="module")``.
+    """
+    async with open_fleet(tmp_path_factory.mktemp("served"), founded) as fleet:
+        await fleet.start_coordinator()
+        await fleet.add_gateway("north", TCP_PUMP, start=False)
+        yield fleet
 
 
 @pytest.fixture(scope="session")

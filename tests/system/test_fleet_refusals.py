@@ -1,103 +1,25 @@
 """What the coordinator refuses: a problem document with its place, an exit status, no effect."""
 
 import asyncio
-import http.client
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from coordinator.contract.common import PROBLEM_TYPE, PROBLEM_URN
 from firmware_sim.demo import forge
 from firmware_sim.demo.middle import Exchange, Middle
 from firmware_sim.demo.stolen import stolen_certificate
 from shared import limits
 from shared.sync.body import CONTENT_TYPE, PartKind
-from tests.system.fleet import Fleet, open_fleet, set_pumps
+from tests.system.answers import Refusal, judge, refusal, shown
+from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, check_sentence, ends, settle
-from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Coordinator, free_port, until
+from tests.system.fleet_parts import RTU_PUMP, Coordinator, free_port, until
 
 USAGE, DENIED, UNREACHABLE = 2, 4, 5
-_ANSWER_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An answer that is a problem document (RFC 9457)."""
-
-    status: int
-    name: str
-    at: str
-    reason: str
-    detail: str
-
-
-def ask(
-    fleet: Fleet,
-    method: str,
-    path: str,
-    *,
-    token: str | None = "",
-    body: bytes = b"",
-    media_type: str = "application/json",
-) -> tuple[int, str, Any]:
-    """Return status, media type and JSON of an answer, on a connection that is closed again."""
-    headers = {"Content-Type": media_type}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token or fleet.coordinator.token}"
-    connection = http.client.HTTPSConnection(
-        "127.0.0.1", fleet.coordinator.port, context=fleet.coordinator.tls(), timeout=_ANSWER_S
-    )
-    with closing(connection):
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get_content_type(), json.loads(answer.read())
-
-
-def shown(fleet: Fleet, path: str) -> Any:
-    """Return what a GET shows."""
-    status, _, value = ask(fleet, "GET", path)
-    assert status == HTTPStatus.OK, value
-    return value
-
-
-def refusal(fleet: Fleet, method: str, path: str, **more: Any) -> Refusal:
-    """Ask for something that is refused."""
-    status, media_type, problem = ask(fleet, method, path, **more)
-    assert media_type == PROBLEM_TYPE, problem
-    return judge(status, problem)
-
-
-def judge(status: int, problem: dict[str, Any]) -> Refusal:
-    """Return a problem document's members, checked against the status that carried it."""
-    assert problem["status"] == status
-    assert problem["type"].startswith(PROBLEM_URN)
-    assert problem["title"]
-    assert "Traceback" not in json.dumps(problem)
-    return Refusal(
-        status,
-        problem["type"].removeprefix(PROBLEM_URN),
-        problem.get("at", ""),
-        problem.get("reason", ""),
-        problem.get("detail", ""),
-    )
-
-
-# --- one coordinator for all that leaves no trace ------------------------------------------------
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory, founded: Path) -> AsyncIterator[Fleet]:
-    """A coordinator with one enrolled agent that does not run."""
-    async with open_fleet(tmp_path_factory.mktemp("served"), founded) as fleet:
-        await fleet.start_coordinator()
-        await fleet.add_gateway("north", TCP_PUMP, start=False)
-        yield fleet
 
 
 in_module = pytest.mark.asyncio(loop_scope="module")
