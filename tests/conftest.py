@@ -42,7 +42,8 @@ settings.register_profile(
     deadline=None,
     max_examples=200,
     print_blob=True,
-    derandomize=False,
+    # A red run must be red again when it is looked at; the dev profile is the one that explores.
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
