@@ -13,13 +13,13 @@ export PIP_NO_INPUT ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check peers bench sim lock clean distclean
+.PHONY: help install demo test check peers mutants fuzz bench sim lock clean distclean
 
 say = @printf -- '-> %s\n' "$(1)" >&2
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@printf '\n  ARGS="..." is passed on by demo, test, peers, bench and sim.\n'
+	@printf '\n  ARGS="..." is passed on by demo, test, peers, mutants, fuzz, bench and sim.\n'
 
 install: $(VENV)/.dev $(VENV)/.project ## create .venv and install what every other target needs
 	$(call say,ready: $(VENV)/bin/outstation --help)
@@ -43,6 +43,12 @@ check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, d
 
 peers: $(VENV)/.test $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
 	@$(PY) -m pytest -m peer tests/peers $(ARGS)
+
+mutants: $(VENV)/.test $(VENV)/.project ## take the checks of trust out one by one: each must be missed by a test
+	@$(PY) -m tests.mutants $(ARGS)
+
+fuzz: $(VENV)/.test $(VENV)/.project ## hostile bytes at every decoder; ARGS="bundle --executions 100000"
+	@$(PY) -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.test $(VENV)/.project ## measurements; the last line is one JSON object
 	@$(PY) -m tests.bench $(ARGS)

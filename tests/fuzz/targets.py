@@ -1,0 +1,240 @@
+"""Every decoder that somebody else's bytes reach, with documents to begin from."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared import limits
+from shared.block.codec import _CRC_AT, _CRC_END, Stage, decode, encode
+from shared.block.schema import Schema
+from shared.clock import WallMs
+from shared.ids import KeyId
+from shared.sync.body import BodyDecoder, Part, PartKind, encode_body
+from shared.sync.incoming import remembered, wanted_again
+from shared.sync.ranges import Ranges
+from shared.trust.admission import admit_bundle, admit_reply
+from shared.trust.approval import APPROVAL_TYP, Asked, Here, check_approval, open_approval
+from shared.trust.catalog import CATALOG_TYP
+from shared.trust.counters import Counters, next_write, read_slots
+from shared.trust.documents import (
+    BUNDLE_TYP,
+    ENROLL_TYP,
+    REPLY_TYP,
+    REPORT_TYP,
+    ROOT_TYP,
+    claimed_agent,
+    open_enroll,
+    open_report,
+    open_root,
+)
+from shared.trust.envelope import open_envelope, peek_payload, seal
+from shared.trust.keyset import accept_catalog, accept_policy
+from shared.trust.policy import POLICY_TYP
+from shared.trust.starter import first_catalog
+from shared.wire.codec import pack
+from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
+from tests.block_parts import block_of, group_of
+from tests.unit.trust_world import (
+    DAY,
+    FLEET,
+    LABELS,
+    NAME,
+    NOW,
+    PEOPLE,
+    QUORUM,
+    READ,
+    World,
+    changed,
+    kid,
+    make_approval,
+    make_catalog,
+    make_grant,
+    make_policy,
+    make_report,
+    make_root,
+    signer,
+)
+
+WORLD = World()
+DIGEST = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One decoder."""
+
+    seeds: Callable[[], Sequence[bytes]]
+    """Inputs that are accepted."""
+    run: Callable[[bytes], object]
+    """Gives it bytes; may raise `RefusedError` and nothing else."""
+    most_bytes: int
+    """Memory that one input may take, whatever its size."""
+    packed: bool = True
+    """Its inputs are msgpack, so that values inside them can be exchanged."""
+
+
+def _sealed(typ: str, *names: str) -> Callable[[bytes], bytes]:
+    return lambda payload: seal(typ, payload, [signer(name) for name in names])
+
+
+def _envelope(data: bytes) -> None:
+    keys = {KeyId(kid("director")): signer("director").public_key}
+    open_envelope(data, typ=BUNDLE_TYP, keys=keys, threshold=1, bound=limits.DOCUMENT_BYTES)
+
+
+def _root(payload: bytes) -> None:
+    data = _sealed(ROOT_TYP, *QUORUM)(payload)
+    open_root(data, trusted=make_root())
+
+
+def _first_root(payload: bytes) -> None:
+    open_root(_sealed(ROOT_TYP, *QUORUM)(payload), trusted=None)
+
+
+def _catalog(payload: bytes) -> None:
+    data = _sealed(CATALOG_TYP, "release")(payload)
+    accept_catalog(WORLD.trust, data, counters=None, earliest_ms=WallMs(NOW))
+
+
+def _policy(payload: bytes) -> None:
+    data = _sealed(POLICY_TYP, "release")(payload)
+    accept_policy(WORLD.trust, data, counters=None, earliest_ms=WallMs(NOW))
+
+
+def _bundle(payload: bytes) -> None:
+    admit_bundle(_sealed(BUNDLE_TYP, "director")(payload), WORLD.held())
+
+
+def _reply(payload: bytes) -> None:
+    admit_reply(_sealed(REPLY_TYP, "director")(payload), WORLD.held(), report_hash=DIGEST)
+
+
+def _report(payload: bytes) -> None:
+    data = _sealed(REPORT_TYP, "agent")(payload)
+    claimed_agent(data)
+    report = open_report(data, signer("agent").public_key)
+    remembered(report, DIGEST)
+    wanted_again(report, Ranges())
+
+
+def _enroll(payload: bytes) -> None:
+    open_enroll(_sealed(ENROLL_TYP, "agent")(payload))
+
+
+def _approval(payload: bytes) -> None:
+    keys = {KeyId(kid(name)): signer(name).public_key for name in PEOPLE}
+    approval, _ = open_approval(_sealed(APPROVAL_TYP, "alice", "bob")(payload), keys)
+    here = Here(
+        fleet=FLEET,
+        agent=NAME,
+        labels=LABELS,
+        earliest_ms=WallMs(NOW),
+        approved_since_ms=WallMs(0),
+    )
+    asked = Asked(job=approval.job, job_class=approval.job_class, proof=None, used=0)
+    check_approval(approval, asked, here)
+
+
+def _contact(data: bytes) -> None:
+    """Bytes arrive in pieces of any size; one byte at a time is the hardest."""
+    whole = BodyDecoder(limits.BODY_BYTES_UP)
+    whole.feed(data)
+    whole.finish()
+    pieces = BodyDecoder(limits.BODY_BYTES_UP)
+    for start in range(min(len(data), 512)):
+        pieces.feed(data[start : start + 1])
+
+
+def _block(covered: bytes) -> None:
+    """Everything but the checksum is the attacker's; a right one is put in its place."""
+    crc = zlib.crc32(covered).to_bytes(4, "little")[: _CRC_END - _CRC_AT]
+    decode(covered[:_CRC_AT] + crc + covered[_CRC_AT:])
+
+
+def _blocks() -> list[bytes]:
+    rows = group_of([[1.5, 2.25, None, 7.0], [1, 2, 3, 3], [float("inf"), 0.1, -0.0, 1e300]])
+    whole = [encode(block_of(rows), stage=stage) for stage in Stage]
+    return [data[:_CRC_AT] + data[_CRC_END:] for data in whole]
+
+
+def _payload(envelope: bytes) -> bytes:
+    return peek_payload(envelope, bound=limits.DOCUMENT_BYTES)
+
+
+def _bundles() -> list[bytes]:
+    guarded = make_grant(READ, "guarded", approvals=[make_approval(READ, "alice", "bob")])
+    return [pack(WORLD.bundle(make_grant(), make_grant(READ, "observe"), guarded))]
+
+
+def _reports() -> list[bytes]:
+    full = make_report(
+        blocks=[Announced(n, bytes(16)) for n in range(1, 9)],
+        receipts=[Receipt(1, bytes(16), "pump-1", 2, 1, 0, NOW, "done", {"a.setpoint": 1.5})],
+        ledger=[LossRow(1, 200, NOW, NOW, 3)],
+        refusals={"replayed": 2},
+        gone=[(3, 4)],
+        next_block=9,
+    )
+    return [pack(make_report()), pack(full)]
+
+
+def _replies() -> list[bytes]:
+    plain = _payload(WORLD.seal_reply(DIGEST))
+    full = _payload(
+        WORLD.seal_reply(
+            DIGEST,
+            acked=[(1, 5)],
+            nacked=[(6, 200)],
+            schemas_wanted=[bytes(8)],
+            wanted=[(7, 8)],
+            floor=SignedFloor(1, 1, 1, 1, 0, 4, 9),
+        )
+    )
+    return [plain, full]
+
+
+def _counters() -> list[bytes]:
+    offset, slot = next_write(read_slots(b""), Counters(epoch=1, root_version=1))
+    return [slot, bytes(offset) + slot + slot]
+
+
+def _schemas() -> list[bytes]:
+    return [pack([["pump-1", "setpoint", "bar", "gauge"], ["pump-1", "start", "", "state"]])]
+
+
+def _bodies() -> list[bytes]:
+    parts = [Part(PartKind.REPORT, b"r" * 20), Part(PartKind.BLOCK, b"b" * 200)]
+    return [encode_body(parts), encode_body(parts[:1])]
+
+
+MB = 1 << 20
+TARGETS: dict[str, Target] = {
+    "envelope": Target(lambda: [WORLD.seal_bundle(WORLD.bundle())], _envelope, MB),
+    "root": Target(lambda: [pack(make_root(version=2))], _root, 8 * MB),
+    "first-root": Target(lambda: [pack(make_root())], _first_root, 8 * MB),
+    "catalog": Target(
+        lambda: [
+            pack(make_catalog(version=2)),
+            pack(
+                changed(first_catalog(fleet=FLEET, issued_ms=NOW, expires_ms=NOW + DAY), version=3)
+            ),
+        ],
+        _catalog,
+        8 * MB,
+    ),
+    "policy": Target(lambda: [pack(make_policy(version=2))], _policy, 8 * MB),
+    "approval": Target(lambda: [_payload(make_approval(READ, "alice"))], _approval, 8 * MB),
+    "bundle": Target(_bundles, _bundle, 8 * MB),
+    "reply": Target(_replies, _reply, 8 * MB),
+    "report": Target(_reports, _report, 2 * MB),
+    "enroll": Target(
+        lambda: [pack(EnrollRequest(bytes(32), signer("agent").public_key, "north-1", LABELS))],
+        _enroll,
+        2 * MB,
+    ),
+    "counters": Target(_counters, read_slots, MB, packed=False),
+    "contact": Target(_bodies, _contact, 4 * MB, packed=False),
+    "block": Target(_blocks, _block, 16 * MB, packed=False),
+    "schema": Target(_schemas, Schema.decode, 8 * MB),
+}
+"""Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""
