@@ -19,6 +19,9 @@ FULL = 1 << 48
 LOW = 1 << 32
 LOW_MASK = LOW - 1
 
+_BEYOND = 1 << 40
+"""Zero words there are behind the last byte; more than any bound lets a reader ask for."""
+
 _STRIDE = 96
 """Cells per role: one per size of a number, then one per prefix of a small number."""
 _SMALL = 3
@@ -65,6 +68,12 @@ def _raw_parts(bits: int) -> tuple[tuple[int, int], ...]:
 
 
 _RAW = [_raw_parts(bits) for bits in range(NUMBER_BITS + 1)]
+
+
+def _roundest(low: int, end: int) -> int:
+    """Return the number from `low` up to, not including, `end` that ends in the most zero bits."""
+    zeros = next(n for n in range(48, -1, -1) if -(-low >> n) << n < end)
+    return -(-low >> zeros) << zeros
 
 
 class AdaptiveWriter:
@@ -136,10 +145,7 @@ class AdaptiveWriter:
 
     def finish(self) -> bytes:
         """Return the fewest bytes that lie within the range; zeros at the end go without saying."""
-        low, end = self._low, self._low + self._range
-        # The number in the range that ends in the most zero bits.
-        zeros = next(n for n in range(48, -1, -1) if -(-low >> n) << n < end)
-        last = -(-low >> zeros) << zeros
+        last = _roundest(self._low, self._low + self._range)
         carry, words = 0, [*self._words, last >> 32, last >> 16 & 0xFFFF, last & 0xFFFF]
         for index in range(len(words) - 1, -1, -1):
             carry, words[index] = divmod(words[index] + carry, 1 << 16)
@@ -178,8 +184,10 @@ class AdaptiveReader:
         if data.endswith(b"\0"):
             raise malformed("an adaptive stage that ends in a zero byte")
         even = data + bytes(len(data) % 2)
-        self._left = iter(struct.unpack(f">{len(even) // 2}H", even))
-        self._next = chain(self._left, repeat(0)).__next__
+        self._words = struct.unpack(f">{len(even) // 2}H", even)
+        self._left = iter(self._words)
+        self._zeros = repeat(0, _BEYOND)
+        self._next = chain(self._left, self._zeros).__next__
         self._code = self._next() << 32 | self._next() << 16 | self._next()
         self._range = FULL
         self._cells = _FRESH.copy()
@@ -247,8 +255,16 @@ class AdaptiveReader:
         return values
 
     def finish(self) -> None:
-        """Refuse bytes that nobody read."""
-        if next(self._left, None) is not None:
+        """Refuse bytes that nobody read, and an end that no writer writes.
+
+        The reader is up to three words ahead, so bytes added behind the end may have been read.
+        From those words it knows where the writer's range began, and so its one way to end.
+        """
+        ahead = (*self._words, *[0] * min(3, _BEYOND - self._zeros.__length_hint__()))[-3:]
+        window = sum(word << 16 * place for place, word in enumerate(reversed(ahead)))
+        low = window - self._code & FULL - 1
+        ended = _roundest(low, low + self._range) - low == self._code
+        if next(self._left, None) is not None or not ended:
             raise malformed("bytes after the last column")
 
     def _bit(self, cell: int) -> int:
