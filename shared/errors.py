@@ -7,6 +7,7 @@ Codes are append-only: a code, once released, keeps its meaning for ever.
 1xx trust, 2xx sync, 3xx job, 4xx device, 5xx configuration, 6xx machine.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -120,6 +121,18 @@ class MistakeError(OutstationError):
         self.what, self.where, self.mend = what, where, mend
         sentence = f"{where}: {what}" if where else what
         super().__init__(f"{sentence}; {mend}" if mend else sentence)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that a person may have meant, or nothing.
+
+    >>> nearest("badu", ("baud", "parity"))
+    'baud'
+    """
+    # Only a mistake needs it: an agent that runs does not carry it along.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    return next(iter(get_close_matches(word, tuple(known), n=1)), "")
 
 
 class RefusedError(OutstationError):

@@ -3,14 +3,13 @@
 Owns the choice; leaves out each scheme's own options (`serial`, `tcp`).
 """
 
-import difflib
 from collections.abc import Callable
 
 from agent.buses.line import Line
 from agent.buses.serial import SerialBus
 from agent.buses.tcp import TcpBus
 from agent.core.ports import Bus, BusSettings
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 
 BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "serial": SerialBus,
@@ -28,11 +27,11 @@ def open_bus(settings: BusSettings) -> Bus:
     scheme, separator, _ = settings.url.partition("://")
     kind = BUSES.get(scheme)
     if not separator or kind is None:
-        close = difflib.get_close_matches(scheme, BUSES, n=1)
+        close = nearest(scheme, BUSES)
         raise MistakeError(
             f"{settings.url!r} is no port",
             where=f"bus {settings.name}",
-            mend=f"did you mean {close[0]}://?"
+            mend=f"did you mean {close}://?"
             if separator and close
             else "write serial:///dev/ttyUSB0?baud=9600 or tcp://HOST:PORT",
         )

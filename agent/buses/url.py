@@ -3,13 +3,12 @@
 Owns the syntax common to all schemes. Leaves out which parts a scheme has (`serial`, `tcp`).
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from agent.core.ports import BusSettings
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,10 @@ def parse_url(settings: BusSettings, options: Sequence[str]) -> PortUrl:
         raise url.mistake(f"{settings.url!r} has parts that no port has")
     for key in url.options:
         if key not in options:
-            close = difflib.get_close_matches(key, options, n=1)
+            close = nearest(key, options)
             known = f"known are {', '.join(options)}" if options else "it has none"
             raise url.mistake(
                 f"unknown option {key!r} in the URL",
-                f"did you mean {close[0]!r}?" if close else known,
+                f"did you mean {close!r}?" if close else known,
             )
     return url

@@ -6,8 +6,6 @@ and what the bodies mean. Sources: RFC 9110, RFC 9112, RFC 8446 section 2.2.
 """
 
 import contextlib
-import email.utils
-import http.client
 import json
 import socket
 import ssl
@@ -15,10 +13,11 @@ import struct
 import threading
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 from agent.core.uplink import Delivered, Fault, LinkFailed
+from agent.services.http_answer import Head, HttpError, read_body, read_head
 from shared import limits
 from shared.errors import MistakeError
 
@@ -31,6 +30,7 @@ _TLSEXT_PADDING: Final = 0x10
 bytes for the sake of servers that are older than TLS 1.3 (RFC 7685)."""
 _SEND_BYTES: Final = 16_384
 """Bytes per send, one TLS record: each has the whole deadline, so a slow link passes."""
+_OK: Final = 200
 _PROBLEM_BYTES: Final = 4_096
 """Of an error's body, what is read for its sentence."""
 _TCP_INFO_BYTES: Final = 256
@@ -141,7 +141,7 @@ class Connection:
     """HTTP/1.1 over one TCP connection, with or without TLS.
 
     Requests are put together here: `http.client` would add a header, a TLS record and a packet to
-    each, and every byte of a contact is paid for. Answers are its business.
+    each, and every byte of a contact is paid for. Answers stand in `agent.services.http_answer`.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Connection:
             end = self._exchange(request)
             done = isinstance(end, Delivered)
             return end
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HttpError) as error:
             self.stale = kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))
             return self._failed(error)
         finally:
@@ -208,15 +208,15 @@ class Connection:
             # Whoever refuses a body closes before its end; the answer may still say why.
             self._send(sock, request)
         sock.settimeout(ANSWER_S + request.wait_s)
-        with contextlib.closing(http.client.HTTPResponse(sock, method="POST")) as response:
-            response.begin()
+        with sock.makefile("rb") as stream:
+            head = read_head(stream)
             # A TLS 1.3 server sends its tickets after the handshake: before its answer.
             session = getattr(sock, "session", None)
             if isinstance(session, ssl.SSLSession) and session.has_ticket:
                 self.session = session
             sock.settimeout(ANSWER_S)
-            end = self._read(response)
-            if response.will_close:
+            end = self._read(stream, head)
+            if head.is_last:
                 self.end()
             return end
 
@@ -225,7 +225,8 @@ class Connection:
         sock = self._tcp()
         if self._context is None:
             return sock
-        name = self._endpoint.host
+        # Bytes: a text would load the tables of international names, for one that is ASCII.
+        name = self._endpoint.host.encode("ascii")
         tls = self._context.wrap_socket(sock, server_hostname=name, session=self.session)
         self.resumed = bool(tls.session_reused)
         return tls
@@ -241,21 +242,18 @@ class Connection:
         for start in range(0, len(data), _SEND_BYTES):
             sock.sendall(data[start : start + _SEND_BYTES])
 
-    def _read(self, response: http.client.HTTPResponse) -> Delivered | LinkFailed:
-        if response.status != http.client.OK:
-            problem = _problem(response.read(_PROBLEM_BYTES))
+    def _read(self, stream: BinaryIO, head: Head) -> Delivered | LinkFailed:
+        if head.status != _OK:
+            problem = _problem(read_body(stream, head, _PROBLEM_BYTES))
             traffic = self._traffic()
             return LinkFailed(
-                fault=_FAULTS.get(response.status, Fault.REFUSED),
-                detail=f"{response.status} {problem or response.reason}",
-                retry_after_s=_retry_after_s(response),
+                fault=_FAULTS.get(head.status, Fault.REFUSED),
+                detail=f"{head.status} {problem or head.reason}",
+                retry_after_s=_retry_after_s(head),
                 up=traffic.up,
                 down=traffic.down,
             )
-        if response.length is None and not response.chunked:
-            # Its end would be the connection's: an answer cut short would pass for a whole one.
-            raise http.client.IncompleteRead(b"")
-        body = response.read(limits.BODY_BYTES_DOWN + 1)
+        body = read_body(stream, head, limits.BODY_BYTES_DOWN)
         traffic = self._traffic()
         if len(body) > limits.BODY_BYTES_DOWN:
             return LinkFailed(
@@ -283,7 +281,8 @@ class Connection:
     def _tcp(self) -> socket.socket:
         failure: OSError = OSError("the name has no address")
         where = self._endpoint
-        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+        name = where.host.encode("ascii")
+        found = socket.getaddrinfo(name, where.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
             one = socket.socket(family, kind, protocol)
             try:
@@ -345,15 +344,19 @@ def _problem(body: bytes) -> str:
     return text[:200] if isinstance(text, str) else ""
 
 
-def _retry_after_s(response: http.client.HTTPResponse) -> int | None:
+def _retry_after_s(head: Head) -> int | None:
     """Return the seconds a Retry-After asks for: a number, or a date against the peer's own."""
-    text = response.headers.get("Retry-After", "").strip()
+    text = head.fields.get("retry-after", "")
     if text.isdecimal():
         return int(text[:9])
+    if not text:
+        return None
+    # Only proxies answer with a date, and reading one takes the whole package of mails.
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
     try:
-        until = email.utils.parsedate_to_datetime(text)
-        now = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
-        return max(0, int((until - now).total_seconds()))
+        now = parsedate_to_datetime(head.fields.get("date", ""))
+        return max(0, int((parsedate_to_datetime(text) - now).total_seconds()))
     except (ValueError, TypeError):
         return None
 

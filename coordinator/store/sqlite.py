@@ -8,7 +8,6 @@ migrations, which are `shared.runtime`'s.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,7 +16,7 @@ from coordinator.core.ports import Many, Query, Row, Tx
 from shared.errors import WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
-from shared.runtime.queries import bind, parse_queries
+from shared.runtime.queries import bind, folder_of, parse_queries
 
 T = TypeVar("T")
 
@@ -27,7 +26,7 @@ SCHEMA = MigrationSet.load("coordinator.store", "schema/sqlite")
 def load_statements() -> Mapping[str, str]:
     """Return every named statement of this package; a name stands once in all files."""
     statements: dict[str, str] = {}
-    for file in resources.files("coordinator.store").joinpath("queries").iterdir():
+    for file in (folder_of("coordinator.store") / "queries").iterdir():
         found = parse_queries(file.read_text("utf-8"))
         repeated = statements.keys() & found.keys()
         assert not repeated, f"{file.name} repeats {sorted(repeated)}"

@@ -5,7 +5,6 @@ a key stands (`tomllib` does not say). Leaves out what the keys mean. Numbers wi
 `Decimal`, so that 0.01 is one hundredth. Pure: text in, values or one `MistakeError` out.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys, and positions in arrays, from the document's root."""
@@ -142,8 +141,8 @@ class TomlTable:
         table = TomlTable(text, path, values)
         for key in values:
             if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                mend = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+                close = nearest(key, known)
+                mend = f"did you mean {close!r}?" if close else f"known are {', '.join(known)}"
                 raise table.mistake(f"unknown key {key!r}", key=key, mend=mend)
         return table
 
@@ -163,8 +162,8 @@ class TomlTable:
         """Return a text that is one of `choices`."""
         value = self.string(key, default)
         if value not in choices:
-            close = difflib.get_close_matches(value, choices, n=1)
-            mend = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(choices)}"
+            close = nearest(value, choices)
+            mend = f"did you mean {close!r}?" if close else f"it is one of {', '.join(choices)}"
             raise self.mistake(f"{key} cannot be {value!r}", key=key, mend=mend)
         return value
 

@@ -5,8 +5,7 @@ coordinator signed: that is an anchor, kept by whoever verified it.
 """
 
 import ctypes
-import hashlib
-import secrets
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -57,7 +56,7 @@ def read_boot_id() -> bytes:
         return uuid.UUID(_BOOT_ID.read_text("ascii").strip()).bytes
     except (OSError, ValueError):
         # Each start then counts as a boot: monotonic times of before are not compared.
-        return hashlib.sha256(secrets.token_bytes(32)).digest()[:16]
+        return os.urandom(16)
 
 
 class SystemClock:
@@ -112,8 +111,8 @@ class SystemEntropy:
 
     def token(self, size: int) -> bytes:
         """Return `size` unpredictable bytes."""
-        return secrets.token_bytes(size)
+        return os.urandom(size)
 
     def fraction(self) -> float:
         """Return a number in [0, 1)."""
-        return secrets.randbits(53) / (1 << 53)
+        return (int.from_bytes(os.urandom(7)) >> 3) / (1 << 53)

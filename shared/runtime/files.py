@@ -6,7 +6,6 @@ Owns atomic replacement, directory syncs and the lock. Leaves out databases: SQL
 import contextlib
 import fcntl
 import os
-import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,7 +38,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         OSError: nothing was replaced, and no temporary file stays behind.
     """
     # A name nobody else makes: two writers of one file must not share a temporary one.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -9,10 +9,10 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import Self
 
 from shared.errors import MistakeError, Reason
+from shared.runtime.queries import folder_of
 
 APPLICATION_ID = 0x4F757453
 """``OutS``: how SQLite's header (offset 68) marks a file as one of ours."""
@@ -70,7 +70,7 @@ class MigrationSet:
         Raises AssertionError when a file's name or the numbering is wrong: the files are ours.
         """
         steps = []
-        for file in resources.files(package).joinpath(folder).iterdir():
+        for file in (folder_of(package) / folder).iterdir():
             if file.name.endswith(".sql"):
                 parts = _FILE.fullmatch(file.name)
                 assert parts, f"{file.name} is not called NNN_name.sql"

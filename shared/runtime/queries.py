@@ -7,7 +7,8 @@ both. Leaves out the schema, which is `shared.runtime.migrations`.
 
 import re
 from collections.abc import Mapping
-from importlib import resources
+from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 
 _MARK = re.compile(r"^-- name:[ \t]*(\S*)[ \t]*$", re.MULTILINE)
@@ -46,7 +47,17 @@ def load_queries(package: str, resource: str) -> Mapping[str, str]:
 
     `resource` may contain slashes. Raises AssertionError when the file is malformed: it is ours.
     """
-    return parse_queries(resources.files(package).joinpath(resource).read_text("utf-8"))
+    return parse_queries((folder_of(package) / resource).read_text("utf-8"))
+
+
+def folder_of(package: str) -> Path:
+    """Return where an installed package lies: wheels are unpacked, so its files are files.
+
+    `importlib.resources` would also read packages out of archives; for that it loads zipfile,
+    tempfile and compressors, which a small gateway would carry for ever: 0.9 MB.
+    """
+    [place] = import_module(package).__path__
+    return Path(place)
 
 
 def _statement(body: str) -> str:

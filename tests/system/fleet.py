@@ -21,7 +21,7 @@ from firmware_sim.demo.admin import Admin
 from firmware_sim.demo.layout import Place, Site, write_agent_config
 from firmware_sim.demo.processes import Child, Outcome
 from firmware_sim.link import LinkProxy
-from tests.system.fleet_parts import Coordinator, Gateway, until
+from tests.system.fleet_parts import ASK_S, Coordinator, Gateway, until
 
 _LOG_LINES = 30
 
@@ -148,7 +148,7 @@ class Fleet:
             agent = agents.get(gateway.site.name)
             return True if agent and agent["tally"]["delivered"] >= at_least else None
 
-        await until(f"{at_least} readings of {gateway.site.name} to arrive", there)
+        await until(f"{at_least} readings of {gateway.site.name} to arrive", there, look_s=ASK_S)
 
     async def caught_up(self, gateway: Gateway) -> None:
         """Wait until a gateway's link is up and its backlog gone but for the last few polls."""
@@ -162,7 +162,7 @@ class Fleet:
                 return None
             return True if max(stored, status["tally"]["stored"]) <= few else None
 
-        await until(f"{gateway.site.name} to send its backlog", little_waits)
+        await until(f"{gateway.site.name} to send its backlog", little_waits, look_s=ASK_S)
 
     async def submit(self, job: dict[str, object]) -> str:
         """Submit a job exactly once, however often the coordinator dies meanwhile."""
@@ -174,7 +174,7 @@ class Fleet:
             except (aiohttp.ClientError, ConnectionError):
                 return None
 
-        return await until("the coordinator to accept a job", accepted)
+        return await until("the coordinator to accept a job", accepted, look_s=ASK_S)
 
     async def _end_coordinator(self) -> None:
         if self.coordinator.child is not None:

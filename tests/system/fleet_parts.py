@@ -32,6 +32,8 @@ SEED = "OUTSTATION_SEED"
 """Set it to repeat a run's random choices; real processes still keep their own time."""
 LOOK_S = 0.02
 """How often an onlooker looks: well below a poll interval, so that a kill can hit any moment."""
+ASK_S = 0.15
+"""How often a program is asked: each answer costs it and us a few milliseconds."""
 PATIENCE_S = 60
 """Nothing takes this long on a busy machine; only a failing test waits for it."""
 _BELOW_EPHEMERAL = range(18_000, 32_000)
@@ -50,10 +52,10 @@ def seeded(what: str) -> random.Random:
 
 
 async def until(
-    what: str, check: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_S
+    what: str, check: Callable[[], Awaitable[T | None]], *, look_s: float = LOOK_S
 ) -> T:
     """Look until `check` returns something, and return that."""
-    return await rest.until(what, check, patience_s, look_s=LOOK_S)
+    return await rest.until(what, check, PATIENCE_S, look_s=look_s)
 
 
 def free_port() -> int:
@@ -209,7 +211,7 @@ class Gateway:
             status = self.live()
             return None if status is None else member(status)
 
-        return await until(what, said)
+        return await until(what, said, look_s=ASK_S)
 
     def record(self, device: str) -> Record:
         """Return a device's ledger as it stands now."""
