@@ -26,11 +26,8 @@ class Bench(Protocol):
 
 BENCHES = {
     "codec": "tests.bench.codec",
-    "agent": "tests.bench.agent",
     "contact": "tests.bench.contact",
     "day": "tests.bench.day",
-    "blackhole": "tests.bench.blackhole",
-    "drain": "tests.bench.drain",
 }
 """Name -> module, imported when it runs: one bench must not weigh on another's figures."""
 
