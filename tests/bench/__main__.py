@@ -28,6 +28,9 @@ BENCHES = {
     "codec": "tests.bench.codec",
     "contact": "tests.bench.contact",
     "day": "tests.bench.day",
+    "agent": "tests.bench.agent",
+    "blackhole": "tests.bench.blackhole",
+    "drain": "tests.bench.drain",
 }
 """Name -> module, imported when it runs: one bench must not weigh on another's figures."""
 
