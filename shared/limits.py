@@ -67,8 +67,11 @@ COUNTER_STRIDE_BYTES = 4_096
 """Distance of the two slots: they never share a flash page, so a torn write spoils one."""
 
 # --- sync ---------------------------------------------------------------------------------------
-BLOCKS_PER_REPORT = 64
-"""Announced blocks; 64 x about 25 bytes leave room for receipts in REPORT_BYTES."""
+BLOCKS_PER_REPORT = 160
+"""Announced blocks: as many as REPORT_BYTES has room for beside an agent's account. A backlog over a
+slow link waits a round trip for each report, so the blocks behind it must be worth the wait."""
+ANNOUNCED_BYTES = 22
+"""One announced block: the array, a number below 65,536, 16 bytes of a hash."""
 RECEIPTS_PER_REPORT = 16
 """Receipts in one report; the rest follows with the next."""
 LEDGER_PER_REPORT = 16
@@ -298,7 +301,7 @@ LINK_CHUNK_BYTES = 16_384
 """One chunk of a link proxy without a rate limit."""
 
 assert 16 * MODBUS_REGISTERS <= MODBUS_BITS, "a register's room in an answer holds 16 bits"
-assert BLOCKS_PER_REPORT * 30 < REPORT_BYTES, "a full announcement must fit into a report"
+assert BLOCKS_PER_REPORT * ANNOUNCED_BYTES + 512 < REPORT_BYTES, "they fit beside an account"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
 assert COUNTER_SLOT_BYTES < COUNTER_STRIDE_BYTES, "the slots must not touch"

@@ -130,6 +130,8 @@ _RETRY_MAX_FLOOR_S = 30
 _RETRY_AFTER_MAX_S = 86_400
 """Longest that a coordinator can put an agent off with one answer: a day."""
 _BUDGET, _BUDGET_METERED = 524_288, 65_536
+_BUDGET_LINE = 32_768
+"""The least for a line that breaks off: any block fits into it, or goes alone."""
 _BUDGET_MIN = 4_096
 """Below this only the report travels; whoever refuses even that refuses everything."""
 
@@ -217,15 +219,22 @@ def after_contact(
     blocked = state.blocked_until_ms
     if end.retry_after_s is not None:
         blocked = MonoMs(now_ms + min(end.retry_after_s, _RETRY_AFTER_MAX_S) * 1000)
-    smaller = max(_BUDGET_MIN, state.budget // 2)
     return replace(
         state,
         due_ms=MonoMs(now_ms + _back_off_ms(settings, failures, fraction)),
         failures=failures,
         blocked_until_ms=blocked,
-        budget=smaller if end.fault is Fault.TOO_LARGE else state.budget,
+        budget=_budget_after(state.budget, end),
         fault=end,
     )
+
+
+def _budget_after(budget: int, end: LinkFailed) -> int:
+    """Return what the next body may have: less, if this one was too much for the way."""
+    if end.fault is Fault.TOO_LARGE:
+        return max(_BUDGET_MIN, budget // 2)
+    broke_off = end.fault in {Fault.SILENT, Fault.UNREACHABLE} and end.up > _BUDGET_LINE
+    return min(budget, max(_BUDGET_LINE, budget // 2)) if broke_off else budget
 
 
 def _after_answer(

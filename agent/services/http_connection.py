@@ -25,6 +25,9 @@ CONNECT_S: Final = 10
 """For a TCP and for a TLS handshake; a satellite's round trip is below one second."""
 ANSWER_S: Final = 30
 """Silence in the middle of an exchange: beyond it packets vanish and nobody says so."""
+SLOWEST_BYTES_PER_S: Final = 600
+"""GPRS at the edge of its cell. Modems, proxies and our own kernel take a body at once and pass it
+on at this pace, so the answer to a large one is waited for longer."""
 _TLSEXT_PADDING: Final = 0x10
 """SSL_OP_TLSEXT_PADDING (openssl/ssl.h), which `ssl` switches on: it fills up a ClientHello to 512
 bytes for the sake of servers that are older than TLS 1.3 (RFC 7685)."""
@@ -207,7 +210,7 @@ class Connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Whoever refuses a body closes before its end; the answer may still say why.
             self._send(sock, request)
-        sock.settimeout(ANSWER_S + request.wait_s)
+        sock.settimeout(patience_s(request))
         with sock.makefile("rb") as stream:
             head = read_head(stream)
             # A TLS 1.3 server sends its tickets after the handshake: before its answer.
@@ -320,6 +323,11 @@ class Connection:
                 return Traffic()  # never connected, or a kernel that does not count
         self._counted = Traffic(up, down)
         return Traffic(up - before.up, down - before.down)
+
+
+def patience_s(request: Request) -> float:
+    """Return how long the answer to a request may take once it was given to the kernel."""
+    return ANSWER_S + request.wait_s + len(request.body) / SLOWEST_BYTES_PER_S
 
 
 def _say_goodbye(sock: socket.socket) -> None:

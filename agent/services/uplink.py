@@ -162,15 +162,21 @@ class Uplink:
         if isinstance(end, Answered) and end.ordered:
             self._ordered()
             self.nudge()  # that it was delivered is a receipt already
+        if not self._is_next_near():
+            await self._link.close()
         return end
+
+    def _is_next_near(self) -> bool:
+        """Tell whether a contact follows so soon that the connection is worth keeping."""
+        near = self._settings.long_poll or self._settings.sync_interval_ms <= KEEP_MS
+        return near or (self._state is not None and self._state.drain)
 
     async def _within(self, plan: ContactPlan) -> Answered | LinkFailed:
         assert self._state is not None, "run() comes first"
-        keep = self._settings.long_poll or self._settings.sync_interval_ms <= KEEP_MS
         try:
             async with asyncio.timeout(CONTACT_MAX_S + plan.wait_s):
                 return await self._contact.run(
-                    seal=plan.seal, wait_s=plan.wait_s, budget=self._state.budget, keep=keep
+                    seal=plan.seal, wait_s=plan.wait_s, budget=self._state.budget, keep=True
                 )
         except TimeoutError:
             return LinkFailed(fault=Fault.SILENT, detail=f"no end after {CONTACT_MAX_S} s")

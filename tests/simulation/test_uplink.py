@@ -61,6 +61,8 @@ class Line:
     calls: list[tuple[float, int, Report]] = field(default_factory=list)
     """When, with which wait, and what each contact said."""
     kept: list[bool] = field(default_factory=list)
+    closed_after: list[int] = field(default_factory=list)
+    """How many contacts there had been whenever the connection was closed."""
     _broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def exchange(self, body: bytes, *, wait_s: int, keep: bool) -> Delivered | LinkFailed:
@@ -90,6 +92,7 @@ class Line:
 
     async def close(self) -> None:
         """Hold nothing open."""
+        self.closed_after.append(len(self.calls))
 
     def times(self) -> list[int]:
         return [round(at) for at, _, _ in self.calls]
@@ -186,7 +189,8 @@ def test_contacts_come_at_their_interval_and_nothing_wakes_up_in_between(tmp_pat
         assert first <= 6
         assert [b - a for a, b in zip([first, *rest], rest, strict=False)] == [60] * len(rest)
         assert len(rest) == 4
-        assert box.line.kept == [True] * 5, "the next contact is near"
+        assert box.line.kept == [True] * 5
+        assert box.line.closed_after == [], "the next contact is near"
         assert [report.counter for _, _, report in box.line.calls] == [1, 2, 3, 4, 5]
 
     play(tmp_path, scenario)

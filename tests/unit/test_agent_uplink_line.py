@@ -1,0 +1,79 @@
+"""Lines that are slow or break off: smaller bodies get through where large ones do not."""
+
+import pytest
+
+from agent.core.settings import UplinkSettings
+from agent.core.uplink import (
+    Answered,
+    Fault,
+    LinkFailed,
+    LinkState,
+    after_contact,
+    begun,
+    first_contact,
+    full_budget,
+    next_contact,
+)
+from agent.services.http_connection import ANSWER_S, SLOWEST_BYTES_PER_S, Request, patience_s
+from agent.services.uplink import CONTACT_MAX_S
+from shared import limits
+from shared.clock import MonoMs
+
+SETTINGS = UplinkSettings()
+WHOLE = full_budget(SETTINGS)
+T0 = MonoMs(1_000_000)
+
+
+def fresh() -> LinkState:
+    return first_contact(SETTINGS, T0, fraction=0)
+
+
+def after(end, state: LinkState) -> LinkState:
+    plan = next_contact(begun(state), SETTINGS, T0)
+    return after_contact(begun(state), SETTINGS, end, T0, plan=plan, fraction=0)
+
+
+@pytest.mark.parametrize("fault", [Fault.SILENT, Fault.UNREACHABLE])
+def test_a_line_that_broke_off_in_a_large_body_gets_a_smaller_one(fault):
+    state = fresh()
+    state = after(LinkFailed(fault=fault, up=200_000), state)
+    assert state.budget == WHOLE // 2
+    for _ in range(10):
+        state = after(LinkFailed(fault=fault, up=200_000), state)
+    assert 0 < state.budget < WHOLE // 8
+    assert state.budget >= limits.BLOCK_POINTS * 8, "a block of any readings still goes"
+    smallest = state.budget
+    state = after(Answered(left=True, progress=True), state)
+    assert state.budget == 2 * smallest, "it is tried again"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        LinkFailed(fault=Fault.UNREACHABLE, up=0),
+        LinkFailed(fault=Fault.SILENT, up=1_500),
+        LinkFailed(fault=Fault.BUSY, up=200_000),
+        LinkFailed(fault=Fault.ABORTED, up=200_000),
+    ],
+)
+def test_other_failures_say_nothing_about_the_size(end):
+    assert after(end, fresh()).budget == WHOLE
+
+
+def test_a_line_never_gets_more_because_it_broke_off():
+    state = fresh()
+    for _ in range(10):
+        state = after(LinkFailed(fault=Fault.TOO_LARGE), state)
+    refused = state.budget
+    assert after(LinkFailed(fault=Fault.SILENT, up=200_000), state).budget == refused
+
+
+def request(size: int, wait_s: int = 0) -> Request:
+    return Request(path="/", body=bytes(size), content_type="x", wait_s=wait_s, keep=False)
+
+
+def test_the_answer_to_a_large_body_is_waited_for_at_the_pace_of_the_slowest_line():
+    assert patience_s(request(0)) == ANSWER_S
+    assert patience_s(request(0, wait_s=55)) == ANSWER_S + 55
+    assert patience_s(request(60 * SLOWEST_BYTES_PER_S)) == ANSWER_S + 60
+    assert patience_s(request(WHOLE)) < CONTACT_MAX_S + 10
