@@ -68,8 +68,8 @@ COUNTER_STRIDE_BYTES = 4_096
 
 # --- sync ---------------------------------------------------------------------------------------
 BLOCKS_PER_REPORT = 160
-"""Announced blocks: as many as REPORT_BYTES has room for beside an agent's account. A backlog over a
-slow link waits a round trip for each report, so the blocks behind it must be worth the wait."""
+"""Announced blocks: as many as REPORT_BYTES has room for beside an account. A backlog over a slow
+link waits a round trip for each report, so the blocks behind it must be worth the wait."""
 ANNOUNCED_BYTES = 22
 """One announced block: the array, a number below 65,536, 16 bytes of a hash."""
 RECEIPTS_PER_REPORT = 16
