@@ -5,6 +5,7 @@
 
 VENV ?= .venv
 ARGS ?=
+JOBS ?= auto
 PY := $(VENV)/bin/python
 
 # Any PIP_* that is exported already goes before these.
@@ -27,8 +28,8 @@ install: $(VENV)/.dev $(VENV)/.project ## create .venv and install what every ot
 demo: $(VENV)/.project ## coordinator, three agents, simulated devices; ARGS="--once --json" runs headless
 	@$(PY) -m firmware_sim demo $(ARGS)
 
-test: $(VENV)/.test $(VENV)/.project ## the test suite without foreign software; ARGS="-k name -x" goes to pytest
-	@$(PY) -m pytest -m "not peer" $(ARGS)
+test: $(VENV)/.test $(VENV)/.project ## the test suite without foreign software; ARGS="-k name -x" goes to pytest, JOBS=0 runs in one process
+	@$(PY) -m pytest -m "not peer" -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, documents
 	$(call say,ruff)

@@ -17,6 +17,7 @@ from shared.trust.envelope import document_hash, open_envelope, peek_payload
 from shared.trust.root import DIRECTOR, ROOT_TYP, Role, Root, open_root
 from shared.wire.codec import unpack
 from shared.wire.messages import (
+    Anchor,
     Announced,
     EnrollRequest,
     Grant,
@@ -121,6 +122,12 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """First `ECHO_BYTES` of the hash of the newest reply it verified: it was alive after that."""
     gone: list[tuple[int, int]] = []
     """Ranges of blocks that were asked for again and that it no longer has."""
+    anchors: list[Anchor] = []
+    """True time of boots, until an answer to a report with them was verified."""
+    schemas: list[bytes] = []
+    """sha256 of each schema that travels beside the report."""
+    health: list[int] = []
+    """How the box is, see `agent.core.health`; empty: nothing changed worth its bytes."""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
@@ -145,6 +152,10 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     """Ranges of blocks to send (again): lost on the way, or with the coordinator's disk."""
     floor: SignedFloor | None = None
     """Where an agent without counters goes on; only in an answer to one that said so."""
+    safe_to: int = 0
+    """Blocks below this number are in a verified backup: no restore will ask for them again."""
+    next_s: int = 0
+    """Seconds after which the coordinator would like the next contact; 0: no wish."""
 
 
 def open_bundle(data: bytes, root: Root) -> Bundle:

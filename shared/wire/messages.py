@@ -59,6 +59,17 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
     lost: int
 
 
+class Anchor(msgspec.Struct, frozen=True, array_like=True):
+    """True time for one boot: every timestamp of that boot can be set right by it."""
+
+    boot_id: bytes
+    mono_ms: int
+    wall_ms: int
+    """Coordinated universal time at `mono_ms`, from a verified reply."""
+    err_ms: int
+    """How far off `wall_ms` may be: half of the round trip that brought it."""
+
+
 class TargetProof(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """That an agent stands in a list of which only the digest was signed (RFC 9162, 2.1.3)."""
 
