@@ -1,7 +1,7 @@
 """The composition root: what a command line asks for, put together from the parts.
 
 The only place that names concrete classes. Leaves out reading the command line and printing
-(`coordinator.__main__`).
+(`coordinator.commands`).
 """
 
 import logging

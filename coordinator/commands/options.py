@@ -1,0 +1,83 @@
+"""Options that several subcommands share, and how their texts become values."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TypeAlias
+
+from coordinator.app import Listen, Place
+from coordinator.keys.directory import DataDirectory
+from shared import limits
+from shared.errors import MistakeError
+
+# argparse has no public name for what `add_subparsers` returns.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+"""What parsers are added to."""
+
+PORT = 8443
+DATABASE_HELP = "sqlite: (inside DIR, the default) or sqlite:PATH"
+_UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a coordinator's files."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="made by init")
+    add_database(parser)
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the database."""
+    parser.add_argument("--database", metavar="URL", default="sqlite:", help=DATABASE_HELP)
+
+
+def place(options: argparse.Namespace) -> Place:
+    """Return the files that `add_place`'s options name."""
+    directory = DataDirectory(options.data.absolute())
+    return Place(directory=directory, database=database(directory, options.database))
+
+
+def database(directory: DataDirectory, url: str) -> Path:
+    """Return the database's file.
+
+    Raises:
+        MistakeError: the URL is of another kind.
+    """
+    scheme, _, path = url.partition(":")
+    if scheme != "sqlite":
+        raise MistakeError(
+            f"{url!r} is not a database this version can use",
+            where="--database",
+            mend="use sqlite: or sqlite:PATH",
+        )
+    return Path(path).absolute() if path else directory.database
+
+
+def listen(text: str) -> Listen:
+    """Return the address in ``HOST:PORT``.
+
+    Raises:
+        MistakeError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise MistakeError(
+            f"{text!r} is not HOST:PORT", where="--listen", mend="for example 127.0.0.1:8443"
+        )
+    return Listen(host=host.removeprefix("[").removesuffix("]"), port=int(port))
+
+
+def seconds(text: str) -> int:
+    """Return the seconds in ``30m``, ``12h`` or ``7d``.
+
+    Raises:
+        MistakeError: it is no time, or more than a year.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    length_s = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if not 1 <= length_s <= limits.DELAY_S:
+        raise MistakeError(
+            f"{text!r} is not a time up to a year",
+            where="--expires",
+            mend="for example 30m, 12h or 7d",
+        )
+    return length_s
