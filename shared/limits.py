@@ -76,6 +76,8 @@ RECEIPTS_PER_REPORT = 16
 """Receipts in one report; the rest follows with the next."""
 LEDGER_PER_REPORT = 16
 """Loss-ledger rows in one report."""
+ANCHORS_PER_REPORT = 4
+"""True times of boots in one report, about 40 bytes each; a boot has one, rarely a second."""
 REPORTS_REMEMBERED = 1_024
 """Reports of an agent whose digests a coordinator keeps: ten days of a contact each 15 minutes."""
 STRAY_REPLIES = 4
@@ -128,6 +130,12 @@ STEP_TIMEOUT_S = 86_400
 """One step of one task; the slowest firmware transfer at 1200 baud takes hours, not days."""
 SELECTOR_CHARS = 1_024
 """One label selector; people write a few dozen characters."""
+CONDITION_CHARS = 1_000
+"""One condition; people write a line or two."""
+CONDITION_TOKENS = 256
+"""Numbers, names and signs of one condition: evaluating it takes some hundred microseconds."""
+CONDITION_DEPTH = 16
+"""Parentheses within parentheses: what a person can still read, and no stack can overflow."""
 QUEUE_TASKS = 10_000
 """Tasks waiting on one agent; a bundle that would exceed it is admitted later."""
 DETAIL_CHARS = 200
@@ -233,6 +241,8 @@ PENDING_REPLIES = 64
 """Replies whose frees wait for the next commit of readings."""
 LEDGER_PAGE = 4 * LEDGER_PER_REPORT
 """Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
+ANCHORS_KEPT = 32
+"""True times of boots that no report could tell yet: each needed an answered contact of its own."""
 QUARANTINE_BLOCKS = 64
 """Rejected blocks kept for a later look; all of them are in the loss ledger."""
 SCHEMAS_KEPT = 64
