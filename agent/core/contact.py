@@ -17,7 +17,7 @@ from shared.trust.admission import Held
 from shared.trust.counters import Counters
 from shared.trust.documents import Report, Root
 from shared.trust.envelope import Signer
-from shared.wire.messages import Tally
+from shared.wire.messages import Anchor, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ def base_report(
     telemetry_epoch: bytes,
     next_block: int,
     tally: Tally,
+    anchors: Sequence[Anchor] = (),
 ) -> Report:
-    """Return the next report without its lists."""
+    """Return the next report without its lists, but for the few `anchors`."""
     return Report(
         fleet=identity.root.fleet,
         agent=identity.agent,
@@ -98,6 +99,7 @@ def base_report(
         restore_epoch=0 if standing.counters is None else standing.counters.restore_epoch,
         attested=standing.counters is not None,
         answered=standing.echo,
+        anchors=list(anchors),
     )
 
 

@@ -16,7 +16,7 @@ from shared.ids import DeviceId, StoreEpoch
 from shared.model.job import Step, Value
 from shared.model.reading import Quality
 from shared.sync.outgoing import Candidate, Freed
-from shared.wire.messages import LossRow, Tally
+from shared.wire.messages import Anchor, LossRow, Tally
 
 FrameT_co = TypeVar("FrameT_co", covariant=True)
 T = TypeVar("T")
@@ -208,6 +208,12 @@ class TelemetryPort(Protocol):
 
     async def free(self, freed: Freed) -> None:
         """Forget what a reply acknowledged, set aside what it rejected, in one transaction."""
+
+    async def learn(self, anchor: Anchor) -> bool:
+        """Keep true time of a boot, durably, if it says something new; return whether it did."""
+
+    async def anchors(self) -> list[Anchor]:
+        """Return true times of boots that no answered report has carried, bounded."""
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""

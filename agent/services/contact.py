@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from agent.core.anchor import is_far, measured
 from agent.core.contact import (
     Standing,
     base_report,
@@ -24,14 +25,14 @@ from agent.services.calendar import Calendar
 from agent.services.guard import Guard
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore, Planned
-from shared.clock import Clock, WallMs
+from shared.clock import Clock, Instant, WallMs
 from shared.errors import Reason, RefusedError, WorldError
 from shared.ids import DeviceId
 from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
 from shared.trust.admission import admit_bundle
-from shared.trust.documents import ECHO_BYTES, document_hash
+from shared.trust.documents import ECHO_BYTES, Reply, document_hash
 from shared.wire.messages import Receipt
 
 _log = Events(__name__)
@@ -87,11 +88,12 @@ class Contact:
             standing = await self._store.standing()
             sent, resent = await self._freeze(standing, budget, seal=seal)
             body = await self._compose(sent, budget)
+            asked = self._clock.now()
             got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
             if isinstance(got, LinkFailed):
                 await self._store.count_bytes(up=got.up, down=got.down)
                 return got
-            return await self._act(got, sent, resent=resent)
+            return await self._act(got, sent, asked=None if resent else asked)
         except WorldError as error:
             _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
             return LinkFailed(fault=Fault.STORE, detail=str(error))
@@ -106,7 +108,7 @@ class Contact:
         room = block_budget(budget, await self._telemetry.unsent_schemas())
         blocks = choose_blocks(waiting, budget_bytes=room)
         ledger = await self._telemetry.ledger()
-        tally = await self._telemetry.tally()
+        tally, anchors = await self._telemetry.tally(), await self._telemetry.anchors()
         at, held = self._clock.now(), await self._guard.held()
 
         def make(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
@@ -118,6 +120,7 @@ class Contact:
                 telemetry_epoch=self._telemetry.epoch,
                 next_block=self._telemetry.next_block,
                 tally=tally,
+                anchors=anchors,
             )
             return freeze_report(
                 base, blocks=blocks, receipts=receipts, ledger=ledger, signer=self._identity.signer
@@ -131,7 +134,11 @@ class Contact:
         blocks = await self._telemetry.blocks(announced)
         return compose(sent.envelope, blocks, schemas, budget=budget)
 
-    async def _act(self, got: Delivered, sent: Frozen, *, resent: bool) -> Answered | LinkFailed:
+    async def _act(
+        self, got: Delivered, sent: Frozen, *, asked: Instant | None
+    ) -> Answered | LinkFailed:
+        """Act on an answer to a report that was `asked` for the first time then; None: again."""
+        here = self._clock.now()
         try:
             answer = read_answer(got.body)
             standing = await self._store.standing()
@@ -140,6 +147,8 @@ class Contact:
             await self._guard.refuse(error, "reply")
             await self._store.count_bytes(up=got.up, down=got.down)
             return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
+        # An answer to a report from earlier may be from earlier too.
+        astray = asked is not None and await self._learn(reply, asked, here)
         ordered = answer.bundle is not None and await self._order(answer.bundle)
         freed = freed_by(
             reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
@@ -161,20 +170,33 @@ class Contact:
             up=got.up,
             down=got.down,
         )
-        progress = unknown or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        progress = (
+            unknown or astray or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        )
         left = (
             unknown
+            or astray
             or receipts > 0
             or bool(await self._telemetry.waiting() or await self._telemetry.ledger())
         )
         return Answered(
             left=left,
             progress=progress,
-            resent=resent,
+            resent=asked is None,
             ordered=ordered,
             up=got.up,
             down=got.down,
         )
+
+    async def _learn(self, reply: Reply, asked: Instant, got: Instant) -> bool:
+        """Keep what a reply says of this boot's true time.
+
+        Returns whether the coordinator should hear of it soon: readings it has are far off.
+        """
+        anchor = measured(reply.now_ms, reply.held_ms, asked=asked, got=got)
+        if anchor is None or not await self._telemetry.learn(anchor):
+            return False
+        return is_far(anchor, got)
 
     async def _order(self, bundle: bytes) -> bool:
         """Admit a bundle, or count why not; the reply beside it stands either way."""

@@ -16,6 +16,7 @@ from agent.core.batcher import ROUTINE, Address, build_block, cut, grown
 from agent.core.open_rows import Gap, Item, OpenRow
 from agent.core.ports import PollRow
 from agent.store.account import QUERIES, State, load_state, save_state
+from agent.store.anchors import anchors_told
 from agent.store.journal_codec import Held
 from agent.store.ledger import Ledger, Loss
 from shared import limits
@@ -102,6 +103,7 @@ def free(db: sqlite3.Connection, ledger: Ledger, state: State, freed: Freed, at:
     for rejected in freed.rejected:
         set_aside(db, ledger, state, rejected, at)
     ledger.forget(db, freed.ledger_to)
+    anchors_told(db, freed.anchors)
 
 
 def set_aside(

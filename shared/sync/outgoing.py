@@ -17,7 +17,7 @@ from shared.sync.ranges import Ranges
 from shared.trust.documents import REPORT_TYP, Reply, Report, document_hash
 from shared.trust.envelope import Signer, peek_payload, seal
 from shared.wire.codec import pack, unpack
-from shared.wire.messages import Announced, LossRow, Receipt
+from shared.wire.messages import Anchor, Announced, LossRow, Receipt
 
 _Item = TypeVar("_Item", Receipt, LossRow, Announced)
 
@@ -45,6 +45,7 @@ class Frozen:
     receipts_to: int = 0
     """The highest receipt it carries; an acknowledgement beyond it frees nothing."""
     ledger_to: int = 0
+    anchors: tuple[Anchor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Freed:
     receipts_to: int
     ledger_to: int
     schemas_wanted: tuple[bytes, ...]
+    anchors: tuple[Anchor, ...] = ()
+    """True times that the coordinator has: its answer is to a report that carried them."""
 
 
 def choose_blocks(waiting: Sequence[Candidate], *, budget_bytes: int) -> list[Candidate]:
@@ -135,6 +138,7 @@ def _frozen(envelope: bytes, report: Report) -> Frozen:
         blocks=tuple(block.seq for block in report.blocks),
         receipts_to=max((receipt.number for receipt in report.receipts), default=0),
         ledger_to=max((row.number for row in report.ledger), default=0),
+        anchors=tuple(report.anchors),
     )
 
 
@@ -175,6 +179,7 @@ def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: 
         receipts_to=min(reply.receipts_to, sent.receipts_to) if same_jobs else 0,
         ledger_to=min(reply.ledger_to, sent.ledger_to) if same_telemetry else 0,
         schemas_wanted=tuple(reply.schemas_wanted),
+        anchors=sent.anchors,
     )
 
 

@@ -127,3 +127,21 @@ SELECT number, reason, first_ms, last_ms, count, estimated FROM loss ORDER BY nu
 
 -- name: forget_losses
 DELETE FROM loss WHERE number <= $1
+
+-- name: newest_anchor
+SELECT boot, mono_ms, wall_ms, err_ms FROM anchor WHERE boot = $1 ORDER BY number DESC LIMIT 1
+
+-- name: forget_told
+DELETE FROM anchor WHERE told = 1
+
+-- name: add_anchor
+INSERT INTO anchor (boot, mono_ms, wall_ms, err_ms, told) VALUES ($1, $2, $3, $4, 0)
+
+-- name: prune_anchors
+DELETE FROM anchor WHERE number NOT IN (SELECT number FROM anchor ORDER BY number DESC LIMIT $1)
+
+-- name: untold_anchors
+SELECT boot, mono_ms, wall_ms, err_ms FROM anchor WHERE told = 0 ORDER BY number LIMIT $1
+
+-- name: anchor_told
+UPDATE anchor SET told = 1 WHERE boot = $1 AND mono_ms = $2
