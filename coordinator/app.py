@@ -20,7 +20,8 @@ from coordinator.api.server import BadRequests, build_application
 from coordinator.contract.fleet import AdminFile, ClaimFile
 from coordinator.core.access import make_token
 from coordinator.keys.directory import DataDirectory
-from coordinator.keys.file_keys import FileSigner
+from coordinator.keys.file_keys import find_signer
+from coordinator.services.bell import Bell
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.founding import (
     ONE_MACHINE,
@@ -31,7 +32,7 @@ from coordinator.services.founding import (
 )
 from coordinator.services.intake import Desk, Intake
 from coordinator.services.metrics import Metrics
-from coordinator.services.shelf import Shelf
+from coordinator.services.shelf import Documents, InForce, News, Shelf
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
 from coordinator.store.sqlite import SqliteStore
@@ -40,13 +41,12 @@ from coordinator.transactions.tokens import save_token
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import AgentId, FleetId, key_id
+from shared.ids import AgentId, FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.service import Supervisor
-from shared.trust.root import Root
-from shared.trust.starter import weaknesses
+from shared.trust.root import DIRECTOR
 
 KEEPALIVE_S = 75
 """An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
@@ -145,12 +145,18 @@ async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -
     """
     with lock_directory(_existing(place).path):
         async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
-            clock = SystemClock()
+            clock, bell = SystemClock(), Bell()
+            stack.enter_context(bell.hung_at(place.directory.bell))
             parts = _compose(place, store, fleet, clock)
             renew_if_due(place.directory, clock)
             context = _tls(place.directory)
             supervisor = Supervisor(
-                [parts.deadlines, Renewal(place.directory, context, clock), Recovery(store)],
+                [
+                    parts.deadlines,
+                    Renewal(place.directory, context, clock),
+                    Recovery(store),
+                    News(parts.documents, store, bell, parts.work),
+                ],
                 clock=clock,
                 entropy=parts.entropy,
             )
@@ -196,15 +202,13 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
 
 def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock) -> Parts:
     metrics = Metrics()
-    shelf = Shelf.load(fleet, where=str(place.database))
-    director = _director(place.directory, shelf.root)
+    documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
     metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
     intake = Intake(
         Desk(
             fleet=fleet.fleet_id,
-            shelf=shelf,
-            director=director,
+            documents=documents,
             store=store,
             clock=clock,
             work=work,
@@ -213,14 +217,11 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
         )
     )
     return Parts(
-        fleet=fleet,
+        documents=documents,
         ca_pem=place.directory.authority.read_text("ascii"),
         version=_version(),
         started_ms=clock.wall_ms(),
-        warnings=(
-            *((ONE_MACHINE,) if place.directory.root_key.exists() else ()),
-            *weaknesses(shelf.root, shelf.catalog, shelf.policy),
-        ),
+        one_machine=(ONE_MACHINE,) if place.directory.root_key.exists() else (),
         store=store,
         clock=clock,
         entropy=SystemEntropy(),
@@ -232,14 +233,18 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
     )
 
 
-def _director(directory: DataDirectory, root: Root) -> FileSigner:
-    signer = FileSigner(directory.director_key)
-    keys, _ = root.keys_of("director")
-    if key_id(signer.public_key) not in keys:
+def _seat(place: Place, fleet: Fleet) -> InForce:
+    """Return the documents of a database and the key that signs under them."""
+    shelf = Shelf.load(fleet, where=str(place.database))
+    keys, _ = shelf.root.keys_of(DIRECTOR)
+    director = find_signer(place.directory.director_keys(), keys)
+    if director is None:
         raise MistakeError(
-            "is not the director's key of this fleet's root document", where=str(signer.path)
+            "holds no director's key of this fleet's root document",
+            where=str(place.directory.keys),
+            mend="put the key back, or make a new one with outstation-coordinator rotate director",
         )
-    return signer
+    return InForce(fleet=fleet, shelf=shelf, director=director)
 
 
 def _tls(directory: DataDirectory) -> ssl.SSLContext:

@@ -6,6 +6,7 @@ from coordinator.core.access import Principal
 from coordinator.core.ports import Store
 from coordinator.services.intake import Intake
 from coordinator.services.metrics import Metrics
+from coordinator.services.shelf import Documents
 from coordinator.services.upkeep import Deadlines
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.fleet import Fleet
@@ -17,11 +18,12 @@ from shared.ids import AgentId
 class Parts:
     """One coordinator, composed by `coordinator.app`."""
 
-    fleet: Fleet
+    documents: Documents
     ca_pem: str
     version: str
     started_ms: WallMs
-    warnings: tuple[str, ...]
+    one_machine: tuple[str, ...]
+    """What is said of keys that belong elsewhere; empty when none lies here."""
     store: Store
     clock: Clock
     entropy: Entropy
@@ -30,6 +32,16 @@ class Parts:
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics
+
+    @property
+    def fleet(self) -> Fleet:
+        """Return what this database is about, with the documents in force."""
+        return self.documents.now.fleet
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what a thief would find easy, one sentence each."""
+        return (*self.one_machine, *self.documents.warnings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,10 @@ class DataDirectory:
         """Return the key that signs bundles and replies."""
         return self.keys / "director.pem"
 
+    def director_keys(self) -> list[Path]:
+        """Return every director's key there is: the one in force, and one that will be."""
+        return sorted(self.keys.glob("director*.pem"))
+
     @property
     def authority_key(self) -> Path:
         """Return the key of the fleet's CA."""
@@ -54,3 +58,8 @@ class DataDirectory:
     def admin(self) -> Path:
         """Return how the command line reaches this coordinator, 0600."""
         return self.path / "admin.toml"
+
+    @property
+    def bell(self) -> Path:
+        """Return the pipe through which a running coordinator is told to look again."""
+        return self.path / "bell"

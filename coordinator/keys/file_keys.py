@@ -4,6 +4,7 @@ A signer in a KMS or behind PKCS#11 is another class with the same two members
 (`shared.trust.envelope.Signer`).
 """
 
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shared.errors import MistakeError
+from shared.ids import KeyId, key_id
 from shared.runtime.files import write_atomically
 from shared.trust.envelope import KeySigner
 
@@ -52,6 +54,16 @@ def create_signer(path: Path) -> FileSigner:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_atomically(path, pem, mode=0o600)
     return FileSigner(path)
+
+
+def find_signer(paths: Iterable[Path], ids: Container[KeyId]) -> FileSigner | None:
+    """Return the signer of the first file whose key is one of `ids`.
+
+    Raises:
+        MistakeError: a file is no key that only its owner can read.
+    """
+    signers = map(FileSigner, paths)
+    return next((signer for signer in signers if key_id(signer.public_key) in ids), None)
 
 
 def read_secret(path: Path) -> bytes:

@@ -22,7 +22,7 @@ from coordinator.core.intake import (
 )
 from coordinator.core.ports import Store
 from coordinator.services.metrics import Metrics
-from coordinator.services.shelf import Shelf
+from coordinator.services.shelf import Documents, InForce
 from coordinator.services.waiting import Waiter, WaitingRoom
 from coordinator.transactions.contact import (
     Contact,
@@ -53,7 +53,7 @@ from shared.trust.documents import (
     document_hash,
     open_report,
 )
-from shared.trust.envelope import Signer, seal
+from shared.trust.envelope import seal
 from shared.wire.codec import pack
 
 NOT_BEFORE_MS = 3_600_000
@@ -69,8 +69,7 @@ class Desk:
     """What a contact is handled with."""
 
     fleet: FleetId
-    shelf: Shelf
-    director: Signer
+    documents: Documents
     store: Store
     clock: Clock
     work: WaitingRoom[AgentId]
@@ -170,7 +169,7 @@ class Intake:
             and not recorded.stored.schemas_wanted
             # Its sender has to answer this very answer, or lacks what it judges orders by.
             and not is_stray_answer(recorded.chain)
-            and not self._desk.shelf.lacks(report)
+            and not self._desk.documents.now.shelf.lacks(report)
             and is_empty_contact(report, brought, has_bundle=recorded.order is not None)
         )
 
@@ -185,6 +184,8 @@ class Intake:
             left_ms = until_ms - clock.mono_ms()
             if left_ms <= 0 or not await waiter.wait(left_ms / 1000):
                 break
+            if self._desk.documents.now.shelf.lacks(seen.report):
+                break
             if not recorded.may_grant:
                 continue
             again = recorded.chain is Chain.REPEAT
@@ -195,7 +196,7 @@ class Intake:
     async def _answer(
         self, seen: _Verified, recorded: Recorded, order: Order | None, held_ms: int
     ) -> bytes:
-        desk, stored = self._desk, recorded.stored
+        desk, stored, force = self._desk, recorded.stored, self._desk.documents.now
         reply = Reply(
             agent=seen.agent,
             report=seen.digest,
@@ -206,29 +207,28 @@ class Intake:
             receipts_to=recorded.reconciled.receipts_to,
             ledger_to=stored.ledger_to,
             schemas_wanted=stored.schemas_wanted,
-            restore_epoch=desk.shelf.restore_epoch,
-            floor=None if recorded.reached is None else desk.shelf.floor(recorded.reached),
+            restore_epoch=force.shelf.restore_epoch,
+            floor=None if recorded.reached is None else force.shelf.floor(recorded.reached),
         )
-        envelope = seal(REPLY_TYP, pack(reply), [desk.director])
+        envelope = seal(REPLY_TYP, pack(reply), [force.director])
         if is_stray_answer(recorded.chain):
             echo = document_hash(envelope)[:ECHO_BYTES]
             await desk.store.run(partial(remember_stray, seen.agent, echo), durable=False)
         parts = [
-            *desk.shelf.roots_after(seen.report.root_version),
+            *force.shelf.roots_after(seen.report.root_version),
             Part(PartKind.REPLY, envelope),
-            *desk.shelf.lacking(seen.report),
+            *force.shelf.lacking(seen.report),
         ]
         if order is not None:
-            parts.append(Part(PartKind.BUNDLE, self._sign(seen, order)))
+            parts.append(Part(PartKind.BUNDLE, self._sign(seen, order, force)))
             desk.metrics.grants.inc(len(order.grants))
         body = encode_body(parts)
         self._unrecorded_down[seen.agent] += len(body)
         desk.metrics.bytes.labels("down").inc(len(body))
         return body
 
-    def _sign(self, seen: _Verified, order: Order) -> bytes:
-        now_ms = self._desk.clock.wall_ms()
-        shelf = self._desk.shelf
+    def _sign(self, seen: _Verified, order: Order, force: InForce) -> bytes:
+        now_ms, shelf = self._desk.clock.wall_ms(), force.shelf
         bundle = Bundle(
             fleet=self._desk.fleet,
             agent=seen.agent,
@@ -246,7 +246,7 @@ class Intake:
             stale_s=STALE_S,
             grants=list(order.grants),
         )
-        return seal(BUNDLE_TYP, pack(bundle), [self._desk.director])
+        return seal(BUNDLE_TYP, pack(bundle), [force.director])
 
     def _count(self, seen: _Verified, recorded: Recorded, body_bytes: int) -> None:
         metrics, stored = self._desk.metrics, recorded.stored

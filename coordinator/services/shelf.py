@@ -1,22 +1,35 @@
 """The signed documents that agents judge by, and which of them one agent lacks.
 
-Read once, when the coordinator starts. Leaves out who signs them and where they are kept
-(`coordinator.transactions.fleet`).
+Read when the coordinator starts and whenever somebody put newer ones into the database. Leaves
+out who signs them and where they are kept (`coordinator.transactions.fleet`).
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from coordinator.core.ports import Store
+from coordinator.services.bell import Bell
+from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.contact import Reached
-from coordinator.transactions.fleet import Fleet
+from coordinator.transactions.fleet import Fleet, load_fleet
 from shared.errors import MistakeError, RefusedError
+from shared.ids import AgentId
+from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind
 from shared.trust.catalog import Catalog, open_catalog
 from shared.trust.documents import Report
+from shared.trust.envelope import Signer
 from shared.trust.policy import Policy, open_policy
 from shared.trust.root import Root, open_root
+from shared.trust.starter import weaknesses
 from shared.wire.messages import SignedFloor
+
+_LOOK_S = 3_600
+"""Longest time between two looks at the database: a ring may be lost, or come from elsewhere."""
+
+_log = Events(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +106,86 @@ class Shelf:
             bundle_seq=reached.bundle_seq,
             counter=reached.counter,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """Documents and the key that signs under them: they change together or not at all."""
+
+    fleet: Fleet
+    shelf: Shelf
+    director: Signer
+
+
+class Documents:
+    """What is in force now. Whoever answers one request takes `now` once."""
+
+    def __init__(self, fleet: Fleet, seat: "Seat") -> None:
+        """Take the first documents; see `Seat` for what is raised."""
+        self._seat = seat
+        self.now = seat(fleet)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what a thief would find easy."""
+        shelf = self.now.shelf
+        return weaknesses(shelf.root, shelf.catalog, shelf.policy)
+
+    def take(self, fleet: Fleet) -> bool:
+        """Put what the database holds into force; tell whether it is something else."""
+        before = self.now.fleet
+        if (fleet.roots, fleet.catalog, fleet.policy, fleet.restore_epoch) == (
+            before.roots,
+            before.catalog,
+            before.policy,
+            before.restore_epoch,
+        ):
+            return False
+        self.now = self._seat(fleet)
+        return True
+
+
+Seat = Callable[[Fleet], InForce]
+"""Verifies documents and finds the director's key that they name; raises `MistakeError`."""
+
+
+class News:
+    """Reads documents again when the bell rings, and lets held contacts bring them to agents."""
+
+    name = "news"
+
+    def __init__(
+        self, documents: Documents, store: Store, bell: Bell, work: WaitingRoom[AgentId]
+    ) -> None:
+        self._documents, self._store, self._bell, self._work = documents, store, bell, work
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self.look()
+            await self._bell.wait(_LOOK_S)
+
+    async def look(self) -> None:
+        """Read the database once.
+
+        Raises:
+            WorldError: it does not work now.
+        """
+        fleet = await self._store.read(load_fleet)
+        assert fleet is not None, "a coordinator that runs was founded"
+        try:
+            changed = self._documents.take(fleet)
+        except MistakeError as error:
+            # Agents go on under what was in force: nothing that does not verify reaches them.
+            _log.event("documents_unusable", level=logging.ERROR, cause=str(error))
+            return
+        if changed:
+            shelf = self._documents.now.shelf
+            _log.event(
+                "documents_in_force",
+                root=shelf.root.version,
+                epoch=shelf.root.epoch,
+                catalog=shelf.catalog.version,
+                policy=shelf.policy.version,
+            )
+            self._work.wake_all()

@@ -72,7 +72,11 @@ class WaitingRoom(Generic[T]):
             for waiter in self._waiters.get(key, ()):
                 waiter.wake()
 
+    def wake_all(self) -> None:
+        """Wake everybody, because something changed that concerns them all."""
+        self.wake(list(self._waiters))
+
     def close(self) -> None:
         """Wake everybody, because the program stops."""
         self._closed = True
-        self.wake(list(self._waiters))
+        self.wake_all()
