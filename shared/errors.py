@@ -67,6 +67,8 @@ class Reason(IntEnum):
     CHAIN_FORKED = 206
     BLOCK_EPOCH = 207
     SCHEMA_MALFORMED = 208
+    STICK_MALFORMED = 209
+    SEAL_BROKEN = 210
 
     # 3xx job: an execution or a task did not succeed.
     UNKNOWN_ACTION = 300

@@ -97,6 +97,14 @@ GONE_RANGES = 16
 """Ranges of blocks in one report that were asked for again and are no longer there."""
 WANTED_RANGES = 64
 """Ranges of blocks one reply asks for again."""
+PARCEL_BYTES = 1_114_112
+"""One parcel of a stick: as much as one contact, sealed; a whole one is held in memory."""
+STICK_BYTES = 1 << 40
+"""Most that one stick takes; larger is a slip of the pen."""
+CARRIED_REMEMBERED = 256
+"""Carried reports of which an agent knows when it made them; older ones still deliver."""
+CARRIED_BUNDLE_S = 2_592_000
+"""A bundle on a stick is admitted within a month of its signing: somebody has to drive there."""
 RANGES = 256
 """Separate acknowledged ranges kept per agent and store epoch before the newest are refused."""
 WAIT_S = 55

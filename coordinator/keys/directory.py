@@ -40,6 +40,11 @@ class DataDirectory:
         return sorted(self.keys.glob("director*.pem"))
 
     @property
+    def carrier_key(self) -> Path:
+        """Return the key that opens what agents send on sticks."""
+        return self.keys / "carrier.pem"
+
+    @property
     def authority_key(self) -> Path:
         """Return the key of the fleet's CA."""
         return self.keys / "ca-key.pem"

@@ -12,6 +12,7 @@ from functools import partial
 from coordinator.contract.fleet import AdminFile
 from coordinator.core.access import make_token
 from coordinator.core.ports import Store
+from coordinator.keys.carrier import create_carrier_key
 from coordinator.keys.certificates import create_authority, issue_server
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import create_signer
@@ -85,6 +86,7 @@ def make_keys(
         root=create_signer(directory.root_key),
         release=create_signer(directory.release_key),
         director=create_signer(directory.director_key),
+        carrier=create_carrier_key(directory.carrier_key),
     )
     return Keys(_first_documents(officers, fleet_id, now_ms), authority.pem)
 
@@ -143,6 +145,7 @@ class _Officers:
     root: Signer
     release: Signer
     director: Signer
+    carrier: bytes
 
 
 def _first_documents(
@@ -168,6 +171,7 @@ def _first_documents(
             # Both are online on this machine; a key of its own would be stolen together with it.
             ENROL: director,
         },
+        carrier=officers.carrier,
     )
     catalog = first_catalog(fleet=fleet_id, issued_ms=now_ms, expires_ms=expires_ms)
     policy = first_policy(fleet=fleet_id, issued_ms=now_ms, expires_ms=expires_ms)

@@ -24,12 +24,16 @@ class PartKind(IntEnum):
     REPORT = 1
     BLOCK = 2
     SCHEMA = 3
+    CARRIED = 4
+    """A report on a stick, in the place of the report."""
     REPLY = 16
     BUNDLE = 17
     ROOT = 18
     """Roots come before the reply, in the order of their versions: its key may be a new one."""
     CATALOG = 19
     POLICY = 20
+    RETURN = 21
+    """What a stick brings back, in the place of the reply."""
 
 
 @dataclass(frozen=True, slots=True)

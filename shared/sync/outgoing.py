@@ -105,17 +105,28 @@ def freeze_report(
     Receipts come first, then the ledger, then announcements: outcomes of work are small and
     people wait for them. What does not fit goes with the next report.
     """
+    report = fill_report(base, blocks=blocks, receipts=receipts, ledger=ledger)
+    envelope = seal(REPORT_TYP, pack(report), [signer])
+    assert len(envelope) <= limits.REPORT_BYTES, "a report grew over its bound"
+    return _frozen(envelope, report)
+
+
+def fill_report(
+    base: Report,
+    *,
+    blocks: Sequence[Candidate],
+    receipts: Sequence[Receipt],
+    ledger: Sequence[LossRow],
+) -> Report:
+    """Return `base` with as many of the lists as fit into one document."""
     room = limits.REPORT_BYTES - _OVERHEAD - len(pack(base))
     kept_receipts, room = _fill(receipts[: limits.RECEIPTS_PER_REPORT], room)
     kept_ledger, room = _fill(ledger[: limits.LEDGER_PER_REPORT], room)
     announced = [Announced(c.seq, c.digest) for c in blocks[: limits.BLOCKS_PER_REPORT]]
     kept_blocks, _ = _fill(announced, room)
-    report = msgspec.structs.replace(
+    return msgspec.structs.replace(
         base, blocks=kept_blocks, receipts=kept_receipts, ledger=kept_ledger
     )
-    envelope = seal(REPORT_TYP, pack(report), [signer])
-    assert len(envelope) <= limits.REPORT_BYTES, "a report grew over its bound"
-    return _frozen(envelope, report)
 
 
 def thaw(envelope: bytes) -> Frozen:

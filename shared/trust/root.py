@@ -56,6 +56,8 @@ class Root(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     keys: list[bytes]
     """Ed25519 public keys."""
     roles: dict[str, Role]
+    carrier: bytes = b""
+    """X25519 public key that sticks for the coordinator are sealed to; empty: it takes none."""
 
     def keys_of(self, role: str) -> tuple[Mapping[KeyId, bytes], int]:
         """Return the public keys of a role by id, and its threshold.
@@ -105,6 +107,8 @@ def check_root(root: Root) -> None:
         raise _bad("a key comes twice, or there are too many")
     if any(len(public) != KEY_BYTES for public in root.keys):
         raise _bad("a key has 32 bytes")
+    if len(root.carrier) not in {0, KEY_BYTES}:
+        raise _bad("the carrier's key has 32 bytes")
     if root.roles.keys() != OFFLINE | ONLINE:
         raise _bad(f"the roles are {', '.join(sorted(OFFLINE | ONLINE))}")
     for name, role in root.roles.items():
