@@ -56,6 +56,11 @@ class Reason(IntEnum):
     APPROVAL_BY_AUTHOR = 140
     APPROVAL_FORGOTTEN = 141
     WRONG_STORE = 142
+    ENROLMENT_REJECTED = 150
+    ENROLMENT_FULL = 151
+    DECOMMISSIONED = 152
+    KEY_REPLACED = 153
+    CERTIFICATE_NEEDED = 154
 
     # 2xx sync: a contact, a report or a block was refused.
     BLOCK_MALFORMED = 200

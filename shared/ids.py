@@ -87,6 +87,28 @@ def fingerprint(public_key: bytes) -> str:
     return " ".join(digest[i : i + 4] for i in range(0, len(digest), 4))
 
 
+_HEX32 = re.compile(r"[0-9a-f]{32}")
+
+
+def parse_fingerprint(text: str, *, where: str) -> str:
+    """Return the 32 hex digits of a fingerprint however a person wrote it down.
+
+    Raises:
+        MistakeError: it is none.
+
+    >>> parse_fingerprint("6668 7AAD f862bd77-6c8f:c18b 8e9f8e20", where="")
+    '66687aadf862bd776c8fc18b8e9f8e20'
+    """
+    digits = re.sub(r"[\s:-]", "", text).lower()
+    if not _HEX32.fullmatch(digits):
+        raise MistakeError(
+            f"{text[:80]!r} is no fingerprint",
+            where=where,
+            mend="`outstation-agent fingerprint` prints 32 hex digits in groups of four",
+        )
+    return digits
+
+
 def short_code(public_key: bytes, length: int = 5) -> str:
     """Return a short lower-case base32 code of a key, to tell agents of one site apart."""
     return base64.b32encode(hashlib.sha256(public_key).digest()).decode().lower()[:length]

@@ -156,6 +156,8 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     """Blocks below this number are in a verified backup: no restore will ask for them again."""
     next_s: int = 0
     """Seconds after which the coordinator would like the next contact; 0: no wish."""
+    wish: int = 0
+    """What is asked of the agent itself: a sum of `shared.trust.words.Wish`."""
 
 
 def open_bundle(data: bytes, root: Root) -> Bundle:

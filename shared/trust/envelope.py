@@ -136,6 +136,11 @@ def peek_payload(data: bytes, *, bound: int) -> bytes:
     return _shape(data, bound).payload
 
 
+def peek_type(data: bytes, *, bound: int) -> str:
+    """Return the type that an envelope claims; `open_envelope` must be asked for the same."""
+    return _shape(data, bound).typ
+
+
 def _shape(data: bytes, bound: int) -> _Envelope:
     if len(data) > bound:
         raise RefusedError(Reason.TOO_LONG, f"{len(data)} bytes, at most {bound}")

@@ -106,9 +106,10 @@ class SignedFloor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EnrollRequest(msgspec.Struct, frozen=True, array_like=True):
-    """What an agent sends with a claim, signed by the key it made on the box."""
+    """What a box sends to be let in, signed by the key it made."""
 
     secret: bytes
+    """The claim's; empty where a person vouches for the key's fingerprint instead."""
     public_key: bytes
     name: str = ""
     """The name the operator chose; empty lets the coordinator choose one."""
@@ -119,6 +120,12 @@ class EnrollAnswer(msgspec.Struct, frozen=True, array_like=True):
     """What an enrolled agent needs to know of itself; the root came with the claim."""
 
     agent: str
+    """Empty while a person has yet to accept the key."""
     fleet: bytes
     root: bytes
     """The newest root document, as an envelope."""
+    site: str = ""
+    again_s: int = 0
+    """When to ask again, where `agent` is empty."""
+    certificate: bytes = b""
+    """DER of a client certificate for the agent's key, where the coordinator issues them."""
