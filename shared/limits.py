@@ -145,6 +145,14 @@ ATTEMPTS = 1_000
 """Attempts of one task, over months of retries."""
 DELAY_S = 31_622_400
 """One year and a day: longer plans belong to schedules."""
+STEP_RETRIES = 10
+"""Further tries of one step within one attempt; patience belongs to the job's own retries."""
+PRECONDITIONS = 16
+"""Conditions for one job's beginning."""
+PRIORITIES = 4
+"""Levels of priority in an agent's queue: one index seek each."""
+FIRINGS_PER_DAY = 1_440
+"""Firings of one rule in a day: once a minute is no rule any more, it is a poll."""
 STEP_TIMEOUT_S = 86_400
 """One step of one task; the slowest firmware transfer at 1200 baud takes hours, not days."""
 SELECTOR_CHARS = 1_024
@@ -221,6 +229,10 @@ SYNC_MIN_MS = 1_000
 """Shortest time between two contacts: below it a held contact (`long_poll`) is cheaper."""
 SYNC_MAX_MS = 604_800_000
 """Longest time between two contacts: a week without a sign of life is a lost site."""
+DATA_BUDGET_MIN_KB = 10
+"""Least a link may be allowed a day: four contacts, one for a sign of life and three for alarms."""
+DATA_BUDGET_KB = 1_000_000_000
+"""Most a link may be allowed a month: a terabyte; more is a slip of the pen."""
 COMMIT_MIN_MS = 1_000
 """Shortest time between two commits of readings: each writes at least three pages of flash."""
 COMMIT_MAX_MS = 3_600_000
@@ -238,6 +250,13 @@ DEGRADE_MAX_MS = 600_000
 """Longest pause: a repaired device is back within ten minutes."""
 RESPONSE_TIMEOUT_MAX_MS = 30_000
 """Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
+PATIENCE_MIN_MS = 100
+"""Shortest learned wait for an answer: below it a USB adapter's own latency is mistaken for silence."""
+PATIENCE_MAX_MS = 3_000
+"""Longest learned wait: slower devices need `response_timeout_ms` from a person who knows them."""
+PROBE_SHARE = 25
+"""A probe that holds up living devices is followed by this many times its length without another:
+4 % of a port's time, so that they keep 95 % of their rate however many of their neighbours are dead."""
 BUS_RETRIES = 5
 """Repeats of one request before a device counts as silent; each holds the port again."""
 
@@ -298,6 +317,12 @@ READING_BLOCKS = 32
 """Blocks fetched at a time while readings are collected: at most 4 MB in memory."""
 READING_BLOCKS_SCANNED = 4_096
 """Blocks looked at for one answer; a filter that finds nothing must end all the same."""
+BLOCK_SPAN_MS = 86_400_000
+"""Most blocks span less than a day; longer ones are looked up by an index of their own."""
+ANCHORS_PER_BOOT = 64
+"""True times kept of one boot; one is enough, more only take out the drift of its counter."""
+RETIME_BLOCKS = 256
+"""Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
 JOB_EXPIRES_S = 2_592_000
 """30 days until a job must have begun, when nobody says otherwise."""
 BUNDLE_S = 604_800

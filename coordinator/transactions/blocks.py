@@ -13,6 +13,7 @@ from typing import assert_never
 
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
 from coordinator.transactions.rows import pack_ranges, unpack_ranges
 from shared import limits
 from shared.clock import WallMs
@@ -45,6 +46,7 @@ class _Shelf:
 
     received: Ranges
     ledger: Ranges
+    times: BootTimes
     blocks: int = 0
     bytes: int = 0
     readings: int = 0
@@ -75,8 +77,10 @@ def store_blocks(
         newest: the report is the agent's newest; an older one's account of itself is outdated.
         quarantined: two machines speak with this agent's key: what contradicts is kept beside.
     """
+    yield from learn_anchors(agent, report.anchors, now_ms)
     row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
-    shelf = _Shelf(*(map(unpack_ranges, row) if row else (Ranges(), Ranges())))
+    received, ledger = map(unpack_ranges, row) if row else (Ranges(), Ranges())
+    shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms))
     for block in blocks:
         yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
     for loss in report.ledger:
@@ -85,6 +89,8 @@ def store_blocks(
     for ref, data in schemas:
         # Only what some stored block waits for: nobody's word alone makes us keep anything.
         yield from execute("schema_learn", agent, ref, data, now_ms)
+    if schemas:
+        yield from execute("rollup_due_wake", agent)
     wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
     return Stored(
         acked=acknowledged(report, shelf.received),
@@ -166,6 +172,7 @@ def _store(
     if len(received) > limits.RANGES:
         return  # neither acknowledged nor refused: older blocks close the gaps first
     shelf.received = received
+    placed = yield from place_block(shelf.times, header)
     yield from execute(
         "block_insert",
         agent,
@@ -173,14 +180,25 @@ def _store(
         header.seq,
         block.digest,
         header.priority,
-        header.first_ms,
-        header.last_ms,
+        header.first_ms + placed.shift_ms,
+        header.last_ms + placed.shift_ms,
         header.count,
         header.schema,
         now_ms,
         block.data,
+        header.boot,
+        header.mono_ms,
+        header.wall_ms,
+        header.clock_state,
+        header.err_ms,
+        placed.shift_ms,
+        placed.sureness,
+        placed.err_ms,
+        int(header.last_ms - header.first_ms > limits.BLOCK_SPAN_MS),
     )
     yield from execute("schema_want", agent, header.schema)
+    due = (agent, report.telemetry_epoch, header.seq, placed.shift_ms, now_ms)
+    yield from execute("rollup_due_insert", *due)
     shelf.blocks += 1
     shelf.bytes += len(block.data)
     shelf.readings += header.count

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
-from coordinator.core.ports import Query, execute, execute_many, fetch, fetch_one
+from coordinator.core.ports import Query, execute, fetch, fetch_one
 from coordinator.store.sqlite import SqliteStore, load_statements
+from coordinator.transactions import rows
 from coordinator.transactions.fleet import Document, Fleet, load_fleet, ping, save_fleet
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
@@ -39,7 +40,8 @@ async def store(tmp_path):
 
 
 def audit(*objects):
-    yield from execute_many("audit_insert", [(1, "a", "b", name, "{}") for name in objects])
+    for name in objects:
+        yield from rows.audit(WallMs(1), actor="a", action="b", object_=name, detail={})
 
 
 def audit_then(error):
@@ -182,7 +184,7 @@ def test_every_statement_is_what_the_schema_can_run():
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, SCHEMA, where="memory")
     for name, statement in load_statements().items():
-        parameters = {str(number): None for number in range(1, 20)}
+        parameters = {str(number): None for number in range(1, 30)}
         assert db.execute(f"EXPLAIN {statement}", parameters).fetchall(), name
     db.close()
 
@@ -192,8 +194,8 @@ def test_every_statement_is_what_the_schema_can_run():
     [
         ("agent_identity", "execution_queued"),
         ("execution_issuable", "execution_queued"),
-        ("blocks_of_agent", "block_by_agent_and_time"),
-        ("blocks_of_all", "block_by_time"),
+        ("blocks_of_agent", "block_by_end"),
+        ("blocks_of_all", "block_by_end_of_all"),
         ("job_counts", "execution_by_job"),
         ("receipts_of_execution", "receipt_by_execution"),
     ],

@@ -31,8 +31,9 @@ SELECT digest FROM block WHERE agent_id = $1 AND epoch = $2 AND seq = $3;
 
 -- name: block_insert
 INSERT INTO block (agent_id, epoch, seq, digest, priority, first_ms, last_ms, count, schema_ref,
-    received_ms, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    received_ms, data, boot, mono_ms, wall_ms, clock_state, clock_err_ms, shift_ms, sureness,
+    err_ms, is_long)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20);
 
 -- name: block_aside_insert
 INSERT INTO block_aside (agent_id, epoch, seq, digest, received_ms, data)

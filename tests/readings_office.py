@@ -1,0 +1,153 @@
+"""A coordinator's store with agents in it, and blocks brought there without a wire.
+
+Owns blocks of chosen clocks and the transaction that takes them in. Leaves out signatures and
+contacts, which have tests of their own.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from coordinator.core.intake import Incoming, block_digest
+from coordinator.core.ports import fetch
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.blocks import Stored, store_blocks
+from coordinator.transactions.retime import walk_boots
+from shared.block.codec import check, encode
+from shared.block.schema import Schema
+from shared.clock import ClockState, MonoMs, WallMs
+from shared.ids import AgentId, BlockSeq, DeviceId, StoreEpoch
+from shared.model.reading import Block, BootRef, Channel, Group, epoch_ref, schema_ref
+from shared.trust.documents import Report
+from shared.wire.messages import Anchor, Announced, LossRow, Tally
+
+NOW = WallMs(1_795_000_000_000)
+AGENT = AgentId("pump")
+EPOCH = StoreEpoch(b"T" * 16)
+BOOT = b"B" * 16
+SCHEMA = Schema(
+    (
+        Channel(DeviceId("pump-1"), "current", "A"),
+        Channel(DeviceId("pump-1"), "pressure", "bar"),
+        Channel(DeviceId("pump-2"), "current", "A"),
+    )
+)
+
+
+def group(
+    times: Sequence[int],
+    *columns: Sequence[float | None],
+    channels: Sequence[int] = (),
+    qualities: Sequence[bytes] = (),
+) -> Group:
+    """Rows of some channels, by default the first ones; quality is good unless it is told."""
+    marks = qualities or [bytes(len(times)) for _ in columns]
+    return Group(
+        tuple(channels) or tuple(range(len(columns))),
+        list(times),
+        [list(column) for column in columns],
+        list(marks),
+    )
+
+
+def block(seq: int, *groups: Group, **changes: Any) -> bytes:
+    """One block; its clock is synced unless it is told otherwise."""
+    times = [time for one in groups for time in one.times_ms] or [NOW]
+    fields: dict[str, Any] = {
+        "epoch": epoch_ref(EPOCH),
+        "seq": BlockSeq(seq),
+        "priority": 2,
+        "boot": BootRef(BOOT[:4]),
+        "mono_ms": MonoMs(1_000_000),
+        "wall_ms": WallMs(min(times)),
+        "clock_state": ClockState.SYNCED,
+        "err_ms": 5,
+        "schema": schema_ref(SCHEMA.hash),
+        "groups": groups,
+    }
+    return encode(Block(**(fields | changes)))
+
+
+def report(
+    blocks: Sequence[bytes] = (),
+    *,
+    agent: str = AGENT,
+    anchors: Iterable[Anchor] = (),
+    ledger: Iterable[LossRow] = (),
+    **changes: Any,
+) -> Report:
+    """A report that announces these blocks."""
+    headers = [check(data) for data in blocks]
+    fields: dict[str, Any] = {
+        "fleet": b"f" * 16,
+        "agent": agent,
+        "boot_id": BOOT,
+        "counter": 1,
+        "previous": b"",
+        "telemetry_epoch": EPOCH,
+        "jobs_epoch": b"J" * 16,
+        "bundle_seq": 0,
+        "root_version": 1,
+        "floor_ms": 0,
+        "wall_ms": NOW,
+        "mono_ms": 2_000_000,
+        "clock_state": ClockState.SYNCED,
+        "next_block": max((one.seq for one in headers), default=0) + 1,
+        "tally": Tally(0, 0, 0, 0, 0),
+        "blocks": [
+            Announced(one.seq, block_digest(data))
+            for one, data in zip(headers, blocks, strict=True)
+        ],
+        "ledger": list(ledger),
+        "anchors": list(anchors),
+    }
+    return Report(**(fields | changes))
+
+
+async def add_agent(store: SqliteStore, agent: str = AGENT, **labels: str) -> None:
+    """Let an agent in without a claim."""
+
+    def insert(db: sqlite3.Connection) -> None:
+        columns = "agent_id, public_key, site, claim_id, enrolled_ms"
+        values = (agent, agent.encode().ljust(32, b"."), "north", b"claim", NOW)
+        db.execute(f"INSERT INTO agent ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+        for key, value in labels.items():
+            db.execute("INSERT INTO agent_label VALUES (?, ?, ?)", (agent, key, value))
+
+    await store._writer.transact(insert, durable=False)
+
+
+async def bring(
+    store: SqliteStore,
+    *blocks: bytes,
+    agent: str = AGENT,
+    schema: Schema | None = SCHEMA,
+    now_ms: int = NOW,
+    **said: Any,
+) -> Stored:
+    """Take in a contact with these blocks."""
+    letter = report(blocks, agent=agent, **said)
+    body = partial(
+        store_blocks,
+        AgentId(agent),
+        letter,
+        [Incoming(data, block_digest(data), check(data)) for data in blocks],
+        [(schema_ref(schema.hash), schema.encode())] if schema else [],
+        now_ms=WallMs(now_ms),
+    )
+    return await store.run(body, durable=False)
+
+
+async def settle_times(store: SqliteStore, *, size: int = 256) -> int:
+    """Place blocks again until nothing is left to do; return in how many steps."""
+    steps = 0
+    while await store.run(partial(walk_boots, NOW, size=size), durable=False):
+        steps += 1
+    return steps
+
+
+async def rows(store: SqliteStore, statement: str) -> Sequence[tuple[Any, ...]]:
+    """Ask anything."""
+    store._statements["asked"] = statement  # type: ignore[index]  # a test asks what nobody else may
+    return await store.read(partial(fetch, "asked"))
