@@ -6,11 +6,15 @@ durable. The rules themselves stand in `shared.trust`. One object for contacts a
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
 from agent.core.contact import Answer, Identity
 from agent.core.executor import Claim
 from agent.core.queue import Problem
 from agent.services.calendar import Calendar
+from agent.store.carried import Left, shorter
 from agent.store.contact import ContactStore
 from shared import limits
 from shared.clock import Clock, WallMs
@@ -19,6 +23,7 @@ from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
 from shared.trust.bounds import check_write
+from shared.trust.carried import Return, admit_return
 from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
 from shared.trust.documents import Reply, Root
@@ -33,7 +38,11 @@ from shared.trust.keyset import (
     load_trust,
 )
 from shared.wire.codec import unpack
+from shared.wire.messages import SignedFloor
 
+T = TypeVar("T")
+_Judge: TypeAlias = Callable[[Held, TimeKept], tuple[T, TimeKept, SignedFloor | None]]
+"""Verifies what answers, and says what it makes of time and of lost counters."""
 BUILD_MS = WallMs(0)
 """No earlier than this is it now; a checkout does not know when it was built."""
 SAVE_S = limits.POWERED_SAVE_MS // 2_000
@@ -55,6 +64,8 @@ class Guard:
         self._trust = load_trust(identity.root_envelope, None, None)
         self._kept = first_floor(self._trust.root, build_ms=BUILD_MS, at=clock.now())
         self._loaded = False
+        self._turn = asyncio.Lock()
+        """Answers are taken one after the other, wherever they come from."""
         self.trouble = ""
         """Why it admits nothing; empty when it does."""
 
@@ -148,24 +159,58 @@ class Guard:
             RefusedError: the reply is not one to this report.
             WorldError: the disk failed; the report stays unanswered.
         """
+
+        def judge(now: Held, kept: TimeKept) -> tuple[Reply, TimeKept, SignedFloor | None]:
+            reply = admit_reply(answer.reply, now, report_hash=report_hash)
+            root = now.trust.root
+            self._calendar.learn(WallMs(min(reply.now_ms, root.expires_ms + 1)))
+            return reply, heard(kept, reply.now_ms, root), reply.floor
+
+        async with self._turn:
+            return await self._take(answer, judge)
+
+    async def take_return(self, answer: Answer, left: Mapping[bytes, Left]) -> tuple[Return, int]:
+        """Take what a stick brought: a return in the place of the reply.
+
+        It is not fresh, so it tells no present; it only proves that the coordinator lived after
+        it had a report that this agent remembers (`left`). Returns the return, and by how many
+        milliseconds the silence became shorter.
+
+        Raises:
+            RefusedError: the return is not for this agent, or void.
+            WorldError: the disk failed; nothing counts yet.
+        """
+        heard_ms = 0
+
+        def judge(now: Held, kept: TimeKept) -> tuple[Return, TimeKept, SignedFloor | None]:
+            nonlocal heard_ms
+            found = admit_return(answer.reply, now)
+            mine = left.get(found.carried)
+            heard_ms = shorter(kept, mine)
+            after = raised(kept, found.now_ms, now.trust.root)
+            floor = found.floor if mine is not None and mine.newest else None
+            return found, replace(after, silent_ms=after.silent_ms - heard_ms), floor
+
+        async with self._turn:
+            return await self._take(answer, judge), heard_ms
+
+    async def _take(self, answer: Answer, judge: _Judge[T]) -> T:
         held = await self.held()
         trust, kept = await self._follow(answer.roots), self.kept
         if trust.root.epoch > held.trust.root.epoch:
             kept = begun_anew(kept, trust.root, build_ms=BUILD_MS)
             self._calendar.begin_anew(kept.floor_ms)
         try:
-            reply = admit_reply(answer.reply, _under(held, trust), report_hash=report_hash)
+            found, kept, floor = judge(_under(held, trust), kept)
         except RefusedError:
             await self._keep(trust, held.counters, kept, before=held)
             raise
-        kept = heard(kept, reply.now_ms, trust.root)
-        self._calendar.learn(WallMs(min(reply.now_ms, trust.root.expires_ms + 1)))
         counters = held.counters
         if counters is None:
-            counters = await self._recover(reply, trust.root, kept)
+            counters = await self._recover(floor, trust.root, kept)
         trust, kept = await self._accept(answer, trust, counters, kept)
         await self._keep(trust, counters, kept, before=held)
-        return reply
+        return found
 
     def admitted(self, floor_ms: WallMs) -> None:
         """Note that a bundle was admitted, whose issue time moved the floor."""
@@ -195,11 +240,13 @@ class Guard:
             await self.refuse(error, "root")
         return trust
 
-    async def _recover(self, reply: Reply, root: Root, kept: TimeKept) -> Counters | None:
-        if reply.floor is None:
+    async def _recover(
+        self, floor: SignedFloor | None, root: Root, kept: TimeKept
+    ) -> Counters | None:
+        if floor is None:
             return None
         try:
-            counters = recovered(reply.floor, root=root, now_ms=kept.floor_ms)
+            counters = recovered(floor, root=root, now_ms=kept.floor_ms)
         except RefusedError as error:
             await self.refuse(error, "floor")
             return None
@@ -278,7 +325,7 @@ def _under(held: Held, trust: Trust) -> Held:
 
 def _check_device(spec: JobSpec, profile: bytes, catalog: Catalog) -> None:
     """Check every write against the catalog's bounds for this very kind of device."""
-    for step in spec.steps:
+    for step in spec.every_step:
         if not catalog.actions[step.action].by_profile:
             continue
         for point, value in step.params.items():

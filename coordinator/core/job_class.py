@@ -11,4 +11,4 @@ _READS = frozenset({"device.read"})
 
 def job_class(spec: JobSpec) -> str:
     """Return OBSERVE for a job that only reads, else OPERATE."""
-    return OBSERVE if all(step.action in _READS for step in spec.steps) else OPERATE
+    return OBSERVE if all(step.action in _READS for step in spec.every_step) else OPERATE

@@ -12,9 +12,9 @@ from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import MistakeError, OutstationError
 from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
-from shared.model.action import check_spec
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
+from shared.model.spec_check import check_spec
 from shared.wire.codec import pack
 
 

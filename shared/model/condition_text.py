@@ -15,7 +15,6 @@ Owns parsing, kinds and bounds: everything that can be wrong with a condition is
 somebody submits it. What it means stands in `shared.model.condition`.
 """
 
-import difflib
 import re
 import sys
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared import limits
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 from shared.model.condition import (
     COMPARISONS,
     EQUALITY,
@@ -264,8 +263,8 @@ class _Parser:
             return self._call(token)
         kind = self._known.kind(token.text)
         if kind is None:
-            close = difflib.get_close_matches(token.text, sorted(self._known.names), 1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
+            close = nearest(token.text, sorted(self._known.names))
+            meant = f"; did you mean {close!r}?" if close else ""
             raise self._mistake(token.column, f"there is no {token.text!r}{meant}")
         self.names.add(token.text)
         return Name(token.text, kind)

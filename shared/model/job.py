@@ -17,6 +17,8 @@ from enum import IntEnum
 import msgspec
 
 from shared.errors import Reason
+from shared.model.plan import FAIL, Batch, Dependency, PostCheck, Rule
+from shared.model.schedule import Schedule, Window
 
 Value = int | float | bool | str
 """A parameter or a result: what JSON, TOML and msgpack can all say exactly."""
@@ -125,6 +127,14 @@ class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     params: dict[str, Value | list[str]] = {}
     timeout_s: int = 30
     """Seconds one attempt of this step may take, measured by the agent's monotonic clock."""
+    when: str = ""
+    """A condition; when it does not hold, or nothing known settles it, the step is left out."""
+    retries: int = 0
+    """Further tries of this step within an attempt, at once."""
+    on_failure: str = FAIL
+    """``fail``, ``continue`` or ``goto:STEP``, a later one."""
+    for_s: int = 0
+    """Seconds after which a written value is put back as it was, offline too; 0: never."""
 
 
 class Targets(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -156,6 +166,39 @@ class JobSpec(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     retry: Retry = Retry()
     delay_s: int = 0
     """Seconds the agent waits after it accepted the job, kept offline and across restarts."""
+    final_steps: list[Step] = []
+    """Done at the end of each attempt, however it ended; ``[[finally]]`` in a job file."""
+    post_check: PostCheck | None = None
+    compensation: list[Step] = []
+    """Done when the steps or the post-check failed for good."""
+    preconditions: list[str] = []
+    """All must hold before an attempt begins; until then it is HELD."""
+    window: Window | None = None
+    """An attempt begins only while it is open."""
+    schedule: Schedule | None = None
+    """Makes it a standing job: each nominal time runs it once."""
+    rule: Rule | None = None
+    """Makes it a standing job: each time the rule fires runs it once."""
+    batch: Batch = Batch()
+    timeout_s: int = 0
+    """Seconds from the first attempt to the end, over restarts; 0: no bound but `not_after`."""
+    priority: int = 1
+    """0 goes first, 3 last, where several could begin."""
+    conflict_key: str = ""
+    """Of several jobs with one key that wait on an agent only the newest is done."""
+    after: Dependency | None = None
+    dry_run: bool = False
+    """Tell what would be done; change nothing."""
+
+    @property
+    def every_step(self) -> list[Step]:
+        """Return all steps it could ever do: what may not be asked for in one place may in none."""
+        return [*self.steps, *self.final_steps, *self.compensation]
+
+    @property
+    def is_standing(self) -> bool:
+        """Tell whether it runs again and again."""
+        return self.schedule is not None or self.rule is not None
 
 
 class Outcome(msgspec.Struct, frozen=True):

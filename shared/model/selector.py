@@ -45,6 +45,10 @@ class Selector:
         """Tell whether every clause holds."""
         return all(requirement.holds(labels) for requirement in self.requirements)
 
+    def joined(self, other: "Selector") -> "Selector":
+        """Return the selector of what both match."""
+        return Selector(self.requirements + other.requirements)
+
 
 def is_label(key: str, value: str) -> bool:
     """Tell whether a selector can name this label.

@@ -11,8 +11,8 @@ from hashlib import sha256
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason, RefusedError
-from shared.model.action import check_spec
 from shared.model.job import JobSpec
+from shared.model.spec_check import check_spec
 from shared.trust.approval import Asked, Here, check_approval, open_approval
 from shared.trust.bounds import check_step
 from shared.trust.catalog import Catalog
@@ -90,7 +90,7 @@ def decode_spec(grant: Grant) -> JobSpec:
 
 def check_bounds(spec: JobSpec, catalog: Catalog) -> None:
     """Check every step against the catalog; ACTION_NOT_ALLOWED or OUT_OF_BOUNDS."""
-    for step in spec.steps:
+    for step in spec.every_step:
         check_step(catalog, step)
 
 
@@ -104,7 +104,7 @@ def rule_of(job_class: str, policy: Policy) -> ClassRule:
 
 def check_class(spec: JobSpec, rule: ClassRule) -> None:
     """Check that a job does nothing its class may not; CLASS_EXCEEDED."""
-    for step in spec.steps:
+    for step in spec.every_step:
         if not rule.allows(step):
             raise RefusedError(Reason.CLASS_EXCEEDED, f"step {step.id}")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import MistakeError, Reason
-from shared.model.action import check_spec
+from shared.model.spec_check import check_spec
 from shared.model.job import (
     EXECUTION_TRANSITIONS,
     TASK_TRANSITIONS,

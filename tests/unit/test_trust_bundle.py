@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from shared import limits
 from shared.clock import WallMs
@@ -307,6 +308,14 @@ def test_a_job_cannot_hide_in_a_class_that_asks_for_less(
     spec: JobSpec, job_class: str, reason: Reason
 ) -> None:
     assert reasons(make_grant(spec, job_class)) == [reason]
+
+
+@pytest.mark.parametrize("place", ["final_steps", "compensation"])
+def test_what_may_not_be_done_may_not_be_done_at_the_end_either(place: str) -> None:
+    bad = [Step("b", "device.write", {"setpoint": 5001})]
+    assert reasons(make_grant(replace(SPEC, **{place: bad}))) == [Reason.OUT_OF_BOUNDS]
+    more = [Step("b", "device.write", {"start": 1})]
+    assert reasons(make_grant(replace(SPEC, **{place: more}))) == [Reason.CLASS_EXCEEDED]
 
 
 def test_a_class_bounds_how_long_its_jobs_run_without_word_from_the_coordinator() -> None:

@@ -202,6 +202,18 @@ ORDERS = (
         "a_job_outside_the_catalog_is_refused",
     ),
     _job(
+        "bounds-everywhere",
+        "    for step in spec.every_step:\n        check_step(",
+        "    for step in spec.steps:\n        check_step(",
+        "what_may_not_be_done_may_not_be_done_at_the_end_either",
+    ),
+    _job(
+        "class-everywhere",
+        "    for step in spec.every_step:\n        if not rule.allows",
+        "    for step in spec.steps:\n        if not rule.allows",
+        "what_may_not_be_done_may_not_be_done_at_the_end_either",
+    ),
+    _job(
         "class-known",
         "    if rule is None:\n        raise RefusedError(Reason.UNKNOWN_CLASS,"
         " repr(job_class[:40]))\n",
