@@ -11,6 +11,7 @@ from coordinator.contract.agents import AgentQuery, AgentView
 from coordinator.contract.common import Page
 from coordinator.transactions.agents import list_agents, view_agent
 from coordinator.transactions.enroll import release, revoke
+from coordinator.transactions.sight import sees_agent
 from shared.ids import AgentId
 from shared.model.selector import parse_selector
 
@@ -19,6 +20,8 @@ async def get_agents(call: Call, query: AgentQuery) -> Page[AgentView]:
     """List agents in the order of their ids."""
     parts, secret = call.parts, call.parts.fleet.page_key
     selector = parse_selector(query.selector, where="query.selector") if query.selector else None
+    if call.limit is not None:
+        selector = call.limit if selector is None else selector.joined(call.limit)
     scope = f"agents {query.selector}"
     after = read_page_token(query.page_token, scope=scope, secret=secret).decode()
     body = partial(
@@ -33,7 +36,7 @@ async def get_agent(call: Call, agent: str) -> AgentView:
     """Return one agent."""
     body = partial(view_agent, agent, call.parts.clock.wall_ms())
     view = await call.parts.store.read(body)
-    if view is None:
+    if view is None or not call.principal.sees(view.labels):
         raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
     return _with_presence(call, view)
 
@@ -41,6 +44,7 @@ async def get_agent(call: Call, agent: str) -> AgentView:
 async def revoke_agent(call: Call, agent: str) -> AgentView:
     """Let an agent in no more, from its next contact on; its id stays taken."""
     parts = call.parts
+    await check_sight(call, agent, at="path.agent")
     body = partial(revoke, agent, actor=call.actor, now_ms=parts.clock.wall_ms())
     if not await parts.store.run(body, durable=True):
         raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
@@ -51,11 +55,22 @@ async def revoke_agent(call: Call, agent: str) -> AgentView:
 async def release_agent(call: Call, agent: str) -> AgentView:
     """End an agent's quarantine, once a person knows which machine is the real one."""
     parts = call.parts
+    await check_sight(call, agent, at="path.agent")
     body = partial(release, agent, actor=call.actor, now_ms=parts.clock.wall_ms())
     if not await parts.store.run(body, durable=True):
         raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at="path.agent")
     parts.work.wake([AgentId(agent)])
     return await get_agent(call, agent)
+
+
+async def check_sight(call: Call, agent: str, *, at: str) -> None:
+    """Check that there is such an agent and that the caller may know of it.
+
+    Raises:
+        ProblemError: NOT_FOUND, the same for both.
+    """
+    if not await call.parts.store.read(partial(sees_agent, agent, call.limit)):
+        raise ProblemError(Kind.NOT_FOUND, f"no agent {agent!r}", at=at)
 
 
 def _with_presence(call: Call, view: AgentView) -> AgentView:

@@ -16,8 +16,16 @@ _HEADER = "WWW-Authenticate"
 _CHALLENGE = 'Bearer realm="outstation"'
 
 
-async def authenticate(request: web.Request, parts: Parts, scope: str) -> Principal:
+async def authenticate(
+    request: web.Request, parts: Parts, scope: str, *, limited: bool
+) -> Principal:
     """Return who a request is from, once its token has a route's scope.
+
+    Args:
+        request: its header carries the token.
+        parts: the coordinator's.
+        scope: the route's.
+        limited: the route keeps to the agents of a token that is limited to some.
 
     Raises:
         ProblemError: UNAUTHENTICATED or DENIED; which of token, secret and expiry is wrong is
@@ -37,6 +45,10 @@ async def authenticate(request: web.Request, parts: Parts, scope: str) -> Princi
         challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{scope}"'
         headers = {_HEADER: challenge}
         raise ProblemError(Kind.DENIED, f"{scope} is not among its scopes", headers=headers)
+    if principal.limit is not None and not limited:
+        challenge = f'{_CHALLENGE}, error="insufficient_scope"'
+        detail = "this token is for some agents only, and this concerns the whole fleet"
+        raise ProblemError(Kind.DENIED, detail, headers={_HEADER: challenge})
     return principal
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from coordinator.core.access import Principal
+from coordinator.core.audit import actor_at
 from coordinator.core.ports import Store
 from coordinator.services.intake import Intake
 from coordinator.services.metrics import Metrics
@@ -12,6 +13,7 @@ from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.fleet import Fleet
 from shared.clock import Clock, Entropy, WallMs
 from shared.ids import AgentId
+from shared.model.selector import Selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,15 @@ class Call:
     """Its ``traceparent``, empty when it had none or a malformed one."""
     body: bytes
     """As it came; empty where the route takes none."""
+    source: str = ""
+    """The address it came from."""
 
     @property
     def actor(self) -> str:
-        """Return how the audit log names who asked."""
-        return f"token:{self.principal.token_id} {self.principal.name}"
+        """Return how the audit log names who asked, and from where."""
+        return actor_at(f"token:{self.principal.token_id} {self.principal.name}", self.source)
+
+    @property
+    def limit(self) -> Selector | None:
+        """Return which agents the caller may see and reach, None for all of them."""
+        return self.principal.limit

@@ -25,6 +25,7 @@ from coordinator.contract.jobs import (
 )
 from coordinator.transactions.jobs import (
     NEWEST,
+    Wanted,
     list_executions,
     list_jobs,
     view_execution,
@@ -69,10 +70,12 @@ async def submit_job(
     parts, now_ms = call.parts, call.parts.clock.wall_ms()
     job = draft(to_spec(body), not_after_ms=_not_after(body, now_ms), now_ms=now_ms)
     if query.validate_only:
-        agents = await parts.store.read(partial(preview, job))
+        agents = await parts.store.read(partial(preview, job, call.limit))
         return Answer(JobPreview(job.digest.hex(), len(agents), list(agents[:_SAMPLE])))
     submission = Submission(
         actor=call.actor,
+        author=call.principal.name,
+        limit=call.limit,
         token_id=call.principal.token_id,
         now_ms=now_ms,
         trace=call.trace,
@@ -96,7 +99,7 @@ async def get_jobs(call: Call, query: JobQuery) -> Page[JobView]:
     """List jobs, newest first."""
     secret = call.parts.fleet.page_key
     before = read_page_token(query.page_token, scope="jobs", secret=secret) or NEWEST
-    body = partial(list_jobs, before=before, size=query.page_size)
+    body = partial(list_jobs, before=before, size=query.page_size, limit=call.limit)
     views, more = await call.parts.store.read(body)
     last = parse_uuid(views[-1].id, what="a job") if more else b""
     token = page_token(last, scope="jobs", secret=secret) if more else None
@@ -130,9 +133,12 @@ async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionVie
     scope = f"executions {query.job} {query.agent} {query.state}"
     body = partial(
         list_executions,
-        job=_job_filter(query.job),
-        agent=query.agent,
-        state=_state(query.state),
+        Wanted(
+            job=_job_filter(query.job),
+            agent=query.agent,
+            state=_state(query.state),
+            limit=call.limit,
+        ),
         before=read_page_token(query.page_token, scope=scope, secret=secret) or NEWEST,
         size=query.page_size,
     )
@@ -143,7 +149,7 @@ async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionVie
 
 async def get_execution(call: Call, execution: str) -> ExecutionView:
     """Return one execution with its history."""
-    body = partial(view_execution, _id(execution, "execution"))
+    body = partial(view_execution, _id(execution, "execution"), call.limit)
     view = await call.parts.store.read(body)
     if view is None:
         raise _missing("execution", execution)
@@ -151,7 +157,7 @@ async def get_execution(call: Call, execution: str) -> ExecutionView:
 
 
 async def _job(call: Call, job: bytes) -> JobView:
-    view = await call.parts.store.read(partial(view_job, job))
+    view = await call.parts.store.read(partial(view_job, job, call.limit))
     if view is None:
         raise _missing("job", uuid_text(job))
     return view

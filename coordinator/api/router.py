@@ -64,6 +64,9 @@ class Route:
     """What can go wrong besides what every route of its kind has."""
     status: int = 200
     """Of the usual success."""
+    limited: bool = False
+    """It keeps to the agents of a token that is limited to some; without it such a token is
+    denied, so that nobody can forget to think of it."""
 
     @property
     def method(self) -> str:
@@ -117,7 +120,7 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = NOBODY
         if route.scope != PUBLIC:
-            principal = await authenticate(request, parts, route.scope)
+            principal = await authenticate(request, parts, route.scope, limited=route.limited)
         arguments: dict[str, Any] = {name: request.match_info[name] for name in signature.path}
         if signature.request:
             arguments["request"] = request
@@ -130,7 +133,13 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         if signature.body:
             raw = await _read(request)
             arguments["body"] = _decode(raw, signature.body)
-        call = Call(parts=parts, principal=principal, trace=_trace(request), body=raw)
+        call = Call(
+            parts=parts,
+            principal=principal,
+            trace=_trace(request),
+            body=raw,
+            source=request.remote or "",
+        )
         return _respond(await route.handler(call, **arguments))
 
     return handle

@@ -1,6 +1,13 @@
-"""The whole URL table. A route names the scope it needs; PUBLIC ones are for anybody."""
+"""The whole URL table. A route names the scope it needs; PUBLIC ones are for anybody.
+
+`Limited` ones keep to the agents of a token that is limited to some; to all others such a token
+is no key. `tests/golden/rest/matrix.txt` shows who gets which answer.
+"""
+
+from functools import partial
 
 from coordinator.api.agents import get_agent, get_agents, release_agent, revoke_agent
+from coordinator.api.audit import get_audit
 from coordinator.api.fleet import (
     create_claim_file,
     get_liveness,
@@ -13,11 +20,14 @@ from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.sync import enroll_agent, sync
+from coordinator.api.tokens import cancel_token, create_token, get_tokens
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
 _SYNC = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.WRONG_FLEET)
 _ENROLL = (*_SIGNED, Kind.CLAIM_INVALID)
 _SUBMIT = (Kind.KEY_REUSED,)
+
+Limited = partial(Route, limited=True)
 
 # fmt: off
 ROUTES = (
@@ -27,16 +37,21 @@ ROUTES = (
     Route("GET  /v1/status",                 get_status,        "fleet:read"),
     Route("POST /v1/claims",                 create_claim_file, "claims:write", status=201),
 
-    Route("GET  /v1/agents",                 get_agents,        "agents:read"),
-    Route("GET  /v1/agents/{agent}",         get_agent,         "agents:read"),
-    Route("POST /v1/agents/{agent}/revoke",  revoke_agent,      "agents:write"),
-    Route("POST /v1/agents/{agent}/release", release_agent,     "agents:write"),
+    Limited("GET  /v1/agents",                 get_agents,    "agents:read"),
+    Limited("GET  /v1/agents/{agent}",         get_agent,     "agents:read"),
+    Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
+    Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
 
-    Route("POST /v1/jobs",                   submit_job,        "jobs:write", _SUBMIT, status=202),
-    Route("GET  /v1/jobs",                   get_jobs,          "jobs:read"),
-    Route("GET  /v1/jobs/{job}",             get_job,           "jobs:read"),
-    Route("GET  /v1/executions",             get_executions,    "executions:read"),
-    Route("GET  /v1/executions/{execution}", get_execution,     "executions:read"),
+    Limited("POST /v1/jobs",                   submit_job,     "jobs:write", _SUBMIT, status=202),
+    Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
+    Limited("GET  /v1/jobs/{job}",             get_job,        "jobs:read"),
+    Limited("GET  /v1/executions",             get_executions, "executions:read"),
+    Limited("GET  /v1/executions/{execution}", get_execution,  "executions:read"),
+
+    Route("POST /v1/tokens",                 create_token,      "tokens:write", status=201),
+    Route("GET  /v1/tokens",                 get_tokens,        "tokens:read"),
+    Route("POST /v1/tokens/{token}/revoke",  cancel_token,      "tokens:write"),
+    Route("GET  /v1/audit",                  get_audit,         "audit:read"),
 
     Route("GET  /v1/readings",               get_readings,      "readings:read"),
 

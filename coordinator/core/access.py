@@ -1,22 +1,51 @@
-"""Who may do what over REST: the text form of tokens, and the scopes they carry."""
+"""Who may do what over REST: the text form of tokens, roles, and the scopes they stand for.
+
+A route asks for one scope, ``resource:verb``. A token carries roles, scopes or both, is over at a
+given time, and may be limited to the agents that a label selector matches. What nobody granted is
+denied. Which handlers keep to such a limit stands in the URL table.
+"""
 
 import hashlib
 import hmac
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shared import limits
 from shared.clock import WallMs
+from shared.errors import MistakeError, nearest
+from shared.model.selector import Selector, parse_selector
 
 _PREFIX = "ost"
 _ID_CHARS = 16
 _SECRET_CHARS = 64
 
+VIEWER, OPERATOR, APPROVER, ADMIN = "viewer", "operator", "approver", "admin"
+ROLES = (VIEWER, OPERATOR, APPROVER, ADMIN)
+"""An admin may do everything; what the others may is said scope by scope below."""
+
+_ALL = frozenset({VIEWER, OPERATOR, APPROVER})
+_NONE: frozenset[str] = frozenset()
+
+# fmt: off
 SCOPES: Mapping[str, frozenset[str]] = {
-    "admin": frozenset({"read", "write"}),
-    "viewer": frozenset({"read"}),
+    "fleet:read":       _ALL,
+    "agents:read":      _ALL,
+    "jobs:read":        _ALL,
+    "executions:read":  _ALL,
+    "approvals:read":   _ALL,
+    "readings:read":    _ALL,
+    "metrics:read":     _ALL,
+    "jobs:write":       frozenset({OPERATOR}),
+    "approvals:write":  frozenset({APPROVER}),
+    "agents:write":     _NONE,
+    "claims:write":     _NONE,
+    "tokens:read":      _NONE,
+    "tokens:write":     _NONE,
+    "audit:read":       _NONE,
 }
-"""Verbs each scope of a token allows; routes ask for ``resource:verb``."""
+"""Every scope there is, and the roles besides admin that have it."""
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +73,19 @@ class Principal:
 
     token_id: str
     name: str
+    """The person or program; approvals tell by it who asked for a job."""
     scope: str
+    """Roles and scopes, separated by commas."""
+    limit: Selector | None = None
+    """Only agents with such labels; None is no limit."""
 
     def may(self, scope: str) -> bool:
         """Tell whether this principal has a route's scope, ``resource:verb``."""
-        return scope.partition(":")[2] in SCOPES.get(self.scope, frozenset())
+        return any(_covers(granted, scope) for granted in self.scope.split(","))
+
+    def sees(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether an agent with these labels is within its limit."""
+        return self.limit is None or self.limit.matches(labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +97,8 @@ class KnownToken:
     scope: str
     expires_ms: int
     revoked_ms: int | None
+    selector: str = ""
+    """Limits it to agents that match; empty is no limit."""
 
 
 def make_token(entropy: bytes) -> Token:
@@ -89,4 +128,49 @@ def judge_token(token: Token, known: KnownToken | None, now_ms: WallMs) -> Princ
         return None
     if known.revoked_ms is not None or now_ms >= known.expires_ms:
         return None
-    return Principal(token.token_id, known.name, known.scope)
+    limit = parse_selector(known.selector) if known.selector else None
+    return Principal(token.token_id, known.name, known.scope, limit)
+
+
+def check_scopes(scopes: Sequence[str]) -> str:
+    """Return the text form of a token's roles and scopes.
+
+    Raises:
+        MistakeError: there are none, or one of them does not exist.
+
+    >>> check_scopes(["viewer", "jobs:write"])
+    'viewer,jobs:write'
+    """
+    if not 1 <= len(scopes) <= limits.TOKEN_SCOPES:
+        raise MistakeError(
+            f"a token has 1 to {limits.TOKEN_SCOPES} roles and scopes",
+            where="scopes",
+            mend=f"give {', '.join(ROLES)}, or scopes such as jobs:read",
+        )
+    for number, scope in enumerate(scopes):
+        if scope not in SCOPES and scope not in ROLES:
+            meant = nearest(scope, (*ROLES, *SCOPES))
+            raise MistakeError(
+                f"there is no role or scope {scope[:60]!r}",
+                where=f"scopes[{number}]",
+                mend=f"did you mean {meant}?" if meant else f"roles are {', '.join(ROLES)}",
+            )
+    return ",".join(scopes)
+
+
+def exceeds(scopes: str, maker: Principal) -> str | None:
+    """Return a role or scope that a new token would have and its maker has not, if any.
+
+    >>> exceeds("viewer,admin", Principal("", "", "viewer"))
+    'admin'
+    """
+    if ADMIN in scopes.split(",") and ADMIN not in maker.scope.split(","):
+        return ADMIN
+    wanted = Principal("", "", scopes)
+    return next((one for one in SCOPES if wanted.may(one) and not maker.may(one)), None)
+
+
+def _covers(granted: str, scope: str) -> bool:
+    if granted == ADMIN:
+        return True
+    return granted == scope or granted in SCOPES.get(scope, _NONE)

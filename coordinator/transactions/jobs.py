@@ -2,34 +2,39 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from coordinator.contract.common import to_time
 from coordinator.contract.jobs import ExecutionView, FactView, JobView, TaskView, from_spec
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.transactions.rows import unpack_result
+from coordinator.transactions.sight import sees_agent, sees_job
 from shared import limits
 from shared.errors import Reason
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState, JobSpec, TaskState
+from shared.model.selector import Selector
 from shared.wire.codec import unpack
 
 NEWEST = b"\xff" * 16
 """A key after every UUID: where a list that goes from new to old begins."""
 
 
-def view_job(job: bytes) -> Tx[JobView | None]:
-    """Return one job, None when there is none of this id."""
+def view_job(job: bytes, limit: Selector | None = None) -> Tx[JobView | None]:
+    """Return one job, None when there is none of this id within a token's limit."""
     row = yield from fetch_one("job", job)
-    if row is None:
+    if row is None or not (yield from sees_job(job, limit)):
         return None
     counts = yield from fetch("job_counts", job, job)
     return _job_view(row, [(state, count) for _, state, count in counts])
 
 
-def list_jobs(*, before: bytes, size: int) -> Tx[tuple[list[JobView], bool]]:
+def list_jobs(
+    *, before: bytes, size: int, limit: Selector | None = None
+) -> Tx[tuple[list[JobView], bool]]:
     """Return up to `size` jobs older than an id, newest first, and whether there are more."""
-    rows = yield from fetch("jobs_before", before, size + 1)
+    rows = yield from _jobs_before(before, size + 1, limit)
     shown = rows[:size]
     counts: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
     if shown:
@@ -38,10 +43,10 @@ def list_jobs(*, before: bytes, size: int) -> Tx[tuple[list[JobView], bool]]:
     return [_job_view(row, counts[row[0]]) for row in shown], len(rows) > size
 
 
-def view_execution(execution: bytes) -> Tx[ExecutionView | None]:
-    """Return one execution with its history, None when there is none of this id."""
+def view_execution(execution: bytes, limit: Selector | None = None) -> Tx[ExecutionView | None]:
+    """Return one execution with its history, None when there is none within a token's limit."""
     row = yield from fetch_one("execution", execution)
-    if row is None:
+    if row is None or not (yield from sees_agent(row[1], limit)):
         return None
     agent = row[1]
     tasks = yield from fetch("task_known", agent, execution)
@@ -49,25 +54,60 @@ def view_execution(execution: bytes) -> Tx[ExecutionView | None]:
     return _execution_view(row, tasks, facts)
 
 
-def list_executions(
-    *, job: bytes, agent: str, state: int | None, before: bytes, size: int
-) -> Tx[tuple[list[ExecutionView], bool]]:
-    """Return up to `size` executions older than an id, newest first, and whether there are more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which executions are asked for; empty fields match every one."""
 
-    An empty `job` or `agent` and a `state` of None match every one.
-    """
-    wanted = -1 if state is None else state
-    if job:
-        rows = yield from fetch("executions_of_job", job, before, wanted, agent, size + 1)
-    elif agent:
-        rows = yield from fetch("executions_of_agent", agent, before, wanted, size + 1)
-    else:
-        rows = yield from fetch("executions_before", before, wanted, size + 1)
+    job: bytes = b""
+    agent: str = ""
+    state: int | None = None
+    limit: Selector | None = None
+    """Only those of agents that match."""
+
+
+def list_executions(
+    wanted: Wanted, *, before: bytes, size: int
+) -> Tx[tuple[list[ExecutionView], bool]]:
+    """Return up to `size` executions older than an id, newest first, and whether there are more."""
+    rows: list[Row] = []
+    seen: dict[str, bool] = {}
+    while len(rows) <= size:
+        page = yield from _executions_before(wanted, before, size + 1)
+        for row in page:
+            if wanted.limit is not None and row[1] not in seen:
+                seen[row[1]] = yield from sees_agent(row[1], wanted.limit)
+        rows += [row for row in page if wanted.limit is None or seen[row[1]]]
+        if len(page) <= size:
+            break
+        before = page[-1][0]
     views = []
     for row in rows[:size]:
         tasks = yield from fetch("task_known", row[1], row[0])
         views.append(_execution_view(row, tasks, ()))
     return views, len(rows) > size
+
+
+def _executions_before(wanted: Wanted, before: bytes, most: int) -> Tx[Sequence[Row]]:
+    state = -1 if wanted.state is None else wanted.state
+    if wanted.job:
+        query = ("executions_of_job", wanted.job, before, state, wanted.agent, most)
+        return (yield from fetch(*query))
+    if wanted.agent:
+        return (yield from fetch("executions_of_agent", wanted.agent, before, state, most))
+    return (yield from fetch("executions_before", before, state, most))
+
+
+def _jobs_before(before: bytes, most: int, limit: Selector | None) -> Tx[list[Row]]:
+    """Return up to `most` rows of jobs all of whose agents are within a token's limit."""
+    rows: list[Row] = []
+    while len(rows) < most:
+        page = yield from fetch("jobs_before", before, most)
+        for row in page:
+            rows += [row] if (yield from sees_job(row[0], limit)) else []
+        if len(page) < most:
+            break
+        before = page[-1][0]
+    return rows[:most]
 
 
 def _job_view(row: Row, counts: Sequence[tuple[int, int]]) -> JobView:

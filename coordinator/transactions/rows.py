@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from coordinator.core.ports import Scalar, Tx, execute
+from coordinator.core.audit import START, Entry, Head, chained, split_actor
+from coordinator.core.ports import Scalar, Tx, execute, fetch_one
 from shared import limits
 from shared.clock import WallMs
 from shared.model.job import Value
@@ -38,5 +39,35 @@ def to_json(value: object) -> str:
 def audit(
     now_ms: WallMs, *, actor: str, action: str, object_: str, detail: Mapping[str, Scalar]
 ) -> Tx[None]:
-    """Write who did what, in the transaction of the change itself."""
-    yield from execute("audit_insert", now_ms, actor, action, object_, to_json(detail))
+    """Write who did what, in the transaction of the change itself, at the end of the chain.
+
+    Args:
+        now_ms: when.
+        actor: who, and from where (`coordinator.core.audit.actor_at`).
+        action: the noun and the verb, ``job.submit``.
+        object_: what it was done to, ``job:ID``.
+        detail: what else a person asks for later; never a secret.
+    """
+    row = yield from fetch_one("audit_head")
+    head = Head(*row) if row else START
+    who, source = split_actor(actor)
+    entry = Entry(
+        number=head.number + 1,
+        at_ms=now_ms,
+        actor=who,
+        source=source,
+        action=action,
+        object=object_,
+        detail=to_json(detail),
+    )
+    yield from execute(
+        "audit_insert",
+        entry.number,
+        entry.at_ms,
+        entry.actor,
+        entry.source,
+        entry.action,
+        entry.object,
+        entry.detail,
+        chained(head.hash, entry),
+    )

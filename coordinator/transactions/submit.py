@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from coordinator.core.audit import split_actor
 from coordinator.core.job_class import job_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.targeting import check_targets, fold_labels, resolve
@@ -12,9 +13,9 @@ from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import MistakeError, OutstationError
 from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
+from shared.model.action import check_spec
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
-from shared.model.spec_check import check_spec
 from shared.wire.codec import pack
 
 
@@ -43,6 +44,10 @@ class Submission:
     actor: str
     token_id: str
     now_ms: WallMs
+    author: str = ""
+    """The person who asks: his own approval never counts."""
+    limit: Selector | None = None
+    """Which agents the request may reach; None: all of them."""
     trace: str = ""
     """The request's ``traceparent`` (W3C Trace Context), kept with the job."""
     key: str = ""
@@ -85,13 +90,15 @@ def draft(spec: JobSpec, *, not_after_ms: WallMs, now_ms: WallMs) -> Draft:
     )
 
 
-def preview(job: Draft) -> Tx[Sequence[str]]:
-    """Return the agents a job would go to now.
+def preview(job: Draft, limit: Selector | None = None) -> Tx[Sequence[str]]:
+    """Return the agents a job would go to now, as far as they are within a token's limit.
 
     Raises:
         MistakeError: a named agent does not exist, or nothing matches.
     """
     labels = fold_labels((yield from fetch("labels_of_targets")))
+    if limit is not None:
+        labels = {agent: own for agent, own in labels.items() if limit.matches(own)}
     return resolve(job.spec.targets, job.selector, labels)
 
 
@@ -105,7 +112,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     before = yield from _before(submission)
     if before is not None:
         return Submitted(before, (), replayed=True)
-    agents = yield from preview(job)
+    agents = yield from preview(job, submission.limit)
     now_ms = submission.now_ms
     job_id = JobId(uuid7(now_ms, entropy.token(10)))
     yield from execute(
@@ -118,8 +125,11 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         len(agents),
         job.not_after_ms,
         now_ms,
-        submission.actor,
+        split_actor(submission.actor)[0],
         submission.trace,
+        submission.author,
+        0,
+        now_ms,
     )
     ids = [ExecutionId(uuid7(now_ms, entropy.token(10))) for _ in agents]
     yield from execute_many(

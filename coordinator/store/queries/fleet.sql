@@ -16,21 +16,13 @@ SELECT envelope FROM document WHERE kind = $1 ORDER BY epoch DESC, version DESC 
 -- name: fleet_alive
 SELECT one FROM fleet;
 
--- name: audit_insert
-INSERT INTO audit (at_ms, actor, action, object, detail) VALUES ($1, $2, $3, $4, $5);
-
--- name: token
-SELECT name, secret_hash, scope, expires_ms, revoked_ms FROM token WHERE token_id = $1;
-
--- name: token_insert
-INSERT INTO token (token_id, name, secret_hash, scope, created_ms, expires_ms)
-VALUES ($1, $2, $3, $4, $5, $6);
-
 -- The status screen.
 
 -- name: agents_by_state
 SELECT CASE
     WHEN a.revoked_ms IS NOT NULL THEN 'REVOKED'
+    WHEN a.left_ms IS NOT NULL THEN 'DECOMMISSIONED'
+    WHEN a.leave_ms IS NOT NULL THEN 'LEAVING'
     WHEN a.quarantined_ms IS NOT NULL THEN 'QUARANTINED'
     WHEN c.agent_id IS NULL THEN 'ENROLLED'
     WHEN $1 - c.last_ms > $2 AND $1 - c.last_ms > $3 * coalesce(c.interval_ms, 0) THEN 'SILENT'

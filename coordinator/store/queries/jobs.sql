@@ -1,7 +1,7 @@
 -- name: job_insert
 INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, created_ms,
-    created_by, trace)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+    created_by, trace, author, threshold, released_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
