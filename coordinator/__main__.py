@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from coordinator.commands import claim, init, run, token
+from coordinator.commands import claim, init, run, token, verify_audit
 from shared.errors import MistakeError, OutstationError
 
-_COMMANDS = (init, run, claim, token)
+_COMMANDS = (init, run, claim, token, verify_audit)
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2
 

@@ -109,11 +109,13 @@ async def make_claim(place: Place, wish: ClaimWish) -> ClaimFile:
         )
 
 
-async def issue_token(place: Place, *, name: str, scope: str, expires_ms: WallMs) -> str:
+async def issue_token(
+    place: Place, *, name: str, scope: str, expires_ms: WallMs, selector: str = ""
+) -> str:
     """Make a bearer token and return its text, which is kept nowhere; also while running.
 
     Raises:
-        MistakeError: nothing was founded there, or the name or scope is none.
+        MistakeError: nothing was founded there, or the name, a scope or the selector is none.
         WorldError: the disk did not obey.
     """
     token = make_token(SystemEntropy().token(40))
@@ -122,6 +124,7 @@ async def issue_token(place: Place, *, name: str, scope: str, expires_ms: WallMs
         token,
         name=name,
         scope=scope,
+        selector=selector,
         expires_ms=expires_ms,
         actor="command line",
         now_ms=SystemClock().wall_ms(),

@@ -5,7 +5,7 @@ import asyncio
 
 from coordinator.app import issue_token
 from coordinator.commands import options as of
-from coordinator.core.access import SCOPES
+from coordinator.core.access import ADMIN, ROLES
 from shared.clock import WallMs
 from shared.runtime.clock import SystemClock
 
@@ -18,7 +18,14 @@ def add(commands: of.Commands) -> None:
     )
     of.add_place(create)
     create.add_argument("--name", required=True, help="whose it is; the audit log names it")
-    create.add_argument("--scope", choices=sorted(SCOPES), default="admin")
+    create.add_argument(
+        "--scope",
+        default=ADMIN,
+        help=f"roles ({', '.join(ROLES)}) and scopes (jobs:read), with commas; default %(default)s",
+    )
+    create.add_argument(
+        "--selector", default="", help='only for agents that match, e.g. "site in (north,south)"'
+    )
     create.add_argument("--expires", default="90d", help="for example 12h or 90d (default 90d)")
     create.set_defaults(command=_create)
 
@@ -27,7 +34,11 @@ def _create(options: argparse.Namespace) -> int:
     expires_ms = WallMs(SystemClock().wall_ms() + of.seconds(options.expires) * 1000)
     text = asyncio.run(
         issue_token(
-            of.place(options), name=options.name, scope=options.scope, expires_ms=expires_ms
+            of.place(options),
+            name=options.name,
+            scope=options.scope,
+            expires_ms=expires_ms,
+            selector=options.selector,
         )
     )
     print(text)
