@@ -86,6 +86,18 @@ class Reason(IntEnum):
     BAD_SPEC = 307
     STEP_FAILED = 308
     STORE_LOST = 309
+    POST_CHECK_FAILED = 310
+    UNDONE = 311
+    UNDO_FAILED = 312
+    CANCELED = 313
+    SUPERSEDED = 314
+    DEPENDENCY_FAILED = 315
+    PRECONDITION_OPEN = 316
+    WINDOW_CLOSED = 317
+    SITE_LOCKED = 318
+    WAITING_FOR_JOB = 319
+    CANARY_FAILED = 320
+    JOB_TIMED_OUT = 321
 
     # 4xx device: the thing on the wire did not do what was asked.
     DEVICE_SILENT = 400
