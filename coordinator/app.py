@@ -31,6 +31,7 @@ from coordinator.services.founding import (
     write_admin_file,
 )
 from coordinator.services.intake import Desk, Intake
+from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents, InForce, News, Shelf
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
@@ -229,6 +230,14 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
         clock=clock,
         entropy=SystemEntropy(),
         intake=intake,
+        members=Members(
+            fleet=fleet.fleet_id,
+            documents=documents,
+            store=store,
+            clock=clock,
+            work=work,
+            metrics=metrics,
+        ),
         deadlines=Deadlines(store, clock, jobs),
         work=work,
         jobs=jobs,

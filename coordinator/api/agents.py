@@ -10,7 +10,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.agents import AgentQuery, AgentView
 from coordinator.contract.common import Page
 from coordinator.transactions.agents import list_agents, view_agent
-from coordinator.transactions.enroll import release, revoke
+from coordinator.transactions.membership import release, revoke
 from coordinator.transactions.sight import sees_agent
 from shared.ids import AgentId
 from shared.model.selector import parse_selector

@@ -6,6 +6,7 @@ from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
 from coordinator.core.ports import Store
 from coordinator.services.intake import Intake
+from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents
 from coordinator.services.upkeep import Deadlines
@@ -30,6 +31,7 @@ class Parts:
     clock: Clock
     entropy: Entropy
     intake: Intake
+    members: Members
     deadlines: Deadlines
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]

@@ -19,6 +19,10 @@ class Kind(Enum):
     DENIED = ("denied", 403, "This token does not allow that")
     AGENT_UNKNOWN = ("agent-unknown", 403, "No such agent is enrolled")
     AGENT_REVOKED = ("agent-revoked", 403, "This agent was revoked")
+    AGENT_LEFT = ("agent-decommissioned", 403, "This agent was decommissioned")
+    KEY_REPLACED = ("key-replaced", 403, "This agent has another key by now")
+    CERTIFICATE_NEEDED = ("certificate-needed", 403, "A valid client certificate is needed")
+    ENROLMENT_REJECTED = ("enrolment-rejected", 403, "An admin did not let this key in")
     CLAIM_INVALID = ("claim-invalid", 403, "This claim lets nobody in")
     SIGNATURE_INVALID = ("signature-invalid", 403, "Not signed by the key it must be signed by")
     WRONG_FLEET = ("wrong-fleet", 403, "This belongs to another fleet")
@@ -30,6 +34,7 @@ class Kind(Enum):
     TOO_LARGE = ("too-large", 413, "The request's body is over its bound")
     WRONG_MEDIA_TYPE = ("wrong-media-type", 415, "The body is of another type")
     INVALID = ("invalid", 422, "The request cannot be used as it is")
+    ENROLMENT_FULL = ("enrolment-full", 429, "Too many gateways ask to be let in")
     INTERNAL = ("internal", 500, "The coordinator failed")
     UNAVAILABLE = ("unavailable", 503, "The coordinator cannot store anything now")
 
@@ -82,6 +87,11 @@ _REFUSED: Mapping[Reason, Kind] = {
     Reason.UNKNOWN_AGENT: Kind.AGENT_UNKNOWN,
     Reason.REVOKED: Kind.AGENT_REVOKED,
     Reason.CLAIM_INVALID: Kind.CLAIM_INVALID,
+    Reason.DECOMMISSIONED: Kind.AGENT_LEFT,
+    Reason.KEY_REPLACED: Kind.KEY_REPLACED,
+    Reason.CERTIFICATE_NEEDED: Kind.CERTIFICATE_NEEDED,
+    Reason.ENROLMENT_REJECTED: Kind.ENROLMENT_REJECTED,
+    Reason.ENROLMENT_FULL: Kind.ENROLMENT_FULL,
     Reason.THRESHOLD_NOT_MET: Kind.SIGNATURE_INVALID,
     Reason.WRONG_FLEET: Kind.WRONG_FLEET,
 }
@@ -101,7 +111,8 @@ def as_problem(error: OutstationError) -> ProblemError:
             return ProblemError(Kind.INVALID, detail, at=error.where)
         case RefusedError():
             kind = _REFUSED.get(error.reason, Kind.MALFORMED)
-            return ProblemError(kind, error.detail, reason=error.reason.text)
+            headers = {"Retry-After": "60"} if kind is Kind.ENROLMENT_FULL else {}
+            return ProblemError(kind, error.detail, reason=error.reason.text, headers=headers)
         case WorldError():
             # The detail names files of this machine: it is in the log, not in the answer.
             headers = {"Retry-After": str(RETRY_S)}

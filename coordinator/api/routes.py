@@ -8,6 +8,14 @@ from functools import partial
 
 from coordinator.api.agents import get_agent, get_agents, release_agent, revoke_agent
 from coordinator.api.audit import get_audit
+from coordinator.api.enrolments import (
+    approve_enrolment,
+    decommission_agent,
+    get_enrolments,
+    register_agent,
+    reject_enrolment,
+    rekey_agent,
+)
 from coordinator.api.fleet import (
     create_claim_file,
     get_liveness,
@@ -19,12 +27,16 @@ from coordinator.api.jobs import get_execution, get_executions, get_job, get_job
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
 from coordinator.api.router import PUBLIC, Route
-from coordinator.api.sync import enroll_agent, sync
+from coordinator.api.sync import enroll_agent, hear_word, sync
 from coordinator.api.tokens import cancel_token, create_token, get_tokens
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
-_SYNC = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.WRONG_FLEET)
-_ENROLL = (*_SIGNED, Kind.CLAIM_INVALID)
+_SYNC = (
+    *(*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET),
+    Kind.CERTIFICATE_NEEDED,
+)
+_WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
+_ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
 
 Limited = partial(Route, limited=True)
@@ -33,6 +45,15 @@ Limited = partial(Route, limited=True)
 ROUTES = (
     Route("POST /v1/sync",                   sync,              PUBLIC, _SYNC),
     Route("POST /v1/enroll",                 enroll_agent,      PUBLIC, _ENROLL),
+
+    Route("POST /v1/word",                   hear_word,         PUBLIC, _WORD),
+
+    Route("POST /v1/agents",                         register_agent,    "agents:write", status=201),
+    Route("GET  /v1/enrolments",                     get_enrolments,    "agents:read"),
+    Route("POST /v1/enrolments/{enrolment}/approve", approve_enrolment, "agents:write"),
+    Route("POST /v1/enrolments/{enrolment}/reject",  reject_enrolment,  "agents:write"),
+    Limited("POST /v1/agents/{agent}/rekey",         rekey_agent,        "agents:write"),
+    Limited("POST /v1/agents/{agent}/decommission",  decommission_agent, "agents:write"),
 
     Route("GET  /v1/status",                 get_status,        "fleet:read"),
     Route("POST /v1/claims",                 create_claim_file, "claims:write", status=201),

@@ -6,7 +6,6 @@ means (`coordinator.services.intake`).
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -16,16 +15,9 @@ from msgspec import Meta
 from coordinator.api.context import Call
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
-from coordinator.transactions.enroll import enroll
 from shared import limits
 from shared.errors import Reason, RefusedError
-from shared.runtime.logs import Events
 from shared.sync.body import CONTENT_TYPE, BodyDecoder, Part
-from shared.trust.documents import open_enroll
-from shared.wire.codec import pack
-from shared.wire.messages import EnrollAnswer
-
-_log = Events(__name__)
 
 
 class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,20 +40,16 @@ async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
 
 
 async def enroll_agent(call: Call, request: web.Request) -> Raw:
-    """Let a gateway in that holds a claim and proves possession of its key."""
-    parts = call.parts
+    """Let a gateway in that holds its key, once a claim or a person vouches for it."""
     data = b"".join([chunk async for chunk in _chunks(request, limits.REPORT_BYTES)])
-    try:
-        wish = open_enroll(data)
-        agent = await parts.store.run(
-            partial(enroll, wish, now_ms=parts.clock.wall_ms()), durable=True
-        )
-    except RefusedError as error:
-        parts.metrics.refused.labels(error.reason.text).inc()
-        _log.event("enrolment_refused", reason=error.reason.text, detail=error.detail)
-        raise
-    _log.event("agent_enrolled", agent=agent)
-    return Raw(pack(EnrollAnswer(agent, parts.fleet.fleet_id, parts.fleet.root)), CONTENT_TYPE)
+    answer = await call.parts.members.enroll(data, address=request.remote or "")
+    return Raw(answer, CONTENT_TYPE)
+
+
+async def hear_word(call: Call, request: web.Request) -> Raw:
+    """Take what an agent says of itself: another key, other labels, that it has left."""
+    data = b"".join([chunk async for chunk in _chunks(request, limits.REPORT_BYTES)])
+    return Raw(await call.parts.members.hear(data), CONTENT_TYPE)
 
 
 async def _chunks(request: web.Request, bound: int) -> AsyncIterator[bytes]:

@@ -6,9 +6,16 @@ import msgspec
 
 from coordinator.contract.common import PageSize, PageToken, SelectorText, Time
 
-AgentState = Literal["ENROLLED", "ONLINE", "SILENT", "QUARANTINED", "REVOKED"]
+AgentState = Literal[
+    "ENROLLED", "ONLINE", "SILENT", "QUARANTINED", "REVOKED", "LEAVING", "DECOMMISSIONED"
+]
 """ENROLLED: never in contact. SILENT: quiet for three times its usual interval. QUARANTINED: two
-machines speak with its key; its readings are taken in, it is given no work until it is released."""
+machines speak with its key; its readings are taken in, it is given no work until it is released.
+LEAVING: told to deliver what it has and forget its key. DECOMMISSIONED: it said that it did."""
+
+EnrolmentState = Literal["EXPECTED", "PENDING", "REJECTED"]
+"""EXPECTED: let in as soon as it asks. PENDING: it asked, nobody has decided. REJECTED: not let in,
+also when it asks again."""
 
 
 class AgentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +71,10 @@ class AgentView(msgspec.Struct, frozen=True):
     labels: dict[str, str]
     state: AgentState
     fingerprint: str
+    next_fingerprint: str | None
+    """Of the key that replaces it at its first use; null when none waits."""
+    rekey_asked: bool
+    """It is asked for another key with each answer, until it uses one."""
     enrolled_at: Time
     last_contact_at: Time | None
     link: LinkView
@@ -85,3 +96,48 @@ class AgentView(msgspec.Struct, frozen=True):
     refused_here: dict[str, int]
     """Signed reports and blocks of this agent that the coordinator refused, by reason."""
     clock: ClockView | None
+
+
+class EnrolmentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``GET /v1/enrolments``."""
+
+    state: EnrolmentState | Literal[""] = ""
+    page_size: PageSize = 100
+    page_token: PageToken = ""
+
+
+class EnrolmentView(msgspec.Struct, frozen=True):
+    """A key that a person vouches for, or has yet to."""
+
+    id: str
+    """The first twelve digits of its fingerprint."""
+    fingerprint: str
+    """As the box prints it; whoever accepts compares all of it."""
+    state: EnrolmentState
+    site: str
+    name: str
+    """Empty: one is made up."""
+    labels: dict[str, str]
+    """As the box says."""
+    address: str
+    """Where it asked from; empty before it came."""
+    first_asked_at: Time
+    last_asked_at: Time | None
+
+
+class RegisterRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/agents``: let a key in before its box has ever called."""
+
+    fingerprint: str
+    site: str
+    name: str = ""
+
+
+class ApproveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/enrolments/{enrolment}/approve``."""
+
+    fingerprint: str
+    """Compared with the key's; read it from the box, never from the list."""
+    site: str = ""
+    """Empty: as the box says."""
+    name: str = ""

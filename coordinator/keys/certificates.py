@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     generate_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -36,6 +37,8 @@ from shared.runtime.files import write_atomically
 CA_DAYS = 3_653
 SERVER_DAYS = 397
 """What browsers accept; `run` renews by itself."""
+CLIENT_DAYS = 90
+"""Of an agent's certificate; it asks for the next one when a third of that is left."""
 RENEW_DAYS = 30
 """The server's certificate is renewed when less than this is left of it."""
 
@@ -130,6 +133,26 @@ def issue_server(
     )
     write_atomically(path, _pem(secret) + made.public_bytes(Encoding.PEM), mode=0o600)
     return made
+
+
+def issue_client(
+    authority: Authority, public_key: bytes, *, name: str, now_ms: WallMs
+) -> x509.Certificate:
+    """Return a client certificate for an agent's own Ed25519 key, as small as they come.
+
+    The key was proven by the signature of what asked for it; nothing secret is made here.
+    """
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(Ed25519PublicKey.from_public_bytes(public_key))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_FROM)
+        .not_valid_after(_time(now_ms) + CLIENT_DAYS * _DAY)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
 
 
 def load_server(path: Path) -> x509.Certificate:

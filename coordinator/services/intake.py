@@ -36,7 +36,7 @@ from coordinator.transactions.contact import (
 from coordinator.transactions.issue import Order
 from shared import limits
 from shared.clock import Clock
-from shared.errors import RefusedError
+from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, FleetId, key_id
 from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
@@ -54,6 +54,7 @@ from shared.trust.documents import (
     open_report,
 )
 from shared.trust.envelope import seal
+from shared.trust.words import Wish
 from shared.wire.codec import pack
 
 NOT_BEFORE_MS = 3_600_000
@@ -85,6 +86,8 @@ class _Verified:
     identity: Identity
     report: Report
     digest: bytes
+    key: bytes
+    """Public key that verified it."""
 
 
 class Intake:
@@ -129,16 +132,17 @@ class Intake:
 
     async def _verify(self, data: bytes, agent: AgentId) -> _Verified:
         identity = await self._desk.store.read(partial(load_identity, agent))
-        report = open_report(data, identity.public_key)
+        key, report = _open(data, identity)
         check_report(report, fleet=self._desk.fleet)
-        return _Verified(agent, identity, report, document_hash(data))
+        return _Verified(agent, identity, report, document_hash(data), key)
 
     async def _record(self, seen: _Verified, letter: Letter, body_bytes: int) -> Recorded:
         desk, report = self._desk, seen.report
         blocks, schemas = await _examine(letter, report)
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger)
         # What an empty report changes may be lost with the power: the agent says it again.
-        durable = bool(said) or seen.identity.has_work
+        turns = seen.key != seen.identity.public_key
+        durable = bool(said) or seen.identity.has_work or turns
         contact = Contact(
             agent=seen.agent,
             report=report,
@@ -149,6 +153,7 @@ class Intake:
             bytes_down=self._unrecorded_down.pop(seen.agent, 0),
             now_ms=desk.clock.wall_ms(),
             with_orders=durable,
+            key=seen.key,
         )
         recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
         self._count(seen, recorded, body_bytes)
@@ -170,6 +175,7 @@ class Intake:
             # Its sender has to answer this very answer, or lacks what it judges orders by.
             and not is_stray_answer(recorded.chain)
             and not self._desk.documents.now.shelf.lacks(report)
+            and not recorded.wish
             and is_empty_contact(report, brought, has_bundle=recorded.order is not None)
         )
 
@@ -185,6 +191,8 @@ class Intake:
             if left_ms <= 0 or not await waiter.wait(left_ms / 1000):
                 break
             if self._desk.documents.now.shelf.lacks(seen.report):
+                break
+            if await self._wish(seen.agent):
                 break
             if not recorded.may_grant:
                 continue
@@ -209,6 +217,7 @@ class Intake:
             schemas_wanted=stored.schemas_wanted,
             restore_epoch=force.shelf.restore_epoch,
             floor=None if recorded.reached is None else force.shelf.floor(recorded.reached),
+            wish=await self._wish(seen.agent) if held_ms else recorded.wish,
         )
         envelope = seal(REPLY_TYP, pack(reply), [force.director])
         if is_stray_answer(recorded.chain):
@@ -227,12 +236,16 @@ class Intake:
         desk.metrics.bytes.labels("down").inc(len(body))
         return body
 
+    async def _wish(self, agent: AgentId) -> Wish:
+        """Return what is asked of an agent itself, which may have changed while it was held."""
+        return (await self._desk.store.read(partial(load_identity, agent))).wish
+
     def _sign(self, seen: _Verified, order: Order, force: InForce) -> bytes:
         now_ms, shelf = self._desk.clock.wall_ms(), force.shelf
         bundle = Bundle(
             fleet=self._desk.fleet,
             agent=seen.agent,
-            agent_key=key_id(seen.identity.public_key),
+            agent_key=key_id(seen.key),
             jobs_epoch=seen.report.jobs_epoch,
             epoch=shelf.root.epoch,
             root_version=shelf.root.version,
@@ -264,6 +277,16 @@ class Intake:
             _log.event("blocks_refused", agent=seen.agent, reason=reason.text, count=count)
         metrics.readings.inc(stored.readings)
         metrics.receipts.inc(recorded.reconciled.new)
+
+
+def _open(data: bytes, identity: Identity) -> tuple[bytes, Report]:
+    """Return a report and the key that verified it: the agent's, or the one that replaces it."""
+    try:
+        return identity.public_key, open_report(data, identity.public_key)
+    except RefusedError as error:
+        if identity.next_key is None or error.reason is not Reason.THRESHOLD_NOT_MET:
+            raise
+        return identity.next_key, open_report(data, identity.next_key)
 
 
 async def _examine(

@@ -46,7 +46,8 @@ def list_agents(
 
 
 def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
-    agent, public_key, site, enrolled_ms, revoked_ms, quarantined_ms, *link = row
+    agent, public_key, site, enrolled_ms, *standing = row[:8]
+    rekey_ms, next_key, *link = row[8:]
     stores = yield from fetch("telemetry_of_agent", agent)
     refused = yield from fetch("refusals_of_agent", agent)
     (last_ms, interval_ms, contacts, up, down, epoch, clock_state, offset_ms, boot, refusals) = link
@@ -56,8 +57,10 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
         id=agent,
         site=site,
         labels=labels,
-        state=_barred(revoked_ms, quarantined_ms) or _state(last_ms, interval_ms, now_ms),
+        state=_barred(*standing[:4]) or _state(last_ms, interval_ms, now_ms),
         fingerprint=fingerprint(public_key),
+        next_fingerprint=None if next_key is None else fingerprint(next_key),
+        rekey_asked=rekey_ms is not None or next_key is not None,
         enrolled_at=to_time(enrolled_ms),
         last_contact_at=None if last_ms is None else to_time(last_ms),
         link=LinkView(
@@ -81,9 +84,13 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
     )
 
 
-def _barred(revoked_ms: int | None, quarantined_ms: int | None) -> AgentState | None:
+def _barred(
+    revoked_ms: int | None, quarantined_ms: int | None, leave_ms: int | None, left_ms: int | None
+) -> AgentState | None:
     if revoked_ms is not None:
         return "REVOKED"
+    if leave_ms is not None:
+        return "LEAVING" if left_ms is None else "DECOMMISSIONED"
     return None if quarantined_ms is None else "QUARANTINED"
 
 

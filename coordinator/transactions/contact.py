@@ -5,7 +5,7 @@ out what happens to blocks, ledger rows and receipts (files of their own), and s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
@@ -17,7 +17,7 @@ from coordinator.transactions.rows import audit, to_json
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
-from shared.ids import AgentId
+from shared.ids import AgentId, fingerprint
 from shared.model.reading import SchemaRef
 from shared.sync.incoming import (
     ADVANCES,
@@ -29,6 +29,7 @@ from shared.sync.incoming import (
     remembered,
 )
 from shared.trust.documents import ECHO_BYTES, Report
+from shared.trust.words import Wish
 
 AUDIT_GAP_MS = 60_000
 """Refusals of one agent for one reason are audited this often at most: each one is counted, but
@@ -50,6 +51,15 @@ class Identity:
     quarantined: bool
     has_work: bool
     """Work that it may be given."""
+    next_key: bytes | None = None
+    """Vouched for by the other; the first report it signs makes it the only one."""
+    wish: Wish = Wish.NONE
+    """What is asked of the agent itself."""
+
+    @property
+    def may_work(self) -> bool:
+        """Tell whether orders may be signed: not while nobody knows by which key it judges them."""
+        return not self.quarantined and self.next_key is None and Wish.LEAVE not in self.wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,8 @@ class Contact:
     now_ms: WallMs
     with_orders: bool
     """Sign work into a bundle right away; needs a durable commit."""
+    key: bytes = b""
+    """Public key that verified the report; empty: the one in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,8 @@ class Recorded:
     """This very contact put the agent into quarantine."""
     reached: Reached | None
     """How far the agent had come, where it has lost its counters."""
+    wish: Wish = Wish.NONE
+    """What is asked of the agent itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +122,42 @@ def load_identity(agent: str) -> Tx[Identity]:
     """Return what is needed to verify an agent's report.
 
     Raises:
-        RefusedError: UNKNOWN_AGENT or REVOKED.
+        RefusedError: UNKNOWN_AGENT, REVOKED or DECOMMISSIONED.
     """
     row = yield from fetch_one("agent_identity", agent)
     if row is None:
         raise RefusedError(Reason.UNKNOWN_AGENT)
-    public_key, revoked_ms, quarantined_ms, has_work = row
+    public_key, revoked_ms, quarantined_ms, has_work, next_key, rekey_ms, leave_ms, left_ms = row
     if revoked_ms is not None:
-        raise RefusedError(Reason.REVOKED)
-    quarantined = quarantined_ms is not None
-    return Identity(public_key, quarantined, bool(has_work) and not quarantined)
+        raise RefusedError(Reason.REVOKED, f"{agent} was revoked")
+    if left_ms is not None:
+        raise RefusedError(Reason.DECOMMISSIONED, f"{agent} was decommissioned")
+    wish = Wish.NONE if leave_ms is None else Wish.LEAVE
+    if rekey_ms is not None or next_key is not None:
+        wish |= Wish.REKEY
+    found = Identity(public_key, quarantined_ms is not None, bool(has_work), next_key, wish)
+    return replace(found, has_work=found.has_work and found.may_work)
+
+
+def use_key(agent: AgentId, identity: Identity, key: bytes, now_ms: WallMs) -> Tx[Identity]:
+    """Return the identity once a report was signed by `key`: a first use retires the other one.
+
+    Raises:
+        RefusedError: KEY_REPLACED: another report retired it meanwhile.
+    """
+    if key in {b"", identity.public_key}:
+        return identity
+    if key != identity.next_key:
+        raise RefusedError(Reason.KEY_REPLACED, f"{agent} has another key by now")
+    yield from execute("agent_turn_key", agent)
+    yield from audit(
+        now_ms,
+        actor=f"agent:{agent}",
+        action="agent.use_key",
+        object_=f"agent:{agent}",
+        detail={"retired": fingerprint(identity.public_key), "fingerprint": fingerprint(key)},
+    )
+    return replace(identity, public_key=key, next_key=None, wish=identity.wish & ~Wish.REKEY)
 
 
 def record_contact(contact: Contact) -> Tx[Recorded]:
@@ -128,6 +168,7 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     """
     agent, report, now_ms = contact.agent, contact.report, contact.now_ms
     identity = yield from load_identity(agent)
+    identity = yield from use_key(agent, identity, contact.key, now_ms)
     before = yield from _load_last(agent)
     chain = yield from _place(contact, before)
     alarmed = chain is Chain.CLONE and (yield from _quarantine(contact))
@@ -149,12 +190,16 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     reconciled = yield from reconcile_receipts(
         agent, report.jobs_epoch, report.receipts, now_ms=now_ms
     )
-    granted = may_grant(chain, attested=report.attested, quarantined=quarantined)
+    granted = identity.may_work and may_grant(
+        chain, attested=report.attested, quarantined=quarantined
+    )
     order = None
     if contact.with_orders and granted:
         order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
     reached = None if report.attested else (yield from _reached(contact, before))
-    return Recorded(chain, stored, reconciled, order, granted, alarmed, reached)
+    return Recorded(
+        chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish
+    )
 
 
 def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
@@ -164,7 +209,7 @@ def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | No
         RefusedError: the agent was revoked meanwhile.
     """
     identity = yield from load_identity(agent)
-    if identity.quarantined:
+    if not identity.may_work:
         return None
     return (yield from issue(agent, now_ms=now_ms, again=again))
 

@@ -1,10 +1,8 @@
 -- name: agent_identity
 SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
-    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0)
+    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0),
+    a.next_key, a.rekey_ms, a.leave_ms, a.left_ms
 FROM agent a WHERE a.agent_id = $1;
-
--- name: agent_by_key
-SELECT agent_id, revoked_ms FROM agent WHERE public_key = $1;
 
 -- name: agent_exists
 SELECT 1 FROM agent WHERE agent_id = $1;
@@ -31,6 +29,7 @@ UPDATE agent SET bundle_seq = bundle_seq + 1 WHERE agent_id = $1 RETURNING bundl
 
 -- name: agent_view
 SELECT a.agent_id, a.public_key, a.site, a.enrolled_ms, a.revoked_ms, a.quarantined_ms,
+    a.leave_ms, a.left_ms, a.rekey_ms, a.next_key,
     c.last_ms, c.interval_ms, c.contacts, c.bytes_up, c.bytes_down,
     c.telemetry_epoch, c.clock_state, c.offset_ms, c.boot_id, c.refusals
 FROM agent a LEFT JOIN contact c ON c.agent_id = a.agent_id
@@ -45,7 +44,7 @@ SELECT agent_id, key, value FROM agent_label WHERE agent_id = $1;
 -- name: labels_of_targets
 SELECT a.agent_id, l.key, l.value
 FROM agent a LEFT JOIN agent_label l ON l.agent_id = a.agent_id
-WHERE a.revoked_ms IS NULL;
+WHERE a.revoked_ms IS NULL AND a.leave_ms IS NULL;
 
 -- name: labels_after
 SELECT a.agent_id, l.key, l.value
