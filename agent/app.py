@@ -30,11 +30,14 @@ from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control
 from agent.services.executor import Executor
+from agent.services.facts import Facts
+from agent.services.gates import Gates
 from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
 from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, load_signer
 from agent.services.keeper import Keeper
 from agent.services.status import LiveStatus, troubled_services
+from agent.services.step_runner import StepRunner
 from agent.services.uplink import Uplink
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
@@ -193,10 +196,13 @@ class Agent:
         return guard
 
     def _make_executor(self, jobs: JobStore, guard: Guard) -> Executor:
+        facts = Facts(self._devices, dict)
+        runner = StepRunner(jobs, devices=self._devices, actions=ACTIONS, now=self._calendar.now)
         return Executor(
             jobs,
-            devices=self._devices,
-            actions=ACTIONS,
+            runner=runner,
+            facts=facts,
+            gates=Gates(facts, zone="UTC", locked_ms=lambda: 0),
             now=self._calendar.now,
             entropy=self._entropy,
             told=self._nudge,

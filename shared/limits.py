@@ -145,10 +145,16 @@ ATTEMPTS = 1_000
 """Attempts of one task, over months of retries."""
 DELAY_S = 31_622_400
 """One year and a day: longer plans belong to schedules."""
+COURSE_BYTES = 4_096
+"""What one task remembers of its steps' results; written with each step of it."""
 STEP_RETRIES = 10
 """Further tries of one step within one attempt; patience belongs to the job's own retries."""
 PRECONDITIONS = 16
 """Conditions for one job's beginning."""
+PRECONDITION_MS = 300_000
+"""A precondition that does not hold is looked at again after this."""
+SAFE_STOP_S = 5
+"""How long an effect that must not be cut is waited for when the agent stops."""
 PRIORITIES = 4
 """Levels of priority in an agent's queue: one index seek each."""
 FIRINGS_PER_DAY = 1_440

@@ -1,22 +1,19 @@
-"""What follows an attempt at a task: the next step, success, another try, or failure.
+"""An attempt at a task: what it was given, how it ended, and what a receipt may carry of it.
 
-Pure. The steps of a task run in order on one device; the first that fails ends the attempt. An
-attempt begins with the first step again: every step is idempotent or none was done.
+Values, and the few judgements that need no step machine; what comes next in a job is
+`agent.core.program`'s.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.moment import Moment
-from agent.core.ports import StepOutcome
-from agent.core.queue import Due, Problem, due_in
+from agent.core.course import Course, Ended, Rest
+from agent.core.queue import Due, Problem
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import DeviceId
-from shared.model.job import JobSpec, Step, TaskState, Value
-from shared.model.policy import full_jitter_ms, may_retry
+from shared.model.job import JobSpec, TaskState, Value
 from shared.wire.codec import pack
 
 
@@ -27,6 +24,7 @@ class Claim:
     task: int
     execution: bytes
     device: DeviceId
+    """Empty: the agent itself."""
     attempt: int
     """Fences everything the attempt writes; from 1, never reused after a failure."""
     crashes: int
@@ -34,26 +32,26 @@ class Claim:
     job_class: str
     grace_s: int
     not_after_ms: WallMs
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an attempt has come."""
-
-    done: int = 0
-    result: Mapping[str, Value] = field(default_factory=dict)
-    failure: StepOutcome | None = None
+    firing: int = 0
+    """Which firing of a standing job it belongs to; 0 for others."""
+    course: Course = Course()  # noqa: RUF009 - immutable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """How an attempt ended, as one transaction writes it; READY with `due` is another try."""
+    """How an attempt ended, as one transaction writes it; READY with `due` is another one later."""
 
     state: TaskState
     reason: Reason | None = None
     detail: str = ""
     result: Mapping[str, Value] = field(default_factory=dict)
     due: Due | None = None
+    course: Course | None = None
+    """Where the next attempt goes on."""
+    untried: bool = False
+    """It was held before it did anything: not counted as an attempt."""
+    verifying: bool = False
+    """Its effects are done, only checks are left."""
 
 
 def held_back(claim: Claim, problem: Problem) -> Conclusion:
@@ -66,73 +64,43 @@ def held_back(claim: Claim, problem: Problem) -> Conclusion:
     return Conclusion(state=state, reason=problem.reason, detail=detail)
 
 
-def next_step(spec: JobSpec, progress: Progress) -> Step | None:
-    """Return the step to do now, or None when the attempt is over."""
-    if progress.failure or progress.done == len(spec.steps):
-        return None
-    return spec.steps[progress.done]
+def resting(rest: Rest, course: Course | None, *, untried: bool) -> Conclusion:
+    """Return how an attempt ends that goes on later."""
+    return Conclusion(
+        state=TaskState.READY,
+        reason=rest.reason,
+        detail=rest.detail,
+        due=rest.due,
+        course=course,
+        untried=untried,
+        verifying=course is not None and course.is_verifying,
+    )
 
 
-def after_step(progress: Progress, step: Step, outcome: StepOutcome) -> Progress:
-    """Return the progress once `step` ended; results are named ``step.point``."""
-    named = {f"{step.id}.{name}": value for name, value in outcome.result.items()}
-    result = {**progress.result, **named}
-    if outcome.reason is None:
-        return Progress(progress.done + 1, result)
-    detail = f"{step.id}: {outcome.detail}" if outcome.detail else step.id
-    return Progress(progress.done, result, StepOutcome(outcome.reason, detail))
+def ended(end: Ended, course: Course) -> Conclusion:
+    """Return how an attempt ends that was the last."""
+    result, note = bounded_result(course.result, dropped=course.dropped)
+    detail = end.detail or note
+    return Conclusion(state=end.state, reason=end.reason, detail=detail, result=result)
 
 
-def conclude(claim: Claim, progress: Progress, now: Moment, *, fraction: float) -> Conclusion:
-    """Return how the attempt ends.
+def bounded_result(
+    result: Mapping[str, Value], *, dropped: int = 0
+) -> tuple[dict[str, Value], str]:
+    """Return as much of a result as a receipt may carry, and what was left out.
 
-    Args:
-        claim: the attempt.
-        progress: what its steps did.
-        now: when it ended; a retry is due relative to it.
-        fraction: random in [0, 1), spreads the retries of a fleet that failed together.
+    `dropped` values more were left out before.
     """
-    result, note = _bounded(progress.result)
-    failure = progress.failure
-    if failure is None:
-        return Conclusion(state=TaskState.DONE, detail=note, result=result)
-    assert failure.reason is not None, "a failure has a reason"
-    detail = failure.detail[: limits.DETAIL_CHARS]
-    failures = claim.attempt - claim.crashes
-    retry = claim.spec.retry
-    if may_retry(failure.reason, failures=failures, allowed=retry.failed):
-        delay = full_jitter_ms(
-            failures, initial_s=retry.initial_s, max_s=retry.max_s, fraction=fraction
-        )
-        return Conclusion(
-            state=TaskState.READY, reason=failure.reason, detail=detail, due=due_in(delay, now)
-        )
-    return Conclusion(state=TaskState.FAILED, reason=failure.reason, detail=detail, result=result)
-
-
-def _bounded(result: Mapping[str, Value]) -> tuple[dict[str, Value], str]:
-    """Return as much of a result as a receipt may carry, and what was left out."""
+    total = len(result) + dropped
     kept: dict[str, Value] = {}
     size = len(pack(kept)) + _MAP_GROWTH
     for name, value in result.items():
-        sent = _sendable(value)
-        size += len(pack(name)) + len(pack(sent))
+        size += len(pack(name)) + len(pack(value))
         if size > limits.RESULT_BYTES:
-            return kept, f"{len(result) - len(kept)} of {len(result)} values left out"
-        kept[name] = sent
-    return kept, ""
-
-
-def _sendable(value: Value) -> Value:
-    """Return a value as signed documents may carry it: they know no -0.0 and 53 bits.
-
-    One that is refused would make every report with its receipt unreadable.
-    """
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) <= limits.INT_MAX else float(value)
-    return value + 0.0 if math.isfinite(value) else str(value)
+            break
+        kept[name] = value
+    out = total - len(kept)
+    return kept, f"{out} of {total} values left out" if out else ""
 
 
 _MAP_GROWTH = 2

@@ -3,8 +3,9 @@
 Pure; rows are kept by `agent.store.jobs`, attempts are judged by `agent.core.executor`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agent.core.device import DeviceSettings
 from agent.core.moment import Moment
@@ -13,12 +14,9 @@ from shared.clock import MonoMs, WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import DeviceId
 from shared.model.job import (
-    ExecutionState,
     JobSpec,
-    Outcome,
     Step,
     TaskState,
-    fold_tasks,
 )
 from shared.model.selector import parse_selector
 
@@ -30,6 +28,10 @@ class Problem:
     reason: Reason
     detail: str
 
+
+AGENT_ITSELF: Final = DeviceId("")
+"""What the task of a job stands for that does nothing on any device."""
+_DEVICE_ACTIONS: Final = "device."
 
 StepCheck = Callable[[Step, DeviceSettings], Problem | None]
 """Says why a device can never do a step, as far as its profile tells; `agent.actions` has it."""
@@ -43,6 +45,8 @@ def plan_job(
     A step that is impossible on every matching device refuses the job; where some device can do
     it, the others fail by themselves and the sums stay honest.
     """
+    if not any(step.action.startswith(_DEVICE_ACTIONS) for step in spec.every_step):
+        return (AGENT_ITSELF,)
     try:
         selector = parse_selector(spec.targets.device_selector, where="targets.device_selector")
     except MistakeError as error:
@@ -61,7 +65,7 @@ def plan_job(
 
 
 def _first_problem(spec: JobSpec, device: DeviceSettings, check: StepCheck) -> Problem | None:
-    found = (check(step, device) for step in spec.steps)
+    found = (check(step, device) for step in spec.every_step)
     return next((problem for problem in found if problem is not None), None)
 
 
@@ -92,21 +96,6 @@ def rebased(due: Due, now: Moment) -> Due:
         return due
     left = min(max(0, due.today_ms - now.today_ms), due.delay_ms)
     return Due(now.boot_id, MonoMs(now.mono_ms + left), due.today_ms, due.delay_ms)
-
-
-def settle(tasks: Iterable[tuple[TaskState, int, Reason | None]]) -> Outcome:
-    """Return an execution's state from its tasks' (state, attempts, reason).
-
-    EXPIRED is an execution none of whose tasks began before its `not_after`, REJECTED one that
-    was admitted and, when its turn came, was no longer allowed to begin on any device.
-    """
-    rows = list(tasks)
-    expired = (TaskState.CANCELED, Reason.JOB_EXPIRED)
-    if rows and all((state, reason) == expired for state, _, reason in rows):
-        return Outcome(ExecutionState.EXPIRED, Reason.JOB_EXPIRED)
-    if rows and all(state is TaskState.CANCELED and reason for state, _, reason in rows):
-        return Outcome(ExecutionState.REJECTED, rows[0][2])
-    return fold_tasks(rows)
 
 
 def expire(attempts: int, reason: Reason | None) -> tuple[TaskState, Reason]:

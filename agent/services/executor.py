@@ -1,33 +1,30 @@
-"""Works the queue off: claims due tasks, runs their steps on the devices, writes down the end.
+"""Works the queue off: claims due tasks, walks their programs on the devices, writes down the end.
 
 Owns the attempts in flight. Nothing polls: it wakes when a bundle was admitted, when an attempt
-ended and when the next task is due. Decisions stand in `agent.core.executor`, rows in
-`agent.store.jobs`. What a stop interrupts between two frames is given back and counts as nothing.
+ended and when the next task is due. Decisions stand in `agent.core.program`, rows in
+`agent.store.jobs`, one step in `agent.services.step_runner`. What a stop interrupts between two
+steps is given back and counts as nothing.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
-from agent.actions.registry import CheckedAction
-from agent.core.device import DeviceSettings
-from agent.core.executor import (
-    Claim,
-    Progress,
-    after_step,
-    conclude,
-    held_back,
-    next_step,
-)
+from agent.core.course import Course, Do, Ended, Phase, Rest, Watch
+from agent.core.executor import Claim, Conclusion, ended, held_back, resting
 from agent.core.moment import Moment
-from agent.core.ports import Driver, StepOutcome
-from agent.core.queue import Problem
+from agent.core.program import Program
+from agent.core.queue import Problem, due_in
+from agent.services.facts import Facts
+from agent.services.gates import Gates
+from agent.services.step_runner import StepRunner
 from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy, MonoMs
 from shared.errors import Reason
-from shared.ids import DeviceId, uuid_text
-from shared.model.job import Step
+from shared.ids import uuid_text
+from shared.model.job import TaskState
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -46,8 +43,9 @@ class Executor:
         self,
         store: JobStore,
         *,
-        devices: Mapping[DeviceId, tuple[DeviceSettings, Driver]],
-        actions: Mapping[str, CheckedAction],
+        runner: StepRunner,
+        facts: Facts,
+        gates: Gates,
         now: Callable[[], Moment],
         entropy: Entropy,
         told: Callable[[], None],
@@ -56,14 +54,14 @@ class Executor:
         """Wire it up.
 
         `told` is called whenever receipts were written; `permit` says right before an attempt why
-        it may not begin, or None.
+        it may not begin, or None; `gates` say until when it has to wait.
         """
-        self._permit = permit
-        self._store, self._devices, self._actions = store, devices, actions
-        self._now, self._entropy, self._told = now, entropy, told
+        self._store, self._runner, self._facts, self._gates = store, runner, facts, gates
+        self._now, self._entropy, self._told, self._permit = now, entropy, told, permit
         self._woken = asyncio.Event()
         self._running = 0
         self._crashed = True
+        self._canceled: frozenset[bytes] = frozenset()
 
     @property
     def running(self) -> int:
@@ -71,7 +69,7 @@ class Executor:
         return self._running
 
     def wake(self) -> None:
-        """Look at the queue: something was admitted."""
+        """Look at the queue: something was admitted or called off."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -82,10 +80,12 @@ class Executor:
                 while True:
                     await self._work(attempts)
         finally:
-            await self._store.give_back()
+            await self._store.give_back(self._now())
 
     async def _work(self, attempts: asyncio.TaskGroup) -> None:
         self._woken.clear()
+        if self._running:
+            self._canceled = await self._store.canceled()
         claimed = await self._store.claim(self._now(), room=limits.WORKERS - self._running)
         for claim in claimed.claims:
             self._running += 1
@@ -110,19 +110,13 @@ class Executor:
             return
         # Monotonic time of the loop may stand still in suspend; the claim looks again anyway.
         left_s = max(0, until_ms - self._now().mono_ms) / 1000
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left_s):
                 await self._woken.wait()
-        except TimeoutError:
-            pass
 
     async def _attempt(self, claim: Claim) -> None:
         try:
-            if problem := await self._permit(claim, self._profile_of(claim)):
-                end = held_back(claim, problem)
-            else:
-                progress = await self._steps(claim)
-                end = conclude(claim, progress, self._now(), fraction=self._entropy.fraction())
+            end = await self._conclusion(claim)
             current = await self._store.finish(claim, end, self._now())
         finally:
             self._running -= 1
@@ -138,34 +132,53 @@ class Executor:
         )
         self._told()
 
-    def _profile_of(self, claim: Claim) -> bytes | None:
-        found = self._devices.get(claim.device)
-        return None if found is None else found[0].profile.content_hash
+    async def _conclusion(self, claim: Claim) -> Conclusion:
+        """Return how the attempt ended, having done what there was to do."""
+        now = self._now()
+        course = claim.course.on_this_boot(now)
+        if problem := await self._permit(claim, self._runner.profile_of(claim.device)):
+            return held_back(claim, problem)
+        # What is begun is brought to an end: only the way in has gates.
+        if course.phase is Phase.STEPS and (rest := await self._gates.closed(claim, now)):
+            return resting(rest, course, untried=True)
+        if claim.spec.window or claim.spec.preconditions:
+            await self._store.begun(claim, now)
+        if claim.spec.timeout_s and course.deadline is None:
+            course = course.ending_by(due_in(claim.spec.timeout_s * 1000, now))
+        return await self._walk(claim, Program.of(claim.spec), course)
 
-    async def _steps(self, claim: Claim) -> Progress:
-        progress = Progress()
-        while step := next_step(claim.spec, progress):
-            outcome = await self._step(claim, step)
-            progress = after_step(progress, step, outcome)
-        return progress
+    async def _walk(self, claim: Claim, program: Program, course: Course) -> Conclusion:
+        only_looking = course.is_verifying
+        while True:
+            if claim.execution in self._canceled and not course.reason:
+                return _stopped(course)
+            course, todo = program.advance(course, self._now())
+            rest: Rest | None = None
+            match todo:
+                case Ended():
+                    return ended(todo, course)
+                case Watch(condition):
+                    holds = await self._facts.holds(condition, claim.device, course.facts)
+                    if course.is_verifying:
+                        course, rest = program.seen(course, self._now(), holds=holds)
+                    else:
+                        course = program.decided(course, holds=holds)
+                case Do(step):
+                    course = await self._runner.do(claim, program, course, step)
+                    only_looking = False
+                case Rest():  # a program rests after a look or a failure only
+                    rest = todo
+            if course.phase is Phase.FAILED:
+                fraction = self._entropy.fraction()
+                course, rest = program.after_failure(course, self._now(), fraction=fraction)
+            if rest is not None:
+                return resting(rest, course, untried=only_looking)
 
-    async def _step(self, claim: Claim, step: Step) -> StepOutcome:
-        """Do one step within its time; every way it can go wrong becomes an outcome."""
-        found = self._devices.get(claim.device)
-        if found is None:
-            return StepOutcome(Reason.NO_MATCHING_DEVICE, f"{claim.device} is no longer attached")
-        settings, driver = found
-        action = self._actions.get(step.action)
-        if action is None:
-            return StepOutcome(Reason.UNKNOWN_ACTION, step.action)
-        if problem := action.check(step, settings):
-            return StepOutcome(problem.reason, problem.detail)
-        try:
-            async with asyncio.timeout(step.timeout_s):
-                return await action.run(step, driver)
-        except TimeoutError:
-            return StepOutcome(Reason.TIMED_OUT, f"it took longer than {step.timeout_s} s")
-        # A defect in one action must not stop the others' work; it is told and logged.
-        except Exception as error:  # noqa: BLE001
-            _log.event("action_failed", level=logging.ERROR, error=error, action=step.action)
-            return StepOutcome(Reason.STEP_FAILED, f"{type(error).__name__}: {error}")
+
+def _stopped(course: Course) -> Conclusion:
+    """Return how a task ends that was called off between two steps."""
+    done = [name.removesuffix(".ok") for name, ok in course.facts.items() if name.endswith(".ok")]
+    where = f"stopped after {done[-1]}" if done else "stopped before its first step"
+    return Conclusion(
+        state=TaskState.CANCELED, reason=Reason.CANCELED, detail=where, result=course.result
+    )

@@ -29,10 +29,14 @@ class ActionKind:
     idempotent: bool
     """Doing it again leaves the device as doing it once did."""
     summary: str
+    reads_only: bool = False
+    """It changes nothing on the device: a locked site does not keep it."""
 
 
 ACTIONS: Mapping[str, ActionKind] = {
-    "device.read": ActionKind(ReadParameters, idempotent=True, summary="read points now"),
+    "device.read": ActionKind(
+        ReadParameters, idempotent=True, summary="read points now", reads_only=True
+    ),
     # Absolute set-points, skipped when equal and read back after: a repeat changes nothing.
     "device.write": ActionKind(
         dict[str, int | float | bool], idempotent=True, summary="write points and read them back"

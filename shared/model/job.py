@@ -11,8 +11,9 @@ A terminal execution state is never left. OVERDUE is the coordinator's presumpti
 any receipt of the agent overrides it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -208,33 +209,78 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: Reason | None = None
 
 
-def fold_tasks(tasks: Iterable[tuple[TaskState, int, Reason | None]]) -> Outcome:
-    """Return an execution's state from its tasks' (state, attempts, reason).
+class TaskSeen(NamedTuple):
+    """What the fold has to know of one task."""
 
-    All done is SUCCEEDED; once all are terminal, the worst one names the execution; while any
-    is open, one that has begun makes it IN_PROGRESS and a retry that waits makes it HELD.
+    state: TaskState
+    attempts: int
+    reason: Reason | None = None
+    """Why it ended so, or what it waits for."""
+    verifying: bool = False
+    """Its effects are done: it waits for post-check and soak."""
+
+
+def fold_tasks(tasks: Iterable[TaskSeen], *, tolerate_ppm: int = 0) -> Outcome:
+    """Return an execution's state from its tasks.
+
+    Once all are terminal, the worst one names the execution, unless no more than the tolerated
+    share failed. While any is open: one at work makes it IN_PROGRESS, only checks left VERIFYING,
+    only waiting HELD.
     """
     rows = list(tasks)
     if not rows:
         return Outcome(ExecutionState.REJECTED, Reason.NO_MATCHING_DEVICE)
-    states = {state for state, _, _ in rows}
-    if states <= TERMINAL_TASK:
-        for bad, outcome in _WORST_FIRST:
-            for state, _, reason in rows:
-                if state is bad:
-                    return Outcome(outcome, reason)
-        return Outcome(ExecutionState.SUCCEEDED)
-    if TaskState.RUNNING in states:
+    if all(row.state in TERMINAL_TASK for row in rows):
+        return _fold_ended(rows, tolerate_ppm)
+    # A look at a check is no work: what only has checks left is VERIFYING all the while.
+    active = [row for row in rows if row.state not in TERMINAL_TASK and not row.verifying]
+    if not active:
+        return Outcome(ExecutionState.VERIFYING)
+    if any(row.state is TaskState.RUNNING for row in active):
         return Outcome(ExecutionState.IN_PROGRESS)
-    if any(attempts > 0 for state, attempts, _ in rows if state is TaskState.READY):
-        return Outcome(ExecutionState.HELD)
-    if states == {TaskState.READY}:
-        return Outcome(ExecutionState.DELIVERED)
-    return Outcome(ExecutionState.IN_PROGRESS)
+    if len(active) < len(rows) and not any(row.attempts for row in active):
+        return Outcome(ExecutionState.IN_PROGRESS)
+    held = next((row for row in active if row.attempts or row.reason), None)
+    if held is not None:
+        return Outcome(ExecutionState.HELD, held.reason)
+    return Outcome(ExecutionState.DELIVERED)
 
 
-_WORST_FIRST = (
-    (TaskState.QUARANTINED, ExecutionState.QUARANTINED),
-    (TaskState.FAILED, ExecutionState.FAILED),
-    (TaskState.CANCELED, ExecutionState.CANCELED),
-)
+def _fold_ended(rows: Sequence[TaskSeen], tolerate_ppm: int) -> Outcome:
+    poisoned = [row for row in rows if row.state is TaskState.QUARANTINED]
+    failed = [row for row in rows if row.state is TaskState.FAILED]
+    canceled = [row for row in rows if row.state is TaskState.CANCELED]
+    if poisoned:
+        return Outcome(ExecutionState.QUARANTINED, poisoned[0].reason)
+    if failed and (canceled or len(failed) * 1_000_000 > tolerate_ppm * len(rows)):
+        return _fold_failed(failed)
+    if canceled:
+        called_off = len(canceled) == len(rows)
+        state = _CALLED_OFF.get(canceled[0].reason, ExecutionState.REJECTED)
+        return Outcome(state if called_off else ExecutionState.CANCELED, canceled[0].reason)
+    return Outcome(ExecutionState.SUCCEEDED)
+
+
+def _fold_failed(failed: Sequence[TaskSeen]) -> Outcome:
+    for reason, state in (
+        (Reason.UNDO_FAILED, ExecutionState.ROLLBACK_FAILED),
+        (Reason.UNKNOWN_EFFECT, ExecutionState.FAILED),
+        (Reason.JOB_TIMED_OUT, ExecutionState.TIMED_OUT),
+    ):
+        if any(row.reason is reason for row in failed):
+            return Outcome(state, reason)
+    if all(row.reason is Reason.UNDONE for row in failed):
+        return Outcome(ExecutionState.ROLLED_BACK, Reason.UNDONE)
+    return Outcome(
+        ExecutionState.FAILED, next(r.reason for r in failed if r.reason is not Reason.UNDONE)
+    )
+
+
+_CALLED_OFF = {
+    None: ExecutionState.CANCELED,
+    Reason.CANCELED: ExecutionState.CANCELED,
+    Reason.SUPERSEDED: ExecutionState.SUPERSEDED,
+    Reason.JOB_EXPIRED: ExecutionState.EXPIRED,
+}
+"""What an execution is that ended before any of its tasks began; for other reasons it was
+refused."""

@@ -13,6 +13,8 @@ _HOPELESS = frozenset(
         Reason.VALUE_OUT_OF_RANGE,
         Reason.POISONED,
         Reason.UNKNOWN_EFFECT,
+        Reason.JOB_TIMED_OUT,
+        Reason.CANCELED,
     }
 )
 

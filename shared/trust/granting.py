@@ -38,6 +38,8 @@ class AdmittedJob:
     """It does not begin after more powered seconds than this without word from the coordinator."""
     approved_until_ms: WallMs | None
     """It was admitted under approvals: its execution has to be remembered until then."""
+    job: bytes = b""
+    """The job it is an execution of, as the coordinator says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ def admit_grant(grant: Grant, scene: Scene, approved: Approved) -> AdmittedJob:
         job_class=grant.job_class,
         grace_s=grace_s,
         approved_until_ms=WallMs(max(ends)) if ends else None,
+        job=grant.job,
     )
 
 

@@ -91,6 +91,8 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Envelopes of `approval/1`, where the class asks for them."""
     proof: TargetProof | None = None
     """The agent's place in the approved list, where an approval binds one."""
+    job: bytes = b""
+    """Which job it is an execution of: other jobs may wait for how it ends."""
 
 
 class SignedFloor(msgspec.Struct, frozen=True, array_like=True):

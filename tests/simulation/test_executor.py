@@ -1,134 +1,17 @@
 """The executor on virtual time: side by side, in time, given back, and asleep in between."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.actions.registry import ACTIONS, CheckedAction, check_step
-from agent.core.device import DeviceSettings
-from agent.core.executor import Claim
-from agent.core.ports import Driver, StepOutcome
-from agent.core.queue import Problem, plan_job
-from agent.services.calendar import Calendar
-from agent.services.executor import Executor
-from agent.store.jobs import JobStore, Planned
-from agent.store.jobs_file import JobsFile
-from shared.errors import Reason, WorldError
+from agent.core.ports import StepOutcome
+from agent.store.jobs import Planned
+from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.job import JobSpec, Retry, Step
-from tests.agent_parts import MemoryDevice, admitted, device, read_job, uid, write_job
-from tests.simulation.loop import World, simulate
-
-PUMPS = [device("pump-1"), device("pump-2")]
-
-
-@dataclass
-class SlowAction:
-    """Takes its time, or fails as it is told to."""
-
-    seconds: float = 10
-    fails: list[StepOutcome | Exception] = field(default_factory=list)
-    begun: list[tuple[DeviceId, float]] = field(default_factory=list)
-    name: str = "device.read"
-
-    def check(self, step: Step, device: DeviceSettings) -> None:
-        return None
-
-    async def run(self, step: Step, driver: Driver) -> StepOutcome:
-        self.begun.append((driver.device, asyncio.get_running_loop().time()))
-        await asyncio.sleep(self.seconds)
-        outcome = self.fails.pop(0) if self.fails else StepOutcome()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-
-class FullDisk(JobsFile):
-    """A jobs.db that has no room for what must be durable, while it is told so."""
-
-    full = False
-
-    async def transact(self, work: Callable[..., Any], *, durable: bool) -> Any:
-        if self.full and durable:
-            raise WorldError(Reason.STORE_FULL, "no room")
-        return await super().transact(work, durable=durable)
-
-
-@dataclass
-class Shop:
-    """An executor over real files."""
-
-    world: World
-    folder: Path
-    actions: dict[str, CheckedAction]
-    told: int = 0
-    seq: int = 0
-
-    async def open(self) -> "Shop":
-        self.file = FullDisk(self.folder, self.world.entropy)
-        await self.file.open()
-        self.jobs = JobStore(self.file)
-        self.calendar = Calendar(self.world.clock)
-        self.pumps = {one.id: MemoryDevice(one.id) for one in PUMPS}
-        self.executor = Executor(
-            self.jobs,
-            devices={one.id: (one, self.pumps[one.id]) for one in PUMPS},
-            actions=self.actions,
-            now=self.calendar.now,
-            entropy=self.world.entropy,
-            told=self.tell,
-            permit=self.permit,
-        )
-        self.task = asyncio.create_task(self.executor.run())
-        return self
-
-    async def permit(self, claim: Claim, profile: bytes | None) -> Problem | None:
-        return None
-
-    def tell(self) -> None:
-        self.told += 1
-
-    async def order(self, number: int, spec: JobSpec) -> None:
-        self.seq += 1
-        bundle = admitted(self.seq, (uid(number), spec), not_after=10**14)
-        planned = [Planned(job, plan_job(job.spec, PUMPS, check_step)) for job in bundle.jobs]
-        await self.jobs.admit(bundle, planned, now=self.calendar.now())
-        self.executor.wake()
-
-    async def stop(self) -> None:
-        self.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.task
-
-    async def tasks(self) -> dict[str, int]:
-        return {state.name: n for state, n in (await self.jobs.counts()).tasks.items()}
-
-    async def executions(self) -> dict[str, int]:
-        counts = (await self.jobs.counts()).executions
-        return {state.name: n for state, n in counts.items()}
-
-    async def close(self) -> None:
-        await self.stop()
-        await self.file.close()
-
-
-def play(folder: Path, scenario: Any, **actions: CheckedAction) -> Any:
-    """Run a scenario with a shop."""
-
-    async def run(world: World) -> Any:
-        table = dict(ACTIONS) | {action.name: action for action in actions.values()}
-        shop = await Shop(world, folder, table).open()
-        try:
-            return await scenario(shop)
-        finally:
-            await shop.close()
-
-    return simulate(run, seed=1)
+from tests.agent_parts import admitted, read_job, uid, write_job
+from tests.simulation.shop import Shop, SlowAction, play
 
 
 def test_devices_work_side_by_side_and_each_one_thing_after_the_other(tmp_path: Path):

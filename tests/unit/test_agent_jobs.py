@@ -1,90 +1,27 @@
 """The queue in jobs.db: once admitted, one attempt at a time, every fact with its receipt."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from agent.actions.registry import check_step
 from agent.core.contact import Identity, base_report
-from agent.core.executor import Claim, Conclusion
+from agent.core.executor import Conclusion
 from agent.core.moment import Moment
-from agent.core.queue import due_in, plan_job
-from agent.store.contact import ContactStore
-from agent.store.jobs import JobStore, Planned
+from agent.core.queue import due_in
 from agent.store.jobs_file import NAME as FILE_NAME
-from agent.store.jobs_file import JobsFile, begin_counters
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, WorldError
-from shared.model.job import ExecutionState, JobSpec, TaskState
-from shared.runtime.clock import SystemEntropy
+from shared.model.job import ExecutionState, TaskState
 from shared.sync.outgoing import Freed, freeze_report
 from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
-from shared.trust.counters import Counters
 from shared.trust.floor import TimeKept
-from shared.wire.messages import Receipt, Tally
-from tests.agent_parts import NEVER, WALL, HandClock, admitted, device, reached, uid, write_job
+from shared.wire.messages import Tally
+from tests.agent_parts import WALL, HandClock, reached, uid, write_job
+from tests.jobs_box import BOOT, Box, at
 from tests.unit.trust_world import NAME, World, make_root, seal_root, signer
-
-DEVICES = [device("pump-1"), device("pump-2")]
-BOOT = b"a" * 16
-
-
-def at(ms: int, *, boot: bytes = BOOT) -> Moment:
-    return Moment(MonoMs(ms), boot, WallMs(WALL + ms))
-
-
-@dataclass
-class Box:
-    """One agent's jobs.db, opened as often as a test wants."""
-
-    folder: Path
-    file: JobsFile
-    jobs: JobStore
-    contact: ContactStore
-
-    @classmethod
-    async def open(cls, folder: Path) -> "Box":
-        begin_counters(folder, Counters(epoch=1, root_version=1))
-        file = await JobsFile(folder, SystemEntropy()).open()
-        return cls(folder, file, JobStore(file), ContactStore(file))
-
-    async def again(self) -> "Box":
-        await self.file.close()
-        return await Box.open(self.folder)
-
-    async def admit(self, seq: int, *jobs: tuple[bytes, JobSpec], now: Moment, not_after=NEVER):
-        bundle = admitted(seq, *jobs, not_after=not_after)
-        planned = [Planned(job, plan_job(job.spec, DEVICES, check_step)) for job in bundle.jobs]
-        return await self.jobs.admit(bundle, planned, now=now)
-
-    async def claim(self, now: Moment, room: int = 9) -> list[Claim]:
-        return list((await self.jobs.claim(now, room=room)).claims)
-
-    async def receipts(self) -> list[Receipt]:
-        """Return every receipt that waits, through the very door reports use."""
-        found: list[Receipt] = []
-
-        class Peeked(Exception):  # noqa: N818
-            pass
-
-        def peek(_standing, receipts):
-            found.extend(receipts)
-            raise Peeked
-
-        with pytest.raises(Peeked):
-            await self.contact.freeze(peek)
-        return found
-
-    async def told(self) -> list[tuple[str, str, int]]:
-        """Return (device, state, attempt) of the receipts that wait."""
-        return [
-            (r.device, (TaskState if r.device else ExecutionState)(r.state).name, r.attempt)
-            for r in await self.receipts()
-        ]
 
 
 @pytest.fixture
@@ -312,7 +249,7 @@ async def test_a_retry_after_the_deadline_does_not_begin(box: Box):
 async def test_a_graceful_stop_is_no_attempt_and_no_crash(box: Box, tmp_path: Path):
     await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(0))
     await box.claim(at(1))
-    assert await box.jobs.give_back() == 1
+    assert await box.jobs.give_back(at(1)) == 1
     reopened = await box.again()
     assert await reopened.jobs.recover(at(2), crashed=True) == 0
     (claim,) = await reopened.claim(at(3))

@@ -5,22 +5,16 @@ import math
 import pytest
 
 from agent.actions.registry import check_step
-from agent.core.executor import Claim, Progress, after_step, conclude, next_step
+from agent.core.course import Course, Ended
+from agent.core.executor import Conclusion, ended
 from agent.core.moment import Anchor, Moment, moment
 from agent.core.ports import StepOutcome
-from agent.core.queue import Problem, due_in, expire, plan_job, rebased, settle
+from agent.core.program import Program
+from agent.core.queue import Problem, due_in, expire, plan_job, rebased
 from shared import limits
 from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.errors import Reason
-from shared.ids import DeviceId
-from shared.model.job import (
-    ExecutionState,
-    JobSpec,
-    Retry,
-    Step,
-    Targets,
-    TaskState,
-)
+from shared.model.job import JobSpec, Step, Targets, TaskState, Value
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
 from tests.agent_parts import DAY, WALL, device, read_job, write_job
@@ -122,111 +116,28 @@ def test_an_unconfirmed_clock_is_never_before_what_was_proven(state):
     assert moment(at, None, floor_ms=WallMs(3)).today_ms == 5
 
 
-# --- what tasks add up to -----------------------------------------------------------------------
-_T = TaskState
-
-
-@pytest.mark.parametrize(
-    ("tasks", "state"),
-    [
-        ([(_T.CANCELED, 0, Reason.JOB_EXPIRED)] * 2, ExecutionState.EXPIRED),
-        (
-            [(_T.CANCELED, 0, Reason.JOB_EXPIRED), (_T.DONE, 1, None)],
-            ExecutionState.CANCELED,
-        ),
-        ([(_T.READY, 0, None), (_T.CANCELED, 0, Reason.JOB_EXPIRED)], ExecutionState.IN_PROGRESS),
-        ([(_T.DONE, 1, None)], ExecutionState.SUCCEEDED),
-        ([(_T.READY, 0, None)], ExecutionState.DELIVERED),
-        ([(_T.READY, 1, Reason.DEVICE_SILENT)], ExecutionState.HELD),
-    ],
-)
-def test_an_execution_is_the_sum_of_its_tasks(tasks, state):
-    assert settle(tasks).state is state
-
-
 def test_what_never_began_is_called_off_and_what_had_begun_failed():
     assert expire(0, None) == (TaskState.CANCELED, Reason.JOB_EXPIRED)
     assert expire(2, Reason.DEVICE_SILENT) == (TaskState.FAILED, Reason.DEVICE_SILENT)
     assert expire(2, None) == (TaskState.FAILED, Reason.JOB_EXPIRED)
 
 
-# --- what follows an attempt --------------------------------------------------------------------
-def claim(spec: JobSpec, *, attempt: int = 1, crashes: int = 0) -> Claim:
-    return Claim(
-        task=1,
-        execution=bytes(16),
-        device=DeviceId("pump-1"),
-        attempt=attempt,
-        crashes=crashes,
-        spec=spec,
-        job_class="operate",
-        grace_s=86_400,
-        not_after_ms=WallMs(1 << 50),
-    )
-
-
-TWO_STEPS = JobSpec(
-    "two",
-    [Step("a", "device.write", {"setpoint": 1}), Step("b", "device.read", {"points": ["flow"]})],
-    retry=Retry(failed=2, initial_s=60, max_s=600),
-)
-
-
-def test_steps_run_in_order_and_name_their_results():
-    progress = Progress()
-    first = next_step(TWO_STEPS, progress)
-    assert first is not None
-    assert first.id == "a"
-    progress = after_step(progress, first, StepOutcome(result={"setpoint": 1}))
-    second = next_step(TWO_STEPS, progress)
-    assert second is not None
-    assert second.id == "b"
-    progress = after_step(progress, second, StepOutcome(result={"flow": 7}))
-    assert next_step(TWO_STEPS, progress) is None
-    end = conclude(claim(TWO_STEPS), progress, NOW, fraction=0.5)
-    assert end.state is TaskState.DONE
-    assert end.result == {"a.setpoint": 1, "b.flow": 7}
-
-
-def test_a_failed_step_ends_the_attempt():
-    first = TWO_STEPS.steps[0]
-    progress = after_step(Progress(), first, StepOutcome(Reason.DEVICE_SILENT, "no answer"))
-    assert next_step(TWO_STEPS, progress) is None
-    end = conclude(claim(TWO_STEPS), progress, NOW, fraction=0.5)
-    assert (end.state, end.reason, end.detail) == (
-        TaskState.READY,
-        Reason.DEVICE_SILENT,
-        "a: no answer",
-    )
-    assert end.due == due_in(30_000, NOW), "half of the first ceiling"
-
-
-@pytest.mark.parametrize(
-    ("reason", "attempt", "crashes", "state"),
-    [
-        (Reason.DEVICE_SILENT, 2, 0, TaskState.READY),
-        (Reason.DEVICE_SILENT, 3, 0, TaskState.FAILED),
-        (Reason.DEVICE_SILENT, 4, 2, TaskState.READY),  # two of the four were crashes
-        (Reason.VALUE_OUT_OF_RANGE, 1, 0, TaskState.FAILED),
-        (Reason.TIMED_OUT, 1, 0, TaskState.READY),
-    ],
-)
-def test_retries_are_for_failures_that_they_may_cure(reason, attempt, crashes, state):
-    progress = Progress(failure=StepOutcome(reason, "x"))
-    ending = conclude(
-        claim(TWO_STEPS, attempt=attempt, crashes=crashes), progress, NOW, fraction=0.1
-    )
-    assert ending.state is state
+# --- what a receipt carries ---------------------------------------------------------------------
+def ending(values: dict[str, Value]) -> Conclusion:
+    outcome = StepOutcome(result=values)
+    job = read_job("flow")
+    program = Program.of(job)
+    course, end = program.advance(program.did(Course(), job.steps[0], outcome), NOW)
+    assert isinstance(end, Ended)
+    return ended(end, course)
 
 
 def test_a_result_is_cut_to_what_a_receipt_can_carry_and_says_so():
-    values = {f"look.point-{number}": number * 1.5 for number in range(200)}
-    ending = conclude(claim(read_job("flow")), Progress(1, values), NOW, fraction=0)
-    assert ending.state is TaskState.DONE
-    assert len(pack(dict(ending.result))) <= limits.RESULT_BYTES
-    assert f"{200 - len(ending.result)} of 200 values left out" in ending.detail
-    small = {"look.flow": 7}
-    assert conclude(claim(read_job("flow")), Progress(1, small), NOW, fraction=0).result == small
+    end = ending({f"point-{number}": number * 1.5 for number in range(500)})
+    assert end.state is TaskState.DONE
+    assert len(pack(dict(end.result))) <= limits.RESULT_BYTES
+    assert f"{500 - len(end.result)} of 500 values left out" in end.detail
+    assert ending({"flow": 7}).result == {"look.flow": 7}
 
 
 @pytest.mark.parametrize(
@@ -243,9 +154,9 @@ def test_a_result_is_cut_to_what_a_receipt_can_carry_and_says_so():
     ],
 )
 def test_no_value_of_a_device_can_make_a_report_unreadable(value, sent):
-    ending = conclude(claim(read_job("flow")), Progress(1, {"look.x": value}), NOW, fraction=0)
-    assert repr(ending.result["look.x"]) == repr(sent)
-    receipt = Receipt(1, bytes(16), "d", 2, 1, 0, WALL, "", dict(ending.result))
+    end = ending({"x": value})
+    assert repr(end.result["look.x"]) == repr(sent)
+    receipt = Receipt(1, bytes(16), "d", 2, 1, 0, WALL, "", dict(end.result))
     assert unpack(pack(receipt), Receipt, bound=limits.REPORT_BYTES) == receipt
 
 

@@ -1,9 +1,10 @@
 """What a job may say, which states may follow which, and how tasks fold into an execution."""
 
+from typing import Any
+
 import pytest
 
 from shared.errors import MistakeError, Reason
-from shared.model.spec_check import check_spec
 from shared.model.job import (
     EXECUTION_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -12,6 +13,7 @@ from shared.model.job import (
     JobSpec,
     Retry,
     Step,
+    TaskSeen,
     TaskState,
     check_task_transition,
     fold_tasks,
@@ -19,6 +21,7 @@ from shared.model.job import (
 )
 from shared.model.policy import full_jitter_ms, may_retry
 from shared.model.selector import parse_selector
+from shared.model.spec_check import check_spec
 
 WRITE = Step("apply", "device.write", {"setpoint": 4200})
 
@@ -42,30 +45,61 @@ def test_an_illegal_task_transition_is_our_own_bug() -> None:
         check_task_transition(TaskState.DONE, TaskState.RUNNING)
 
 
+_T, _X = TaskState, ExecutionState
+
+
+def seen(*tasks: tuple[Any, ...]) -> list[TaskSeen]:
+    return [TaskSeen(*task) for task in tasks]
+
+
 @pytest.mark.parametrize(
     ("tasks", "state"),
     [
-        ([], ExecutionState.REJECTED),
-        ([(TaskState.READY, 0, None)], ExecutionState.DELIVERED),
-        ([(TaskState.READY, 1, Reason.DEVICE_SILENT)], ExecutionState.HELD),
-        ([(TaskState.RUNNING, 1, None), (TaskState.READY, 0, None)], ExecutionState.IN_PROGRESS),
-        ([(TaskState.DONE, 1, None), (TaskState.READY, 0, None)], ExecutionState.IN_PROGRESS),
-        ([(TaskState.DONE, 1, None)] * 3, ExecutionState.SUCCEEDED),
+        (seen(), _X.REJECTED),
+        (seen((_T.READY, 0)), _X.DELIVERED),
+        (seen((_T.READY, 0, Reason.WINDOW_CLOSED)), _X.HELD),
+        (seen((_T.READY, 1, Reason.DEVICE_SILENT)), _X.HELD),
+        (seen((_T.RUNNING, 1), (_T.READY, 0)), _X.IN_PROGRESS),
+        (seen((_T.DONE, 1), (_T.READY, 0)), _X.IN_PROGRESS),
+        (seen((_T.DONE, 1), (_T.READY, 1, None, True)), _X.VERIFYING),
+        (seen((_T.READY, 1, None, True), (_T.READY, 0)), _X.IN_PROGRESS),
+        (seen(*[(_T.DONE, 1)] * 3), _X.SUCCEEDED),
+        (seen((_T.DONE, 1), (_T.FAILED, 2, Reason.VERIFY_MISMATCH)), _X.FAILED),
+        (seen((_T.FAILED, 1, Reason.UNDONE), (_T.DONE, 1)), _X.ROLLED_BACK),
+        (seen((_T.FAILED, 1, Reason.UNDONE), (_T.FAILED, 1, Reason.STEP_FAILED)), _X.FAILED),
         (
-            [(TaskState.DONE, 1, None), (TaskState.FAILED, 2, Reason.VERIFY_MISMATCH)],
-            ExecutionState.FAILED,
+            seen((_T.FAILED, 1, Reason.UNDONE), (_T.FAILED, 1, Reason.UNDO_FAILED)),
+            _X.ROLLBACK_FAILED,
         ),
+        (seen((_T.FAILED, 1, Reason.JOB_TIMED_OUT), (_T.DONE, 1)), _X.TIMED_OUT),
+        (seen((_T.FAILED, 1, Reason.UNKNOWN_EFFECT), (_T.FAILED, 1, Reason.UNDONE)), _X.FAILED),
+        (seen((_T.FAILED, 1, Reason.STEP_FAILED), (_T.QUARANTINED, 3)), _X.QUARANTINED),
+        (seen(*[(_T.CANCELED, 0, Reason.JOB_EXPIRED)] * 2), _X.EXPIRED),
+        (seen((_T.CANCELED, 0, Reason.SUPERSEDED)), _X.SUPERSEDED),
+        (seen((_T.CANCELED, 0, Reason.CANCELED)), _X.CANCELED),
+        (seen((_T.CANCELED, 0, Reason.OUT_OF_TOUCH)), _X.REJECTED),
+        (seen((_T.CANCELED, 0, Reason.JOB_EXPIRED), (_T.DONE, 1)), _X.CANCELED),
+        (seen((_T.READY, 0), (_T.CANCELED, 0, Reason.JOB_EXPIRED)), _X.IN_PROGRESS),
         (
-            [(TaskState.FAILED, 1, None), (TaskState.QUARANTINED, 3, Reason.POISONED)],
-            ExecutionState.QUARANTINED,
+            seen((_T.FAILED, 1, Reason.STEP_FAILED), (_T.CANCELED, 0, Reason.CANARY_FAILED)),
+            _X.FAILED,
         ),
     ],
 )
 def test_an_execution_is_the_fold_of_its_tasks(
-    tasks: list[tuple[TaskState, int, Reason | None]], state: ExecutionState
+    tasks: list[TaskSeen], state: ExecutionState
 ) -> None:
     assert fold_tasks(tasks).state is state
     assert fold_tasks(list(reversed(tasks))).state is state
+
+
+def test_a_tolerated_share_may_fail() -> None:
+    tasks = seen(*[(_T.DONE, 1)] * 9, (_T.FAILED, 1, Reason.DEVICE_SILENT))
+    assert fold_tasks(tasks).state is _X.FAILED
+    assert fold_tasks(tasks, tolerate_ppm=99_999).state is _X.FAILED
+    assert fold_tasks(tasks, tolerate_ppm=100_000).state is _X.SUCCEEDED
+    poisoned = seen(*[(_T.DONE, 1)] * 9, (_T.QUARANTINED, 3, Reason.POISONED))
+    assert fold_tasks(poisoned, tolerate_ppm=500_000).state is _X.QUARANTINED
 
 
 @pytest.mark.parametrize(

@@ -6,55 +6,87 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO NOTHING
 RETURNING number
 
+-- name: describe_execution
+UPDATE execution SET job = $2, conflict_key = $3, priority = $4, tolerate_ppm = $5,
+    max_parallel = $6, canary = $7, after_job = $8, after_state = $9
+WHERE number = $1
+
 -- name: insert_task
-INSERT INTO task (execution, device, due_boot, due_mono_ms, due_today_ms, due_delay_ms)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO task (execution, device, firing, priority, blocked,
+    due_boot, due_mono_ms, due_today_ms, due_delay_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: count_open_tasks
 SELECT count(*) FROM task WHERE state IN (0, 1)
 
 -- name: late_tasks
 -- Waiting tasks that are due although their execution may no longer begin.
-SELECT task.number, task.execution, task.device, task.attempt, task.reason
+SELECT task.number, task.execution, task.device, task.attempt, task.reason, task.firing
 FROM task JOIN execution ON execution.number = task.execution
 WHERE task.state = 0 AND task.due_mono_ms <= $1 AND execution.not_after_ms < $2
+    AND task.verifying = 0
 ORDER BY task.number
 
 -- name: claim
--- The first due task of each device that has none running.
-UPDATE task SET state = 1, attempt = attempt + 1
-WHERE number IN (
+-- The first due task of a device that has none running: one seek in each priority.
+UPDATE task SET state = 1, attempt = attempt + 1, reason = 0
+WHERE number = (
     SELECT number FROM (
-        SELECT number, row_number() OVER (PARTITION BY device ORDER BY due_mono_ms, number) AS place
-        FROM task
-        WHERE state = 0 AND due_mono_ms <= $1
-            AND device NOT IN (SELECT device FROM task WHERE state = 1)
-    )
-    WHERE place = 1 ORDER BY number LIMIT $2
+        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
+            WHERE state = 0 AND blocked = 0 AND priority = 0 AND due_mono_ms <= $1
+            AND NOT EXISTS (SELECT 1 FROM task AS busy
+                WHERE busy.state = 1 AND busy.device = task.device)
+            ORDER BY due_mono_ms, number LIMIT 1)
+        UNION ALL
+        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
+            WHERE state = 0 AND blocked = 0 AND priority = 1 AND due_mono_ms <= $1
+            AND NOT EXISTS (SELECT 1 FROM task AS busy
+                WHERE busy.state = 1 AND busy.device = task.device)
+            ORDER BY due_mono_ms, number LIMIT 1)
+        UNION ALL
+        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
+            WHERE state = 0 AND blocked = 0 AND priority = 2 AND due_mono_ms <= $1
+            AND NOT EXISTS (SELECT 1 FROM task AS busy
+                WHERE busy.state = 1 AND busy.device = task.device)
+            ORDER BY due_mono_ms, number LIMIT 1)
+        UNION ALL
+        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
+            WHERE state = 0 AND blocked = 0 AND priority = 3 AND due_mono_ms <= $1
+            AND NOT EXISTS (SELECT 1 FROM task AS busy
+                WHERE busy.state = 1 AND busy.device = task.device)
+            ORDER BY due_mono_ms, number LIMIT 1)
+    ) LIMIT 1
 )
-RETURNING number, execution, device, attempt, crashes
+RETURNING number, execution, device, attempt, crashes, firing, course
 
 -- name: next_due
 -- When a device that is idle has something to do; what waits for a busy one is found at its end.
 SELECT min(due_mono_ms) FROM task
-WHERE state = 0 AND device NOT IN (SELECT device FROM task WHERE state = 1)
+WHERE state = 0 AND blocked = 0 AND device NOT IN (SELECT device FROM task WHERE state = 1)
 
 -- name: end_attempt
+-- $9: the attempt was no try, for it was held before its first step.
 UPDATE task SET
     state = $3, reason = $4, due_boot = coalesce($5, due_boot),
     due_mono_ms = coalesce($6, due_mono_ms), due_today_ms = coalesce($7, due_today_ms),
-    due_delay_ms = coalesce($8, due_delay_ms)
+    due_delay_ms = coalesce($8, due_delay_ms), attempt = attempt - $9, verifying = $10,
+    course = coalesce($11, course)
 WHERE number = $1 AND attempt = $2 AND state = 1
-RETURNING execution, device
+RETURNING execution, device, firing
 
--- name: give_back
-UPDATE task SET state = 0, attempt = attempt - 1 WHERE state = 1
+-- name: note_course
+UPDATE task SET course = $3 WHERE number = $1 AND attempt = $2 AND state = 1
+
+-- name: untry
+UPDATE task SET attempt = attempt - 1 WHERE number = $1
 
 -- name: end_waiting
 UPDATE task SET state = $2, reason = $3 WHERE number = $1 AND state = 0
 
 -- name: running_tasks
-SELECT number, execution, device, attempt, crashes FROM task WHERE state = 1 ORDER BY number
+SELECT task.number, execution, device, attempt, crashes, firing, course, canceled
+FROM task JOIN execution ON execution.number = task.execution
+WHERE task.state = 1 ORDER BY task.number
 
 -- name: recover_task
 UPDATE task SET state = $2, reason = $3, crashes = crashes + $4 WHERE number = $1 AND state = 1
@@ -69,10 +101,71 @@ UPDATE task SET due_boot = $2, due_mono_ms = $3, due_today_ms = $4, due_delay_ms
 WHERE number = $1
 
 -- name: tasks_of
-SELECT state, attempt, reason FROM task WHERE execution = $1 ORDER BY number
+SELECT state, attempt, reason, verifying FROM task
+WHERE execution = $1 AND firing = $2 ORDER BY number
 
 -- name: execution
-SELECT id, state, spec, not_after_ms, class, grace_s FROM execution WHERE number = $1
+SELECT id, state, spec, not_after_ms, class, grace_s, tolerate_ppm, canceled
+FROM execution WHERE number = $1
+
+-- name: find_execution
+SELECT number, state FROM execution WHERE id = $1
+
+-- name: waiting_tasks
+SELECT number, device, attempt, firing FROM task WHERE execution = $1 AND state = 0 ORDER BY number
+
+-- name: blocked_tasks
+SELECT number, device, attempt, firing FROM task
+WHERE execution = $1 AND state = 0 AND blocked = 1 ORDER BY number
+
+-- name: dependency
+SELECT after_job, after_state, id FROM execution WHERE number = $1
+
+-- name: job_of
+SELECT job FROM execution WHERE number = $1
+
+-- name: count_running_of
+SELECT count(*) FROM task WHERE execution = $1 AND state = 1
+
+-- name: canceled_at_work
+SELECT DISTINCT execution.id FROM task JOIN execution ON execution.number = task.execution
+WHERE task.state = 1 AND execution.canceled = 1
+
+-- name: mark_canceled
+UPDATE execution SET canceled = 1 WHERE number = $1
+
+-- name: rivals
+-- Executions that wait under the same key, begun or not.
+SELECT number, id FROM execution
+WHERE conflict_key = $1 AND number <> $2 AND state IN (1, 2)
+
+-- name: turns
+-- What decides whose turn it is within one firing of an execution.
+SELECT max_parallel, canary, tolerate_ppm,
+    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2) AS all_tasks,
+    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2 AND state = 2) AS done,
+    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2 AND state IN (3, 5)) AS failed,
+    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2
+        AND state IN (0, 1) AND blocked = 0) AS open_tasks
+FROM execution WHERE number = $1
+
+-- name: unblock
+UPDATE task SET blocked = 0
+WHERE number IN (
+    SELECT number FROM task WHERE execution = $1 AND firing = $2 AND state = 0 AND blocked = 1
+    ORDER BY number LIMIT $3
+)
+
+-- name: outcome_of_job
+-- How the newest execution of a job stands on this agent.
+SELECT state FROM execution WHERE job = $1 ORDER BY number DESC LIMIT 1
+
+-- name: dependents
+SELECT number, id, after_state FROM execution
+WHERE after_job = $1 AND state IN (1, 2) ORDER BY number
+
+-- name: release_dependents
+UPDATE execution SET after_job = NULL WHERE number = $1
 
 -- name: told_execution
 -- An execution whose receipts are all acknowledged.

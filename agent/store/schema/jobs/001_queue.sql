@@ -62,10 +62,29 @@ CREATE TABLE execution (
     grace_s INTEGER NOT NULL,
     state INTEGER NOT NULL,
     reason INTEGER NOT NULL DEFAULT 0,
-    receipt INTEGER NOT NULL DEFAULT 0
+    receipt INTEGER NOT NULL DEFAULT 0,
+    -- The job it is of; other jobs may wait for how it ends.
+    job BLOB NOT NULL DEFAULT x'',
+    -- Of several that wait under one key only the newest is done.
+    conflict_key TEXT NOT NULL DEFAULT '',
+    priority INTEGER NOT NULL DEFAULT 1,
+    tolerate_ppm INTEGER NOT NULL DEFAULT 0,
+    -- Tasks that may be at work at once, 0: as many as there are lanes; and how many go first.
+    max_parallel INTEGER NOT NULL DEFAULT 0,
+    canary INTEGER NOT NULL DEFAULT 0,
+    -- The job it waits for, and the outcome that lets it begin: a state, or -1 for any.
+    after_job BLOB,
+    after_state INTEGER NOT NULL DEFAULT -1,
+    -- It was called off: what is at work stops at the next safe point.
+    canceled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- One execution on one device, in the order of admission.
+CREATE INDEX execution_job ON execution (job) WHERE job <> x'';
+CREATE INDEX execution_waiting ON execution (after_job) WHERE after_job IS NOT NULL;
+CREATE INDEX execution_conflict ON execution (conflict_key) WHERE conflict_key <> '';
+
+-- One execution on one device, in the order of admission. A standing job's tasks belong to one
+-- firing each; others have firing 0. `course` is a packed `agent.core.course.Course`.
 CREATE TABLE task (
     number INTEGER PRIMARY KEY,
     execution INTEGER NOT NULL REFERENCES execution (number) ON DELETE CASCADE,
@@ -78,10 +97,16 @@ CREATE TABLE task (
     due_mono_ms INTEGER NOT NULL,
     due_today_ms INTEGER NOT NULL,
     due_delay_ms INTEGER NOT NULL,
-    UNIQUE (execution, device)
+    firing INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 1,
+    -- Its turn has not come: behind a canary, a limit of parallel work, or another job.
+    blocked INTEGER NOT NULL DEFAULT 0,
+    verifying INTEGER NOT NULL DEFAULT 0,
+    course BLOB NOT NULL DEFAULT x'',
+    UNIQUE (execution, firing, device)
 ) STRICT;
 
-CREATE INDEX task_ready ON task (due_mono_ms, number) WHERE state = 0;
+CREATE INDEX task_ready ON task (priority, due_mono_ms, number) WHERE state = 0 AND blocked = 0;
 
 -- A device does one thing at a time; the database would refuse a second.
 CREATE UNIQUE INDEX task_running ON task (device) WHERE state = 1;

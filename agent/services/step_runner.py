@@ -1,0 +1,121 @@
+"""Does one step of one task: within its time, told whatever happens, an effect never twice.
+
+Owns the order of writing down and doing: before the first byte of an effect that must not happen
+twice, INTENT is durable; after it, so is what became of it. Decides nothing about what follows
+(`agent.core.program`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from agent.actions.registry import CheckedAction
+from agent.core.course import Course, Phase
+from agent.core.device import DeviceSettings
+from agent.core.executor import Claim
+from agent.core.moment import Moment
+from agent.core.ports import Driver, StepOutcome
+from agent.core.program import Program
+from agent.store.jobs import JobStore
+from shared import limits
+from shared.errors import Reason
+from shared.ids import DeviceId
+from shared.model.action import ACTIONS as DECLARED
+from shared.model.job import Step
+from shared.runtime.logs import Events
+
+_log = Events(__name__)
+
+
+class StepRunner:
+    """The hands of the executor."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        *,
+        devices: Mapping[DeviceId, tuple[DeviceSettings, Driver]],
+        actions: Mapping[str, CheckedAction],
+        now: Callable[[], Moment],
+    ) -> None:
+        self._store, self._devices, self._actions, self._now = store, devices, actions, now
+
+    def profile_of(self, device: DeviceId) -> bytes | None:
+        """Return the content hash of a device's profile, None when it is not attached."""
+        found = self._devices.get(device)
+        return None if found is None else found[0].profile.content_hash
+
+    async def do(self, claim: Claim, program: Program, course: Course, step: Step) -> Course:
+        """Do a step; return the course after it, written down as far as anything follows."""
+        # The job's time bounds its steps; undoing and last steps have their own.
+        left_ms = course.left_ms(self._now()) if course.phase is Phase.STEPS else None
+        if left_ms == 0:
+            what = f"the whole job took longer than {claim.spec.timeout_s} s"
+            return program.failed(course, Reason.JOB_TIMED_OUT, what)
+        within_s = min(step.timeout_s, limits.DELAY_S if left_ms is None else left_ms / 1000)
+        if DECLARED[step.action].idempotent or claim.spec.dry_run:
+            outcome = await self._outcome(claim, step, within_s)
+            after = program.did(course, step, outcome)
+            # A job of one step is at its end: its finish is written anyway.
+            if len(claim.spec.every_step) > 1 or claim.spec.post_check:
+                await self._store.note(claim, after, durable=False)
+            return after
+        return await self._once(claim, program, course, step, within_s)
+
+    async def _once(
+        self, claim: Claim, program: Program, course: Course, step: Step, within_s: float
+    ) -> Course:
+        """Do a step that must not be done twice."""
+        if not await self._store.note(claim, replace(course, intent=step.id), durable=True):
+            return program.failed(course, Reason.CANCELED, "another attempt took its place")
+
+        async def effect() -> Course:
+            outcome = await self._outcome(claim, step, within_s)
+            if outcome.reason in {Reason.TIMED_OUT, Reason.JOB_TIMED_OUT}:
+                # Its bytes may have arrived: nobody can say whether it was done.
+                outcome = StepOutcome(Reason.UNKNOWN_EFFECT, outcome.detail, outcome.result)
+            after = program.did(course, step, outcome)
+            await self._store.note(claim, after, durable=True)
+            return after
+
+        return await _uncut(effect())
+
+    async def _outcome(self, claim: Claim, step: Step, within_s: float) -> StepOutcome:
+        """Return how a step went; every way it can go wrong becomes an outcome."""
+        found = self._devices.get(claim.device)
+        if found is None:
+            return StepOutcome(Reason.NO_MATCHING_DEVICE, f"{claim.device} is no longer attached")
+        settings, driver = found
+        action = self._actions.get(step.action)
+        if action is None:
+            return StepOutcome(Reason.UNKNOWN_ACTION, step.action)
+        if problem := action.check(step, settings):
+            return StepOutcome(problem.reason, problem.detail)
+        try:
+            async with asyncio.timeout(within_s):
+                return await action.run(step, driver)
+        except TimeoutError:
+            if within_s < step.timeout_s:
+                whole = f"the whole job took longer than {claim.spec.timeout_s} s"
+                return StepOutcome(Reason.JOB_TIMED_OUT, whole)
+            return StepOutcome(Reason.TIMED_OUT, f"it took longer than {step.timeout_s} s")
+        # A defect in one action must not stop the others' work; it is told and logged.
+        except Exception as error:  # noqa: BLE001
+            _log.event("action_failed", level=logging.ERROR, error=error, action=step.action)
+            return StepOutcome(Reason.STEP_FAILED, f"{type(error).__name__}: {error}")
+
+
+async def _uncut(effect: Coroutine[Any, Any, Course]) -> Course:
+    """Let an effect that has begun come to its end although a stop was asked for, for a while."""
+    task = asyncio.ensure_future(effect)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=limits.SAFE_STOP_S)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        raise
