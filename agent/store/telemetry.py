@@ -117,8 +117,8 @@ class TelemetryStore(Committer):
 
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded; a power cut keeps them all."""
-        if self._unsynced:
-            await self._settle()
+        if self._unsynced and not await self._settle():
+            return []
         found = await self._read(waiting, list[Candidate])
         freed, rejected = pending(self._frees)
         gone = {seq for seq, _ in rejected}
@@ -150,9 +150,10 @@ class TelemetryStore(Committer):
         return await self._read(unsent_schemas, list[bytes])
 
     async def ledger(self) -> list[LossRow]:
-        """Return loss-ledger rows that are not acknowledged, oldest first, bounded."""
-        if any(one.rejected for one in self._frees):
-            await self._settle()
+        """Return loss-ledger rows that are not acknowledged, oldest first; a power cut keeps them."""
+        rejected = any(one.rejected for one in self._frees)
+        if (rejected or self._unsynced) and not await self._settle():
+            return []
         acknowledged = max((one.ledger_to for one in self._frees), default=0)
         found = await self._read(self._ledger.page, list[LossRow])
         return [row for row in found if row.number > acknowledged]
