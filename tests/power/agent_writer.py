@@ -7,7 +7,6 @@ true times it learnt, reports it numbered, orders it admitted. Rows carry their 
 import asyncio
 import os
 import random
-import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,22 +23,19 @@ from agent.store.telemetry import TelemetryStore
 from shared.block.codec import decode
 from shared.errors import Reason
 from shared.model.reading import Quality
-from shared.runtime import group_commit
 from shared.runtime.clock import SystemEntropy
 from shared.sync.outgoing import Candidate, Freed, Frozen
 from shared.sync.ranges import Ranges
 from shared.trust.counters import Counters
 from shared.wire.messages import Anchor, Receipt
 from tests.agent_parts import admitted, uid, write_job
-from tests.power.recording import say
+from tests.power.recording import careless, say
 from tests.unit.readings_world import HandClock, make_table
 from tests.unit.test_agent_jobs import Box, at, free, report
 
 POINTS = 8
 TABLE = make_table(devices=1, points=POINTS)
 SETTINGS = TelemetrySettings(storage_max_bytes=192 << 10)
-CARELESS = "OUTSTATION_TEST_CARELESS"
-"""Set for the control: a store that never waits for its disk."""
 
 
 @dataclass
@@ -136,14 +132,9 @@ def _rows_in(data: bytes) -> list[int]:
     return [int(n) for group in decode(data).groups for n in group.columns[0] if n is not None]
 
 
-def _careless(db: sqlite3.Connection, _level: int) -> None:
-    db.execute("PRAGMA synchronous = 0")
-
-
 async def main(folder: Path, turns: int, seed: int) -> None:
     """Work for some turns, then stop without a word."""
-    if CARELESS in os.environ:
-        group_commit.__dict__["set_synchronous"] = _careless
+    careless()
     begin_counters(folder, Counters(epoch=1, root_version=1))
     clock, chance = HandClock(), random.Random(seed)
     with TemporaryDirectory() as memory:

@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from typing import Any
 
 import pytest
 
+from shared.runtime import group_commit
+
 SOURCE = Path(__file__).with_name("recorder.c")
 LONG = "OUTSTATION_LONG"
 """Set by .ci/run, which also brings a compiler: there a missing one is a failure."""
+CARELESS = "OUTSTATION_TEST_CARELESS"
+"""Set for the control: a store that never waits for its disk."""
 MEMORY = Path("/dev/shm")
 """Where pictures of disks are looked at: no sync of theirs costs anything."""
 _HEAD = struct.Struct("<BIQI")
@@ -128,6 +133,16 @@ def fail(on: On, error: int, *, after: int = 0, times: int = -1) -> None:
 def work_again() -> None:
     """Let nothing fail any more."""
     fail(On(0), 0, times=0)
+
+
+def careless() -> None:
+    """With `CARELESS` set, let no database wait for its disk: a control to be found out."""
+    if CARELESS in os.environ:
+        group_commit.__dict__["set_synchronous"] = _never_sync
+
+
+def _never_sync(db: sqlite3.Connection, _level: int) -> None:
+    db.execute("PRAGMA synchronous = 0")
 
 
 @cache

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.power import agent_check, agent_writer
+from tests.power import agent_check, coordinator_writer
 from tests.power.disk import cuts
-from tests.power.recording import LONG, MEMORY, Operation, record
+from tests.power.recording import CARELESS, LONG, MEMORY, Kind, Operation, record
 
 CUTS = 2_000 if LONG in os.environ else 150
 TURNS = 120
@@ -67,20 +67,35 @@ async def check_agent(folder: Path, before: Sequence[Operation]) -> list[str]:
     return await agent_check.check(folder, agent_check.Said.until(before))
 
 
+async def check_coordinator(folder: Path, before: Sequence[Operation]) -> list[str]:
+    said = [one.said for one in before if one.kind is Kind.SAID]
+    return await coordinator_writer.check_files(folder, said)
+
+
+PROGRAMS: dict[str, Check] = {
+    "tests.power.agent_writer": check_agent,
+    "tests.power.coordinator_writer": check_coordinator,
+}
+both = pytest.mark.parametrize("program", PROGRAMS)
+
+
+@both
 @pytest.mark.slow
-async def test_a_power_cut_breaks_no_promise_of_the_agent(memory):
+async def test_a_power_cut_breaks_no_promise(memory, program):
     seed = int(os.environ.get(SEED, secrets.randbelow(1 << 30)))
-    operations = recorded(memory, "tests.power.agent_writer", seed)
-    broken = await broken_promises(memory, operations, check_agent, seed=seed)
+    operations = recorded(memory, program, seed)
+    broken = await broken_promises(memory, operations, PROGRAMS[program], seed=seed)
     assert not broken, f"repeat with {SEED}={seed}: {broken}"
 
 
-async def test_a_store_that_does_not_wait_for_its_disk_is_found_out(memory):
-    careless = {agent_writer.CARELESS: "1"}
-    operations = recorded(memory, "tests.power.agent_writer", 1, **careless)
-    assert await broken_promises(memory, operations, check_agent, seed=1, count=60)
+@both
+async def test_a_store_that_does_not_wait_for_its_disk_is_found_out(memory, program):
+    operations = recorded(memory, program, 1, **{CARELESS: "1"})
+    assert await broken_promises(memory, operations, PROGRAMS[program], seed=1, count=60)
 
 
-async def test_a_disk_that_lies_about_its_syncs_is_found_out(memory):
-    operations = recorded(memory, "tests.power.agent_writer", 2)
-    assert await broken_promises(memory, operations, check_agent, seed=2, honest=False, count=60)
+@both
+async def test_a_disk_that_lies_about_its_syncs_is_found_out(memory, program):
+    operations = recorded(memory, program, 2)
+    check = PROGRAMS[program]
+    assert await broken_promises(memory, operations, check, seed=2, honest=False, count=60)
