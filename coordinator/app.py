@@ -40,7 +40,7 @@ from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.fleet import Fleet, load_fleet
 from coordinator.transactions.tokens import save_token
 from shared import limits
-from shared.clock import WallMs
+from shared.clock import Clock, WallMs
 from shared.errors import MistakeError
 from shared.ids import AgentId, FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
@@ -135,13 +135,16 @@ async def issue_token(
     return token.text
 
 
-async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -> int:
+async def serve(
+    place: Place, listen: Listen, *, ready: Callable[[str], None], clock: Clock | None = None
+) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
     Args:
         place: its files; no other process may serve them.
         listen: where.
         ready: called with the URL once requests are answered.
+        clock: another one than the system's.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
@@ -149,7 +152,7 @@ async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -
     """
     with lock_directory(_existing(place).path):
         async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
-            clock, bell = SystemClock(), Bell()
+            clock, bell = clock or SystemClock(), Bell()
             stack.enter_context(bell.hung_at(place.directory.bell))
             parts = _compose(place, store, fleet, clock)
             renew_if_due(place.directory, clock)
@@ -204,7 +207,7 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
     )
 
 
-def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock) -> Parts:
+def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock) -> Parts:
     metrics = Metrics()
     documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()

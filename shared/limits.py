@@ -77,6 +77,8 @@ COUNTER_STRIDE_BYTES = 4_096
 """Distance of the two slots: they never share a flash page, so a torn write spoils one."""
 
 # --- sync ---------------------------------------------------------------------------------------
+BLOCK_PRIORITIES = 3
+"""Priorities of a block: 0 alarms, 1 soon, 2 readings that wait for a contact."""
 BLOCKS_PER_REPORT = 512
 """Announced blocks: as many as REPORT_BYTES has room for beside an account. A backlog over a slow
 link waits a round trip for each report, so the blocks behind it must be worth the wait: at 256

@@ -16,6 +16,7 @@ from shared.ids import DeviceId, StoreEpoch
 from shared.model.job import Step, Value
 from shared.model.reading import Quality
 from shared.sync.outgoing import Candidate, Freed
+from shared.sync.ranges import Range, Ranges
 from shared.wire.messages import Anchor, LossRow, Tally
 
 FrameT_co = TypeVar("FrameT_co", covariant=True)
@@ -214,6 +215,9 @@ class TelemetryPort(Protocol):
 
     async def anchors(self) -> list[Anchor]:
         """Return true times of boots that no answered report has carried, bounded."""
+
+    async def asked(self, wanted: Ranges) -> tuple[list[Candidate], list[Range]]:
+        """Return blocks that were asked for again, as far as they are here, and which are gone."""
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""

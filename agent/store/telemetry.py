@@ -25,13 +25,14 @@ from agent.store.blocks import (
     waiting,
 )
 from agent.store.committer import FILE_NAME, Committer
+from agent.store.depth import Depth, asked_again, depths
 from shared import limits
 from shared.clock import Clock, Entropy
 from shared.errors import Reason, WorldError
 from shared.ids import StoreEpoch
 from shared.runtime.tasks import to_the_end
 from shared.sync.outgoing import Candidate, Freed
-from shared.sync.ranges import Ranges
+from shared.sync.ranges import Range, Ranges
 from shared.wire.messages import Anchor, LossRow, Tally
 
 __all__ = ["FILE_NAME", "StoreStatus", "TelemetryStore"]
@@ -189,6 +190,20 @@ class TelemetryStore(Committer):
     async def backlog_bytes(self) -> int:
         """Return what waits for a contact, in bytes, as far as one contact could carry it."""
         return await self._read(backlog_bytes, int)
+
+    async def asked(self, wanted: Ranges) -> tuple[list[Candidate], list[Range]]:
+        """Return blocks that were asked for again, as far as they are here, and which are gone."""
+        if not wanted:
+            return [], []
+        # What is acknowledged and not forgotten yet is about to go: it counts as gone.
+        await self._settle()
+        return await self._read(
+            lambda db: asked_again(db, wanted), lambda: (list[Candidate](), list[Range]())
+        )
+
+    async def depths(self) -> list[Depth]:
+        """Return what waits in blocks by priority."""
+        return await self._read(depths, list[Depth])
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""

@@ -17,7 +17,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
 from shared import limits
 from shared.errors import Reason, RefusedError
-from shared.sync.body import CONTENT_TYPE, BodyDecoder, Part
+from shared.sync.body import CONTENT_TYPE, BodyDecoder
 
 
 class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,14 +28,13 @@ class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
     """Answer one contact of an agent."""
-    decoder = BodyDecoder(limits.BODY_BYTES_UP)
-    parts: list[Part] = []
+    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), call.parts.intake.begin()
     size = 0
     async for chunk in _chunks(request, limits.BODY_BYTES_UP):
         size += len(chunk)
-        parts += decoder.feed(chunk)
+        await reception.take(decoder.feed(chunk))
     decoder.finish()
-    body = await call.parts.intake.receive(parts, body_bytes=size, wait_s=query.wait)
+    body = await reception.answer(body_bytes=size, wait_s=query.wait)
     return Raw(body, CONTENT_TYPE)
 
 
