@@ -87,6 +87,8 @@ class _Verified:
     identity: Identity
     report: Report
     digest: bytes
+    key: bytes
+    """Public key that verified it."""
 
 
 class Reception:
