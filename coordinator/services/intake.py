@@ -130,8 +130,6 @@ class Reception:
         return await self._intake.receive(
             self._parts, body_bytes=body_bytes, wait_s=wait_s, read=self._blocks
         )
-    key: bytes
-    """Public key that verified it."""
 
 
 class Intake:
