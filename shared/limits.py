@@ -62,6 +62,8 @@ PERSON_CHARS = 128
 """A user's name as the coordinator knows it; people's e-mail addresses have about 40."""
 APPROVALS_PER_GRANT = 16
 """Approvals beside one job; the highest threshold anybody asks for is a few."""
+APPROVAL_BYTES = 4_096
+"""One approval: a few hashes, a selector and a signature."""
 APPROVED_EXECUTIONS = 1_024
 """Executions of one approved job on one agent: an agent remembers each while the approval lasts."""
 DRIFT_PPM = 500

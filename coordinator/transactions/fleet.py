@@ -118,6 +118,7 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     executions = {ExecutionState(state).name: count for state, count in rows}
     busy = yield from fetch_one("jobs_open", OPEN_BELOW)
     every = yield from fetch_one("jobs_all")
+    unreleased = yield from fetch("jobs_unreleased")
     readings = yield from fetch_one("readings_total")
     refused = yield from fetch("refusals_total")
     assert busy is not None, "an aggregate always answers"
@@ -125,7 +126,11 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     assert readings is not None, "an aggregate always answers"
     return Totals(
         agents=dict(agents),
-        jobs={"IN_PROGRESS": busy[0], "COMPLETED": every[0] - busy[0]},
+        jobs={
+            **dict(unreleased),
+            "IN_PROGRESS": busy[0],
+            "COMPLETED": every[0] - busy[0] - sum(count for _, count in unreleased),
+        },
         executions=executions,
         readings=ReadingsTotal(*readings),
         refused={Reason(reason).text: count for reason, count in refused},
