@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config_devices import buses_of, devices_of, labels_of, milliseconds, path_of
+from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
 from agent.config_uplink import UPLINK_KEYS, uplink_of
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
 from agent.core.settings import TelemetrySettings, UplinkSettings
+from agent.core.utilisation import BusLoad
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.toml_text import TomlTable, TomlText
@@ -48,6 +49,8 @@ class AgentConfig:
     """With the longest pause that any device on them asks for."""
     devices: tuple[DeviceSettings, ...]
     """In the order of the file, which is the order of channels."""
+    loads: tuple[BusLoad, ...]
+    """What polling is planned to cost each bus, in their order."""
 
 
 def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> AgentConfig:
@@ -61,8 +64,9 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
     folder = path.absolute().parent
     agent = root.table("agent", _AGENT_KEYS)
     data_dir = folder / path_of(agent, "data_dir", "/var/lib/outstation")
-    buses = buses_of(root)
-    devices = devices_of(root, buses, folder)
+    named = buses_of(root)
+    devices = devices_of(root, named, folder)
+    buses = tuple(with_silence(bus, devices) for bus in named.values())
     return AgentConfig(
         path=path,
         data_dir=data_dir,
@@ -70,8 +74,9 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
         labels=labels_of(agent),
         uplink=uplink_of(root.table("uplink", UPLINK_KEYS)),
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
-        buses=tuple(with_silence(bus, devices) for bus in buses.values()),
+        buses=buses,
         devices=devices,
+        loads=loads_of(root, buses, devices),
     )
 
 

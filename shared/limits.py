@@ -105,6 +105,8 @@ PARCEL_BYTES = 1_114_112
 """One parcel of a stick: as much as one contact, sealed; a whole one is held in memory."""
 STICK_BYTES = 1 << 40
 """Most that one stick takes; larger is a slip of the pen."""
+CARRIED_NACKS = 64
+"""Refused blocks that a stick brings back; earlier ones were brought back by an earlier stick."""
 CARRIED_REMEMBERED = 256
 """Carried reports of which an agent knows when it made them; older ones still deliver."""
 CARRIED_BUNDLE_S = 2_592_000
@@ -255,12 +257,14 @@ DEGRADE_MAX_MS = 600_000
 RESPONSE_TIMEOUT_MAX_MS = 30_000
 """Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
 PATIENCE_MIN_MS = 100
-"""Shortest learned wait for an answer: below it a USB adapter's own latency is mistaken for silence."""
+"""Shortest learned wait for an answer: below it an adapter's own latency is taken for silence."""
 PATIENCE_MAX_MS = 3_000
-"""Longest learned wait: slower devices need `response_timeout_ms` from a person who knows them."""
+"""Longest learned wait: slower devices need `response_timeout_ms` from who knows them."""
+BUS_UTILISATION = 0.9
+"""Most of a port's time that polls may be planned for; the rest is for repeats and commands."""
 PROBE_SHARE = 25
 """A probe that holds up living devices is followed by this many times its length without another:
-4 % of a port's time, so that they keep 95 % of their rate however many of their neighbours are dead."""
+4 % of a port's time, so that they keep 95 % of their rate however many neighbours are dead."""
 BUS_RETRIES = 5
 """Repeats of one request before a device counts as silent; each holds the port again."""
 
@@ -327,6 +331,8 @@ ANCHORS_PER_BOOT = 64
 """True times kept of one boot; one is enough, more only take out the drift of its counter."""
 RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
+ROLLUP_ORDERS = 32
+"""Blocks of one agent rolled up together: those of an hour share most of its minutes."""
 JOB_EXPIRES_S = 2_592_000
 """30 days until a job must have begun, when nobody says otherwise."""
 BUNDLE_S = 604_800
