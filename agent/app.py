@@ -245,7 +245,8 @@ class Agent:
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
-        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock)
+        load = next(one for one in self._config.loads if one.bus == bus.settings.name)
+        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock, load=load)
 
     def _say_hello(self, member: _Member | None, trouble: str) -> None:
         _log.event(
