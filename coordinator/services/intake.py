@@ -223,6 +223,7 @@ class Intake:
             digest=seen.digest,
             blocks=blocks,
             schemas=schemas,
+            schemas_ignored=len(letter.schemas) - len(schemas),
             bytes_up=body_bytes,
             bytes_down=self._unrecorded_down.pop(seen.agent, 0),
             now_ms=desk.clock.wall_ms(),
@@ -372,6 +373,6 @@ async def _examine(
 
     def examine() -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
         blocks = examine_blocks(letter.blocks, report) if read is None else read
-        return blocks, examine_schemas(letter.schemas)
+        return blocks, examine_schemas(letter.schemas, report)
 
     return await asyncio.to_thread(examine)
