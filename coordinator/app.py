@@ -19,14 +19,17 @@ from coordinator.api.context import Parts
 from coordinator.api.server import BadRequests, build_application
 from coordinator.contract.fleet import AdminFile, ClaimFile
 from coordinator.core.access import make_token
+from coordinator.core.papers import Papers
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
 from coordinator.services.bell import Bell
+from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.founding import (
     ONE_MACHINE,
     found_fleet,
-    make_keys,
+    make_first_papers,
+    make_online_keys,
     prepare_directory,
     write_admin_file,
 )
@@ -81,12 +84,44 @@ async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
         MistakeError: the directory is in use, or a host is none.
         WorldError, OSError: the disk did not obey.
     """
-    clock, entropy = SystemClock(), SystemEntropy()
+    request = begin_ceremony(place, hosts=hosts, url=url)
+    papers = make_first_papers(place.directory, request, now_ms=SystemClock().wall_ms())
+    return await _found(place, papers, request)
+
+
+def begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> FoundingRequest:
+    """Make what a coordinator itself needs in an empty directory; its fleet is founded elsewhere.
+
+    Raises:
+        MistakeError: the directory is in use, or a host is none.
+        OSError: the disk did not obey.
+    """
     prepare_directory(place.directory)
-    fleet_id = FleetId(entropy.token(16))
-    keys = make_keys(place.directory, fleet_id, hosts=hosts, now_ms=clock.wall_ms())
+    fleet_id, now_ms = FleetId(SystemEntropy().token(16)), SystemClock().wall_ms()
+    return make_online_keys(place.directory, fleet_id, hosts=hosts, url=url, now_ms=now_ms)
+
+
+async def end_ceremony(place: Place, papers: Papers, *, where: str) -> AdminFile:
+    """Found the fleet whose first documents were brought home; return how its admin gets in.
+
+    Raises:
+        MistakeError: they do not answer this coordinator's request, or lack signatures.
+        WorldError, OSError: the disk did not obey.
+    """
+    request = read_request(place.directory.request)
+    check_founding(papers, request, now_ms=SystemClock().wall_ms(), where=where)
+    admin = await _found(place, papers, request)
+    place.directory.request.unlink()
+    return admin
+
+
+async def _found(place: Place, papers: Papers, request: FoundingRequest) -> AdminFile:
+    ca_pem = place.directory.authority.read_text("ascii")
+    clock, entropy = SystemClock(), SystemEntropy()
     async with await SqliteStore.open(place.database) as store:
-        admin = await found_fleet(store, keys, fleet_id, url=url, clock=clock, entropy=entropy)
+        admin = await found_fleet(
+            store, papers, request, ca_pem=ca_pem, clock=clock, entropy=entropy
+        )
     write_admin_file(place.directory, admin)
     return admin
 
@@ -200,6 +235,12 @@ def _existing(place: Place) -> DataDirectory:
 
 
 def _not_founded(directory: DataDirectory) -> MistakeError:
+    if directory.request.exists():
+        return MistakeError(
+            "the ceremony of this fleet is not over",
+            where=str(directory.path),
+            mend="outstation-coordinator adopt brings the signed papers home",
+        )
     return MistakeError(
         "no fleet was founded here",
         where=str(directory.path),
@@ -228,7 +269,7 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock) -> Pa
         ca_pem=place.directory.authority.read_text("ascii"),
         version=_version(),
         started_ms=clock.wall_ms(),
-        one_machine=(ONE_MACHINE,) if place.directory.root_key.exists() else (),
+        one_machine=(ONE_MACHINE,) if place.directory.offline_keys() else (),
         store=store,
         clock=clock,
         entropy=SystemEntropy(),

@@ -31,6 +31,10 @@ INT_MAX = (1 << 53) - 1
 # --- trust --------------------------------------------------------------------------------------
 SIGNATURES = 16
 """Signatures on one document; the largest role is a threshold of a few people."""
+STANDING_BYTES = 245_760
+"""Every root document of a fleet, its catalog and its policy: one answer may have to bring all."""
+ROOTS = 256
+"""Root documents of a fleet; a key set that changes each month lasts for twenty years."""
 KEYS_IN_ROOT = 64
 """Keys named by a root document."""
 CLAIM_COUNT = 10_000
@@ -381,6 +385,8 @@ LINK_CHUNK_BYTES = 16_384
 assert 16 * MODBUS_REGISTERS <= MODBUS_BITS, "a register's room in an answer holds 16 bits"
 assert BLOCKS_PER_REPORT * ANNOUNCED_BYTES + 512 < REPORT_BYTES, "they fit beside an account"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
+assert STANDING_BYTES + DOCUMENT_BYTES + REPORT_BYTES < BODY_BYTES_DOWN, "all fits into one answer"
+assert ROOTS + 4 <= BODY_PARTS, "any agent can be led to the newest root at once"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
 assert COUNTER_SLOT_BYTES < COUNTER_STRIDE_BYTES, "the slots must not touch"
 assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"

@@ -201,9 +201,7 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     if contact.with_orders and granted:
         order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
     reached = None if report.attested else (yield from _reached(contact, before))
-    return Recorded(
-        chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish
-    )
+    return Recorded(chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish)
 
 
 def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:

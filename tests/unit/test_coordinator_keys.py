@@ -51,7 +51,7 @@ def test_what_is_no_ed25519_key_is_refused(tmp_path, authority):
     (tmp_path / "junk.pem").chmod(0o600)
     for name, said in (
         ("none.pem", "cannot be read"),
-        ("junk.pem", "not an unencrypted PEM key"),
+        ("junk.pem", "not a PEM key"),
         ("ca-key.pem", "not an Ed25519 key"),
     ):
         with pytest.raises(MistakeError, match=said):
@@ -102,7 +102,7 @@ def test_an_authority_comes_back_from_its_files(tmp_path, authority):
     signer = create_signer(tmp_path / "k.pem")
     (tmp_path / "junk.pem").write_text("junk")
     (tmp_path / "junk.pem").chmod(0o600)
-    with pytest.raises(MistakeError, match="not an unencrypted PEM key"):
+    with pytest.raises(MistakeError, match="not a PEM key"):
         load_authority(tmp_path / "ca.pem", tmp_path / "junk.pem")
     with pytest.raises(MistakeError, match="not an elliptic curve key"):
         load_authority(tmp_path / "ca.pem", signer.path)
