@@ -149,16 +149,17 @@ async def enroll(
 
 
 def _request(claim: Claim, name: str, labels: Mapping[str, str], signer: Signer) -> bytes:
-    request = EnrollRequest(claim.secret, signer.public_key, name, dict(labels))
+    request = EnrollRequest(claim.secret, signer.public_key, name, dict(labels), claim.root.version)
     return seal(ENROLL_TYP, pack(request), [signer])
 
 
 def _accept(body: bytes, claim: Claim, url: str, labels: Mapping[str, str]) -> Enrolment:
-    """Return the enrolment once the answer's root is the claim's, or follows from it."""
+    """Return the enrolment once its root is the claim's, or a chain leads there."""
     answer = unpack(body, EnrollAnswer, bound=limits.DOCUMENT_BYTES)
     root, envelope = claim.root, claim.root_envelope
-    if answer.root != envelope:
-        root, envelope = open_root(answer.root, trusted=root), answer.root
+    for data in (*answer.steps, answer.root):
+        if data != envelope:
+            root, envelope = open_root(data, trusted=root), data
     if answer.fleet != root.fleet or not is_name(answer.agent):
         raise RefusedError(Reason.WRONG_FLEET, "the answer names another fleet, or no agent")
     return Enrolment(

@@ -23,7 +23,7 @@ from shared.trust.documents import document_hash, open_enroll
 from shared.trust.envelope import seal
 from shared.trust.words import HEARD_TYP, Heard, Word, claimed_speaker, open_word
 from shared.wire.codec import pack
-from shared.wire.messages import EnrollAnswer
+from shared.wire.messages import EnrollAnswer, EnrollRequest
 
 _log = Events(__name__)
 
@@ -65,7 +65,7 @@ class Members:
         _log.event(
             "enrolment_waits" if entered.agent is None else "agent_enrolled", agent=entered.agent
         )
-        return pack(self._entered(entered, wish.public_key, now_ms))
+        return pack(self._entered(entered, wish, now_ms))
 
     async def hear(self, data: bytes) -> bytes:
         """Return the signed answer to what an agent says of itself, once it is durable.
@@ -91,15 +91,16 @@ class Members:
         answer = Heard(agent, document_hash(data), certificate)
         return seal(HEARD_TYP, pack(answer), [self.documents.now.director])
 
-    def _entered(self, entered: Entered, key: bytes, now_ms: WallMs) -> EnrollAnswer:
-        agent = entered.agent
+    def _entered(self, entered: Entered, wish: EnrollRequest, now_ms: WallMs) -> EnrollAnswer:
+        agent, fleet = entered.agent, self.documents.now.fleet
         return EnrollAnswer(
             agent or "",
             self.fleet,
-            self.documents.now.fleet.root,
+            fleet.root,
             entered.site,
             entered.again_s,
-            b"" if agent is None else self.issue(key, agent, now_ms),
+            b"" if agent is None else self.issue(wish.public_key, agent, now_ms),
+            fleet.steps_to_root(wish.root_version),
         )
 
     def _refused(self, error: RefusedError, event: str) -> None:

@@ -39,6 +39,10 @@ class Fleet:
         """Return the newest root document's envelope."""
         return self.roots[-1]
 
+    def steps_to_root(self, version: int) -> list[bytes]:
+        """Return the roots between a trusted one and the newest, without either."""
+        return list(self.roots[version:-1]) if version > 0 else []
+
     @property
     def papers(self) -> list[Paper]:
         """Return the newest root, catalog and policy."""

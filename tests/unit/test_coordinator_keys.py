@@ -102,7 +102,7 @@ def test_an_authority_comes_back_from_its_files(tmp_path, authority):
     signer = create_signer(tmp_path / "k.pem")
     (tmp_path / "junk.pem").write_text("junk")
     (tmp_path / "junk.pem").chmod(0o600)
-    with pytest.raises(MistakeError, match="not a PEM key"):
+    with pytest.raises(MistakeError, match="not an unencrypted PEM key"):
         load_authority(tmp_path / "ca.pem", tmp_path / "junk.pem")
     with pytest.raises(MistakeError, match="not an elliptic curve key"):
         load_authority(tmp_path / "ca.pem", signer.path)
