@@ -87,7 +87,7 @@ ROUTES = (
     Route("POST /v1/tokens/{token}/revoke",  cancel_token,      "tokens:write"),
     Route("GET  /v1/audit",                  get_audit,         "audit:read"),
 
-    Route("GET  /v1/readings",               get_readings,      "readings:read"),
+    Limited("GET  /v1/readings",               get_readings,   "readings:read"),
 
     Route("GET  /livez",                     get_liveness,      PUBLIC),
     Route("GET  /readyz",                    get_readiness,     PUBLIC),

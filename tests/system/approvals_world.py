@@ -3,22 +3,21 @@
 Owns the guarded policy and what an approver signs. Leaves out who accepts it.
 """
 
+import asyncio
 import base64
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
+from coordinator.__main__ import main
 from coordinator.app import Place, issue_token, open_fleet
-from coordinator.keys.file_keys import FileSigner
-from coordinator.transactions.fleet import Document, save_document
+from coordinator.core.policy_text import render_policy
 from shared.clock import WallMs
 from shared.ids import key_id
 from shared.runtime.clock import SystemClock
 from shared.trust.approval import APPROVAL_TYP, AgentsTarget, Approval
 from shared.trust.envelope import KeySigner, seal
-from shared.trust.policy import POLICY_TYP, Approver, ClassRule, Policy, open_policy
-from shared.trust.root import open_root
+from shared.trust.policy import Approver, ClassRule, Policy
 from shared.trust.starter import OPERATE
 from shared.wire.codec import pack
 from tests.system.coordinator_world import World, job_body
@@ -33,29 +32,20 @@ WRITE = {
 }
 
 
-async def guard(place: Place, threshold: int = 2, **changes: Any) -> Policy:
-    """Put a policy in force by which `threshold` of three people agree to each write."""
-    async with open_fleet(place) as (store, fleet):
-        root = open_root(fleet.roots[0], trusted=None)
-        before = open_policy(fleet.policy, root)
-        approvers = [Approver(name, signer.public_key) for name, signer in PEOPLE.items()]
-        rule = before.classes[OPERATE]
-        guarded = ClassRule(
-            threshold,
-            [key_id(approver.key) for approver in approvers],
-            rule.offline_grace_s,
-            rule.actions,
-        )
-        policy = replace(
-            before,
-            version=before.version + 1,
-            approvers=approvers,
-            classes={**before.classes, OPERATE: guarded},
-            **changes,
-        )
-        envelope = seal(POLICY_TYP, pack(policy), [FileSigner(place.directory.release_key)])
-        document = Document("policy", policy.epoch, policy.version, envelope)
-        await store.run(partial(save_document, document, WallMs(1)), durable=True)
+async def guard(place: Place, threshold: int = 2) -> Policy:
+    """Publish a policy by which `threshold` of three people agree to each write."""
+    async with open_fleet(place) as (_, fleet):
+        before = fleet.trusted().policy
+    rule = before.classes[OPERATE]
+    approvers = [Approver(name, signer.public_key) for name, signer in PEOPLE.items()]
+    keys = [bytes(key_id(approver.key)) for approver in approvers]
+    guarded = ClassRule(threshold, keys, rule.offline_grace_s, rule.actions)
+    policy = replace(before, approvers=approvers, classes={**before.classes, OPERATE: guarded})
+    file = place.directory.path.parent / "policy.toml"
+    file.write_text(render_policy(policy))
+    data = str(place.directory.path)
+    status = await asyncio.to_thread(main, ["policy", "publish", "--data", data, str(file)])
+    assert status == 0
     return policy
 
 
