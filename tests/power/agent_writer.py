@@ -5,6 +5,7 @@ true times it learnt, reports it numbered, orders it admitted. Rows carry their 
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -21,7 +22,7 @@ from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
 from shared.block.codec import decode
-from shared.errors import Reason
+from shared.errors import Reason, WorldError
 from shared.model.reading import Quality
 from shared.runtime.clock import SystemEntropy
 from shared.sync.outgoing import Candidate, Freed, Frozen
@@ -29,7 +30,7 @@ from shared.sync.ranges import Ranges
 from shared.trust.counters import Counters
 from shared.wire.messages import Anchor, Receipt
 from tests.agent_parts import admitted, uid, write_job
-from tests.power.recording import careless, say
+from tests.power.recording import be_faulty, careless, say
 from tests.unit.readings_world import HandClock, make_table
 from tests.unit.test_agent_jobs import Box, at, free, report
 
@@ -51,6 +52,12 @@ class Writer:
     rows: int = 0
     announced: set[int] = field(default_factory=set)
     orders: int = 0
+
+    def move_in(self) -> None:
+        """Say whose file this is, if there is one: from then on it knows what a cut takes."""
+        status = self.telemetry.status
+        if not status.trouble:
+            say(announced=[], epoch=status.epoch.hex(), durable_to=0)
 
     async def record(self) -> None:
         """Take some polls; nothing is promised yet."""
@@ -79,7 +86,9 @@ class Writer:
         ]
         self.announced |= {one.seq for one, _ in fresh}
         told = [[one.seq, one.digest.hex(), _rows_in(data)] for one, data in fresh]
-        say(announced=told, epoch=self.telemetry.epoch.hex(), durable_to=self.rows)
+        status = self.telemetry.status
+        durable = not (status.trouble or status.open_readings)
+        say(announced=told, epoch=status.epoch.hex(), durable_to=self.rows if durable else 0)
 
     async def answer(self) -> None:
         """Let a coordinator acknowledge some blocks, refuse one, and take losses."""
@@ -102,6 +111,13 @@ class Writer:
         anchor = Anchor(at.boot_id, at.mono_ms, at.wall_ms + 9_000 * self.rows, 1)
         if await self.telemetry.learn(anchor):
             say(anchor=at.mono_ms)
+
+    async def mend(self) -> None:
+        """Do as the services do after a failure; else nothing."""
+        if self.telemetry.status.trouble:
+            await self.telemetry.keep()
+            self.move_in()
+        await self.file.heal()
 
     async def order(self) -> None:
         """Number a report, take an order, settle the report."""
@@ -135,6 +151,7 @@ def _rows_in(data: bytes) -> list[int]:
 async def main(folder: Path, turns: int, seed: int) -> None:
     """Work for some turns, then stop without a word."""
     careless()
+    be_faulty()
     begin_counters(folder, Counters(epoch=1, root_version=1))
     clock, chance = HandClock(), random.Random(seed)
     with TemporaryDirectory() as memory:
@@ -143,11 +160,13 @@ async def main(folder: Path, turns: int, seed: int) -> None:
         )
         file = await JobsFile(folder, SystemEntropy()).open()
         writer = Writer(telemetry, file, JobStore(file), ContactStore(file), clock, chance)
+        writer.move_in()
         for _ in range(turns):
             await writer.record()
-            await chance.choice(
-                [telemetry.keep, writer.announce, writer.answer, writer.learn, writer.order]
-            )()
+            tasks = [telemetry.keep, writer.announce, writer.answer, writer.learn, writer.order]
+            for task in (chance.choice(tasks), writer.mend):
+                with contextlib.suppress(WorldError):
+                    await task()
         os._exit(0)
 
 

@@ -29,6 +29,8 @@ LONG = "OUTSTATION_LONG"
 """Set by .ci/run, which also brings a compiler: there a missing one is a failure."""
 CARELESS = "OUTSTATION_TEST_CARELESS"
 """Set for the control: a store that never waits for its disk."""
+FAULT = "OUTSTATION_TEST_FAULT"
+"""Set for a disk that fails at some operation of a program."""
 MEMORY = Path("/dev/shm")
 """Where pictures of disks are looked at: no sync of theirs costs anything."""
 _HEAD = struct.Struct("<BIQI")
@@ -133,6 +135,13 @@ def fail(on: On, error: int, *, after: int = 0, times: int = -1) -> None:
 def work_again() -> None:
     """Let nothing fail any more."""
     fail(On(0), 0, times=0)
+
+
+def be_faulty() -> None:
+    """Let fail what `FAULT` names: `On`, error, after how many that do not, how many times."""
+    if FAULT in os.environ:
+        on, error, after, times = map(int, os.environ[FAULT].split())
+        fail(On(on), error, after=after, times=times)
 
 
 def careless() -> None:
