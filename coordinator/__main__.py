@@ -17,11 +17,12 @@ from coordinator.commands import (
     rotate,
     run,
     token,
+    trust,
     verify_audit,
 )
 from shared.errors import MistakeError, OutstationError
 
-_COMMANDS = (init, office, adopt, run, claim, token, documents, rotate, verify_audit)
+_COMMANDS = (init, office, adopt, run, claim, trust, token, documents, rotate, verify_audit)
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2
 

@@ -4,6 +4,7 @@ The only place that names concrete classes. Leaves out reading the command line 
 (`coordinator.commands`).
 """
 
+import base64
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,11 +18,14 @@ from aiohttp import web
 
 from coordinator.api.context import Parts
 from coordinator.api.server import BadRequests, build_application
-from coordinator.contract.fleet import AdminFile, ClaimFile
+from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
 from coordinator.core.papers import Papers
+from coordinator.core.client_certificates import Demand
 from coordinator.keys.directory import DataDirectory
+from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.keys.file_keys import find_signer
+from coordinator.services.announce import Announcer
 from coordinator.services.bell import Bell
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
@@ -75,6 +79,10 @@ class Listen:
 
     host: str
     port: int
+    announce: bool = False
+    """Tell the local network; on a loopback address only this machine."""
+    certificates: Demand = Demand.OFF
+    """What is asked of gateways in TLS."""
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
@@ -145,6 +153,22 @@ async def make_claim(place: Place, wish: ClaimWish) -> ClaimFile:
         )
 
 
+async def make_trust_file(place: Place, *, url: str) -> TrustFile:
+    """Return whom gateways should trust; public, and no right to enrol.
+
+    Raises:
+        MistakeError: nothing was founded there.
+        WorldError: the disk did not obey.
+    """
+    async with open_fleet(place) as (_, fleet):
+        return TrustFile(
+            url=url or fleet.url,
+            fleet=fleet.fleet_id.hex(),
+            ca_pem=place.directory.authority.read_text("ascii"),
+            root=base64.b64encode(fleet.root).decode(),
+        )
+
+
 async def issue_token(
     place: Place, *, name: str, scope: str, expires_ms: WallMs, selector: str = ""
 ) -> str:
@@ -189,9 +213,9 @@ async def serve(
         async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
             clock, bell = clock or SystemClock(), Bell()
             stack.enter_context(bell.hung_at(place.directory.bell))
-            parts = _compose(place, store, fleet, clock)
+            parts = _compose(place, store, fleet, clock, listen.certificates)
             renew_if_due(place.directory, clock)
-            context = _tls(place.directory)
+            context = server_context(place.directory, listen.certificates)
             supervisor = Supervisor(
                 [
                     parts.deadlines,
@@ -204,6 +228,8 @@ async def serve(
             )
             await stack.enter_async_context(supervisor)
             url = await stack.enter_async_context(_listening(parts, listen, context))
+            if listen.announce:
+                await stack.enter_async_context(_announcing(fleet, listen, url, clock, parts))
             for warning in parts.warnings:
                 _log.event("warning", level=logging.WARNING, text=warning)
             _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
@@ -248,7 +274,7 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
     )
 
 
-def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock) -> Parts:
+def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, demand: Demand) -> Parts:
     metrics = Metrics()
     documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
@@ -281,7 +307,9 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock) -> Pa
             clock=clock,
             work=work,
             metrics=metrics,
+            issue=issue_nothing if demand is Demand.OFF else issuer(place.directory),
         ),
+        certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         work=work,
         jobs=jobs,
@@ -303,16 +331,12 @@ def _seat(place: Place, fleet: Fleet) -> InForce:
     return InForce(fleet=fleet, shelf=shelf, director=director)
 
 
-def _tls(directory: DataDirectory) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # One ticket is enough to resume the next contact; the second would be bytes for nothing. It
-    # names a session kept here instead of carrying all of it (RFC 8446, 4.6.1): that saves some
-    # 170 bytes whenever it is given, and again whenever it is used.
-    context.num_tickets = 1
-    context.options |= ssl.OP_NO_TICKET
-    context.load_cert_chain(directory.server)
-    return context
+def _announcing(
+    fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Parts
+) -> Supervisor:
+    port = int(url.rpartition(":")[2])
+    announcer = Announcer(fleet.fleet_id, host=listen.host, port=port)
+    return Supervisor([announcer], clock=clock, entropy=parts.entropy)
 
 
 @asynccontextmanager

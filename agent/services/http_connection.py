@@ -59,11 +59,13 @@ class Endpoint:
     path: str
     """What stands before ``/v1/...``; empty unless a proxy puts the coordinator below a path."""
     tls: bool
+    at: str = ""
+    """Connect to this address instead of asking for the host's; TLS still wants the host."""
 
     @property
     def name(self) -> str:
         """Return host and port as people write them."""
-        return f"{self.host}:{self.port}"
+        return f"{self.at or self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
@@ -294,7 +296,7 @@ class Connection:
     def _tcp(self) -> socket.socket:
         failure: OSError = OSError("the name has no address")
         where = self._endpoint
-        name = where.host.encode("ascii")
+        name = (where.at or where.host).encode("ascii")
         found = socket.getaddrinfo(name, where.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
             one = socket.socket(family, kind, protocol)

@@ -5,11 +5,11 @@ is signed by the director. Leaves out what people decide about keys (REST) and c
 (`coordinator.services.intake`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from coordinator.core.ports import Store
+from coordinator.keys.tls import Issue, issue_nothing
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents
 from coordinator.services.waiting import WaitingRoom
@@ -26,14 +26,6 @@ from shared.wire.codec import pack
 from shared.wire.messages import EnrollAnswer, EnrollRequest
 
 _log = Events(__name__)
-
-Issue = Callable[[bytes, AgentId, WallMs], bytes]
-"""Makes the DER of a client certificate for a public key and an agent; empty: none is issued."""
-
-
-def issue_nothing(_key: bytes, _agent: AgentId, _now_ms: WallMs) -> bytes:
-    """Issue no client certificates."""
-    return b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
