@@ -1,8 +1,8 @@
 """`outstation-agent`: the gateway side's command line.
 
 Owns arguments, what is printed, and exit statuses: 0 ok, 1 failed, 2 a person's mistake, 4 denied,
-5 unreachable. Each command imports what it needs when it is called: `status` on a small gateway
-does not load what `run` does.
+5 unreachable, 7 not accepted yet. Each command imports what it needs when it is called: `status` on
+a small gateway does not load what `run` does.
 """
 
 import argparse
@@ -10,10 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import MistakeError, OutstationError
+from shared.errors import MistakeError, OutstationError, RefusedError
 
-OK, FAILED, MISTAKE, DENIED, UNREACHABLE = 0, 1, 2, 4, 5
+OK, FAILED, MISTAKE, DENIED, UNREACHABLE, WAITING = 0, 1, 2, 4, 5, 7
 DEFAULT_CONFIG = "/etc/outstation/agent.toml"
+_STATUS_OF_FAULT = {
+    **dict.fromkeys(("DENIED", "UNTRUSTED", "BAD_ANSWER"), DENIED),
+    **dict.fromkeys(("REFUSED", "STORE"), FAILED),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,20 +47,54 @@ def _parser() -> argparse.ArgumentParser:
         parts.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
         )
-    enroll = commands.add_parser("enroll", help="join a fleet with a claim file")
-    enroll.add_argument("--claim", type=Path, required=True, metavar="FILE")
-    where = enroll.add_mutually_exclusive_group()
+    _add_enroll(commands.add_parser("enroll", help="join a fleet with a claim or a trust file"))
+    mark = commands.add_parser("fingerprint", help="print the fingerprint of this box's key")
+    _add_place(mark)
+    mark.set_defaults(command=_fingerprint)
+    rekey = commands.add_parser("rekey", help="change the key; the old one vouches for the new")
+    rekey.add_argument(
+        "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
+    )
+    rekey.set_defaults(command=_rekey)
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
     where.add_argument("--data", type=Path, metavar="DIR", help="the agent's data directory")
     where.add_argument(
         "--config", type=Path, metavar="FILE", help="take directory and labels from here"
     )
-    enroll.add_argument("--coordinator", metavar="URL", help="instead of the claim's own")
+
+
+def _add_enroll(enroll: argparse.ArgumentParser) -> None:
+    whom = enroll.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--claim", type=Path, metavar="FILE", help="whom to trust, and a way in")
+    whom.add_argument(
+        "--trust",
+        type=Path,
+        metavar="FILE",
+        help="whom to trust; an admin registers or accepts this box's fingerprint",
+    )
+    _add_place(enroll)
+    enroll.add_argument("--coordinator", metavar="URL", help="instead of the file's own")
+    enroll.add_argument(
+        "--discover", action="store_true", help="look for its address on the local network (mDNS)"
+    )
+    enroll.add_argument(
+        "--interface", action="append", default=[], metavar="ADDRESS", help="look only there"
+    )
+    enroll.add_argument(
+        "--wait",
+        type=float,
+        metavar="SECONDS",
+        help="for an admin to accept the fingerprint (default: as long as it takes)",
+    )
     enroll.add_argument("--name", default="", help="instead of one the coordinator makes up")
     enroll.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="may be repeated"
     )
     enroll.set_defaults(command=_enroll)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -90,31 +128,88 @@ def _status(options: argparse.Namespace) -> int:
 def _enroll(options: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415
 
-    from agent.core.uplink import Fault, LinkFailed  # noqa: PLC0415
-    from agent.services.enroll import enroll, load_claim, prepare  # noqa: PLC0415
-    from agent.services.identity import save_enrolment  # noqa: PLC0415
-    from agent.store.jobs_file import begin_counters  # noqa: PLC0415
+    from agent.core.uplink import LinkFailed  # noqa: PLC0415
+    from agent.services.enroll import Waits, load_claim, load_trust_file, prepare  # noqa: PLC0415
+    from agent.services.joining import Wish, join, keep  # noqa: PLC0415
     from shared.runtime.clock import SystemClock, SystemEntropy  # noqa: PLC0415
-    from shared.trust.counters import Counters  # noqa: PLC0415
 
     data_dir, labels = _data_dir_and_labels(options)
-    labels |= dict(_label(text) for text in options.label)
-    claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
+    given = dict(_label(text) for text in options.label)
+    if options.trust is not None:
+        claim = load_trust_file(options.trust)
+    else:
+        claim = load_claim(options.claim, now_ms=SystemClock().wall_ms())
     url = options.coordinator or claim.url
     signer = prepare(data_dir, SystemEntropy())
-    end = asyncio.run(enroll(claim, signer, url=url, name=options.name, labels=labels))
-    if isinstance(end, LinkFailed):
-        print(f"outstation-agent: {url}: {end.detail}", file=sys.stderr)
-        refused = {Fault.DENIED: DENIED, Fault.UNTRUSTED: DENIED, Fault.REFUSED: FAILED}
-        return refused.get(end.fault, UNREACHABLE)
-    first = Counters(epoch=end.root.epoch, root_version=end.root.version)
+    wish = Wish(
+        claim=claim,
+        url=url,
+        name=options.name,
+        labels=labels | given,
+        given=given,
+        discover=options.discover,
+        interfaces=options.interface,
+        patience_s=options.wait,
+    )
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
     try:
-        # Counters begin at nothing once, with the key: the enrolment comes after them.
-        begin_counters(data_dir, first)
-        save_enrolment(data_dir, end)
-    except OSError as error:
-        raise MistakeError(f"cannot be written ({error.strerror})", where=str(data_dir)) from error
+        end = asyncio.run(join(wish, signer, tell=tell))
+    except RefusedError as error:
+        print(f"outstation-agent: {url}: {error.detail or error}", file=sys.stderr)
+        return DENIED
+    if isinstance(end, LinkFailed):
+        return _link_failed(url, end.fault.name, end.detail)
+    if isinstance(end, Waits):
+        print("outstation-agent: not accepted yet; run enroll again later", file=sys.stderr)
+        return WAITING
+    keep(data_dir, end)
+    if options.name and end.agent != options.name:
+        print(f"the name {options.name!r} was taken")
     print(f"enrolled as {end.agent}; start the agent, or start it again")
+    return OK
+
+
+def _link_failed(url: str, fault: str, detail: str) -> int:
+    print(f"outstation-agent: {url}: {detail}", file=sys.stderr)
+    return _STATUS_OF_FAULT.get(fault, UNREACHABLE)
+
+
+def _fingerprint(options: argparse.Namespace) -> int:
+    from agent.services.enroll import load_or_make_key  # noqa: PLC0415
+    from shared.ids import fingerprint  # noqa: PLC0415
+    from shared.runtime.clock import SystemEntropy  # noqa: PLC0415
+
+    data_dir, _ = _data_dir_and_labels(options)
+    print(fingerprint(load_or_make_key(data_dir, SystemEntropy()).public_key))
+    return OK
+
+
+def _rekey(options: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415
+
+    import msgspec  # noqa: PLC0415
+
+    from agent.config import load_config  # noqa: PLC0415
+    from agent.core.uplink import LinkFailed  # noqa: PLC0415
+    from agent.services.ask import ask, socket_path  # noqa: PLC0415
+    from agent.services.rekeying import rekey_at_rest  # noqa: PLC0415
+    from shared.ids import fingerprint  # noqa: PLC0415
+
+    config = load_config(options.config)
+    if answer := ask(socket_path(config.runtime_dir, config.data_dir), "rekey"):
+        begun = msgspec.json.decode(answer, type=dict[str, str])
+        if "error" in begun:
+            print(f"outstation-agent: {begun['error']}", file=sys.stderr)
+            return FAILED
+        print(f"changes its key at its next contact, to {begun['new']}")
+        return OK
+    url, end = asyncio.run(rekey_at_rest(config.data_dir))
+    if isinstance(end, LinkFailed):
+        return _link_failed(url, end.fault.name, end.detail)
+    print(f"has another key: {fingerprint(end.public_key)}")
     return OK
 
 

@@ -19,14 +19,14 @@ from agent.buses.factory import open_bus
 from agent.config import AgentConfig
 from agent.core.contact import Identity
 from agent.core.device import DeviceSettings
+from agent.core.executor import Claim
 from agent.core.ports import Bus, Driver
-from agent.core.queue import plan_job
+from agent.core.queue import Problem, plan_job
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
 from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
-from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control
 from agent.services.executor import Executor
@@ -34,8 +34,16 @@ from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
-from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, load_signer
+from agent.services.identity import (
+    ENROLMENT_NAME,
+    AgentKey,
+    Enrolment,
+    find_certificate,
+    load_enrolment,
+    load_signer,
+)
 from agent.services.keeper import Keeper
+from agent.services.membership import Member, MemberContact, Speaker, commands_of
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
 from agent.services.uplink import Uplink
@@ -43,7 +51,7 @@ from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
 from agent.store.telemetry import TelemetryStore
-from shared.errors import MistakeError, WorldError
+from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
@@ -64,6 +72,7 @@ class _Member:
     enrolment: Enrolment
     identity: Identity
     link: HttpLink
+    key: AgentKey
 
 
 class Agent:
@@ -89,6 +98,7 @@ class Agent:
             raise MistakeError(error.what, where=where, mend=error.mend) from error
         self._table: ChannelTable = channel_table(config.devices)
         self._uplink: Uplink | None = None
+        self._standing: Member | None = None
 
     async def run(self) -> int:
         """Work until cancelled; return the exit status.
@@ -145,7 +155,7 @@ class Agent:
             *work,
             self._keeper(telemetry),
             *(task for _, task in polls),
-            Control(path, {"status": live.gather}),
+            Control(path, {"status": live.gather, **commands_of(self._standing)}),
         ]
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
 
@@ -153,6 +163,7 @@ class Agent:
             kept = telemetry.status
             told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
             told |= {"jobs": file.trouble, "trust": guard.trouble if guard else ""}
+            told["member"] = self._standing.trouble if self._standing else ""
             told |= troubled_services(supervisor.health)
             return {part: what for part, what in told.items() if what}
 
@@ -185,7 +196,10 @@ class Agent:
                 return None, ""
             endpoint = parse_url(enrolment.url, where=where)
             link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
-            return _Member(enrolment, enrolment.identity(load_signer(data_dir)), link), ""
+            if certificate := find_certificate(data_dir):
+                link.present(certificate)
+            key = AgentKey(load_signer(data_dir))
+            return _Member(enrolment, enrolment.identity(key), link, key), ""
         except MistakeError as error:
             return None, str(error)
 
@@ -206,7 +220,7 @@ class Agent:
             now=self._calendar.now,
             entropy=self._entropy,
             told=self._nudge,
-            permit=guard.permit,
+            permit=partial(self._permit, guard),
         )
 
     def _make_uplink(
@@ -219,7 +233,8 @@ class Agent:
         *,
         ordered: Callable[[], None],
     ) -> Uplink:
-        contact = Contact(
+        contact = MemberContact(
+            self._make_standing(member, guard),
             guard=guard,
             store=exchange,
             jobs=jobs,
@@ -238,6 +253,30 @@ class Agent:
             ordered=ordered,
         )
 
+    def _make_standing(self, member: _Member, guard: Guard) -> Member:
+        self._standing = Member(
+            guard,
+            Speaker(
+                enrolment=member.enrolment,
+                key=member.key,
+                root=lambda: guard.root,
+                door=member.link,
+            ),
+            self._config.data_dir,
+            labels=self._config.labels,
+            clock=self._clock,
+            entropy=self._entropy,
+            present=self._calendar.present,
+            nudge=self._nudge,
+        )
+        return self._standing
+
+    async def _permit(self, guard: Guard, claim: Claim, profile: bytes | None) -> Problem | None:
+        """Return why an attempt may not begin now: nothing runs for a fleet that was left."""
+        if self._standing is not None and not self._standing.may_work:
+            return Problem(Reason.DECOMMISSIONED, "this agent was told to leave")
+        return await guard.permit(claim, profile)
+
     def _keeper(self, telemetry: TelemetryStore) -> Keeper:
         uplink = self._uplink
 
@@ -251,7 +290,8 @@ class Agent:
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
-        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock)
+        load = next(one for one in self._config.loads if one.bus == bus.settings.name)
+        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock, load=load)
 
     def _say_hello(self, member: _Member | None, trouble: str) -> None:
         _log.event(

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config_devices import buses_of, devices_of, labels_of, milliseconds, path_of
+from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
+from agent.config_uplink import UPLINK_KEYS, uplink_of
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
-from agent.core.settings import METERED_SYNC_INTERVAL_MS, TelemetrySettings, UplinkSettings
+from agent.core.settings import TelemetrySettings, UplinkSettings
+from agent.core.utilisation import BusLoad
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.toml_text import TomlTable, TomlText
@@ -26,10 +28,6 @@ SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
 _ROOT_KEYS = ("agent", "uplink", "telemetry", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
-_UPLINK_KEYS = (
-    *("sync_interval_s", "long_poll", "metered", "time_zone", "connection_window"),
-    *("data_budget_day_kb", "data_budget_month_kb"),
-)
 _TELEMETRY_KEYS = ("commit_interval_s", "storage_max_mb")
 
 _MEGABYTE = 1 << 20
@@ -51,6 +49,8 @@ class AgentConfig:
     """With the longest pause that any device on them asks for."""
     devices: tuple[DeviceSettings, ...]
     """In the order of the file, which is the order of channels."""
+    loads: tuple[BusLoad, ...]
+    """What polling is planned to cost each bus, in their order."""
 
 
 def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> AgentConfig:
@@ -64,17 +64,19 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
     folder = path.absolute().parent
     agent = root.table("agent", _AGENT_KEYS)
     data_dir = folder / path_of(agent, "data_dir", "/var/lib/outstation")
-    buses = buses_of(root)
-    devices = devices_of(root, buses, folder)
+    named = buses_of(root)
+    devices = devices_of(root, named, folder)
+    buses = tuple(with_silence(bus, devices) for bus in named.values())
     return AgentConfig(
         path=path,
         data_dir=data_dir,
         runtime_dir=_runtime_dir(agent, folder, data_dir, environ),
         labels=labels_of(agent),
-        uplink=_uplink(root.table("uplink", _UPLINK_KEYS)),
+        uplink=uplink_of(root.table("uplink", UPLINK_KEYS)),
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
-        buses=tuple(with_silence(bus, devices) for bus in buses.values()),
+        buses=buses,
         devices=devices,
+        loads=loads_of(root, buses, devices),
     )
 
 
@@ -115,29 +117,6 @@ def _runtime_dir(
     if "runtime_dir" in agent.values:
         return folder / path_of(agent, "runtime_dir")
     return default_runtime_dir(data_dir, environ)
-
-
-def _uplink(table: TomlTable) -> UplinkSettings:
-    default = UplinkSettings()
-    metered = table.flag("metered", default=default.metered)
-    settings = UplinkSettings(
-        sync_interval_ms=milliseconds(
-            table,
-            "sync_interval_s",
-            limits.SYNC_MIN_MS,
-            limits.SYNC_MAX_MS,
-            METERED_SYNC_INTERVAL_MS if metered else default.sync_interval_ms,
-        ),
-        long_poll=table.flag("long_poll", default=default.long_poll),
-        metered=metered,
-    )
-    if settings.long_poll and settings.metered:
-        raise table.mistake(
-            "a metered link has no long_poll: holding a contact open costs bytes all day",
-            key="long_poll",
-            mend="switch one of the two off",
-        )
-    return settings
 
 
 def _telemetry(table: TomlTable) -> TelemetrySettings:

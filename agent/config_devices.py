@@ -5,14 +5,18 @@ have too. Leaves out the file and the other sections (`agent.config`).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.buses.timing import line_timing
 from agent.core.device import DeviceSettings
 from agent.core.ports import BusSettings
+from agent.core.utilisation import BusLoad, DeviceLoad, Pace, poll_ms, sentence
+from agent.drivers.registry import poll_frames
 from shared import limits
+from shared.errors import MistakeError
 from shared.ids import DeviceId, is_name
 from shared.model.profile import Profile, parse_profile
 from shared.model.selector import is_label
@@ -23,6 +27,8 @@ _DEVICE_KEYS = ("id", "bus", "address", "profile", "poll_interval_s", "labels")
 
 _POLL_INTERVAL_MS = 60_000
 """`DeviceSettings`' own default."""
+_TURNAROUND_MS = 5
+"""What most devices on a serial line think before they answer, where a profile says nothing."""
 _SERIAL_UNITS = (1, 247)
 """Modbus over Serial Line V1.02, 2.2: 0 is broadcast, above 247 is reserved."""
 _MODBUS_PORT = 502
@@ -60,9 +66,9 @@ def _bus(table: TomlTable, name: str) -> BusSettings:
     return BusSettings(
         name=name,
         url=url,
-        response_timeout_ms=table.integer(
-            "response_timeout_ms", 10, limits.RESPONSE_TIMEOUT_MAX_MS, default.response_timeout_ms
-        ),
+        response_timeout_ms=table.integer("response_timeout_ms", 10, limits.RESPONSE_TIMEOUT_MAX_MS)
+        if "response_timeout_ms" in table.values
+        else None,
         retries=table.integer("retries", 0, limits.BUS_RETRIES, default.retries),
         inter_frame_ms=table.integer(
             "inter_frame_ms", 0, limits.SILENCE_MS, default.inter_frame_ms
@@ -173,6 +179,42 @@ def _refuse_twins(tables: list[TomlTable], devices: list[DeviceSettings]) -> Non
                 f"address {device.address} on bus {device.bus!r} is device {other.id!r} already",
                 key="address",
             )
+
+
+def loads_of(
+    root: TomlTable, buses: Iterable[BusSettings], devices: Iterable[DeviceSettings]
+) -> tuple[BusLoad, ...]:
+    """Return what polling will cost each bus, once it is certain that each can keep up."""
+    tables = {table.values["name"]: table for table in root.tables("bus", _BUS_KEYS)}
+    loads: list[BusLoad] = []
+    for bus in buses:
+        polled = [one for one in devices if one.bus == bus.name and one.profile.polled]
+        try:
+            load = BusLoad(bus=bus.name, devices=tuple(_load(one, bus) for one in polled))
+        except MistakeError as error:
+            raise tables[bus.name].mistake(error.what, key="url", mend=error.mend) from None
+        if not load.fits:
+            what, mend = sentence(load)
+            raise tables[bus.name].mistake(what, mend=mend)
+        loads.append(load)
+    return tuple(loads)
+
+
+def _load(device: DeviceSettings, bus: BusSettings) -> DeviceLoad:
+    timing = line_timing(bus)
+    turnaround_ms = device.profile.limits.turnaround_ms
+    if turnaround_ms is None:
+        turnaround_ms = _TURNAROUND_MS if timing.seconds_per_byte else 0
+    pace = Pace(
+        seconds_per_byte=timing.seconds_per_byte,
+        silence_s=max(timing.silence_s, bus.inter_frame_ms / 1000),
+        turnaround_s=max(timing.silence_s, turnaround_ms / 1000),
+    )
+    return DeviceLoad(
+        device=device.id,
+        interval_ms=device.poll_interval_ms,
+        poll_ms=poll_ms(poll_frames(device), pace),
+    )
 
 
 def labels_of(table: TomlTable) -> dict[str, str]:

@@ -8,10 +8,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from coordinator.commands import claim, init, run, token, verify_audit
+from coordinator.commands import (
+    adopt,
+    claim,
+    documents,
+    init,
+    office,
+    rotate,
+    run,
+    token,
+    trust,
+    verify_audit,
+)
 from shared.errors import MistakeError, OutstationError
 
-_COMMANDS = (init, run, claim, token, verify_audit)
+_COMMANDS = (init, office, adopt, run, claim, trust, token, documents, rotate, verify_audit)
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2
 

@@ -4,6 +4,7 @@ The only place that names concrete classes. Leaves out reading the command line 
 (`coordinator.commands`).
 """
 
+import base64
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,16 +18,22 @@ from aiohttp import web
 
 from coordinator.api.context import Parts
 from coordinator.api.server import BadRequests, build_application
-from coordinator.contract.fleet import AdminFile, ClaimFile
+from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
+from coordinator.core.papers import Papers
+from coordinator.core.client_certificates import Demand
 from coordinator.keys.directory import DataDirectory
+from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.keys.file_keys import find_signer
+from coordinator.services.announce import Announcer
 from coordinator.services.bell import Bell
+from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.founding import (
     ONE_MACHINE,
     found_fleet,
-    make_keys,
+    make_first_papers,
+    make_online_keys,
     prepare_directory,
     write_admin_file,
 )
@@ -40,7 +47,7 @@ from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.fleet import Fleet, load_fleet
 from coordinator.transactions.tokens import save_token
 from shared import limits
-from shared.clock import WallMs
+from shared.clock import Clock, WallMs
 from shared.errors import MistakeError
 from shared.ids import AgentId, FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
@@ -72,6 +79,10 @@ class Listen:
 
     host: str
     port: int
+    announce: bool = False
+    """Tell the local network; on a loopback address only this machine."""
+    certificates: Demand = Demand.OFF
+    """What is asked of gateways in TLS."""
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
@@ -81,12 +92,44 @@ async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
         MistakeError: the directory is in use, or a host is none.
         WorldError, OSError: the disk did not obey.
     """
-    clock, entropy = SystemClock(), SystemEntropy()
+    request = begin_ceremony(place, hosts=hosts, url=url)
+    papers = make_first_papers(place.directory, request, now_ms=SystemClock().wall_ms())
+    return await _found(place, papers, request)
+
+
+def begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> FoundingRequest:
+    """Make what a coordinator itself needs in an empty directory; its fleet is founded elsewhere.
+
+    Raises:
+        MistakeError: the directory is in use, or a host is none.
+        OSError: the disk did not obey.
+    """
     prepare_directory(place.directory)
-    fleet_id = FleetId(entropy.token(16))
-    keys = make_keys(place.directory, fleet_id, hosts=hosts, now_ms=clock.wall_ms())
+    fleet_id, now_ms = FleetId(SystemEntropy().token(16)), SystemClock().wall_ms()
+    return make_online_keys(place.directory, fleet_id, hosts=hosts, url=url, now_ms=now_ms)
+
+
+async def end_ceremony(place: Place, papers: Papers, *, where: str) -> AdminFile:
+    """Found the fleet whose first documents were brought home; return how its admin gets in.
+
+    Raises:
+        MistakeError: they do not answer this coordinator's request, or lack signatures.
+        WorldError, OSError: the disk did not obey.
+    """
+    request = read_request(place.directory.request)
+    check_founding(papers, request, now_ms=SystemClock().wall_ms(), where=where)
+    admin = await _found(place, papers, request)
+    place.directory.request.unlink()
+    return admin
+
+
+async def _found(place: Place, papers: Papers, request: FoundingRequest) -> AdminFile:
+    ca_pem = place.directory.authority.read_text("ascii")
+    clock, entropy = SystemClock(), SystemEntropy()
     async with await SqliteStore.open(place.database) as store:
-        admin = await found_fleet(store, keys, fleet_id, url=url, clock=clock, entropy=entropy)
+        admin = await found_fleet(
+            store, papers, request, ca_pem=ca_pem, clock=clock, entropy=entropy
+        )
     write_admin_file(place.directory, admin)
     return admin
 
@@ -107,6 +150,22 @@ async def make_claim(place: Place, wish: ClaimWish) -> ClaimFile:
             actor="command line",
             clock=SystemClock(),
             entropy=SystemEntropy(),
+        )
+
+
+async def make_trust_file(place: Place, *, url: str) -> TrustFile:
+    """Return whom gateways should trust; public, and no right to enrol.
+
+    Raises:
+        MistakeError: nothing was founded there.
+        WorldError: the disk did not obey.
+    """
+    async with open_fleet(place) as (_, fleet):
+        return TrustFile(
+            url=url or fleet.url,
+            fleet=fleet.fleet_id.hex(),
+            ca_pem=place.directory.authority.read_text("ascii"),
+            root=base64.b64encode(fleet.root).decode(),
         )
 
 
@@ -135,13 +194,16 @@ async def issue_token(
     return token.text
 
 
-async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -> int:
+async def serve(
+    place: Place, listen: Listen, *, ready: Callable[[str], None], clock: Clock | None = None
+) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
     Args:
         place: its files; no other process may serve them.
         listen: where.
         ready: called with the URL once requests are answered.
+        clock: another one than the system's.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
@@ -149,11 +211,11 @@ async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -
     """
     with lock_directory(_existing(place).path):
         async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
-            clock, bell = SystemClock(), Bell()
+            clock, bell = clock or SystemClock(), Bell()
             stack.enter_context(bell.hung_at(place.directory.bell))
-            parts = _compose(place, store, fleet, clock)
+            parts = _compose(place, store, fleet, clock, listen.certificates)
             renew_if_due(place.directory, clock)
-            context = _tls(place.directory)
+            context = server_context(place.directory, listen.certificates)
             supervisor = Supervisor(
                 [
                     parts.deadlines,
@@ -166,6 +228,8 @@ async def serve(place: Place, listen: Listen, *, ready: Callable[[str], None]) -
             )
             await stack.enter_async_context(supervisor)
             url = await stack.enter_async_context(_listening(parts, listen, context))
+            if listen.announce:
+                await stack.enter_async_context(_announcing(fleet, listen, url, clock, parts))
             for warning in parts.warnings:
                 _log.event("warning", level=logging.WARNING, text=warning)
             _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
@@ -197,6 +261,12 @@ def _existing(place: Place) -> DataDirectory:
 
 
 def _not_founded(directory: DataDirectory) -> MistakeError:
+    if directory.request.exists():
+        return MistakeError(
+            "the ceremony of this fleet is not over",
+            where=str(directory.path),
+            mend="outstation-coordinator adopt brings the signed papers home",
+        )
     return MistakeError(
         "no fleet was founded here",
         where=str(directory.path),
@@ -204,7 +274,7 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
     )
 
 
-def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock) -> Parts:
+def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, demand: Demand) -> Parts:
     metrics = Metrics()
     documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
@@ -225,7 +295,7 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
         ca_pem=place.directory.authority.read_text("ascii"),
         version=_version(),
         started_ms=clock.wall_ms(),
-        one_machine=(ONE_MACHINE,) if place.directory.root_key.exists() else (),
+        one_machine=(ONE_MACHINE,) if place.directory.offline_keys() else (),
         store=store,
         clock=clock,
         entropy=SystemEntropy(),
@@ -237,7 +307,9 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: SystemClock)
             clock=clock,
             work=work,
             metrics=metrics,
+            issue=issue_nothing if demand is Demand.OFF else issuer(place.directory),
         ),
+        certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         work=work,
         jobs=jobs,
@@ -259,16 +331,12 @@ def _seat(place: Place, fleet: Fleet) -> InForce:
     return InForce(fleet=fleet, shelf=shelf, director=director)
 
 
-def _tls(directory: DataDirectory) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # One ticket is enough to resume the next contact; the second would be bytes for nothing. It
-    # names a session kept here instead of carrying all of it (RFC 8446, 4.6.1): that saves some
-    # 170 bytes whenever it is given, and again whenever it is used.
-    context.num_tickets = 1
-    context.options |= ssl.OP_NO_TICKET
-    context.load_cert_chain(directory.server)
-    return context
+def _announcing(
+    fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Parts
+) -> Supervisor:
+    port = int(url.rpartition(":")[2])
+    announcer = Announcer(fleet.fleet_id, host=listen.host, port=port)
+    return Supervisor([announcer], clock=clock, entropy=parts.entropy)
 
 
 @asynccontextmanager

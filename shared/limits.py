@@ -31,6 +31,10 @@ INT_MAX = (1 << 53) - 1
 # --- trust --------------------------------------------------------------------------------------
 SIGNATURES = 16
 """Signatures on one document; the largest role is a threshold of a few people."""
+STANDING_BYTES = 245_760
+"""Every root document of a fleet, its catalog and its policy: one answer may have to bring all."""
+ROOTS = 256
+"""Root documents of a fleet; a key set that changes each month lasts for twenty years."""
 KEYS_IN_ROOT = 64
 """Keys named by a root document."""
 CLAIM_COUNT = 10_000
@@ -62,6 +66,8 @@ PERSON_CHARS = 128
 """A user's name as the coordinator knows it; people's e-mail addresses have about 40."""
 APPROVALS_PER_GRANT = 16
 """Approvals beside one job; the highest threshold anybody asks for is a few."""
+APPROVAL_BYTES = 4_096
+"""One approval: a few hashes, a selector and a signature."""
 APPROVED_EXECUTIONS = 1_024
 """Executions of one approved job on one agent: an agent remembers each while the approval lasts."""
 DRIFT_PPM = 500
@@ -77,6 +83,8 @@ COUNTER_STRIDE_BYTES = 4_096
 """Distance of the two slots: they never share a flash page, so a torn write spoils one."""
 
 # --- sync ---------------------------------------------------------------------------------------
+BLOCK_PRIORITIES = 3
+"""Priorities of a block: 0 alarms, 1 soon, 2 readings that wait for a contact."""
 BLOCKS_PER_REPORT = 512
 """Announced blocks: as many as REPORT_BYTES has room for beside an account. A backlog over a slow
 link waits a round trip for each report, so the blocks behind it must be worth the wait: at 256
@@ -101,6 +109,8 @@ PARCEL_BYTES = 1_114_112
 """One parcel of a stick: as much as one contact, sealed; a whole one is held in memory."""
 STICK_BYTES = 1 << 40
 """Most that one stick takes; larger is a slip of the pen."""
+CARRIED_NACKS = 64
+"""Refused blocks that a stick brings back; earlier ones were brought back by an earlier stick."""
 CARRIED_REMEMBERED = 256
 """Carried reports of which an agent knows when it made them; older ones still deliver."""
 CARRIED_BUNDLE_S = 2_592_000
@@ -257,12 +267,14 @@ DEGRADE_MAX_MS = 600_000
 RESPONSE_TIMEOUT_MAX_MS = 30_000
 """Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
 PATIENCE_MIN_MS = 100
-"""Shortest learned wait for an answer: below it a USB adapter's own latency is mistaken for silence."""
+"""Shortest learned wait for an answer: below it an adapter's own latency is taken for silence."""
 PATIENCE_MAX_MS = 3_000
-"""Longest learned wait: slower devices need `response_timeout_ms` from a person who knows them."""
+"""Longest learned wait: slower devices need `response_timeout_ms` from who knows them."""
+BUS_UTILISATION = 0.9
+"""Most of a port's time that polls may be planned for; the rest is for repeats and commands."""
 PROBE_SHARE = 25
 """A probe that holds up living devices is followed by this many times its length without another:
-4 % of a port's time, so that they keep 95 % of their rate however many of their neighbours are dead."""
+4 % of a port's time, so that they keep 95 % of their rate however many neighbours are dead."""
 BUS_RETRIES = 5
 """Repeats of one request before a device counts as silent; each holds the port again."""
 
@@ -329,6 +341,8 @@ ANCHORS_PER_BOOT = 64
 """True times kept of one boot; one is enough, more only take out the drift of its counter."""
 RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
+ROLLUP_ORDERS = 32
+"""Blocks of one agent rolled up together: those of an hour share most of its minutes."""
 JOB_EXPIRES_S = 2_592_000
 """30 days until a job must have begun, when nobody says otherwise."""
 BUNDLE_S = 604_800
@@ -377,6 +391,8 @@ LINK_CHUNK_BYTES = 16_384
 assert 16 * MODBUS_REGISTERS <= MODBUS_BITS, "a register's room in an answer holds 16 bits"
 assert BLOCKS_PER_REPORT * ANNOUNCED_BYTES + 512 < REPORT_BYTES, "they fit beside an account"
 assert BLOCK_BYTES < BODY_BYTES_UP, "any block must fit into one contact"
+assert STANDING_BYTES + DOCUMENT_BYTES + REPORT_BYTES < BODY_BYTES_DOWN, "all fits into one answer"
+assert ROOTS + 4 <= BODY_PARTS, "any agent can be led to the newest root at once"
 assert DOCUMENT_BYTES < BODY_BYTES_DOWN, "any bundle must fit into one answer"
 assert COUNTER_SLOT_BYTES < COUNTER_STRIDE_BYTES, "the slots must not touch"
 assert SPEC_BYTES < DOCUMENT_BYTES, "any single job must fit into one bundle"

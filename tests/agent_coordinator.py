@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from coordinator.core.job_class import job_class
 from shared import limits
 from shared.block.codec import decode
 from shared.errors import Reason
@@ -104,7 +103,9 @@ class Brain:
 
     def submit(self, execution: bytes, spec: JobSpec, *, not_after: int = NEVER) -> None:
         """Grant a job to the agent with the next answers."""
-        self.jobs[execution] = Grant(execution, pack(spec), not_after, job_class(spec))
+        assert self.world.trust.policy is not None
+        job_class = self.world.trust.policy.document.least_class(spec.every_step)
+        self.jobs[execution] = Grant(execution, pack(spec), not_after, job_class or "operate")
 
     def answer(self, body: bytes, now_ms: int, *, genuine: bool = True) -> bytes:
         """Return the answer to a contact's body.

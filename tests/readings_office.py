@@ -9,14 +9,19 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from coordinator.core.intake import Incoming, block_digest
 from coordinator.core.ports import fetch
+from coordinator.core.rollup import Bucket, unpack_buckets
+from coordinator.services.bell import Bell
+from coordinator.services.rollups import Rollups
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.retime import walk_boots
 from shared.block.codec import check, encode
 from shared.block.schema import Schema
-from shared.clock import ClockState, MonoMs, WallMs
+from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.ids import AgentId, BlockSeq, DeviceId, StoreEpoch
 from shared.model.reading import Block, BootRef, Channel, Group, epoch_ref, schema_ref
 from shared.trust.documents import Report
@@ -151,3 +156,40 @@ async def rows(store: SqliteStore, statement: str) -> Sequence[tuple[Any, ...]]:
     """Ask anything."""
     store._statements["asked"] = statement  # type: ignore[index]  # a test asks what nobody else may
     return await store.read(partial(fetch, "asked"))
+
+
+async def roll_everything_up(store: SqliteStore) -> None:
+    """Work until nothing is due."""
+    service = Rollups(store, VirtualClock(), Bell())
+    while await service.step():
+        pass
+
+
+async def rolled(
+    store: SqliteStore, width_s: int, *, agent: str = AGENT
+) -> dict[tuple[str, str, int], Bucket]:
+    """Every bucket of one width, by device, point and start."""
+    found = await rows(
+        store,
+        "SELECT device, point, start_ms, data FROM rollup r"
+        " JOIN channel c ON c.agent_id = r.agent_id AND c.number = r.channel"
+        f" WHERE width_s = {width_s} AND r.agent_id = '{agent}'",
+    )
+    return {
+        (device, point, start_ms + bucket.at * width_s * 1000): replace(bucket, at=0)
+        for device, point, start_ms, data in found
+        for bucket in unpack_buckets(data)
+    }
+
+
+class VirtualClock:
+    """A clock that stands still."""
+
+    def wall_ms(self) -> WallMs:
+        return NOW
+
+    def mono_ms(self) -> MonoMs:
+        return MonoMs(0)
+
+    def now(self) -> Instant:
+        return Instant(wall_ms=NOW, mono_ms=MonoMs(0), boot_id=BOOT)

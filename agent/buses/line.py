@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from agent.buses.connection import Connection, SilentError
 from agent.buses.turns import Turns
-from agent.core.ports import BusCounters, BusSettings, FrameDecoder, Urgency
+from agent.core.patience import UNKNOWN_MS, Patience
+from agent.core.ports import BusCounters, BusSettings, FrameDecoder, SlaveCounters, Urgency
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 
@@ -45,7 +46,8 @@ class Line(ABC):
         self._drops_after_noise = drops_after_noise
         self._drops_when_silent = drops_when_silent
         self._silence_s = max(silence_s, settings.inter_frame_ms / 1000)
-        self._timeout_s = settings.response_timeout_ms / 1000
+        self._timeout_s = (settings.response_timeout_ms or UNKNOWN_MS) / 1000
+        self._patience: dict[int, Patience] = {}
         self._turns = Turns()
         self._connection: Connection | None = None
         self._closed = False
@@ -53,6 +55,7 @@ class Line(ABC):
         self._failed_opens = 0
         self._no_poll_before_s = 0.0
         self._silent_exchanges = 0
+        self._heard_s = 0.0
         self._late_until_s: dict[int, float] = {}
         self._busy_s = 0.0
 
@@ -68,12 +71,14 @@ class Line(ABC):
         """Send a request and return the answer; see `agent.core.ports.Bus`."""
         await self._outwait_late_answer(decoder.peer)
         ticket = self._turns.ticket(urgency)
-        attempts = 1 + self.settings.retries if decoder.repeatable else 1
+        repeats = decoder.repeatable and urgency is not Urgency.PROBE
+        attempts = 1 + self.settings.retries if repeats else 1
         for left in reversed(range(attempts)):
             # A turn is one attempt, so that a command need not wait for a poll's retries.
             try:
                 async with self._turns.turn(ticket):
-                    answer = await self._attempt(request, decoder, urgency)
+                    wait_s = self._wait_s(decoder, urgency, attempts - 1 - left)
+                    answer = await self._attempt(request, decoder, urgency, wait_s)
             except _FaultError as fault:
                 if not left:
                     self._note_failure(fault.reason)
@@ -82,7 +87,7 @@ class Line(ABC):
                 continue
             if left < attempts - 1:
                 # The answers to the earlier attempts may still come, as many timeouts later.
-                self._expect_late_answer(decoder.peer)
+                self._expect_late_answer(decoder.peer, wait_s)
             return answer
         raise AssertionError("the last attempt returns or raises")
 
@@ -94,63 +99,101 @@ class Line(ABC):
 
     # --- one attempt -----------------------------------------------------------------------------
 
-    async def _attempt(self, request: bytes, decoder: FrameDecoder[T], urgency: Urgency) -> T:
+    def _wait_s(self, decoder: FrameDecoder[T], urgency: Urgency, attempt: int) -> float:
+        """Return how long this device is waited for this time."""
+        patience = self._patience_with(decoder.unit)
+        if urgency is Urgency.PROBE:
+            return patience.probe_ms() / 1000
+        if urgency is Urgency.COMMAND or not decoder.repeatable:
+            return patience.command_ms() / 1000
+        return patience.poll_ms(attempt) / 1000
+
+    def _patience_with(self, unit: int) -> Patience:
+        fixed_ms = self.settings.response_timeout_ms
+        return self._patience.setdefault(unit, Patience(fixed_ms=fixed_ms))
+
+    async def _attempt(
+        self, request: bytes, decoder: FrameDecoder[T], urgency: Urgency, wait_s: float
+    ) -> T:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
             connection = await self._connected(urgency)
             await connection.quiet(self._silence_s, self._timeout_s)
-            return await self._ask(connection, request, decoder)
+            return await self._ask(connection, request, decoder, urgency, wait_s)
         finally:
             self._busy_s += loop.time() - began_s
             self.counters.busy_ms = round(self._busy_s * 1000)
 
-    async def _ask(self, connection: Connection, request: bytes, decoder: FrameDecoder[T]) -> T:
+    async def _ask(
+        self,
+        connection: Connection,
+        request: bytes,
+        decoder: FrameDecoder[T],
+        urgency: Urgency,
+        wait_s: float,
+    ) -> T:
         """Put the request on the wire; every fault is counted and becomes a `WorldError`."""
+        slave = self.counters.slaves.setdefault(decoder.unit, SlaveCounters())
+        patience = self._patience_with(decoder.unit)
         self.counters.requests += 1
+        slave.requests += 1
+        sending_s = len(request) * self._seconds_per_byte
+        carrying_s = decoder.answer_bytes * self._seconds_per_byte
+        asked_s = asyncio.get_running_loop().time()
         try:
             answer = await connection.ask(
-                request,
-                decoder,
-                sending_s=len(request) * self._seconds_per_byte,
-                timeout_s=self._timeout_s + decoder.answer_bytes * self._seconds_per_byte,
+                request, decoder, sending_s=sending_s, timeout_s=wait_s + carrying_s
             )
         except SilentError as silence:
-            self._expect_late_answer(decoder.peer)
+            self._expect_late_answer(decoder.peer, wait_s)
             self.counters.timeouts += 1
+            slave.timeouts += 1
+            if urgency is Urgency.PROBE:
+                patience.missed_probe()
             if silence.heard:
                 self.counters.bad_frames += 1
+                slave.bad_frames += 1
                 detail = f"{silence.heard} bytes came, but no answer among them"
                 raise _FaultError(Reason.DEVICE_BAD_FRAME, detail) from None
-            detail = f"no answer within {self.settings.response_timeout_ms} ms"
+            detail = f"no answer within {round(wait_s * 1000)} ms"
             raise _FaultError(Reason.DEVICE_SILENT, detail) from None
         except RefusedError as error:
             self.counters.bad_frames += 1
+            slave.bad_frames += 1
             if self._drops_after_noise:
                 await connection.close()
             raise _FaultError(Reason.DEVICE_BAD_FRAME, error.detail) from None
         except ConnectionError as error:
             raise _FaultError(Reason.BUS_DOWN, f"{self._name}: {error}") from None
         except asyncio.CancelledError:
-            self._expect_late_answer(decoder.peer)
+            self._expect_late_answer(decoder.peer, wait_s)
             raise
+        self._heard_s = asyncio.get_running_loop().time()
+        patience.answered(max(0.0, self._heard_s - asked_s - sending_s - carrying_s) * 1000)
         self.counters.answers += 1
+        slave.answers += 1
+        slave.usual_ms = patience.usual_ms
         self._silent_exchanges = 0
         return answer
 
     def _note_failure(self, reason: Reason) -> None:
         """Drop a link on which nobody answers any more, if the line cannot tell by itself."""
         self._silent_exchanges += reason is Reason.DEVICE_SILENT
-        if self._drops_when_silent and self._silent_exchanges >= limits.BUS_SILENT_EXCHANGES:
+        silent = self._silent_exchanges >= limits.BUS_SILENT_EXCHANGES
+        # A learned wait may be short: a network that holds its breath for a second is not dead.
+        silent_s = asyncio.get_running_loop().time() - self._heard_s
+        dead = silent and silent_s >= limits.BUS_SILENT_EXCHANGES * self._timeout_s
+        if self._drops_when_silent and dead:
             self._silent_exchanges = 0
             if self._connection is not None:
                 self._connection.abort()
 
     # --- answers that come too late --------------------------------------------------------------
 
-    def _expect_late_answer(self, peer: int | None) -> None:
+    def _expect_late_answer(self, peer: int | None, wait_s: float) -> None:
         if peer is not None:
-            self._late_until_s[peer] = asyncio.get_running_loop().time() + self._timeout_s
+            self._late_until_s[peer] = asyncio.get_running_loop().time() + wait_s
 
     async def _outwait_late_answer(self, peer: int | None) -> None:
         """Hold back a request whose answer could be mixed up with that of an earlier one.
@@ -193,6 +236,7 @@ class Line(ABC):
         self._connection = connection
         self._opened += 1
         self._failed_opens = self._silent_exchanges = 0
+        self._heard_s = loop.time()
         self.counters.reconnects = self._opened - 1
         self.counters.up = True
         return connection

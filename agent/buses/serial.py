@@ -1,6 +1,6 @@
 """A serial port: pyserial sets the line up, an asyncio transport of our own moves the bytes.
 
-Owns opening with an exclusive lock, the line's timing, and noticing that the adapter was pulled.
+Owns opening with an exclusive lock, and noticing that the adapter was pulled.
 No thread and no polling: the loop says when there is something to read (docs/adr/0005).
 """
 
@@ -15,17 +15,13 @@ import serial
 
 from agent.buses.connection import Connection
 from agent.buses.line import Line
+from agent.buses.timing import BAUD_RANGE, SERIAL_OPTIONS, serial_timing
 from agent.buses.url import parse_url
 from agent.core.ports import BusSettings
 from shared.errors import Reason, WorldError
 
 _READ_BYTES = 4_096
 """The kernel's own buffer of a terminal."""
-_FAST_BAUD = 19_200
-_FAST_SILENCE_S = 0.00175
-"""Above that speed the pause between frames is fixed (Modbus over Serial Line V1.02, 2.5.1.1)."""
-_SILENCE_CHARACTERS = 3.5
-_BAUD_RANGE = (50, 4_000_000)
 
 _SENTENCES = {
     errno.ENOENT: "does not exist; is the adapter plugged in?",
@@ -50,22 +46,21 @@ class SerialBus(Line):
         Raises:
             MistakeError: no path, no speed, or an option that serial lines do not have.
         """
-        url = parse_url(settings, ("baud", "parity", "stop", "bits"))
-        example = "write serial:///dev/ttyUSB0?baud=9600"
+        url = parse_url(settings, SERIAL_OPTIONS)
         if url.host or url.port or not url.path.startswith("/"):
-            raise url.mistake("a serial port is a path that begins with a slash", example)
-        if "baud" not in url.options:
-            raise url.mistake("the line's speed is missing", example)
+            raise url.mistake(
+                "a serial port is a path that begins with a slash",
+                "write serial:///dev/ttyUSB0?baud=9600",
+            )
+        timing = serial_timing(url)
         self._path = url.path
-        self._baud = url.number("baud", *_BAUD_RANGE)
+        self._baud = url.number("baud", *BAUD_RANGE)
         self._parity = url.choice("parity", ("N", "E", "O"), "N")
         self._stop = int(url.choice("stop", ("1", "2"), "1"))
         self._bits = int(url.choice("bits", ("8", "7"), "8"))
-        character_s = (1 + self._bits + (self._parity != "N") + self._stop) / self._baud
-        silence_s = (
-            _SILENCE_CHARACTERS * character_s if self._baud <= _FAST_BAUD else _FAST_SILENCE_S
+        super().__init__(
+            settings, seconds_per_byte=timing.seconds_per_byte, silence_s=timing.silence_s
         )
-        super().__init__(settings, seconds_per_byte=character_s, silence_s=silence_s)
 
     async def _open(self, connection: Connection) -> None:
         try:

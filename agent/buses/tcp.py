@@ -1,6 +1,6 @@
 """A port on the network: a device that speaks TCP, or a serial line behind a TCP converter.
 
-Owns connecting within a bound and the timing of the line behind a converter. What the frames on it
+Owns connecting within a bound. What the frames on it
 look like is the driver's business: ``tcp`` and ``rtu+tcp`` are the same to this file.
 """
 
@@ -10,6 +10,7 @@ import socket
 
 from agent.buses.connection import Connection
 from agent.buses.line import Line
+from agent.buses.timing import converter_timing
 from agent.buses.url import parse_url
 from agent.core.ports import BusSettings
 from shared import limits
@@ -17,8 +18,6 @@ from shared.errors import Reason, WorldError
 
 _MODBUS_PORT = 502
 """Registered for Modbus (IANA: mbap)."""
-_CHARACTER_BITS = 11
-"""A start bit, eight data bits, parity, stop: what the converter's line may use at most."""
 _SENTENCES = {
     errno.ECONNREFUSED: "refuses connections; nothing listens on that port",
     errno.EHOSTUNREACH: "cannot be reached; no route to it",
@@ -42,11 +41,11 @@ class TcpBus(Line):
         if url.port is None and line:
             raise url.mistake("the converter's port is missing", "write rtu+tcp://HOST:PORT")
         self._host, self._port = url.host, url.port or _MODBUS_PORT
-        character_s = _CHARACTER_BITS / url.number("baud", 50, 4_000_000) if url.options else 0.0
+        timing = converter_timing(url)
         super().__init__(
             settings,
-            seconds_per_byte=character_s,
-            silence_s=3.5 * character_s,
+            seconds_per_byte=timing.seconds_per_byte,
+            silence_s=timing.silence_s,
             drops_after_noise=not line,
             drops_when_silent=True,
         )

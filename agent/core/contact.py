@@ -6,13 +6,18 @@ report stand in `shared.sync.outgoing`, the checks of a bundle in `shared.trust.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
+from msgspec.structs import replace
+
+from agent.core.budget import Spent
 from shared import limits
 from shared.clock import Instant, WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, KeyId, key_id
 from shared.sync.body import Part, PartKind, decode_body, encode_body, part_bytes
 from shared.sync.outgoing import Frozen
+from shared.sync.ranges import Range
 from shared.trust.admission import Held
 from shared.trust.counters import Counters
 from shared.trust.documents import Report, Root
@@ -58,6 +63,8 @@ class Standing:
     bytes_up: int
     bytes_down: int
     refusals: Mapping[str, int]
+    spent: Spent = field(default_factory=Spent)
+    """Bytes of the link, today and this month."""
 
     @property
     def bundle_seq(self) -> int:
@@ -103,10 +110,38 @@ def base_report(
     )
 
 
+def completed(
+    report: Report, *, gone: Sequence[Range], schemas: Sequence[bytes], health: Sequence[int]
+) -> Report:
+    """Return the report with what is seldom said.
+
+    Args:
+        report: without it.
+        gone: blocks that were asked for again and are not here.
+        schemas: the channel lists that travel beside the report, which vouches for them.
+        health: see `agent.core.health`; empty: nothing worth its bytes changed.
+    """
+    return replace(
+        report,
+        gone=list(gone[: limits.GONE_RANGES]),
+        schemas=[sha256(data).digest() for data in schemas],
+        health=list(health),
+    )
+
+
+def vouched(schemas: Sequence[bytes], sent: Frozen) -> list[bytes]:
+    """Return the channel lists that a report vouches for; others wait for the next one."""
+    return [data for data in schemas if sha256(data).digest() in sent.schemas]
+
+
 def block_budget(budget: int, schemas: Sequence[bytes]) -> int:
-    """Return how many bytes of a body are left for blocks."""
-    fixed = part_bytes(limits.REPORT_BYTES) + sum(part_bytes(len(data)) for data in schemas)
+    """Return how many bytes of a body are left for blocks and their announcements."""
+    fixed = part_bytes(_REPORT_BYTES) + sum(part_bytes(len(data)) for data in schemas)
     return max(0, budget - fixed)
+
+
+_REPORT_BYTES = 4_096
+"""A report without announcements: an account, and as a rule a few receipts."""
 
 
 def compose(

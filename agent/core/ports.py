@@ -16,6 +16,7 @@ from shared.ids import DeviceId, StoreEpoch
 from shared.model.job import Step, Value
 from shared.model.reading import Quality
 from shared.sync.outgoing import Candidate, Freed
+from shared.sync.ranges import Range, Ranges
 from shared.wire.messages import Anchor, LossRow, Tally
 
 FrameT_co = TypeVar("FrameT_co", covariant=True)
@@ -28,6 +29,7 @@ class Urgency(IntEnum):
     COMMAND = 0
     POLL = 1
     PROBE = 2
+    """To a device of which nobody knows whether it is there: one attempt, and others go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +39,24 @@ class BusSettings:
     name: str
     url: str
     """``serial:///dev/ttyUSB0?baud=9600&parity=E``, ``tcp://host:port``, ``rtu+tcp://host:port``"""
-    response_timeout_ms: int = 1_000
+    response_timeout_ms: int | None = None
+    """How long every device is waited for; None learns it from each device's answers."""
     retries: int = 1
     inter_frame_ms: int = 5
     """Silence kept between frames, at least; a slow line's 3.5 characters may need more."""
+
+
+@dataclass(slots=True)
+class SlaveCounters:
+    """What happened between one port and one of its devices since the agent started."""
+
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    bad_frames: int = 0
+    """Wrong checksum, or bytes that are no answer."""
+    usual_ms: float | None = None
+    """What the device usually needs to answer, without the time on the wire."""
 
 
 @dataclass(slots=True)
@@ -56,6 +72,8 @@ class BusCounters:
     """Milliseconds the port was held by an exchange; the share of it is the utilisation."""
     up: bool = False
     last_error: str = ""
+    slaves: dict[int, SlaveCounters] = field(default_factory=dict)
+    """By the address of the device on its bus."""
 
 
 class FrameDecoder(Protocol[FrameT_co]):
@@ -67,6 +85,10 @@ class FrameDecoder(Protocol[FrameT_co]):
     @property
     def answer_bytes(self) -> int:
         """Return the answer's length on the wire; a slow line needs time to carry it."""
+
+    @property
+    def unit(self) -> int:
+        """Return the address of who is asked: patience and counters are kept for each."""
 
     @property
     def peer(self) -> int | None:
@@ -197,6 +219,9 @@ class TelemetryPort(Protocol):
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded."""
 
+    async def page(self, after: int) -> list[Candidate]:
+        """Return blocks above a number that wait, lowest first, bounded: for whoever takes all."""
+
     async def blocks(self, numbers: Sequence[int]) -> list[bytes]:
         """Return the bytes of these blocks, in order; missing ones are left out."""
 
@@ -214,6 +239,9 @@ class TelemetryPort(Protocol):
 
     async def anchors(self) -> list[Anchor]:
         """Return true times of boots that no answered report has carried, bounded."""
+
+    async def asked(self, wanted: Ranges) -> tuple[list[Candidate], list[Range]]:
+        """Return blocks that were asked for again, as far as they are here, and which are gone."""
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""

@@ -4,7 +4,19 @@ Owns the values; their bounds are enforced where text becomes a value (`agent.co
 a port stand in `agent.core.ports`, those of a device in `agent.core.device`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from agent.core.budget import BudgetSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSettings:
+    """When a modem that keeps hours can be reached."""
+
+    cron: str
+    """Minute, hour, day, month, weekday of each opening, in the site's zone."""
+    minutes: int
+    """How long it stays open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +29,12 @@ class UplinkSettings:
     """Hold a contact open, so that jobs arrive at once; not for metered links."""
     metered: bool = False
     """Every byte costs: a contact waits until it is worth its own bytes, and carries 64 kB."""
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    """What the link may cost; see `agent.core.ladder`."""
+    window: WindowSettings | None = None
+    """When the coordinator can be reached at all; None: always."""
+    time_zone: str = "UTC"
+    """The site's: where its days begin and its windows open."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

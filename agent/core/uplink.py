@@ -7,6 +7,7 @@ waits, sends and calls these functions. A contact is never given up, only put of
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from agent.core.ladder import UNLIMITED, Allowance
 from agent.core.settings import UplinkSettings
 from shared import limits
 from shared.clock import MonoMs
@@ -73,6 +74,10 @@ class Answered:
     """The report had waited for its answer since earlier; nothing newer was said."""
     ordered: bool = False
     """A bundle came with it."""
+    next_s: int = 0
+    """When the coordinator would like the next contact; 0: it has no wish."""
+    took_ms: int = 0
+    """From the first byte to the answer, without the time that it was held back."""
     up: int = 0
     down: int = 0
 
@@ -127,9 +132,16 @@ _FIRST_SPREAD_MS = 30_000
 _FIRST_RETRY_S = 120
 _RETRY_MAX_S = 1_800
 _RETRY_MAX_FLOOR_S = 30
+_WISH_MAX_S = 86_400
+"""Longest silence that a coordinator's wish can bring about: a day."""
 _RETRY_AFTER_MAX_S = 86_400
 """Longest that a coordinator can put an agent off with one answer: a day."""
-_BUDGET, _BUDGET_METERED = 524_288, 65_536
+_BUDGET, _BUDGET_METERED = 1_000_000, 65_536
+_BUDGET_START, _GROWTH = 131_072, 8
+"""The first body is small, so that the present shows before the past; the next one is as large as
+the line's pace allows. At 256 kbit/s these are 4 s and half a minute."""
+_BODY_MS = 64_000
+"""How long a body may take: an alarm that comes up meanwhile waits for its end."""
 _BUDGET_LINE = 32_768
 """The least for a line that breaks off: any block fits into it, or goes alone."""
 _BUDGET_MIN = 4_096
@@ -144,7 +156,8 @@ def full_budget(settings: UplinkSettings) -> int:
 def first_contact(settings: UplinkSettings, now_ms: MonoMs, *, fraction: float) -> LinkState:
     """Return the state at start: a contact soon, spread over the fleet."""
     spread = min(_FIRST_SPREAD_MS, settings.sync_interval_ms // 10)
-    return LinkState(due_ms=MonoMs(now_ms + int(spread * fraction)), budget=full_budget(settings))
+    budget = min(_BUDGET_START, full_budget(settings))
+    return LinkState(due_ms=MonoMs(now_ms + int(spread * fraction)), budget=budget)
 
 
 def nudged(state: LinkState, now_ms: MonoMs, *, urgent: bool) -> LinkState:
@@ -166,20 +179,30 @@ def begun(state: LinkState) -> LinkState:
     return replace(state, prompt_ms=None, urgent=False, backlog=0, drain=False)
 
 
-def next_contact(state: LinkState, settings: UplinkSettings, now_ms: MonoMs) -> ContactPlan:
+def next_contact(
+    state: LinkState,
+    settings: UplinkSettings,
+    now_ms: MonoMs,
+    allowed: Allowance = UNLIMITED,
+) -> ContactPlan:
     """Return when to call, and how.
 
     Receipts go at once where bytes are free and the link is up; where they cost, readings go once
     they are worth it. An alarm goes at once, even in the middle of a back-off. Nothing goes while
-    the coordinator asked for quiet.
+    the coordinator asked for quiet. What the budget does not allow calls nobody; a backlog takes
+    the pace of the day.
     """
-    free = not settings.metered and not state.failures
-    ways = [(state.due_ms, True)]
+    rule = allowed.rule
+    free = not settings.metered and not state.failures and rule.calls
+    paced = MonoMs(now_ms + allowed.pace_ms)
+    ways = [(_due(state, rule.silence_ms), True)]
     if state.prompt_ms is not None and free:
         ways.append((state.prompt_ms, False))
-    if settings.metered and not state.failures and state.backlog >= WORTH_BYTES:
-        ways.append((now_ms, True))
-    if state.urgent or state.drain:
+    if settings.metered and not state.failures and state.backlog >= WORTH_BYTES and rule.calls:
+        ways.append((paced, True))
+    if state.drain and rule.backlog:
+        ways.append((paced, False))
+    if state.urgent:
         ways.append((now_ms, False))
     at, seal = min(ways)
     if state.blocked_until_ms is not None and state.blocked_until_ms > at:
@@ -190,6 +213,23 @@ def next_contact(state: LinkState, settings: UplinkSettings, now_ms: MonoMs) -> 
         if idle_s >= 1:
             return ContactPlan(now_ms, seal=False, wait_s=idle_s)
     return ContactPlan(at, seal=seal, wait_s=0)
+
+
+def _due(state: LinkState, silence_ms: int) -> MonoMs:
+    """Return when the silence ends: as configured, or later where bytes are short."""
+    if state.failures or state.answered_ms is None:
+        return state.due_ms
+    return MonoMs(max(state.due_ms, state.answered_ms + silence_ms))
+
+
+def body_budget(state: LinkState, allowed: Allowance) -> int:
+    """Return how many bytes the next body may have: what the line takes, and what is left."""
+    most = [state.budget]
+    if allowed.rule.body_bytes is not None:
+        most.append(allowed.rule.body_bytes)
+    if allowed.tokens is not None:
+        most.append(max(WORTH_BYTES, allowed.tokens))
+    return min(most)
 
 
 def after_contact(
@@ -246,7 +286,8 @@ def _after_answer(
 ) -> LinkState:
     # After a report from earlier the contact that was due is still to come.
     fresh = plan.seal and not end.resent
-    due_ms = MonoMs(now_ms + settings.sync_interval_ms) if fresh else state.due_ms
+    pause_ms = _pause_ms(settings, end.next_s)
+    due_ms = MonoMs(now_ms + pause_ms) if fresh or end.next_s else state.due_ms
     # An empty answer that was not held back would be followed by the same one at once.
     held = now_ms - plan.at_ms >= plan.wait_s * 1000 // 2
     idle = plan.wait_s > 0 and not held and not end.ordered and not end.progress
@@ -258,10 +299,27 @@ def _after_answer(
         # Without progress the next answer would not differ either: the backlog waits its turn.
         drain=end.left and (end.progress or end.resent),
         poll_from_ms=due_ms if idle else None,
-        budget=min(full_budget(settings), state.budget * 2),
+        budget=min(full_budget(settings), _grown(state.budget, end)),
         answered_ms=now_ms,
         fault=None,
     )
+
+
+def _grown(budget: int, end: Answered) -> int:
+    """Return what the next body may have, by the pace of this one."""
+    if end.up < budget // 2 or end.took_ms <= 0:
+        # It was not full: it says nothing about the line.
+        return 2 * budget
+    paced = budget * _BODY_MS // end.took_ms
+    return max(min(budget, _BUDGET_METERED), min(paced, budget * _GROWTH))
+
+
+def _pause_ms(settings: UplinkSettings, wish_s: int) -> int:
+    """Return the time to the next contact: the site's own, unless the coordinator has a wish."""
+    if wish_s <= 0:
+        return settings.sync_interval_ms
+    longest_ms = max(settings.sync_interval_ms, _WISH_MAX_S * 1000)
+    return min(max(wish_s * 1000, limits.SYNC_MIN_MS), longest_ms)
 
 
 def _back_off_ms(settings: UplinkSettings, failures: int, fraction: float) -> int:

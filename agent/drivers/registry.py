@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
+from agent.drivers.modbus.plan import frame_bytes, plan
 from shared.errors import MistakeError
+from shared.model.profile import Profile
 
 Factory = Callable[[DeviceSettings, Bus], Driver]
 
@@ -30,6 +32,15 @@ def make_driver(device: DeviceSettings, bus: Bus) -> Driver:
     return factory(device, bus)
 
 
+def poll_frames(device: DeviceSettings) -> list[tuple[int, int]]:
+    """Return the bytes on the wire of one poll: of each request, and of its answer."""
+    return FRAMES[device.profile.protocol](device.profile)
+
+
+def _modbus_frames(profile: Profile) -> list[tuple[int, int]]:
+    return [frame_bytes(block) for block in plan(profile.polled, profile.limits)]
+
+
 def _modbus(device: DeviceSettings, bus: Bus) -> Driver:
     try:
         from agent.drivers.modbus.driver import ModbusDriver  # noqa: PLC0415 - on first use
@@ -45,3 +56,4 @@ def _modbus(device: DeviceSettings, bus: Bus) -> Driver:
 
 
 DRIVERS: dict[str, Factory] = {"modbus": _modbus}
+FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {"modbus": _modbus_frames}

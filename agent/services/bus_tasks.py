@@ -10,12 +10,22 @@ import asyncio
 import logging
 import math
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from agent.core.ports import Bus, BusCounters, Driver, PointReading, PollRow, Urgency
-from agent.core.sampler import PollGroup, Timetable
-from shared.clock import Clock, WallMs
+from agent.core.patience import UNKNOWN_MS
+from agent.core.ports import (
+    Bus,
+    BusCounters,
+    Driver,
+    PointReading,
+    PollRow,
+    SlaveCounters,
+    Urgency,
+)
+from agent.core.sampler import PollGroup, Standing, Timetable
+from agent.core.utilisation import BusLoad
+from shared.clock import Clock, MonoMs, WallMs
 from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.reading import Quality
@@ -51,6 +61,10 @@ class DeviceHealth:
     """Why points of the newest poll have no value."""
     defects: int = 0
     """Polls that ended in an error of ours; the log has them."""
+    standing: Standing = Standing.PROBING
+    """Whether it is polled as configured, asked rarely, or not known yet."""
+    exchanges: SlaveCounters = field(default_factory=SlaveCounters)
+    """What the port counted of it: several frames a poll, repeats among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,8 @@ class BusHealth:
     coalesced: int
     """Polls that fell away because the bus was still busy: it cannot keep the configured rate."""
     devices: Mapping[DeviceId, DeviceHealth]
+    load: BusLoad | None = None
+    """What polling was planned to cost the port; `counters.busy_ms` says what it does cost."""
 
 
 class BusTask:
@@ -75,12 +91,13 @@ class BusTask:
         *,
         telemetry: Recording,
         clock: Clock,
+        load: BusLoad | None = None,
     ) -> None:
         """Poll `groups`, all of them on `bus`, each through the driver of its device."""
         assert all(group.bus == bus.settings.name for group in groups), "groups of this bus"
         self._bus, self._drivers, self._groups = bus, drivers, tuple(groups)
-        self._telemetry, self._clock = telemetry, clock
-        self._timetable = Timetable(self._groups, now_ms=clock.mono_ms())
+        self._telemetry, self._clock, self._load = telemetry, clock, load
+        self._timetable = self._new_timetable()
         self._devices = {group.device: DeviceHealth() for group in self._groups}
 
     @property
@@ -91,17 +108,31 @@ class BusTask:
     @property
     def health(self) -> BusHealth:
         """Return how the port and its devices are now."""
+        counters = self._bus.counters
         return BusHealth(
             name=self._bus.settings.name,
-            counters=replace(self._bus.counters),
+            counters=replace(counters, slaves=dict(counters.slaves)),
             coalesced=self._timetable.coalesced,
-            devices=dict(self._devices),
+            devices={group.device: self._health_of(group) for group in self._groups},
+            load=self._load,
         )
+
+    def _health_of(self, group: PollGroup) -> DeviceHealth:
+        exchanges = self._bus.counters.slaves.get(group.address, SlaveCounters())
+        return replace(
+            self._devices[group.device],
+            standing=self._timetable.standing(group.device),
+            exchanges=replace(exchanges),
+        )
+
+    def _new_timetable(self) -> Timetable:
+        probe_ms = self._bus.settings.response_timeout_ms or UNKNOWN_MS
+        return Timetable(self._groups, now_ms=self._clock.mono_ms(), probe_ms=probe_ms)
 
     async def run(self) -> None:
         """Poll until cancelled; return at once on a bus without polled points."""
-        self._timetable = Timetable(self._groups, now_ms=self._clock.mono_ms())
-        while (due_ms := self._timetable.next_due()) is not None:
+        self._timetable = self._new_timetable()
+        while (due_ms := self._timetable.next_due(self._clock.mono_ms())) is not None:
             await asyncio.sleep(max(0, due_ms - self._clock.mono_ms()) / 1000)
             if group := self._timetable.take(self._clock.mono_ms()):
                 await _to_its_end(self._poll(group))
@@ -109,8 +140,10 @@ class BusTask:
     async def _poll(self, group: PollGroup) -> None:
         """Read one group and record what came, or that nothing came."""
         defect: Exception | None = None
+        began_ms = self._clock.mono_ms()
+        urgency = Urgency.PROBE if self._timetable.is_probe(group.device) else Urgency.POLL
         try:
-            readings = await self._drivers[group.device].read(group.points, urgency=Urgency.POLL)
+            readings = await self._drivers[group.device].read(group.points, urgency=urgency)
         # A border like a supervisor's: a driver that crashes on one device's answers must not
         # stop the polls of its neighbours.
         except Exception as error:  # noqa: BLE001
@@ -126,13 +159,15 @@ class BusTask:
             qualities=[reading.quality for reading in believed],
         )
         await self._telemetry.record(row)
-        self._learn(group.device, believed, defect, at.wall_ms)
+        self._learn(group.device, believed, defect, began_ms=began_ms, wall_ms=at.wall_ms)
 
     def _learn(
         self,
         device: DeviceId,
         readings: Sequence[PointReading],
         defect: Exception | None,
+        *,
+        began_ms: MonoMs,
         wall_ms: WallMs,
     ) -> None:
         """Note how a device answered; one that is silent is soon left alone for a while."""
@@ -143,7 +178,7 @@ class BusTask:
             self._timetable.answered(device, now_ms=now_ms)
         elif defect is None and Reason.BUS_DOWN not in faults:
             # A port that is unplugged says nothing about the device: it must be back at once.
-            self._timetable.silent(device, now_ms=now_ms)
+            self._timetable.silent(device, began_ms=began_ms, now_ms=now_ms)
         if defect and not before.problem.startswith(type(defect).__name__):
             _log.event("poll_failed", level=logging.ERROR, error=defect, device=device)
         known = [fault.text for fault in faults if fault]

@@ -6,31 +6,39 @@ is called answered; readings are freed before that too. What was interrupted is 
 for byte, and the coordinator answers it again.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.anchor import is_far, measured
+from agent.core.budget import BudgetSettings
 from agent.core.contact import (
     Standing,
     base_report,
     block_budget,
+    completed,
     compose,
     read_answer,
+    vouched,
 )
+from agent.core.ladder import RULES, Rule, Rung
 from agent.core.ports import TelemetryPort
 from agent.core.queue import Problem
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.guard import Guard
+from agent.services.purse import Purse
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore, Planned
+from shared import limits
 from shared.clock import Clock, Instant, WallMs
 from shared.errors import Reason, RefusedError, WorldError
 from shared.ids import DeviceId
 from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
+from shared.sync.ranges import Ranges
 from shared.trust.admission import admit_bundle
 from shared.trust.documents import ECHO_BYTES, Reply, document_hash
 from shared.wire.messages import Receipt
@@ -77,37 +85,68 @@ class Contact:
         self._store, self._jobs = store, jobs
         self._telemetry, self._link, self._plan = telemetry, link, plan
         self._clock, self._calendar = clock, calendar
+        self.purse = Purse(BudgetSettings(), clock=clock, calendar=calendar)
+        """Counts the bytes; another one limits them."""
+        self._asked = Ranges()
+        """Blocks that the coordinator asked for again, until a report answers."""
+        self._asked_before = Ranges()
+
+    async def prepare(self) -> None:
+        """Learn what was spent before; a store that does not work is tried again by `run`."""
+        with contextlib.suppress(WorldError):
+            self.purse.load((await self._store.standing()).spent)
 
     async def run(
-        self, *, seal: bool, wait_s: int, budget: int, keep: bool
+        self, *, seal: bool, wait_s: int, budget: int, keep: bool, rule: Rule = RULES[Rung.ALL]
     ) -> Answered | LinkFailed:
-        """Make one contact; every way it can fail is returned."""
+        """Make one contact; every way it can fail is returned.
+
+        Args:
+            seal: take the open readings along.
+            wait_s: the coordinator may hold an empty answer back this long.
+            budget: bytes that the body may have.
+            keep: leave the connection open.
+            rule: what the bytes of the day leave for it.
+        """
         try:
             await self._store.heal()
             await self._guard.load()
             standing = await self._store.standing()
-            sent, resent = await self._freeze(standing, budget, seal=seal)
+            self.purse.load(standing.spent)
+            sent, resent = await self._freeze(standing, budget, rule, seal=seal)
             body = await self._compose(sent, budget)
             asked = self._clock.now()
             got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
             if isinstance(got, LinkFailed):
-                await self._store.count_bytes(up=got.up, down=got.down)
+                await self._count(got)
                 return got
-            return await self._act(got, sent, asked=None if resent else asked)
+            return await self._act(got, sent, asked, resent=resent)
         except WorldError as error:
             _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
             return LinkFailed(fault=Fault.STORE, detail=str(error))
 
-    async def _freeze(self, before: Standing, budget: int, *, seal: bool) -> tuple[Frozen, bool]:
+    async def _count(self, end: Delivered | LinkFailed) -> None:
+        spent = self.purse.charge(end.up + end.down)
+        await self._store.count_bytes(up=end.up, down=end.down, spent=spent)
+
+    async def _freeze(
+        self, before: Standing, budget: int, rule: Rule, *, seal: bool
+    ) -> tuple[Frozen, bool]:
         """Return the report to send, and whether it may have been sent before."""
         if before.pending is not None:
             return before.pending, True
-        if seal:
+        if seal and rule.lowest_priority:
             await self._telemetry.seal()
-        waiting = await self._telemetry.waiting()
-        room = block_budget(budget, await self._telemetry.unsent_schemas())
-        blocks = choose_blocks(waiting, budget_bytes=room)
-        ledger = await self._telemetry.ledger()
+        again, gone = await self._telemetry.asked(self._asked)
+        waiting = {one.seq: one for one in (*await self._telemetry.waiting(), *again)}
+        schemas = await self._telemetry.unsent_schemas()
+        blocks = choose_blocks(
+            [one for one in waiting.values() if one.priority <= rule.lowest_priority],
+            budget_bytes=block_budget(budget, schemas),
+            asked=self._asked,
+            backlog=rule.backlog,
+        )
+        ledger = await self._telemetry.ledger() if rule.ledger else []
         tally, anchors = await self._telemetry.tally(), await self._telemetry.anchors()
         at, held = self._clock.now(), await self._guard.held()
 
@@ -123,21 +162,27 @@ class Contact:
                 anchors=anchors,
             )
             return freeze_report(
-                base, blocks=blocks, receipts=receipts, ledger=ledger, signer=self._identity.signer
+                completed(base, gone=gone, schemas=schemas, health=()),
+                blocks=blocks,
+                receipts=receipts,
+                ledger=ledger,
+                signer=self._identity.signer,
             )
 
-        return await self._store.freeze(make), False
+        frozen = await self._store.freeze(make)
+        self._asked_before, self._asked = self._asked, Ranges()
+        return frozen, False
 
     async def _compose(self, sent: Frozen, budget: int) -> bytes:
-        schemas = await self._telemetry.unsent_schemas()
+        schemas = vouched(await self._telemetry.unsent_schemas(), sent)
         announced = sent.blocks if sent.telemetry_epoch == self._telemetry.epoch else ()
         blocks = await self._telemetry.blocks(announced)
         return compose(sent.envelope, blocks, schemas, budget=budget)
 
     async def _act(
-        self, got: Delivered, sent: Frozen, *, asked: Instant | None
+        self, got: Delivered, sent: Frozen, asked: Instant, *, resent: bool
     ) -> Answered | LinkFailed:
-        """Act on an answer to a report that was `asked` for the first time then; None: again."""
+        """Act on an answer to a report that was `asked` then, for the first time or once more."""
         here = self._clock.now()
         try:
             answer = read_answer(got.body)
@@ -145,10 +190,10 @@ class Contact:
             reply = await self._guard.take(answer, report_hash=sent.digest)
         except RefusedError as error:
             await self._guard.refuse(error, "reply")
-            await self._store.count_bytes(up=got.up, down=got.down)
+            await self._count(got)
             return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
         # An answer to a report from earlier may be from earlier too.
-        astray = asked is not None and await self._learn(reply, asked, here)
+        astray = not resent and await self._learn(reply, asked, here)
         ordered = answer.bundle is not None and await self._order(answer.bundle)
         freed = freed_by(
             reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
@@ -169,24 +214,39 @@ class Contact:
             echo=document_hash(answer.reply)[:ECHO_BYTES],
             up=got.up,
             down=got.down,
+            spent=self.purse.charge(got.up + got.down),
         )
+        asks = self._hear_gaps(reply)
         progress = (
-            unknown or astray or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+            unknown
+            or astray
+            or asks
+            or done > 0
+            or bool(freed.blocks or freed.rejected or freed.ledger_to)
         )
         left = (
             unknown
             or astray
+            or asks
             or receipts > 0
             or bool(await self._telemetry.waiting() or await self._telemetry.ledger())
         )
         return Answered(
             left=left,
             progress=progress,
-            resent=asked is None,
+            resent=resent,
             ordered=ordered,
+            next_s=reply.next_s,
+            took_ms=max(1, here.mono_ms - asked.mono_ms - reply.held_ms),
             up=got.up,
             down=got.down,
         )
+
+    def _hear_gaps(self, reply: Reply) -> bool:
+        """Note which blocks are asked for again; tell whether that is something new to answer."""
+        spans = [(a, b) for a, b in reply.wanted[: limits.WANTED_RANGES] if 1 <= a <= b]
+        self._asked = Ranges.joined(spans)
+        return bool(self._asked) and self._asked != self._asked_before
 
     async def _learn(self, reply: Reply, asked: Instant, got: Instant) -> bool:
         """Keep what a reply says of this boot's true time.

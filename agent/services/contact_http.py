@@ -9,9 +9,18 @@ import asyncio
 import contextlib
 import ssl
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 from agent.core.uplink import Delivered, LinkFailed
-from agent.services.http_connection import Connection, Endpoint, Request, tls_context
+from agent.services.http_connection import (
+    Connection,
+    Endpoint,
+    Request,
+    Traffic,
+    tls_context,
+)
+from shared.errors import MistakeError
 from shared.sync.body import CONTENT_TYPE
 
 
@@ -25,6 +34,8 @@ class HttpLink:
         self._session: ssl.SSLSession | None = None
         self._kept: Connection | None = None
         self._busy: Connection | None = None
+        self._lost = Traffic()
+        """Bytes of exchanges and goodbyes that nobody waited for; the next exchange counts them."""
         self.connections = 0
         """Opened since the start."""
         self.resumed = 0
@@ -44,12 +55,41 @@ class HttpLink:
         if kept is not None:
             end = await self._on(kept, request)
             if not kept.stale:
-                return end
+                return self._counted(end)
+            self._forgo(end.up, end.down)
         self.connections += 1
         fresh = Connection(self._endpoint, self._context, self._session)
         end = await self._on(fresh, request)
         self.resumed += fresh.resumed
-        return end
+        return self._counted(end)
+
+    def _counted(self, end: Delivered | LinkFailed) -> Delivered | LinkFailed:
+        """Return the end of an exchange with all bytes that were not counted before it."""
+        lost, self._lost = self._lost, Traffic()
+        return replace(end, up=end.up + lost.up, down=end.down + lost.down)
+
+    def _forgo(self, up: int, down: int) -> None:
+        self._lost.up += up
+        self._lost.down += down
+
+    def present(self, certificate: Path) -> None:
+        """Show this certificate, with its key, from the next connection on.
+
+        Raises:
+            MistakeError: the file holds no such pair.
+        """
+        if self._context is None:
+            return
+        try:
+            self._context.load_cert_chain(certificate)
+        except (ssl.SSLError, OSError) as error:
+            raise MistakeError(
+                f"is no key with its certificate ({error})",
+                where=str(certificate),
+                mend="remove it: the coordinator gives another one",
+            ) from error
+        # A session tells the peer of the certificate it began with.
+        self._session = None
 
     def abort(self) -> None:
         """Break off the exchange in flight; see `agent.services.contact.Link`."""
@@ -61,7 +101,8 @@ class HttpLink:
         self.abort()
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.end()
+            last = kept.end()
+            self._forgo(last.up, last.down)
 
     async def _on(self, connection: Connection, request: Request) -> Delivered | LinkFailed:
         """Do the exchange in a thread that nobody has to wait for."""
@@ -69,7 +110,9 @@ class HttpLink:
         done: asyncio.Future[Delivered | LinkFailed] = loop.create_future()
 
         def tell(end: Delivered | LinkFailed) -> None:
-            if not done.done():
+            if done.done():
+                self._forgo(end.up, end.down)
+            else:
                 done.set_result(end)
 
         def work() -> None:

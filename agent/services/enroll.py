@@ -1,8 +1,9 @@
-"""Enrolment: a claim file and a key made on the box become an agent of the fleet.
+"""Enrolment: a key made on the box becomes an agent of the fleet.
 
-The claim carries what the box needs to know whom it talks to: the fleet's CA and its root
-document. It may be repeated at will until an answer arrives: the same key and claim are the same
-agent. Leaves out the files of the result (`agent.services.identity`).
+A claim file or a trust file says whom the box talks to: the fleet's CA and its root document. A
+claim lets the box in as well; with a trust file a person vouches for the key's fingerprint. It may
+be repeated at will until an answer arrives: the same key is the same agent. Leaves out waiting and
+finding (`agent.services.joining`) and the files of the result (`agent.services.identity`).
 """
 
 import base64
@@ -11,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from agent.core.uplink import LinkFailed
 from agent.services.contact_http import HttpLink
+from agent.services.discovery import Candidate, endpoint_at
 from agent.services.http_connection import parse_url
 from agent.services.identity import (
     Enrolment,
+    find_left,
     load_enrolment,
     load_or_make_signer,
 )
@@ -33,8 +36,20 @@ from shared.trust.envelope import KeySigner, Signer, seal
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import EnrollAnswer, EnrollRequest
 
+T = TypeVar("T")
+
 PATH: Final = "/v1/enroll"
+AGAIN_MAX_S: Final = 3_600
+"""Longest that one answer can put a box off that waits for a person."""
 _CLAIM_BYTES: Final = 2 * limits.DOCUMENT_BYTES
+
+
+class _TrustFile(msgspec.Struct, frozen=True, kw_only=True):
+    outstation_trust: int
+    url: str
+    fleet: str
+    ca_pem: str
+    root: str
 
 
 class _ClaimFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +63,23 @@ class _ClaimFile(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Nobody has accepted the key yet."""
+
+    again_s: int
+    """When to ask again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to enrol, and whom to trust in doing so."""
+    """Whom to trust in enrolling, and perhaps the right to."""
 
     url: str
     site: str
+    """Empty where a person names it."""
     secret: bytes
+    """Empty: a person vouches for the key."""
     ca_pem: str
     root: Root
     root_envelope: bytes
@@ -66,30 +91,19 @@ def load_claim(path: Path, *, now_ms: WallMs) -> Claim:
     Raises:
         MistakeError: the file cannot be read, is no claim, is over, or contradicts itself.
     """
-    where, data = str(path), _read(path)
+    where, held = str(path), _decode(path, _ClaimFile, "claim")
     mend = "ask the fleet's admin for a new one"
     try:
-        held = msgspec.json.decode(data, type=_ClaimFile)
         secret = bytes.fromhex(held.secret)
-        envelope = base64.b64decode(held.root, validate=True)
         until = datetime.fromisoformat(held.expires)
-    except (msgspec.DecodeError, binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise MistakeError(f"is no claim file ({error})", where=where, mend=mend) from None
     if held.outstation_claim != 1:
-        raise MistakeError(
-            f"is a claim of version {held.outstation_claim}, this agent knows version 1",
-            where=where,
-            mend="install a newer agent",
-        )
+        raise _other_version("claim", held.outstation_claim, where)
     if until.timestamp() * 1000 < now_ms:
         # Only a courtesy: a box whose clock is behind hears it from the coordinator.
         raise MistakeError(f"was good until {held.expires}", where=where, mend=mend)
-    try:
-        root = open_root(envelope, trusted=None)
-    except RefusedError as error:
-        raise MistakeError(f"its root document fails ({error})", where=where, mend=mend) from None
-    if root.fleet.hex() != held.fleet:
-        raise MistakeError("its root is another fleet's", where=where, mend=mend)
+    root, envelope = _root(held, where)
     return Claim(
         url=held.url,
         site=held.site,
@@ -98,6 +112,57 @@ def load_claim(path: Path, *, now_ms: WallMs) -> Claim:
         root=root,
         root_envelope=envelope,
     )
+
+
+def load_trust_file(path: Path) -> Claim:
+    """Return whom a trust file says to trust; it is no secret and no right to enrol.
+
+    Raises:
+        MistakeError: the file cannot be read, is no trust file, or contradicts itself.
+    """
+    where, held = str(path), _decode(path, _TrustFile, "trust")
+    if held.outstation_trust != 1:
+        raise _other_version("trust", held.outstation_trust, where)
+    root, envelope = _root(held, where)
+    return Claim(
+        url=held.url, site="", secret=b"", ca_pem=held.ca_pem, root=root, root_envelope=envelope
+    )
+
+
+def _decode(path: Path, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(_read(path), type=kind)
+    except msgspec.DecodeError as error:
+        raise MistakeError(
+            f"is no {what} file ({error})",
+            where=str(path),
+            mend="ask the fleet's admin for a new one",
+        ) from None
+
+
+def _other_version(what: str, version: int, where: str) -> MistakeError:
+    return MistakeError(
+        f"is a {what} of version {version}, this agent knows version 1",
+        where=where,
+        mend="install a newer agent",
+    )
+
+
+def _root(held: _ClaimFile | _TrustFile, where: str) -> tuple[Root, bytes]:
+    """Return the root document of a file and its envelope, once they are what the file says."""
+    mend = "ask the fleet's admin for a new one"
+    try:
+        envelope = base64.b64decode(held.root, validate=True)
+    except (binascii.Error, ValueError) as error:
+        what = "claim" if isinstance(held, _ClaimFile) else "trust"
+        raise MistakeError(f"is no {what} file ({error})", where=where, mend=mend) from None
+    try:
+        root = open_root(envelope, trusted=None)
+    except RefusedError as error:
+        raise MistakeError(f"its root document fails ({error})", where=where, mend=mend) from None
+    if root.fleet.hex() != held.fleet:
+        raise MistakeError("its root is another fleet's", where=where, mend=mend)
+    return root, envelope
 
 
 def _read(path: Path) -> bytes:
@@ -114,12 +179,24 @@ def prepare(data_dir: Path, entropy: Entropy) -> KeySigner:
     Raises:
         MistakeError: the box is enrolled already, or the directory cannot be used.
     """
+    anew = "to enrol anew, name an empty data directory"
+    if left := find_left(data_dir):
+        raise MistakeError(f"this box was {left} until it left", where=str(data_dir), mend=anew)
     if before := load_enrolment(data_dir):
         raise MistakeError(
             f"this box is enrolled as {before.agent} already",
             where=str(data_dir),
-            mend="to enrol anew, name an empty data directory",
+            mend=anew,
         )
+    return load_or_make_key(data_dir, entropy)
+
+
+def load_or_make_key(data_dir: Path, entropy: Entropy) -> KeySigner:
+    """Return the box's key, made now where there is none.
+
+    Raises:
+        MistakeError: the directory or the key in it cannot be used.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return load_or_make_signer(data_dir, entropy)
@@ -128,15 +205,31 @@ def prepare(data_dir: Path, entropy: Entropy) -> KeySigner:
 
 
 async def enroll(
-    claim: Claim, signer: Signer, *, url: str, name: str, labels: Mapping[str, str]
-) -> Enrolment | LinkFailed:
+    claim: Claim,
+    signer: Signer,
+    *,
+    url: str,
+    name: str,
+    labels: Mapping[str, str],
+    at: Candidate | None = None,
+) -> Enrolment | Waits | LinkFailed:
     """Ask the coordinator at `url` to let this key in; the caller keeps the enrolment.
+
+    Args:
+        claim: whom to trust, and perhaps the right to enrol.
+        signer: the box's key.
+        url: where the coordinator is; TLS wants its host.
+        name: wished for; may be empty.
+        labels: what the box says of itself.
+        at: connect there instead of asking for the host's address.
 
     Raises:
         MistakeError: the URL or the name cannot be used.
         RefusedError: the answer does not fit the claim.
     """
     endpoint = parse_url(url, where="--coordinator")
+    if at is not None:
+        endpoint = endpoint_at(endpoint, at, ca_pem=claim.ca_pem, where="--discover")
     if name and not is_name(name):
         raise MistakeError(
             f"{name[:60]!r} is no name for an agent",
@@ -149,23 +242,29 @@ async def enroll(
 
 
 def _request(claim: Claim, name: str, labels: Mapping[str, str], signer: Signer) -> bytes:
-    request = EnrollRequest(claim.secret, signer.public_key, name, dict(labels))
+    request = EnrollRequest(claim.secret, signer.public_key, name, dict(labels), claim.root.version)
     return seal(ENROLL_TYP, pack(request), [signer])
 
 
-def _accept(body: bytes, claim: Claim, url: str, labels: Mapping[str, str]) -> Enrolment:
-    """Return the enrolment once the answer's root is the claim's, or follows from it."""
+def _accept(body: bytes, claim: Claim, url: str, labels: Mapping[str, str]) -> Enrolment | Waits:
+    """Return the enrolment once its root is the claim's, or a chain leads there."""
     answer = unpack(body, EnrollAnswer, bound=limits.DOCUMENT_BYTES)
     root, envelope = claim.root, claim.root_envelope
-    if answer.root != envelope:
-        root, envelope = open_root(answer.root, trusted=root), answer.root
-    if answer.fleet != root.fleet or not is_name(answer.agent):
-        raise RefusedError(Reason.WRONG_FLEET, "the answer names another fleet, or no agent")
+    if answer.fleet != root.fleet:
+        raise RefusedError(Reason.WRONG_FLEET, "this coordinator is another fleet's")
+    if not answer.agent:
+        return Waits(min(max(1, answer.again_s), AGAIN_MAX_S))
+    for data in (*answer.steps, answer.root):
+        if data != envelope:
+            root, envelope = open_root(data, trusted=root), data
+    if not is_name(answer.agent):
+        raise RefusedError(Reason.WRONG_FLEET, "the answer names no agent")
     return Enrolment(
         agent=AgentId(answer.agent),
         url=url,
         ca_pem=claim.ca_pem,
         root_envelope=envelope,
         root=root,
-        labels={**labels, "site": claim.site},
+        labels={**labels, "site": answer.site or claim.site},
+        certificate=answer.certificate,
     )

@@ -26,7 +26,7 @@ from shared.trust.bounds import check_write
 from shared.trust.carried import Return, admit_return
 from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
-from shared.trust.documents import Reply, Root
+from shared.trust.documents import Reply, Root, document_hash
 from shared.trust.envelope import peek_payload
 from shared.trust.floor import TimeKept, aged, begun_anew, first_floor, heard, raised
 from shared.trust.keyset import (
@@ -37,6 +37,7 @@ from shared.trust.keyset import (
     counted,
     load_trust,
 )
+from shared.trust.words import Wish
 from shared.wire.codec import unpack
 from shared.wire.messages import SignedFloor
 
@@ -45,6 +46,8 @@ _Judge: TypeAlias = Callable[[Held, TimeKept], tuple[T, TimeKept, SignedFloor | 
 """Verifies what answers, and says what it makes of time and of lost counters."""
 BUILD_MS = WallMs(0)
 """No earlier than this is it now; a checkout does not know when it was built."""
+_WISHES = int(Wish.REKEY | Wish.LEAVE)
+"""A newer coordinator may wish for what this agent does not know."""
 SAVE_S = limits.POWERED_SAVE_MS // 2_000
 """Time kept is saved twice as often as the rule for silence supposes."""
 
@@ -68,6 +71,10 @@ class Guard:
         """Answers are taken one after the other, wherever they come from."""
         self.trouble = ""
         """Why it admits nothing; empty when it does."""
+        self.wish = Wish.NONE
+        """What the newest verified reply asks of the agent itself."""
+        self.reply_hash = b""
+        """sha256 of that reply."""
 
     async def run(self) -> None:
         """Save powered time now and then, until cancelled."""
@@ -95,6 +102,11 @@ class Guard:
         self._calendar.raise_floor(self._kept.floor_ms)
         self._tell(counters)
         self._loaded = True
+
+    @property
+    def root(self) -> Root:
+        """Return the root document in force."""
+        return self._trust.root
 
     @property
     def kept(self) -> TimeKept:
@@ -167,7 +179,9 @@ class Guard:
             return reply, heard(kept, reply.now_ms, root), reply.floor
 
         async with self._turn:
-            return await self._take(answer, judge)
+            reply = await self._take(answer, judge)
+            self.wish, self.reply_hash = Wish(reply.wish & _WISHES), document_hash(answer.reply)
+            return reply
 
     async def take_return(self, answer: Answer, left: Mapping[bytes, Left]) -> tuple[Return, int]:
         """Take what a stick brought: a return in the place of the reply.

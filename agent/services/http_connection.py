@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import BinaryIO, Final
 from urllib.parse import urlsplit
@@ -59,11 +59,13 @@ class Endpoint:
     path: str
     """What stands before ``/v1/...``; empty unless a proxy puts the coordinator below a path."""
     tls: bool
+    at: str = ""
+    """Connect to this address instead of asking for the host's; TLS still wants the host."""
 
     @property
     def name(self) -> str:
         """Return host and port as people write them."""
-        return f"{self.host}:{self.port}"
+        return f"{self.at or self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
@@ -172,17 +174,18 @@ class Connection:
     def exchange(self, request: Request) -> Delivered | LinkFailed:
         """Do one exchange; raises nothing. Whatever went wrong, the connection is closed."""
         kept = self._sock is not None
-        done = False
         try:
             end = self._exchange(request)
-            done = isinstance(end, Delivered)
-            return end
         except (OSError, HttpError) as error:
             self.stale = kept and isinstance(error, (ConnectionError, ssl.SSLEOFError))
-            return self._failed(error)
-        finally:
-            if not (done and request.keep and not self._aborted):
-                self.end()
+            end = self._failed(error)
+        except BaseException:
+            self.end()
+            raise
+        if isinstance(end, Delivered) and request.keep and not self._aborted:
+            return end
+        last = self.end()
+        return replace(end, up=end.up + last.up, down=end.down + last.down)
 
     def abort(self) -> None:
         """Break off from another thread: its socket operation ends at once."""
@@ -192,16 +195,22 @@ class Connection:
                 with contextlib.suppress(OSError):
                     self._wire.shutdown(socket.SHUT_RDWR)
 
-    def end(self) -> None:
-        """Close everything; harmless when repeated."""
+    def end(self) -> Traffic:
+        """Close everything; harmless when repeated.
+
+        Returns what crossed the wire since it was counted last: both sides say goodbye.
+        """
         sock, self._sock = self._sock, None
         if sock is not None:
             _say_goodbye(sock)
+        last = self._traffic()
+        if sock is not None:
             sock.close()
         with self._guard:
             wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
+        return last
 
     def _exchange(self, request: Request) -> Delivered | LinkFailed:
         sock = self._sock = self._sock or self._connect()
@@ -241,9 +250,12 @@ class Connection:
             f"Content-Type: {request.content_type}\r\n"
             f"Content-Length: {len(request.body)}\r\n\r\n"
         )
-        data = memoryview(head.encode("ascii") + request.body)
-        for start in range(0, len(data), _SEND_BYTES):
-            sock.sendall(data[start : start + _SEND_BYTES])
+        # The first record is the only one that is copied: a body may be a megabyte.
+        body = memoryview(request.body)
+        first = _SEND_BYTES - len(head)
+        sock.sendall(head.encode("ascii") + body[:first])
+        for start in range(first, len(body), _SEND_BYTES):
+            sock.sendall(body[start : start + _SEND_BYTES])
 
     def _read(self, stream: BinaryIO, head: Head) -> Delivered | LinkFailed:
         if head.status != _OK:
@@ -284,7 +296,7 @@ class Connection:
     def _tcp(self) -> socket.socket:
         failure: OSError = OSError("the name has no address")
         where = self._endpoint
-        name = where.host.encode("ascii")
+        name = (where.at or where.host).encode("ascii")
         found = socket.getaddrinfo(name, where.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in found:
             one = socket.socket(family, kind, protocol)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.core.ladder import UNLIMITED, Allowance
 from agent.core.settings import UplinkSettings
 from agent.core.uplink import (
     Answered,
@@ -19,12 +20,15 @@ from agent.core.uplink import (
     LinkState,
     after_contact,
     begun,
+    body_budget,
     first_contact,
     next_contact,
     nudged,
     weighed,
 )
 from agent.services.contact import Contact, Link
+from agent.services.hours import Hours
+from agent.services.purse import Purse
 from shared.clock import Clock, Entropy, MonoMs
 from shared.runtime.logs import Events
 
@@ -62,10 +66,24 @@ class Uplink:
         clock: Clock,
         entropy: Entropy,
         ordered: Callable[[], None],
+        purse: Purse | None = None,
+        hours: Hours | None = None,
     ) -> None:
-        """Wire it up; `ordered` is called when a contact brought work."""
+        """Wire it up.
+
+        Args:
+            contact: makes one contact.
+            link: the way to the coordinator.
+            settings: the operator's choices.
+            clock: of this machine.
+            entropy: spreads a fleet.
+            ordered: called when a contact brought work.
+            purse: what the bytes of the day leave; None: no limit.
+            hours: when the line is open; None: always.
+        """
         self._contact, self._link, self._settings = contact, link, settings
         self._clock, self._entropy, self._ordered = clock, entropy, ordered
+        self._purse, self._hours = purse, hours
         self._state: LinkState | None = None
         self._woken = asyncio.Event()
         self._plan: ContactPlan | None = None
@@ -76,7 +94,7 @@ class Uplink:
         """Return how the link stands."""
         if self._state is None:
             return LinkHealth()
-        plan = next_contact(self._state, self._settings, self._clock.mono_ms())
+        plan = self._next()
         return LinkHealth(
             state=self._state,
             contacts=self._contacts,
@@ -104,10 +122,11 @@ class Uplink:
         if self._state is None:
             fraction = self._entropy.fraction()
             self._state = first_contact(self._settings, self._clock.mono_ms(), fraction=fraction)
+            await self._contact.prepare()
         try:
             while True:
                 self._woken.clear()
-                plan = next_contact(self._state, self._settings, self._clock.mono_ms())
+                plan = self._next()
                 if await self._reached(plan.at_ms):
                     await self._meet(plan)
         finally:
@@ -134,11 +153,28 @@ class Uplink:
         finally:
             await self._link.close()
 
+    @property
+    def _allowed(self) -> Allowance:
+        return UNLIMITED if self._purse is None else self._purse.allowance()
+
+    def _next(self) -> ContactPlan:
+        """Return the next contact: as the link and the budget want it, within the line's hours."""
+        assert self._state is not None, "run() comes first"
+        now_ms = self._clock.mono_ms()
+        plan = next_contact(self._state, self._settings, now_ms, self._allowed)
+        if self._hours is None:
+            return plan
+        opens_ms = self._hours.reachable(plan.at_ms)
+        return plan if opens_ms == plan.at_ms else ContactPlan(opens_ms, seal=True, wait_s=0)
+
     async def _reached(self, at_ms: MonoMs) -> bool:
         """Wait for a moment; False when something came up before."""
         left_s = (at_ms - self._clock.mono_ms()) / 1000
         if left_s <= 0:
             return True
+        if self._purse is not None and self._purse.settings.is_limited:
+            # A new day may allow what this one did not.
+            left_s = min(left_s, self._purse.turns_in_ms() / 1000)
         try:
             async with asyncio.timeout(left_s):
                 await self._woken.wait()
@@ -148,10 +184,11 @@ class Uplink:
 
     async def _meet(self, plan: ContactPlan) -> Answered | LinkFailed:
         assert self._state is not None, "run() comes first"
+        allowed = self._allowed
         before = self._state = begun(self._state)
         self._plan = plan
         try:
-            end = await self._within(plan)
+            end = await self._within(plan, allowed)
         finally:
             self._plan = None
         now_ms, fraction = self._clock.mono_ms(), self._entropy.fraction()
@@ -171,12 +208,13 @@ class Uplink:
         near = self._settings.long_poll or self._settings.sync_interval_ms <= KEEP_MS
         return near or (self._state is not None and self._state.drain)
 
-    async def _within(self, plan: ContactPlan) -> Answered | LinkFailed:
+    async def _within(self, plan: ContactPlan, allowed: Allowance) -> Answered | LinkFailed:
         assert self._state is not None, "run() comes first"
+        budget = body_budget(self._state, allowed)
         try:
             async with asyncio.timeout(CONTACT_MAX_S + plan.wait_s):
                 return await self._contact.run(
-                    seal=plan.seal, wait_s=plan.wait_s, budget=self._state.budget, keep=True
+                    seal=plan.seal, wait_s=plan.wait_s, budget=budget, keep=True, rule=allowed.rule
                 )
         except TimeoutError:
             return LinkFailed(fault=Fault.SILENT, detail=f"no end after {CONTACT_MAX_S} s")

@@ -62,8 +62,9 @@ class Committer:
         self._ledger = Ledger()
         self._frees: list[Freed] = []
         self._unsynced = False
-        """Blocks were sealed since the disk was last waited for: a power cut could undo them, and
-        their numbers would be given again. So it is waited for before a contact sees them."""
+        """Blocks were sealed, or losses written down, since the disk was last waited for: a power
+        cut could undo them, and their numbers would be given again. So it is waited for before a
+        contact sees them."""
         self._turn = asyncio.Lock()
         self._begun, self._pressed = asyncio.Event(), asyncio.Event()
 
@@ -208,8 +209,9 @@ class Committer:
 
     def _taken(self, state: State, held: Held, *, durable: bool) -> None:
         """Note what a commit took over."""
-        sealed = self._state is not None and state.sealed != self._state.sealed
-        self._unsynced = not durable and (self._unsynced or sealed)
+        before = self._state
+        numbered = before and (state.sealed, state.lost) != (before.sealed, before.lost)
+        self._unsynced = not durable and (self._unsynced or bool(numbered))
         self._state = state
         self._file.sound()
         self._open.committed(state.last_row, held)
@@ -237,9 +239,16 @@ class Committer:
         self._begun.set()
 
     # --- reading --------------------------------------------------------------------------------
-    async def _settle(self) -> None:
-        """Write down what was freed, and sync what a power cut could undo, before it is shown."""
-        await self._try(self._commit(rows=False, durable=self._unsynced))
+    async def _settle(self) -> bool:
+        """Write down what was freed, and sync what a power cut could undo, before it is shown.
+
+        Returns whether it may be shown: the disk took it.
+        """
+        rejected = any(one.rejected for one in self._frees)
+        await self._try(self._commit(rows=False, durable=self._unsynced or rejected))
+        if self._unsynced:  # losses that nobody foresaw: something had to give way
+            await self._try(self._commit(rows=False, durable=True))
+        return not self._unsynced
 
     async def _read(
         self, query: Callable[[sqlite3.Connection], T], otherwise: Callable[[], T]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from agent.core.budget import Spent
 from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
 from shared import limits
@@ -138,6 +139,7 @@ class ContactStore:
         echo: bytes,
         up: int,
         down: int,
+        spent: Spent,
     ) -> tuple[int, int]:
         """Note that `sent` was answered; return how many receipts this freed, and how many wait.
 
@@ -145,7 +147,8 @@ class ContactStore:
         """
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            db.execute(_SQL["answered"], bind(sent.digest, now_ms, up, down, echo))
+            row = bind(sent.digest, now_ms, up, down, echo, pack(spent))
+            db.execute(_SQL["answered"], row)
             save_time(db, kept)
             done = 0
             # A file that replaced a damaged one meanwhile numbers its receipts from 1 again.
@@ -165,11 +168,11 @@ class ContactStore:
 
         await self._file.transact(work, durable=False)
 
-    async def count_bytes(self, *, up: int, down: int) -> None:
+    async def count_bytes(self, *, up: int, down: int, spent: Spent) -> None:
         """Count what a contact without an answer cost."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(_SQL["count_bytes"], bind(up, down))
+            db.execute(_SQL["count_bytes"], bind(up, down, pack(spent)))
 
         await self._file.transact(work, durable=False)
 
@@ -183,7 +186,7 @@ def read_epoch(db: sqlite3.Connection) -> bytes:
 def read_standing(db: sqlite3.Connection) -> Standing:
     """Return the standing that any open jobs.db holds."""
     row = db.execute(_SQL["state"]).fetchone()
-    epoch, counter, previous, pending, echo, counters, answered, up, down = row
+    epoch, counter, previous, pending, echo, counters, answered, up, down, spent = row
     refused = db.execute(_SQL["refusals"]).fetchall()
     return Standing(
         jobs_epoch=epoch,
@@ -196,6 +199,7 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         bytes_up=up,
         bytes_down=down,
         refusals={Reason(reason).text: count for reason, count in refused},
+        spent=_spent(spent),
     )
 
 
@@ -245,6 +249,16 @@ def _unpacked(data: bytes | None) -> Counters | None:
         return unpack(data, Counters, bound=limits.COUNTER_SLOT_BYTES)
     except RefusedError:
         return None
+
+
+def _spent(data: bytes | None) -> Spent:
+    """Return the packed count; one that the disk damaged begins anew."""
+    if data is None:
+        return Spent()
+    try:
+        return unpack(data, Spent, bound=limits.COUNTER_SLOT_BYTES)
+    except RefusedError:
+        return Spent()
 
 
 def _thawed(envelope: bytes | None) -> Frozen | None:

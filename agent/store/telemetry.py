@@ -25,13 +25,14 @@ from agent.store.blocks import (
     waiting,
 )
 from agent.store.committer import FILE_NAME, Committer
+from agent.store.depth import Depth, asked_again, depths
 from shared import limits
 from shared.clock import Clock, Entropy
 from shared.errors import Reason, WorldError
 from shared.ids import StoreEpoch
 from shared.runtime.tasks import to_the_end
 from shared.sync.outgoing import Candidate, Freed
-from shared.sync.ranges import Ranges
+from shared.sync.ranges import Range, Ranges
 from shared.wire.messages import Anchor, LossRow, Tally
 
 __all__ = ["FILE_NAME", "StoreStatus", "TelemetryStore"]
@@ -117,8 +118,8 @@ class TelemetryStore(Committer):
 
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded; a power cut keeps them all."""
-        if self._unsynced:
-            await self._settle()
+        if self._unsynced and not await self._settle():
+            return []
         found = await self._read(waiting, list[Candidate])
         freed, rejected = pending(self._frees)
         gone = {seq for seq, _ in rejected}
@@ -150,9 +151,10 @@ class TelemetryStore(Committer):
         return await self._read(unsent_schemas, list[bytes])
 
     async def ledger(self) -> list[LossRow]:
-        """Return loss-ledger rows that are not acknowledged, oldest first, bounded."""
-        if any(one.rejected for one in self._frees):
-            await self._settle()
+        """Return loss-ledger rows that are not acknowledged, oldest first; a power cut keeps them."""
+        rejected = any(one.rejected for one in self._frees)
+        if (rejected or self._unsynced) and not await self._settle():
+            return []
         acknowledged = max((one.ledger_to for one in self._frees), default=0)
         found = await self._read(self._ledger.page, list[LossRow])
         return [row for row in found if row.number > acknowledged]
@@ -188,6 +190,20 @@ class TelemetryStore(Committer):
     async def backlog_bytes(self) -> int:
         """Return what waits for a contact, in bytes, as far as one contact could carry it."""
         return await self._read(backlog_bytes, int)
+
+    async def asked(self, wanted: Ranges) -> tuple[list[Candidate], list[Range]]:
+        """Return blocks that were asked for again, as far as they are here, and which are gone."""
+        if not wanted:
+            return [], []
+        # What is acknowledged and not forgotten yet is about to go: it counts as gone.
+        await self._settle()
+        return await self._read(
+            lambda db: asked_again(db, wanted), lambda: (list[Candidate](), list[Range]())
+        )
+
+    async def depths(self) -> list[Depth]:
+        """Return what waits in blocks by priority."""
+        return await self._read(depths, list[Depth])
 
     async def tally(self) -> Tally:
         """Return the account of all readings since the epoch began."""

@@ -63,7 +63,7 @@ async def release_agent(call: Call, agent: str) -> AgentView:
     return await get_agent(call, agent)
 
 
-async def check_sight(call: Call, agent: str, *, at: str) -> None:
+async def check_sight(call: Call, agent: str, *, at: str = "path.agent") -> None:
     """Check that there is such an agent and that the caller may know of it.
 
     Raises:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
+from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
@@ -36,6 +37,8 @@ class Parts:
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics
+    certificates: Demand = Demand.OFF
+    """What is asked of gateways in TLS."""
 
     @property
     def fleet(self) -> Fleet:

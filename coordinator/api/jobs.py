@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from coordinator.api.context import Call
+from coordinator.api.ids import missing, uuid_in_path
 from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.common import Page, to_wall_ms
 from coordinator.contract.jobs import (
+    SETTLED,
     ExecutionQuery,
     ExecutionView,
     JobPreview,
@@ -66,12 +68,23 @@ class WaitHeaders(msgspec.Struct, frozen=True, rename={"if_none_match": "if-none
 async def submit_job(
     call: Call, query: SubmitQuery, headers: SubmitHeaders, body: JobSubmission
 ) -> Answer[JobView] | Answer[JobPreview]:
-    """Submit a job; its targets are resolved now, and each gets it at its next contact."""
+    """Submit a job; its targets are resolved now, and each gets it at its next contact.
+
+    Where the policy asks for people's approval it waits for them first (``PENDING_APPROVAL``).
+    """
     parts, now_ms = call.parts, call.parts.clock.wall_ms()
-    job = draft(to_spec(body), not_after_ms=_not_after(body, now_ms), now_ms=now_ms)
+    job = draft(
+        to_spec(body),
+        parts.documents.now.shelf.policy,
+        not_after_ms=_not_after(body, now_ms),
+        now_ms=now_ms,
+        wanted_class=body.job_class,
+    )
     if query.validate_only:
         agents = await parts.store.read(partial(preview, job, call.limit))
-        return Answer(JobPreview(job.digest.hex(), len(agents), list(agents[:_SAMPLE])))
+        sample = list(agents[:_SAMPLE])
+        digest, needed = job.digest.hex(), job.threshold
+        return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
     submission = Submission(
         actor=call.actor,
         author=call.principal.name,
@@ -99,7 +112,8 @@ async def get_jobs(call: Call, query: JobQuery) -> Page[JobView]:
     """List jobs, newest first."""
     secret = call.parts.fleet.page_key
     before = read_page_token(query.page_token, scope="jobs", secret=secret) or NEWEST
-    body = partial(list_jobs, before=before, size=query.page_size, limit=call.limit)
+    now_ms = call.parts.clock.wall_ms()
+    body = partial(list_jobs, before=before, size=query.page_size, now_ms=now_ms, limit=call.limit)
     views, more = await call.parts.store.read(body)
     last = parse_uuid(views[-1].id, what="a job") if more else b""
     token = page_token(last, scope="jobs", secret=secret) if more else None
@@ -111,13 +125,13 @@ async def get_job(call: Call, job: str, headers: WaitHeaders) -> Answer[JobView]
 
     With ``If-None-Match`` the wait is for a change since that answer, and 304 says there is none.
     """
-    parts, job_id = call.parts, _id(job, "job")
+    parts, job_id = call.parts, uuid_in_path(job, "job")
     wait_s = min(_wait_seconds(headers.prefer), limits.WAIT_S)
     with parts.jobs.enter(job_id) as waiter:
         view = await _job(call, job_id)
         changed = headers.if_none_match not in {"", _etag(view)}
         idle = len(parts.jobs) <= limits.REST_WAITING and not parts.jobs.closed
-        if wait_s and idle and not changed and view.state != "COMPLETED":
+        if wait_s and idle and not changed and view.state not in SETTLED:
             await waiter.wait(wait_s)
             view = await _job(call, job_id)
     reply_headers = {"ETag": _etag(view)}
@@ -149,17 +163,19 @@ async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionVie
 
 async def get_execution(call: Call, execution: str) -> ExecutionView:
     """Return one execution with its history."""
-    body = partial(view_execution, _id(execution, "execution"), call.limit)
+    body = partial(view_execution, uuid_in_path(execution, "execution"), call.limit)
     view = await call.parts.store.read(body)
     if view is None:
-        raise _missing("execution", execution)
+        raise missing("execution", execution)
     return view
 
 
 async def _job(call: Call, job: bytes) -> JobView:
-    view = await call.parts.store.read(partial(view_job, job, call.limit))
+    view = await call.parts.store.read(
+        partial(view_job, job, now_ms=call.parts.clock.wall_ms(), limit=call.limit)
+    )
     if view is None:
-        raise _missing("job", uuid_text(job))
+        raise missing("job", uuid_text(job))
     return view
 
 
@@ -197,14 +213,3 @@ def _etag(view: JobView) -> str:
 def _wait_seconds(prefer: str) -> int:
     found = _WAIT.search(prefer)
     return int(found[1]) if found else 0
-
-
-def _id(text: str, what: str) -> bytes:
-    try:
-        return parse_uuid(text, what=f"a {what}")
-    except MistakeError:
-        raise _missing(what, text) from None
-
-
-def _missing(what: str, text: str) -> ProblemError:
-    return ProblemError(Kind.NOT_FOUND, f"no {what} {text!r}", at=f"path.{what}")

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 
 import msgspec
 
+from coordinator.api.agents import check_sight
 from coordinator.api.context import Call
 from coordinator.api.router import JSON, Raw
 from coordinator.contract.common import to_wall_ms
@@ -23,6 +24,9 @@ async def get_readings(call: Call, query: ReadingsQuery) -> Raw:
     ``format=csv`` gives one reading a line; whether there are more is then said by the headers
     ``Outstation-Truncated`` and ``Outstation-Complete-From``.
     """
+    if call.limit is not None:
+        # A limited token names the agent: what it may not know of is not even counted for it.
+        await check_sight(call, query.agent, at="query.agent")
     question = Question(
         agent=query.agent,
         device=query.device,

@@ -7,6 +7,12 @@ is no key. `tests/golden/rest/matrix.txt` shows who gets which answer.
 from functools import partial
 
 from coordinator.api.agents import get_agent, get_agents, release_agent, revoke_agent
+from coordinator.api.approvals import (
+    deny_approval,
+    get_approval,
+    get_approvals,
+    sign_approval,
+)
 from coordinator.api.audit import get_audit
 from coordinator.api.enrolments import (
     approve_enrolment,
@@ -38,6 +44,8 @@ _SYNC = (
 _WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
+_SETTLED = (Kind.CONFLICT,)
+_SIGN = (Kind.CONFLICT, Kind.SIGNATURE_INVALID)
 
 Limited = partial(Route, limited=True)
 
@@ -69,12 +77,17 @@ ROUTES = (
     Limited("GET  /v1/executions",             get_executions, "executions:read"),
     Limited("GET  /v1/executions/{execution}", get_execution,  "executions:read"),
 
+    Limited("GET  /v1/approvals",              get_approvals,  "approvals:read"),
+    Limited("GET  /v1/approvals/{job}",        get_approval,   "approvals:read"),
+    Limited("POST /v1/approvals/{job}/sign",   sign_approval,  "approvals:write", _SIGN),
+    Limited("POST /v1/approvals/{job}/deny",   deny_approval,  "approvals:write", _SETTLED),
+
     Route("POST /v1/tokens",                 create_token,      "tokens:write", status=201),
     Route("GET  /v1/tokens",                 get_tokens,        "tokens:read"),
     Route("POST /v1/tokens/{token}/revoke",  cancel_token,      "tokens:write"),
     Route("GET  /v1/audit",                  get_audit,         "audit:read"),
 
-    Route("GET  /v1/readings",               get_readings,      "readings:read"),
+    Limited("GET  /v1/readings",               get_readings,   "readings:read"),
 
     Route("GET  /livez",                     get_liveness,      PUBLIC),
     Route("GET  /readyz",                    get_readiness,     PUBLIC),

@@ -6,6 +6,7 @@ means (`coordinator.services.intake`).
 
 import asyncio
 from collections.abc import AsyncIterator
+from ssl import SSLObject, cert_time_to_seconds
 from typing import Annotated
 
 import msgspec
@@ -15,9 +16,11 @@ from msgspec import Meta
 from coordinator.api.context import Call
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
+from coordinator.core.client_certificates import Demand, Shown, check_shown
 from shared import limits
 from shared.errors import Reason, RefusedError
-from shared.sync.body import CONTENT_TYPE, BodyDecoder, Part
+from shared.sync.body import CONTENT_TYPE, BodyDecoder
+from shared.trust.documents import claimed_agent
 
 
 class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,15 +31,40 @@ class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
     """Answer one contact of an agent."""
-    decoder = BodyDecoder(limits.BODY_BYTES_UP)
-    parts: list[Part] = []
-    size = 0
+    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), call.parts.intake.begin()
+    size, checked = 0, call.parts.certificates is Demand.OFF
     async for chunk in _chunks(request, limits.BODY_BYTES_UP):
         size += len(chunk)
-        parts += decoder.feed(chunk)
+        complete = decoder.feed(chunk)
+        if complete and not checked:
+            # The report comes first; what it says is verified later, also of itself.
+            checked = True
+            _check_certificate(call, request, complete[0].data)
+        await reception.take(complete)
     decoder.finish()
-    body = await call.parts.intake.receive(parts, body_bytes=size, wait_s=query.wait)
+    body = await reception.answer(body_bytes=size, wait_s=query.wait)
     return Raw(body, CONTENT_TYPE)
+
+
+def _check_certificate(call: Call, request: web.Request, report: bytes) -> None:
+    """Check what the connection showed against the agent that a report claims to be from.
+
+    Raises:
+        RefusedError: CERTIFICATE_NEEDED, or it is no report.
+    """
+    agent, parts = claimed_agent(report), call.parts
+    check_shown(parts.certificates, _shown_by(request), agent, parts.clock.wall_ms())
+
+
+def _shown_by(request: web.Request) -> Shown | None:
+    transport = request.transport
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    found = tls.getpeercert() if isinstance(tls, SSLObject) else None
+    if not found:
+        return None
+    names = [value for rdn in found.get("subject", ()) for key, value in rdn if key == "commonName"]
+    ends_ms = cert_time_to_seconds(str(found["notAfter"])) * 1000
+    return Shown(str(names[0]) if names else "", ends_ms)
 
 
 async def enroll_agent(call: Call, request: web.Request) -> Raw:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
 from coordinator.cli import jobs as job_commands
+from coordinator.cli import membership
 from coordinator.cli import readings as reading_commands
 from coordinator.cli.access import find_access
 from coordinator.cli.client import CallError, Client, Exit
@@ -67,19 +68,106 @@ def status(*, common: Common = _DEFAULT) -> None:
 
 
 @agents.command(name="list")
-def agents_list(*, selector: str = "", most: int = _MOST, common: Common = _DEFAULT) -> None:
-    """List agents.
+def agents_list(
+    *, selector: str = "", state: str = "", most: int = _MOST, common: Common = _DEFAULT
+) -> None:
+    """List agents, or the keys that wait to become some.
 
     Parameters
     ----------
     selector
         Label selector, e.g. "site in (north,south),role=pump".
+    state
+        Agents in this state; pending, expected or rejected: keys that are no agents yet.
     most
         At most so many.
     """
+    if membership.is_enrolment(state):
+        _with_client(
+            common, lambda c, s: membership.list_enrolments(c, s, state=state, most=most)
+        )
+        return
     _with_client(
-        common, lambda c, s: agent_commands.list_agents(c, s, selector=selector, most=most)
+        common,
+        lambda c, s: agent_commands.list_agents(c, s, selector=selector, state=state, most=most),
     )
+
+
+@agents.command(name="register")
+def agents_register(
+    fingerprint: str, /, *, site: str, name: str = "", common: Common = _DEFAULT
+) -> None:
+    """Let a box in by its fingerprint, before it has ever called.
+
+    Parameters
+    ----------
+    fingerprint
+        As `outstation-agent fingerprint` prints it on the box.
+    site
+        The site it belongs to.
+    name
+        Its name; one of the site's if you give none.
+    """
+    _with_client(common, lambda c, s: membership.register(c, s, fingerprint, site=site, name=name))
+
+
+@agents.command(name="approve")
+def agents_approve(
+    enrolment: str,
+    /,
+    *,
+    fingerprint: str,
+    site: str = "",
+    name: str = "",
+    common: Common = _DEFAULT,
+) -> None:
+    """Accept a box that waits (`agents list --state pending`).
+
+    Parameters
+    ----------
+    fingerprint
+        Read from the box itself or over the phone, never from the list.
+    site
+        The site it belongs to, if the box did not say.
+    name
+        Its name, if not the one the box said.
+    """
+    _with_client(
+        common,
+        lambda c, s: membership.approve(
+            c, s, enrolment, fingerprint=fingerprint, site=site, name=name
+        ),
+    )
+
+
+@agents.command(name="reject")
+def agents_reject(enrolment: str, /, *, common: Common = _DEFAULT) -> None:
+    """Let a box that waits not in, also when it asks again."""
+    _with_client(common, lambda c, s: membership.reject(c, s, enrolment))
+
+
+@agents.command(name="rekey")
+def agents_rekey(agent: str, /, *, common: Common = _DEFAULT) -> None:
+    """Ask an agent for another key; the old one is refused from the new one's first use on."""
+    _with_client(common, lambda c, s: membership.steer(c, s, agent, "rekey"))
+
+
+@agents.command(name="revoke")
+def agents_revoke(agent: str, /, *, common: Common = _DEFAULT) -> None:
+    """Let a lost or stolen agent in no more, for ever; its name is not given again."""
+    _with_client(common, lambda c, s: membership.steer(c, s, agent, "revoke"))
+
+
+@agents.command(name="release")
+def agents_release(agent: str, /, *, common: Common = _DEFAULT) -> None:
+    """End an agent's quarantine, once you know which machine is the real one."""
+    _with_client(common, lambda c, s: membership.steer(c, s, agent, "release"))
+
+
+@agents.command(name="decommission")
+def agents_decommission(agent: str, /, *, common: Common = _DEFAULT) -> None:
+    """Let an agent deliver what it has, forget its key and go; its history stays readable."""
+    _with_client(common, lambda c, s: membership.steer(c, s, agent, "decommission"))
 
 
 @agents.command(name="show")

@@ -33,14 +33,17 @@ def status(client: Client, screen: Screen) -> None:
         screen.text(f"warning: {warning}")
 
 
-def list_agents(client: Client, screen: Screen, *, selector: str, most: int) -> None:
+def list_agents(
+    client: Client, screen: Screen, *, selector: str, state: str = "", most: int
+) -> None:
     """Print the agents that a selector matches."""
     found = list(client.pages("/v1/agents", AgentView, {"selector": selector}, most=most))
+    found = [agent for agent in found if state.upper() in {"", agent.state}]
     if screen.as_json:
         screen.json(found)
         return
     if not found:
-        screen.text("no agent matches" if selector else "no agent has enrolled yet")
+        screen.text("no agent matches" if selector or state else "no agent has enrolled yet")
         return
     screen.table(
         ("AGENT", "SITE", "STATE", "LAST CONTACT", "DELIVERED", "WAITING", "LOST", "CONTACTS"),
@@ -80,6 +83,8 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
         ("labels", labels or "-"),
         ("state", agent.state),
         ("key", agent.fingerprint),
+        *([("next key", agent.next_fingerprint)] if agent.next_fingerprint else []),
+        *([("rekey", "asked for")] if agent.rekey_asked else []),
         ("enrolled", ago(agent.enrolled_at)),
         ("last contact", ago(agent.last_contact_at)),
         ("contacts", f"{link.contacts}, {link.bytes_up} bytes up, {link.bytes_down} bytes down"),

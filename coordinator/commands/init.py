@@ -4,12 +4,34 @@ import argparse
 import asyncio
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from coordinator.app import Place, found
+from coordinator.app import Place, begin_ceremony, found
 from coordinator.commands.options import PORT, Commands, add_database, database
 from coordinator.keys.directory import DataDirectory
+from coordinator.services.ceremony import write_request
 from coordinator.services.founding import ONE_MACHINE
+
+_CHECKLIST = """\
+This machine has its own keys. The keys that decide what agents trust and what may ever run are made
+elsewhere, on a machine that never sees a network, each for another person:
+
+  [ ] Carry {request} there: it is public.
+  [ ] Each officer:  outstation-coordinator office key root-NAME.pem     (three people, say)
+  [ ] Each releaser: outstation-coordinator office key release-NAME.pem
+      Each keeps the .pem on two sticks of their own, and hands over the .pub.
+  [ ] outstation-coordinator office init request.json papers.json \\
+          --root root-ANNA.pem.pub --root root-BEN.pem.pub --root root-CARA.pem.pub \\
+          --release release-DORA.pem.pub [--catalog catalog.toml] [--policy policy.toml]
+  [ ] As many of them as their role asks for read the papers and sign:
+      outstation-coordinator office sign papers.json --key root-ANNA.pem
+  [ ] Carry papers.json here:
+      outstation-coordinator adopt --data {data} papers.json
+  [ ] Compare fingerprints:  outstation-coordinator root show --data {data}
+  [ ] outstation-coordinator run --data {data}
+
+docs/recovery.md says what to do when a key is lost or stolen. Read it now, not then."""
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +46,11 @@ def add(commands: Commands) -> None:
     )
     init.add_argument("--url", help=f"where agents reach it (default: first host, port {PORT})")
     add_database(init)
+    init.add_argument(
+        "--ceremony",
+        action="store_true",
+        help="keep the root and release keys off this machine; prints what to do",
+    )
     init.set_defaults(command=_init)
 
 
@@ -32,12 +59,22 @@ def _init(options: argparse.Namespace) -> int:
     url = options.url or f"https://{_bracketed(hosts[0])}:{PORT}"
     directory = DataDirectory(options.dir.absolute())
     place = Place(directory=directory, database=database(directory, options.database))
+    if options.ceremony:
+        return _begin_ceremony(place, hosts=hosts, url=url)
     admin = asyncio.run(found(place, hosts=hosts, url=url))
     print(f"A fleet was founded in {directory.path}. Agents will reach it at {admin.url}")
     print(f"  certificate for   {', '.join(hosts)}")
     print(f"  admin's token     {directory.admin}")
     print(f"  start it          outstation-coordinator run --data {options.dir}")
     print(f"WARNING: {ONE_MACHINE}", file=sys.stderr)
+    return 0
+
+
+def _begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> int:
+    request = begin_ceremony(place, hosts=hosts, url=url)
+    directory = place.directory
+    write_request(directory.request, request)
+    print(_CHECKLIST.format(request=directory.request, data=directory.path))
     return 0
 
 

@@ -1,9 +1,11 @@
 """`run`: serve agents and people."""
 
 import argparse
+from dataclasses import replace
 
 from coordinator.app import serve
 from coordinator.commands import options as of
+from coordinator.core.client_certificates import Demand
 from shared.runtime.logs import configure_logging
 from shared.runtime.service import run_until_signal
 
@@ -18,12 +20,24 @@ def add(commands: of.Commands) -> None:
         default=f"127.0.0.1:{of.PORT}",
         help="default %(default)s; 0.0.0.0:PORT for every interface, port 0 for a free one",
     )
+    run.add_argument(
+        "--client-certificates",
+        choices=("off", "optional", "required"),
+        default="off",
+        help="mutual TLS for contacts; agents get certificates of the fleet's CA (%(default)s)",
+    )
+    run.add_argument(
+        "--announce", action="store_true", help="tell the local network where it is (mDNS)"
+    )
     run.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     configure_logging(human=False)
     place, listen = of.place(options), of.listen(options.listen)
+    listen = replace(
+        listen, announce=options.announce, certificates=Demand(options.client_certificates)
+    )
     return run_until_signal(
         lambda: serve(place, listen, ready=lambda url: print(f"ready {url}", flush=True))
     )

@@ -71,6 +71,18 @@ class ClaimFile(msgspec.Struct, frozen=True, kw_only=True):
         return base64.b64decode(self.root)
 
 
+class TrustFile(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a gateway should trust: public, and no right to enrol."""
+
+    outstation_trust: int = 1
+    url: str
+    fleet: str
+    """Hex of the fleet id."""
+    ca_pem: str
+    root: str
+    """Base64 of the root document's envelope."""
+
+
 class AdminFile(msgspec.Struct, frozen=True):
     """``admin.toml``: how the command line reaches the coordinator, made by ``init``."""
 

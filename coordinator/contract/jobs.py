@@ -5,7 +5,7 @@ object plus how long it stays valid.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,8 +14,11 @@ from coordinator.contract.common import PageSize, PageToken, Time
 from shared import limits
 from shared.model.job import JobSpec, Retry, Step, Targets, Value
 
-JobState = Literal["IN_PROGRESS", "COMPLETED"]
-"""COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for."""
+JobState = Literal["PENDING_APPROVAL", "DENIED", "EXPIRED", "IN_PROGRESS", "COMPLETED"]
+"""PENDING_APPROVAL leaves when enough distinct people signed it; EXPIRED: they did not in time.
+COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for."""
+SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED"})
+"""States that a job does not leave."""
 
 
 class StepBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,6 +66,8 @@ class JobSubmission(SpecBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     not_after: Time | None = None
     expires_in_s: Annotated[int, Meta(ge=1, le=limits.DELAY_S)] | None = None
     """Instead of `not_after`, counted from submission; 30 days when neither is given."""
+    job_class: str = ""
+    """Of the policy; empty: the class that may do this and asks for the fewest people."""
 
 
 class SubmitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +83,18 @@ class JobPreview(msgspec.Struct, frozen=True):
     targets: int
     sample: list[str]
     """The first 20 agents."""
+    job_class: str
+    approvals_needed: int
+    """Distinct people who would have to agree first."""
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """How many people have to agree, and who did."""
+
+    needed: int
+    people: list[str]
+    denied_by: str = ""
+    denied_reason: str = ""
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -95,6 +112,9 @@ class JobView(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     """Executions by state."""
     spec: SpecBody
+    job_class: str
+    author: str
+    agreement: Agreement
 
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

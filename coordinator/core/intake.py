@@ -99,13 +99,18 @@ def block_digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
-def examine_schemas(parts: Sequence[bytes]) -> list[tuple[SchemaRef, bytes]]:
-    """Return (reference, bytes) of every sound schema among the parts; others are ignored.
+def examine_schemas(parts: Sequence[bytes], report: Report) -> list[tuple[SchemaRef, bytes]]:
+    """Return (reference, bytes) of every sound schema that the report vouches for.
 
-    An unsound one is asked for again, because blocks that refer to it wait for it.
+    Others are ignored: a block names its schema by a few bytes of a hash, so whoever carries a
+    contact could make another list that they fit, and rename what a site measures. An unsound one
+    is asked for again, because blocks that refer to it wait for it.
     """
     sound = []
+    vouched = set(report.schemas)
     for data in parts:
+        if hashlib.sha256(data).digest() not in vouched:
+            continue
         try:
             sound.append((schema_ref(Schema.decode(data).hash), data))
         except RefusedError:

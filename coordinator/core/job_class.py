@@ -1,14 +1,42 @@
-"""Which class of the policy a job claims: the least one that may do what it does.
+"""Which class of the policy a job belongs to, and so how many people must agree to it.
 
 The agent judges by the policy it holds, so a wrong answer here makes a job refused, never allowed.
 """
 
+from shared.errors import MistakeError, nearest
 from shared.model.job import JobSpec
-from shared.trust.starter import OBSERVE, OPERATE
-
-_READS = frozenset({"device.read"})
+from shared.trust.policy import ClassRule, Policy
 
 
-def job_class(spec: JobSpec) -> str:
-    """Return OBSERVE for a job that only reads, else OPERATE."""
-    return OBSERVE if all(step.action in _READS for step in spec.every_step) else OPERATE
+def choose_class(spec: JobSpec, policy: Policy, wanted: str = "") -> tuple[str, ClassRule]:
+    """Return a job's class and its rule: the wanted one, or the one that asks for the fewest.
+
+    Raises:
+        MistakeError: no class of the policy may do this, or the wanted one may not.
+    """
+    steps = spec.every_step
+    if not wanted:
+        name = policy.least_class(steps)
+        if name is None:
+            raise MistakeError(
+                "no class of the policy in force may do all of these steps together",
+                where="steps",
+                mend="split the job, or publish a policy with a class for it",
+            )
+        return name, policy.classes[name]
+    rule = policy.classes.get(wanted)
+    if rule is None:
+        meant = nearest(wanted, policy.classes)
+        raise MistakeError(
+            f"the policy in force has no class {wanted[:60]!r}",
+            where="job_class",
+            mend=f"did you mean {meant}?" if meant else f"it has {', '.join(policy.classes)}",
+        )
+    for step in steps:
+        if not rule.allows(step):
+            raise MistakeError(
+                f"class {wanted} may not do step {step.id} ({step.action})",
+                where="job_class",
+                mend="leave it out: the class that asks for the fewest people is taken",
+            )
+    return wanted, rule

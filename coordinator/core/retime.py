@@ -58,6 +58,8 @@ class Fix:
     mono_ms: int
     wall_ms: int
     err_ms: int
+    is_own: bool = False
+    """The agent's own clock, when it was synced; not the word of a coordinator."""
 
     @property
     def offset_ms(self) -> int:
@@ -100,6 +102,8 @@ def place(clock: BlockClock, fixes: Sequence[Fix], latest_offset_ms: int | None)
         latest_offset_ms: the boot's wall less mono is at most this.
     """
     own = _own_error_ms(clock)
+    if clock.state is ClockState.SYNCED:
+        fixes = [fix for fix in fixes if not fix.is_own]
     fixed = anchored(clock.mono_ms, fixes)
     said = clock.wall_ms - clock.mono_ms
     if fixed is not None and (own is None or fixed[1] < own or _misled(said, own, fixed)):
@@ -159,7 +163,7 @@ def own_fix(clock: BlockClock) -> Fix | None:
     """Return the anchor that a block of a synced clock is for the rest of its boot."""
     if clock.state is not ClockState.SYNCED or not _is_possible(clock):
         return None
-    return Fix(clock.mono_ms, clock.wall_ms, clock.err_ms or SYNCED_ERR_MS)
+    return Fix(clock.mono_ms, clock.wall_ms, clock.err_ms or SYNCED_ERR_MS, is_own=True)
 
 
 def _misled(said_ms: int, own_ms: int, fixed: tuple[int, int]) -> bool:

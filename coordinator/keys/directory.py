@@ -35,6 +35,10 @@ class DataDirectory:
         """Return the key that signs bundles and replies."""
         return self.keys / "director.pem"
 
+    def offline_keys(self) -> list[Path]:
+        """Return the root and release keys that lie on this machine, though they should not."""
+        return sorted([*self.keys.glob("root*.pem"), *self.keys.glob("release*.pem")])
+
     def director_keys(self) -> list[Path]:
         """Return every director's key there is: the one in force, and one that will be."""
         return sorted(self.keys.glob("director*.pem"))
@@ -68,3 +72,13 @@ class DataDirectory:
     def bell(self) -> Path:
         """Return the pipe through which a running coordinator is told to look again."""
         return self.path / "bell"
+
+    @property
+    def request(self) -> Path:
+        """Return what is carried to the offline keys while a fleet is being founded; public."""
+        return self.path / "request.json"
+
+    @property
+    def papers(self) -> Path:
+        """Return where drafts that lack signatures are written, unless somebody says where."""
+        return self.path / "papers.json"

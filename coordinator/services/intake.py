@@ -6,9 +6,10 @@ is committed (`coordinator.transactions.contact`).
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,6 +91,47 @@ class _Verified:
     """Public key that verified it."""
 
 
+class Reception:
+    """A contact whose body is still coming: its blocks are read while the line brings the next.
+
+    A large body of a backlog takes two seconds to read; on a slow line they would follow each body.
+    The report comes first, and is verified before a block is looked at.
+    """
+
+    def __init__(self, intake: "Intake") -> None:
+        self._intake = intake
+        self._parts: list[Part] = []
+        self._verified: Report | None = None
+        self._blocks: list[Incoming] = []
+
+    async def take(self, parts: Sequence[Part]) -> None:
+        """Take the parts that are complete now.
+
+        Raises:
+            RefusedError: nothing of the contact is used.
+            WorldError: the store does not work now.
+        """
+        for part in parts:
+            self._parts.append(part)
+            if part.kind is PartKind.BLOCK:
+                report = await self._report()
+                self._blocks += await asyncio.to_thread(examine_blocks, [part.data], report)
+
+    async def _report(self) -> Report:
+        if self._verified is None:
+            with self._intake.telling_refusals():
+                # What comes without its report first is refused here.
+                letter = sort_parts(self._parts)
+                self._verified = (await self._intake.verify(letter.report)).report
+        return self._verified
+
+    async def answer(self, *, body_bytes: int, wait_s: int) -> bytes:
+        """Return the answer's body once all parts were taken; see `Intake.receive`."""
+        return await self._intake.receive(
+            self._parts, body_bytes=body_bytes, wait_s=wait_s, read=self._blocks
+        )
+
+
 class Intake:
     """Answers contacts."""
 
@@ -98,47 +140,79 @@ class Intake:
         self._unrecorded_down: Counter[AgentId] = Counter()
         """Bytes of answers, until the next contact records them: at most one number per agent."""
 
-    async def receive(self, parts: Sequence[Part], *, body_bytes: int, wait_s: int) -> bytes:
+    def begin(self) -> Reception:
+        """Return what takes a contact part by part, as the line brings it."""
+        return Reception(self)
+
+    async def receive(
+        self,
+        parts: Sequence[Part],
+        *,
+        body_bytes: int,
+        wait_s: int,
+        read: Sequence[Incoming] | None = None,
+    ) -> bytes:
         """Return the answer's body.
 
         Args:
             parts: of the contact's body, in their order.
             body_bytes: size of that body.
             wait_s: how long the agent would wait for work where the answer is empty.
+            read: its blocks, if they were read already.
 
         Raises:
             RefusedError: nothing of the contact was used.
             WorldError: the store does not work; the agent sends the same again later.
         """
+        with self.telling_refusals():
+            return await self._receive(sort_parts(parts), body_bytes, wait_s, read)
+
+    @contextlib.contextmanager
+    def telling_refusals(self) -> Iterator[None]:
+        """Count and log a contact that is refused."""
         try:
-            return await self._receive(sort_parts(parts), body_bytes, wait_s)
+            yield
         except RefusedError as error:
             self._desk.metrics.refused.labels(error.reason.text).inc()
             _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
             raise
 
-    async def _receive(self, letter: Letter, body_bytes: int, wait_s: int) -> bytes:
+    async def _receive(
+        self, letter: Letter, body_bytes: int, wait_s: int, read: Sequence[Incoming] | None
+    ) -> bytes:
         desk, arrived_ms = self._desk, self._desk.clock.mono_ms()
         agent = AgentId(claimed_agent(letter.report))
         # Before anything is read: work that is committed from here on wakes this contact.
         with desk.work.enter(agent) as waiter:
-            seen = await self._verify(letter.report, agent)
-            recorded = await self._record(seen, letter, body_bytes)
+            seen = await self.verify(letter.report)
+            recorded = await self._record(seen, letter, body_bytes, read)
             desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
             order, held_ms = recorded.order, 0
             if self._may_hold(seen.report, letter, recorded, wait_s):
                 order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
             return await self._answer(seen, recorded, order, held_ms)
 
-    async def _verify(self, data: bytes, agent: AgentId) -> _Verified:
+    async def verify(self, data: bytes) -> _Verified:
+        """Return a report whose signature and values were checked.
+
+        Raises:
+            RefusedError: it is not used.
+        """
+        agent = AgentId(claimed_agent(data))
         identity = await self._desk.store.read(partial(load_identity, agent))
         key, report = _open(data, identity)
         check_report(report, fleet=self._desk.fleet)
         return _Verified(agent, identity, report, document_hash(data), key)
 
-    async def _record(self, seen: _Verified, letter: Letter, body_bytes: int) -> Recorded:
+    async def _record(
+        self,
+        seen: _Verified,
+        letter: Letter,
+        body_bytes: int,
+        read: Sequence[Incoming] | None,
+    ) -> Recorded:
         desk, report = self._desk, seen.report
-        blocks, schemas = await _examine(letter, report)
+        blocks, schemas = await _examine(letter, report, read)
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger)
         # What an empty report changes may be lost with the power: the agent says it again.
         turns = seen.key != seen.identity.public_key
@@ -149,6 +223,7 @@ class Intake:
             digest=seen.digest,
             blocks=blocks,
             schemas=schemas,
+            schemas_ignored=len(letter.schemas) - len(schemas),
             bytes_up=body_bytes,
             bytes_down=self._unrecorded_down.pop(seen.agent, 0),
             now_ms=desk.clock.wall_ms(),
@@ -290,13 +365,14 @@ def _open(data: bytes, identity: Identity) -> tuple[bytes, Report]:
 
 
 async def _examine(
-    letter: Letter, report: Report
+    letter: Letter, report: Report, read: Sequence[Incoming] | None
 ) -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
     """Read what came beside the report; in a thread, others are answered meanwhile."""
     if not letter.blocks and not letter.schemas:
         return (), ()
 
     def examine() -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
-        return examine_blocks(letter.blocks, report), examine_schemas(letter.schemas)
+        blocks = examine_blocks(letter.blocks, report) if read is None else read
+        return blocks, examine_schemas(letter.schemas, report)
 
     return await asyncio.to_thread(examine)

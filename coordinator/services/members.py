@@ -5,11 +5,11 @@ is signed by the director. Leaves out what people decide about keys (REST) and c
 (`coordinator.services.intake`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from coordinator.core.ports import Store
+from coordinator.keys.tls import Issue, issue_nothing
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents
 from coordinator.services.waiting import WaitingRoom
@@ -23,17 +23,9 @@ from shared.trust.documents import document_hash, open_enroll
 from shared.trust.envelope import seal
 from shared.trust.words import HEARD_TYP, Heard, Word, claimed_speaker, open_word
 from shared.wire.codec import pack
-from shared.wire.messages import EnrollAnswer
+from shared.wire.messages import EnrollAnswer, EnrollRequest
 
 _log = Events(__name__)
-
-Issue = Callable[[bytes, AgentId, WallMs], bytes]
-"""Makes the DER of a client certificate for a public key and an agent; empty: none is issued."""
-
-
-def issue_nothing(_key: bytes, _agent: AgentId, _now_ms: WallMs) -> bytes:
-    """Issue no client certificates."""
-    return b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +57,7 @@ class Members:
         _log.event(
             "enrolment_waits" if entered.agent is None else "agent_enrolled", agent=entered.agent
         )
-        return pack(self._entered(entered, wish.public_key, now_ms))
+        return pack(self._entered(entered, wish, now_ms))
 
     async def hear(self, data: bytes) -> bytes:
         """Return the signed answer to what an agent says of itself, once it is durable.
@@ -91,15 +83,16 @@ class Members:
         answer = Heard(agent, document_hash(data), certificate)
         return seal(HEARD_TYP, pack(answer), [self.documents.now.director])
 
-    def _entered(self, entered: Entered, key: bytes, now_ms: WallMs) -> EnrollAnswer:
-        agent = entered.agent
+    def _entered(self, entered: Entered, wish: EnrollRequest, now_ms: WallMs) -> EnrollAnswer:
+        agent, fleet = entered.agent, self.documents.now.fleet
         return EnrollAnswer(
             agent or "",
             self.fleet,
-            self.documents.now.fleet.root,
+            fleet.root,
             entered.site,
             entered.again_s,
-            b"" if agent is None else self.issue(key, agent, now_ms),
+            b"" if agent is None else self.issue(wish.public_key, agent, now_ms),
+            fleet.steps_to_root(wish.root_version),
         )
 
     def _refused(self, error: RefusedError, event: str) -> None:

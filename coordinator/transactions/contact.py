@@ -72,6 +72,8 @@ class Contact:
     """sha256 of the report's envelope."""
     blocks: Sequence[Incoming]
     schemas: Sequence[tuple[SchemaRef, bytes]]
+    schemas_ignored: int = 0
+    """Channel lists that came beside it and that it does not vouch for."""
     bytes_up: int
     bytes_down: int
     """Of answers to this agent since its last recorded contact."""
@@ -186,6 +188,8 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
         quarantined=quarantined,
     )
     beside = {BESIDE_CHAIN[chain]: 1} if chain in BESIDE_CHAIN else {}
+    if contact.schemas_ignored:
+        beside[Reason.SCHEMA_NOT_ANNOUNCED] = contact.schemas_ignored
     yield from count_refusals(agent, {**stored.refused, **beside}, now_ms)
     reconciled = yield from reconcile_receipts(
         agent, report.jobs_epoch, report.receipts, now_ms=now_ms
@@ -197,9 +201,7 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     if contact.with_orders and granted:
         order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
     reached = None if report.attested else (yield from _reached(contact, before))
-    return Recorded(
-        chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish
-    )
+    return Recorded(chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish)
 
 
 def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:

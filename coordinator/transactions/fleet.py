@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from coordinator.contract.fleet import ReadingsTotal
+from coordinator.core.papers import Paper, Papers, Trusted, judge, open_before
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.core.presence import GRACE_MS, PATIENCE
 from coordinator.core.reconcile import OPEN_BELOW
+from coordinator.transactions.rows import audit
+from shared import limits
 from shared.clock import WallMs
-from shared.errors import Reason
+from shared.errors import MistakeError, Reason
 from shared.ids import FleetId
 from shared.model.job import ExecutionState
 
@@ -37,15 +39,28 @@ class Fleet:
         """Return the newest root document's envelope."""
         return self.roots[-1]
 
+    def steps_to_root(self, version: int) -> list[bytes]:
+        """Return the roots between a trusted one and the newest, without either."""
+        return list(self.roots[version:-1]) if version > 0 else []
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A signed document to keep."""
+    @property
+    def papers(self) -> list[Paper]:
+        """Return the newest root, catalog and policy."""
+        return [
+            Paper("root", self.root),
+            Paper("catalog", self.catalog),
+            Paper("policy", self.policy),
+        ]
 
-    kind: Literal["root", "catalog", "policy"]
-    epoch: int
-    version: int
-    envelope: bytes
+    def trusted(self) -> Trusted:
+        """Return the newest documents, verified.
+
+        Raises:
+            MistakeError: the database was tampered with.
+        """
+        held = open_before(Papers(before=self.papers, drafts=[]))
+        assert held is not None, "there are papers"
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +76,70 @@ class Totals:
 
 def save_fleet(
     fleet_id: FleetId,
-    documents: Sequence[Document],
+    papers: Sequence[Paper],
     *,
     url: str,
     page_key: bytes,
     now_ms: WallMs,
 ) -> Tx[None]:
     """Write the row and its first documents; a second fleet is refused by the schema."""
-    for document in documents:
-        yield from save_document(document, now_ms)
+    for paper in papers:
+        yield from _save(paper, now_ms)
     yield from execute("fleet_insert", fleet_id, url, page_key, now_ms)
 
 
-def save_document(document: Document, now_ms: WallMs) -> Tx[None]:
-    """Keep a signed document; a running coordinator gives it out once it is started again."""
+def adopt(papers: Papers, *, where: str, actor: str, now_ms: WallMs) -> Tx[tuple[Trusted, Trusted]]:
+    """Put signed drafts into force, all of them or none; return what was and what is in force.
+
+    What the papers say was in force does not matter: the database knows.
+
+    Raises:
+        MistakeError: a draft does not follow what is in force, or lacks signatures.
+    """
+    fleet = yield from load_fleet()
+    assert fleet is not None, "it was opened as a fleet's"
+    before = fleet.trusted()
+    after = judge(before, papers.drafts, now_ms=now_ms, where=where)
+    for paper in papers.drafts:
+        yield from _save(paper, now_ms)
+    yield from _check_size(where)
+    yield from audit(
+        now_ms,
+        actor=actor,
+        action="documents.adopt",
+        object_="fleet",
+        detail={
+            "root": after.root.version,
+            "epoch": after.root.epoch,
+            "catalog": after.catalog.version,
+            "policy": after.policy.version,
+        },
+    )
+    return before, after
+
+
+def _check_size(where: str) -> Tx[None]:
+    """Check that one answer can still bring everything to an agent that has nothing."""
+    fleet = yield from load_fleet()
+    assert fleet is not None, "as before"
+    size = sum(map(len, (*fleet.roots, fleet.catalog, fleet.policy)))
+    if size > limits.STANDING_BYTES or len(fleet.roots) > limits.ROOTS:
+        raise MistakeError(
+            f"all documents together would have {size} bytes in {len(fleet.roots)} roots: one "
+            f"answer brings at most {limits.STANDING_BYTES} in {limits.ROOTS}",
+            where=where,
+            mend="make the catalog or the policy smaller",
+        )
+
+
+def _save(paper: Paper, now_ms: WallMs) -> Tx[None]:
+    document = paper.read()
     yield from execute(
         "document_insert",
-        document.kind,
+        paper.kind,
         document.epoch,
         document.version,
-        document.envelope,
+        paper.envelope,
         now_ms,
     )
 
@@ -118,6 +177,7 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     executions = {ExecutionState(state).name: count for state, count in rows}
     busy = yield from fetch_one("jobs_open", OPEN_BELOW)
     every = yield from fetch_one("jobs_all")
+    unreleased = yield from fetch("jobs_unreleased")
     readings = yield from fetch_one("readings_total")
     refused = yield from fetch("refusals_total")
     assert busy is not None, "an aggregate always answers"
@@ -125,7 +185,11 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     assert readings is not None, "an aggregate always answers"
     return Totals(
         agents=dict(agents),
-        jobs={"IN_PROGRESS": busy[0], "COMPLETED": every[0] - busy[0]},
+        jobs={
+            **dict(unreleased),
+            "IN_PROGRESS": busy[0],
+            "COMPLETED": every[0] - busy[0] - sum(count for _, count in unreleased),
+        },
         executions=executions,
         readings=ReadingsTotal(*readings),
         refused={Reason(reason).text: count for reason, count in refused},

@@ -8,11 +8,14 @@ executions by their id, so once more does no harm and a lost answer loses no job
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from coordinator.core.ports import Row, Tx, execute_many, fetch, fetch_one
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId
-from shared.wire.messages import Grant
+from shared.wire.codec import pack, unpack
+from shared.wire.messages import Grant, TargetProof
 
 CONFIRM_MS = 30_000
 """An unconfirmed execution waits this long before it is signed again: an agent whose queue is
@@ -43,7 +46,7 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     rows = yield from fetch(
         "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
     )
-    grants = _fitting(rows)
+    grants = yield from _fitting(rows)
     if not grants:
         return None
     row = yield from fetch_one("agent_next_bundle", agent)
@@ -55,12 +58,26 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     return Order(seq, grants)
 
 
-def _fitting(rows: Sequence[Row]) -> list[Grant]:
+def _fitting(rows: Sequence[Row]) -> Tx[list[Grant]]:
     room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES
     grants: list[Grant] = []
-    for execution, spec, not_after_ms, job_class in rows:
-        room -= len(spec) + _GRANT_BYTES
+    for execution, spec, not_after_ms, job_class, job, threshold, proof in rows:
+        grant = Grant(execution, spec, not_after_ms, job_class)
+        if threshold > 0:
+            grant = yield from _with_approvals(grant, job, proof)
+        # Counted as it is packed, for a proof and its approvals are of any size.
+        room -= len(pack(grant)) + _GRANT_BYTES
         if room < 0:
             break
-        grants.append(Grant(execution, spec, not_after_ms, job_class))
+        grants.append(grant)
     return grants
+
+
+def _with_approvals(grant: Grant, job: bytes, proof: bytes | None) -> Tx[Grant]:
+    """Return a grant with what people signed and its agent's place in the list they signed."""
+    approvals = yield from fetch("approvals_granted", job)
+    return replace(
+        grant,
+        approvals=[envelope for (envelope,) in approvals],
+        proof=None if proof is None else unpack(proof, TargetProof, bound=limits.REPORT_BYTES),
+    )

@@ -5,12 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.contract.common import to_time
-from coordinator.contract.jobs import ExecutionView, FactView, JobView, TaskView, from_spec
+from coordinator.contract.jobs import (
+    Agreement,
+    ExecutionView,
+    FactView,
+    JobView,
+    TaskView,
+    from_spec,
+)
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
+from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
 from shared import limits
+from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState, JobSpec, TaskState
@@ -21,17 +30,18 @@ NEWEST = b"\xff" * 16
 """A key after every UUID: where a list that goes from new to old begins."""
 
 
-def view_job(job: bytes, limit: Selector | None = None) -> Tx[JobView | None]:
+def view_job(job: bytes, *, now_ms: WallMs, limit: Selector | None = None) -> Tx[JobView | None]:
     """Return one job, None when there is none of this id within a token's limit."""
     row = yield from fetch_one("job", job)
     if row is None or not (yield from sees_job(job, limit)):
         return None
     counts = yield from fetch("job_counts", job, job)
-    return _job_view(row, [(state, count) for _, state, count in counts])
+    people = yield from _people(row, now_ms)
+    return _job_view(row, [(state, count) for _, state, count in counts], people)
 
 
 def list_jobs(
-    *, before: bytes, size: int, limit: Selector | None = None
+    *, before: bytes, size: int, now_ms: WallMs, limit: Selector | None = None
 ) -> Tx[tuple[list[JobView], bool]]:
     """Return up to `size` jobs older than an id, newest first, and whether there are more."""
     rows = yield from _jobs_before(before, size + 1, limit)
@@ -40,7 +50,11 @@ def list_jobs(
     if shown:
         for job, state, count in (yield from fetch("job_counts", shown[-1][0], shown[0][0])):
             counts[job].append((state, count))
-    return [_job_view(row, counts[row[0]]) for row in shown], len(rows) > size
+    views = []
+    for row in shown:
+        people = yield from _people(row, now_ms)
+        views.append(_job_view(row, counts[row[0]], people))
+    return views, len(rows) > size
 
 
 def view_execution(execution: bytes, limit: Selector | None = None) -> Tx[ExecutionView | None]:
@@ -110,19 +124,38 @@ def _jobs_before(before: bytes, most: int, limit: Selector | None) -> Tx[list[Ro
     return rows[:most]
 
 
-def _job_view(row: Row, counts: Sequence[tuple[int, int]]) -> JobView:
-    job, name, digest, spec, targets, not_after_ms, created_ms, created_by = row
+def _people(row: Row, now_ms: WallMs) -> Tx[list[str]]:
+    """Return who agreed to a job and still does, or did when it was released."""
+    threshold, not_after_ms = row[10], row[5]
+    if not threshold:
+        return []
+    votes = yield from fetch("approvals_of_job", row[0])
+    until_ms = min(now_ms, not_after_ms)
+    return sorted({vote[1] for vote in votes if vote[3] >= until_ms})
+
+
+def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) -> JobView:
+    job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
+    job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms = rest
     return JobView(
         id=uuid_text(job),
         name=name,
         digest=digest.hex(),
-        state="IN_PROGRESS" if any(state < OPEN_BELOW for state, _ in counts) else "COMPLETED",
+        state=job_state(
+            released_ms=released_ms,
+            denied_ms=denied_ms,
+            expired_ms=expired_ms,
+            busy=any(state < OPEN_BELOW for state, _ in counts),
+        ),
         created_at=to_time(created_ms),
         created_by=created_by,
         not_after=to_time(not_after_ms),
         targets=targets,
         counts={ExecutionState(state).name: count for state, count in counts},
         spec=from_spec(unpack(spec, JobSpec, bound=limits.SPEC_BYTES)),
+        job_class=job_class,
+        author=author,
+        agreement=Agreement(threshold, people, denied_by, why),
     )
 
 

@@ -75,6 +75,11 @@ def place_block(times: BootTimes, header: BlockHeader) -> Tx[Placed]:
     return place(clock, boot.fixes, boot.latest_offset_ms)
 
 
+def has_walks() -> Tx[bool]:
+    """Tell whether stored blocks have to be placed again."""
+    return (yield from fetch_one("retime_next")) is not None
+
+
 def walk_boots(now_ms: WallMs, *, size: int = limits.RETIME_BLOCKS) -> Tx[bool]:
     """Place up to `size` stored blocks of one boot again; tell whether there may be more."""
     row = yield from fetch_one("retime_next")
@@ -102,8 +107,8 @@ def walk_boots(now_ms: WallMs, *, size: int = limits.RETIME_BLOCKS) -> Tx[bool]:
 
 
 def _save_fix(agent: AgentId, boot: BootRef, fix: Fix, now_ms: WallMs) -> Tx[None]:
-    values = (fix.mono_ms, fix.wall_ms, fix.err_ms, now_ms, limits.ANCHORS_PER_BOOT)
-    saved = yield from fetch_one("anchor_save", agent, boot, *values)
+    values = (fix.mono_ms, fix.wall_ms, fix.err_ms, int(fix.is_own), now_ms)
+    saved = yield from fetch_one("anchor_save", agent, boot, *values, limits.ANCHORS_PER_BOOT)
     if saved is not None:
         yield from execute("retime_begin", agent, boot)
 
@@ -111,7 +116,10 @@ def _save_fix(agent: AgentId, boot: BootRef, fix: Fix, now_ms: WallMs) -> Tx[Non
 def _load(agent: AgentId, boot: BootRef) -> Tx[_Boot]:
     rows = yield from fetch("anchors_of_boot", agent, boot, limits.ANCHORS_PER_BOOT)
     bound = yield from fetch_one("boot_bound", agent, boot)
-    return _Boot([Fix(*row) for row in rows], None if bound is None else bound[0])
+    return _Boot(
+        [Fix(row[0], row[1], row[2], is_own=bool(row[3])) for row in rows],
+        None if bound is None else bound[0],
+    )
 
 
 def _bound(times: BootTimes, header: BlockHeader, boot: _Boot) -> Tx[None]:

@@ -1,21 +1,27 @@
-"""A job is submitted: its targets are resolved at once, one execution for each."""
+"""A job is submitted: its targets are resolved at once, one execution for each.
+
+Where the policy asks for people's approval, the resolved list is kept for them to sign, and there
+are executions only once enough of them did (`coordinator.transactions.approvals`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from coordinator.core.audit import split_actor
-from coordinator.core.job_class import job_class
+from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.targeting import check_targets, fold_labels, resolve
+from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import MistakeError, OutstationError
-from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
-from shared.model.action import check_spec
+from shared.ids import AgentId, JobId, uuid7, uuid_text
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
+from shared.model.spec_check import check_spec
+from shared.trust.policy import Policy
 from shared.wire.codec import pack
 
 
@@ -29,6 +35,8 @@ class Draft:
     """The spec's canonical bytes: what is signed and what agents receive."""
     job_class: str
     """What the agents' policy knows it as."""
+    threshold: int
+    """Distinct people who have to agree first."""
     not_after_ms: WallMs
 
     @property
@@ -57,7 +65,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job that exists now; `agents` is empty when the request was a repetition."""
+    """The job that exists now, and who may get it at once.
+
+    `agents` is empty when the request was a repetition, or people have to agree first.
+    """
 
     job: JobId
     agents: Sequence[AgentId]
@@ -68,8 +79,17 @@ class KeyReusedError(OutstationError):
     """An Idempotency-Key came again with another body: which one was meant is not ours to guess."""
 
 
-def draft(spec: JobSpec, *, not_after_ms: WallMs, now_ms: WallMs) -> Draft:
+def draft(
+    spec: JobSpec, policy: Policy, *, not_after_ms: WallMs, now_ms: WallMs, wanted_class: str = ""
+) -> Draft:
     """Check a job.
+
+    Args:
+        spec: what is wanted.
+        policy: the one in force.
+        not_after_ms: until when it may begin.
+        now_ms: the present.
+        wanted_class: of the policy; empty takes the one that asks for the fewest people.
 
     Raises:
         MistakeError: names the member at fault.
@@ -81,11 +101,13 @@ def draft(spec: JobSpec, *, not_after_ms: WallMs, now_ms: WallMs) -> Draft:
         raise MistakeError(f"the job has {len(packed)} bytes, at most {limits.SPEC_BYTES}")
     if not now_ms < not_after_ms <= now_ms + limits.DELAY_S * 1000:
         raise MistakeError("it is not within the coming year", where="not_after")
+    job_class, rule = choose_class(spec, policy, wanted_class)
     return Draft(
         spec=spec,
         selector=selector,
         packed=packed,
-        job_class=job_class(spec),
+        job_class=job_class,
+        threshold=rule.threshold,
         not_after_ms=not_after_ms,
     )
 
@@ -128,14 +150,14 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         split_actor(submission.actor)[0],
         submission.trace,
         submission.author,
-        0,
-        now_ms,
+        job.threshold,
+        None if job.threshold else now_ms,
     )
-    ids = [ExecutionId(uuid7(now_ms, entropy.token(10))) for _ in agents]
-    yield from execute_many(
-        "execution_insert",
-        ((agent, id_, job_id, now_ms) for agent, id_ in zip(agents, ids, strict=True)),
-    )
+    targets = [AgentId(agent) for agent in agents]
+    if job.threshold:
+        yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
+    else:
+        yield from insert_executions(job_id, targets, now_ms=now_ms, entropy=entropy)
     if submission.key:
         yield from execute("idempotency_forget", now_ms - limits.IDEMPOTENCY_S * 1000)
         yield from execute(
@@ -151,9 +173,15 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         actor=submission.actor,
         action="job.submit",
         object_=f"job:{uuid_text(job_id)}",
-        detail={"name": job.spec.name, "digest": job.digest.hex(), "targets": len(agents)},
+        detail={
+            "name": job.spec.name,
+            "digest": job.digest.hex(),
+            "targets": len(targets),
+            "job_class": job.job_class,
+            "approvals": job.threshold,
+        },
     )
-    return Submitted(job_id, [AgentId(agent) for agent in agents], replayed=False)
+    return Submitted(job_id, () if job.threshold else targets, replayed=False)
 
 
 def _before(submission: Submission) -> Tx[JobId | None]:

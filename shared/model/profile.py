@@ -38,7 +38,7 @@ FORMAT = 1
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "point")
-_LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms")
+_LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 _AT_KEYS = ("table", "address", "type", "word_order")
 _MEANING_KEYS = ("scale", "offset", "min", "max")
 _POINT_KEYS = ("name", "at", *_MEANING_KEYS, "unit", "kind", "poll", "writable", "verify")
@@ -87,6 +87,8 @@ class RequestLimits:
     """Registers read for nothing, at most, to join two neighbours into one request."""
     silence_ms: int = 0
     """Pause before each request on the device's port; 0 leaves it to the port."""
+    turnaround_ms: int | None = None
+    """What the device needs before it answers, for the arithmetic of a bus; None is the usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,9 @@ def _request_limits(table: TomlTable) -> RequestLimits:
         max_registers=table.integer("max_registers", 1, most, default.max_registers),
         max_gap=table.integer("max_gap", 0, most, default.max_gap),
         silence_ms=table.integer("silence_ms", 0, limits.SILENCE_MS, default.silence_ms),
+        turnaround_ms=table.integer("turnaround_ms", 0, limits.SILENCE_MS)
+        if "turnaround_ms" in table.values
+        else None,
     )
 
 
@@ -334,7 +339,7 @@ def _content_hash(
         ]
         for point in points
     ]
-    asked = [request_limits.max_registers, request_limits.max_gap, request_limits.silence_ms]
+    asked = [getattr(request_limits, key) for key in _LIMIT_KEYS]
     canonical = json.dumps(
         [FORMAT, name, kind, protocol, asked, rows], separators=(",", ":"), ensure_ascii=True
     )

@@ -46,6 +46,8 @@ class Frozen:
     """The highest receipt it carries; an acknowledgement beyond it frees nothing."""
     ledger_to: int = 0
     anchors: tuple[Anchor, ...] = ()
+    schemas: tuple[bytes, ...] = ()
+    """sha256 of the channel lists that it vouches for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +63,39 @@ class Freed:
     """True times that the coordinator has: its answer is to a report that carried them."""
 
 
-def choose_blocks(waiting: Sequence[Candidate], *, budget_bytes: int) -> list[Candidate]:
+def choose_blocks(
+    waiting: Sequence[Candidate],
+    *,
+    budget_bytes: int,
+    asked: Ranges | None = None,
+    backlog: bool = True,
+) -> list[Candidate]:
     """Return which blocks the next contact carries, most urgent first.
 
     Priorities 0 and 1 go first, oldest first. Of the rest, newest and oldest take turns: people
-    see the present at once, and the backlog keeps a guaranteed half of every contact.
+    see the present at once, and the backlog keeps a guaranteed half of every contact. What the
+    coordinator `asked` for again counts as oldest. Without `backlog` the newest go, and no turns
+    are taken.
     """
+    again = asked or Ranges()
     urgent = sorted(
         (c for c in waiting if c.priority < _ROUTINE), key=lambda c: (c.priority, c.seq)
     )
-    rest = sorted((c for c in waiting if c.priority >= _ROUTINE), key=lambda c: c.seq)
+    rest = sorted(
+        (c for c in waiting if c.priority >= _ROUTINE), key=lambda c: (c.seq not in again, c.seq)
+    )
     turns: list[Candidate] = []
     low, high = 0, len(rest) - 1
     while low <= high:
         turns.append(rest[high])
-        if low < high:
+        if low < high and backlog:
             turns.append(rest[low])
-        low, high = low + 1, high - 1
+            low += 1
+        high -= 1
     chosen: list[Candidate] = []
     left = budget_bytes
     for candidate in [*urgent, *turns]:
-        size = part_bytes(candidate.size)
+        size = part_bytes(candidate.size) + limits.ANNOUNCED_BYTES
         # One block always goes, even over the budget: a site must never stand still.
         if chosen and size > left:
             break
@@ -117,9 +131,10 @@ def fill_report(
     blocks: Sequence[Candidate],
     receipts: Sequence[Receipt],
     ledger: Sequence[LossRow],
+    room: int = limits.REPORT_BYTES,
 ) -> Report:
-    """Return `base` with as many of the lists as fit into one document."""
-    room = limits.REPORT_BYTES - _OVERHEAD - len(pack(base))
+    """Return `base` with as many of the lists as fit into a document of `room` bytes."""
+    room -= _OVERHEAD + len(pack(base))
     kept_receipts, room = _fill(receipts[: limits.RECEIPTS_PER_REPORT], room)
     kept_ledger, room = _fill(ledger[: limits.LEDGER_PER_REPORT], room)
     announced = [Announced(c.seq, c.digest) for c in blocks[: limits.BLOCKS_PER_REPORT]]
@@ -150,6 +165,7 @@ def _frozen(envelope: bytes, report: Report) -> Frozen:
         receipts_to=max((receipt.number for receipt in report.receipts), default=0),
         ledger_to=max((row.number for row in report.ledger), default=0),
         anchors=tuple(report.anchors),
+        schemas=tuple(report.schemas),
     )
 
 

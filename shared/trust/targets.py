@@ -28,6 +28,13 @@ def prove(agents: Sequence[AgentId], agent: AgentId) -> TargetProof:
     return TargetProof(index, _path(leaves, index))
 
 
+def prove_all(agents: Sequence[AgentId]) -> Sequence[TargetProof]:
+    """Return the proof of every agent of the sorted list, in its order: n log n hashes in all."""
+    _check_order(agents)
+    _, paths = _all_paths([_leaf(agent) for agent in agents])
+    return [TargetProof(index, path) for index, path in enumerate(paths)]
+
+
 def is_listed(agent: AgentId, proof: TargetProof, *, digest: bytes, count: int) -> bool:
     """Tell whether `proof` leads from `agent` to the digest of a list of `count` agents."""
     index, last = proof.index, count - 1
@@ -70,6 +77,17 @@ def _top(leaves: Sequence[bytes]) -> bytes:
         return leaves[0]
     half = _split(len(leaves))
     return _node(_top(leaves[:half]), _top(leaves[half:]))
+
+
+def _all_paths(leaves: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Return the top and every leaf's path to it."""
+    if len(leaves) == 1:
+        return leaves[0], [[]]
+    half = _split(len(leaves))
+    left, of_left = _all_paths(leaves[:half])
+    right, of_right = _all_paths(leaves[half:])
+    paths = [[*path, right] for path in of_left] + [[*path, left] for path in of_right]
+    return _node(left, right), paths
 
 
 def _path(leaves: Sequence[bytes], index: int) -> list[bytes]:

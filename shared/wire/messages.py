@@ -116,6 +116,8 @@ class EnrollRequest(msgspec.Struct, frozen=True, array_like=True):
     name: str = ""
     """The name the operator chose; empty lets the coordinator choose one."""
     labels: dict[str, str] = {}
+    root_version: int = 0
+    """Of the root document it trusts; the answer leads it on from there."""
 
 
 class EnrollAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -131,3 +133,5 @@ class EnrollAnswer(msgspec.Struct, frozen=True, array_like=True):
     """When to ask again, where `agent` is empty."""
     certificate: bytes = b""
     """DER of a client certificate for the agent's key, where the coordinator issues them."""
+    steps: list[bytes] = []
+    """Root documents between the one the box trusts and `root`, in their order."""

@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.core.uplink import Answered
-from coordinator.app import _tls
 from coordinator.keys.certificates import Authority, load_authority
+from coordinator.keys.tls import server_context
 from shared import limits
 from shared.runtime.clock import SystemClock
 from shared.sync.body import decode_body
@@ -106,7 +106,7 @@ async def _beside_mutual_tls(
     post.link.show_certificate(client_certificate(authority, folder / "client.pem"))
     figures: dict[str, int] = {}
     for name, kept in (("mtls", False), ("mtls_kept", True)):
-        context = _tls(directory)
+        context = server_context(directory)
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(directory.authority)
         if not kept:

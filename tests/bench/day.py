@@ -121,7 +121,7 @@ async def measure(folder: Path, profile: Profile, source: Recorded | Simulated) 
     table = one_device(channels, profile.interval_ms)
     clock = BenchClock(SystemClock().wall_ms() - DAY_MS)
     async with (
-        open_centre(folder / "coordinator") as centre,
+        open_centre(folder / "coordinator", clock) as centre,
         Tap(centre.port) as tap,
         open_outpost(folder, centre, clock=clock, table=table, port=tap.port) as post,
     ):

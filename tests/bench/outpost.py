@@ -35,7 +35,7 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.services.claims import ClaimWish
 from shared import limits
 from shared.block.schema import Schema
-from shared.clock import ClockState, Instant, MonoMs, WallMs
+from shared.clock import Clock, ClockState, Instant, MonoMs, WallMs
 from shared.ids import DeviceId
 from shared.model.reading import Channel
 from shared.runtime.clock import SystemClock, SystemEntropy
@@ -94,13 +94,13 @@ class Centre:
 
 
 @asynccontextmanager
-async def open_centre(folder: Path) -> AsyncIterator[Centre]:
-    """Found a fleet and run its coordinator on a free port."""
+async def open_centre(folder: Path, clock: Clock | None = None) -> AsyncIterator[Centre]:
+    """Found a fleet and run its coordinator on a free port, with the agent's virtual clock."""
     place = Place(directory=DataDirectory(folder), database=folder / "coordinator.db")
     await found(place, hosts=[HOST], url=f"https://{HOST}")
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
-        serve(place, Listen(host="127.0.0.1", port=0), ready=ready.set_result)
+        serve(place, Listen(host="127.0.0.1", port=0), ready=ready.set_result, clock=clock)
     )
     await asyncio.wait((ready, task), return_when=asyncio.FIRST_COMPLETED)
     if task.done():

@@ -25,6 +25,7 @@ class LineDecoder:
     """A protocol that Modbus is not: an answer ends with a newline, ``?`` can never begin one."""
 
     answer_bytes = 10
+    unit = 1
 
     def __init__(self, *, peer: int | None = None, repeatable: bool = True) -> None:
         self.peer, self.repeatable = peer, repeatable

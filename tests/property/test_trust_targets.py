@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.ids import AgentId
-from shared.trust.targets import is_listed, list_digest, prove
+from shared.trust.targets import is_listed, list_digest, prove, prove_all
 from shared.wire.messages import TargetProof
 
 lists = st.sets(st.text("abc-123", min_size=1, max_size=5), min_size=1, max_size=70).map(
@@ -22,6 +22,11 @@ def test_the_digest_is_the_merkle_tree_hash_of_rfc_9162() -> None:
     assert list_digest(three[:2]) == ab
     assert list_digest(three) == sha256(b"\x01" + ab + c).digest()
     assert prove(three, three[2]) == TargetProof(2, [ab])
+
+
+@given(lists)
+def test_all_proofs_at_once_are_the_proofs_one_by_one(agents: list[AgentId]) -> None:
+    assert list(prove_all(agents)) == [prove(agents, agent) for agent in agents]
 
 
 @given(lists, st.data())

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -308,11 +309,14 @@ class Gateway:
         *,
         blocks: Mapping[int, bytes] | None = None,
         schemas: Sequence[bytes] = (),
+        vouched: Sequence[bytes] | None = None,
         wait: int = 0,
         **rest: Any,
     ) -> tuple[Reply, Admitted | None]:
-        """One whole contact that carries every block it announces."""
-        frozen = self.report(blocks=blocks, **rest)
+        """One whole contact that carries every block it announces, and vouches for its schemas."""
+        said = schemas if vouched is None else vouched
+        hashes = [sha256(data).digest() for data in said]
+        frozen = self.report(blocks=blocks, schemas=hashes, **rest)
         sent = body(frozen, *(blocks or {}).values(), schemas=schemas)
         return self.answered_by(frozen, await self.client.sync(sent, wait=wait))
 

@@ -31,8 +31,10 @@ async def test_what_the_agent_counts_is_what_the_wire_carries(tmp_path):
             before = await tap.count()
             end = await post.contact.run(seal=True, wait_s=0, budget=BUDGET, keep=False)
             passed = (await tap.count()).since(before)
+    assert passed.up == end.up, "our goodbye too"
     goodbye = 24
-    assert (passed.up, passed.down) == (end.up + goodbye, end.down + goodbye)
+    # Theirs may still be on its way; Linux counts the end of the stream as a byte.
+    assert -1 <= passed.down - end.down <= goodbye
 
 
 @pytest.mark.slow

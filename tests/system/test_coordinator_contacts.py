@@ -55,6 +55,19 @@ async def test_a_schema_that_no_block_waits_for_is_not_kept(world, gateway):
     assert reply.schemas_wanted == [SCHEMA.hash[:4]]
 
 
+async def test_a_schema_that_no_report_vouches_for_is_ignored_and_counted(world, gateway):
+    """Whoever carries a contact must not be able to rename what a site measures."""
+    forged = [SCHEMA.encode()]
+    block = gateway.block(1.0)
+    reply, _ = await gateway.contact(blocks={1: block}, schemas=forged, vouched=[])
+    assert reply.acked == [(1, 1)], "the block is vouched for"
+    assert reply.schemas_wanted == [SCHEMA.hash[:4]], "its schema is still asked for"
+    view = await world.read("/v1/agents/pump-station")
+    assert view["refused_here"] == {"schema_not_announced": 1}
+    reply, _ = await gateway.contact(schemas=forged)
+    assert reply.schemas_wanted == []
+
+
 async def test_a_malformed_schema_is_asked_for_again(world, gateway):
     reply, _ = await gateway.contact(blocks={1: gateway.block(1.0)}, schemas=[b"\x91\x00"])
     assert reply.acked == [(1, 1)]

@@ -14,6 +14,7 @@ import ssl
 import stat
 import sys
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 import aiohttp
 import pytest
@@ -288,8 +289,11 @@ class Field:
                 gateway.receipt(n, b"x" * 16, ExecutionState.HELD)
                 for n in range(self.receipts_to + 1, self.receipts_to + 4)
             ]
-            self._frozen = gateway.report(blocks=chosen, receipts=receipts)
-            self._sent = body(self._frozen, *chosen.values(), schemas=[SCHEMA.encode()])
+            schema = SCHEMA.encode()
+            self._frozen = gateway.report(
+                blocks=chosen, receipts=receipts, schemas=[sha256(schema).digest()]
+            )
+            self._sent = body(self._frozen, *chosen.values(), schemas=[schema])
         answered = await self.send(self._sent)
         reply, _ = gateway.answered_by(self._frozen, answered)
         self._frozen = None

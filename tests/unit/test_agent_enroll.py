@@ -181,6 +181,17 @@ def test_the_answers_root_is_the_claims_or_follows_from_it(claim):
     assert follows.root == newer
 
 
+def test_a_box_follows_every_root_that_was_made_since_its_claim(claim):
+    steps = [seal_root(make_root(version=version)) for version in (2, 3)]
+    newest = seal_root(make_root(version=4, epoch=2))
+    led = _accept(answer(root=newest, steps=steps), claim, "https://a.test", {})
+    assert (led.root.version, led.root.epoch, led.root_envelope) == (4, 2, newest)
+    assert open_enroll(_request(claim, "", {}, KeySigner(bytes(32)))).root_version == 1
+    with pytest.raises(RefusedError) as refusal:
+        _accept(answer(root=newest, steps=steps[1:]), claim, "https://a.test", {})
+    assert refusal.value.reason is Reason.WRONG_ROOT_VERSION
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

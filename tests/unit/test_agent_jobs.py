@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.budget import Spent
 from agent.core.contact import Identity, base_report
 from agent.core.executor import Conclusion
 from agent.core.moment import Moment
@@ -103,7 +104,7 @@ async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
     freed = Freed(Ranges(), (), receipts_to, 0, ())
     kept = TimeKept(floor_ms=WallMs(WALL), silent_ms=0, boot_id=BOOT, mono_ms=MonoMs(1))
     return await box.contact.settle(
-        sent, freed, now_ms=WallMs(WALL), kept=kept, echo=b"echo", up=10, down=20
+        sent, freed, now_ms=WallMs(WALL), kept=kept, echo=b"echo", up=10, down=20, spent=Spent()
     )
 
 

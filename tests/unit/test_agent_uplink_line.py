@@ -1,5 +1,7 @@
 """Lines that are slow or break off: smaller bodies get through where large ones do not."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core.settings import UplinkSettings
@@ -24,8 +26,11 @@ WHOLE = full_budget(SETTINGS)
 T0 = MonoMs(1_000_000)
 
 
+START = first_contact(SETTINGS, T0, fraction=0).budget
+
+
 def fresh() -> LinkState:
-    return first_contact(SETTINGS, T0, fraction=0)
+    return replace(first_contact(SETTINGS, T0, fraction=0), budget=WHOLE)
 
 
 def after(end, state: LinkState) -> LinkState:
@@ -76,4 +81,22 @@ def test_the_answer_to_a_large_body_is_waited_for_at_the_pace_of_the_slowest_lin
     assert patience_s(request(0)) == ANSWER_S
     assert patience_s(request(0, wait_s=55)) == ANSWER_S + 55
     assert patience_s(request(60 * SLOWEST_BYTES_PER_S)) == ANSWER_S + 60
-    assert patience_s(request(WHOLE)) < CONTACT_MAX_S + 10
+    assert patience_s(request(START)) < CONTACT_MAX_S // 2, "the first body passes on any line"
+
+
+def sent(size: int, took_ms: int) -> Answered:
+    return Answered(left=True, progress=True, up=size, took_ms=took_ms)
+
+
+def test_the_first_body_is_small_and_shows_how_large_the_next_may_be():
+    start = first_contact(SETTINGS, T0, fraction=0)
+    assert START == start.budget == 131_072
+    assert after(sent(START, 6_000), start).budget == WHOLE, "256 kbit/s"
+    slow = after(sent(START, 128_000), start)
+    assert slow.budget == START // 2, "an alarm waits a minute for a body, not two"
+    assert after(sent(slow.budget, 10**6), slow).budget == slow.budget, "and no smaller than that"
+
+
+def test_a_body_that_was_not_full_says_nothing_about_the_line():
+    state = first_contact(SETTINGS, T0, fraction=0)
+    assert after(sent(1_500, 60_000), state).budget == 2 * START

@@ -61,7 +61,7 @@ address = 255
 profile = "profiles/pump.toml"
 """
 
-LINE = '[[bus]]\nname = "line"\nurl = "serial:///dev/ttyS9"\n'
+LINE = '[[bus]]\nname = "line"\nurl = "serial:///dev/ttyS9?baud=9600"\n'
 DEVICE = '[[device]]\nid = "pump-1"\nbus = "line"\naddress = 1\nprofile = "profiles/pump.toml"\n'
 
 
@@ -110,7 +110,7 @@ def test_everything_that_can_be_said_has_its_place(write, tmp_path):
     )
     serial, lan = config.buses
     assert (serial.name, serial.response_timeout_ms, serial.retries) == ("rs485", 700, 2)
-    assert (lan.response_timeout_ms, lan.retries) == (1_000, 1)
+    assert (lan.response_timeout_ms, lan.retries) == (None, 1)
     pump, meter = config.devices
     assert (pump.id, pump.bus, pump.address, pump.poll_interval_ms) == ("pump-1", "rs485", 1, 500)
     assert pump.labels == {"line": "a"}
@@ -334,3 +334,20 @@ def test_a_configuration_that_is_no_text_is_one_sentence(write):
 def test_a_configuration_longer_than_any_is_refused(write):
     with pytest.raises(MistakeError, match="longer than"):
         load_config(write("#" * (limits.CONFIG_BYTES + 1)))
+
+
+def test_a_line_that_cannot_keep_up_is_refused_with_the_arithmetic(write, complaint):
+    one = (
+        '[[device]]\nid = "pump-{0}"\nbus = "line"\naddress = {0}\nprofile = "profiles/pump.toml"\n'
+    )
+    slow = LINE.replace("9600", "1200")
+    text = slow + "".join(one.format(n) + "poll_interval_s = 0.5\n" for n in range(1, 7))
+    # 15 characters of 10 bits at 1200 baud, 40 ms of the profile's silence, 29 ms of turnaround.
+    assert complaint(text) == (
+        "agent.toml line 1: bus 'line' would be busy 233% of the time, 90% is the most that leaves "
+        "room for repeats and commands: pump-1 takes 194 ms every 0.5 s (39%), pump-2 takes 194 ms "
+        "every 0.5 s (39%), pump-3 takes 194 ms every 0.5 s (39%) and 3 more; poll all of them 2.6 "
+        "times less often, poll fewer points, or raise the line's speed"
+    )
+    fits = load_config(write(text.replace("0.5", "1.5")))
+    assert [(load.bus, round(load.share, 2)) for load in fits.loads] == [("line", 0.78)]

@@ -51,7 +51,7 @@ def test_what_is_no_ed25519_key_is_refused(tmp_path, authority):
     (tmp_path / "junk.pem").chmod(0o600)
     for name, said in (
         ("none.pem", "cannot be read"),
-        ("junk.pem", "not an unencrypted PEM key"),
+        ("junk.pem", "not a PEM key"),
         ("ca-key.pem", "not an Ed25519 key"),
     ):
         with pytest.raises(MistakeError, match=said):

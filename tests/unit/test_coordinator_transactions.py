@@ -18,11 +18,13 @@ from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import AgentId
 from shared.runtime.clock import SystemEntropy
+from shared.trust.starter import first_policy
 from shared.wire.messages import EnrollRequest
 
 NOW = WallMs(1_000_000)
 AGENT = AgentId("pump")
 ENTROPY = SystemEntropy()
+POLICY = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1 << 50)
 
 
 @pytest.fixture
@@ -42,11 +44,11 @@ async def store(tmp_path):
         yield opened
 
 
-def drafted(*, lasts_ms=60_000, **changes):
+def drafted(*, lasts_ms=60_000, policy=POLICY, **changes):
     step = {"id": "look", "action": "device.read", "params": {"points": ["p"]}}
     document = {"name": "look", "steps": [step], "targets": {"agents": [AGENT]}, **changes}
     spec = to_spec(parse_submission(document))
-    return draft(spec, not_after_ms=WallMs(NOW + lasts_ms), now_ms=NOW)
+    return draft(spec, policy, not_after_ms=WallMs(NOW + lasts_ms), now_ms=NOW)
 
 
 async def submitted(store, **changes):

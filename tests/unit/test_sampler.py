@@ -5,6 +5,7 @@ from itertools import pairwise
 from agent.core.device import DeviceSettings
 from agent.core.sampler import (
     PollGroup,
+    Standing,
     Timetable,
     channel_table,
     next_slot,
@@ -66,7 +67,7 @@ def group(name: str, interval_ms: int = 1_000) -> PollGroup:
 def run(table: Timetable, until_ms: int, *, busy_ms: int = 0, now_ms: int = 0) -> list:
     """Poll by the timetable until a time; each poll takes `busy_ms`. Returns (time, device)."""
     polls = []
-    while (due := table.next_due()) is not None and max(due, now_ms) < until_ms:
+    while (due := table.next_due(MonoMs(now_ms))) is not None and max(due, now_ms) < until_ms:
         now_ms = max(now_ms, due)
         taken = table.take(MonoMs(now_ms))
         assert taken
@@ -115,24 +116,24 @@ def test_slots_are_the_same_after_a_restart():
 def test_a_slot_that_is_due_right_now_is_not_missed():
     pump = group("pump-1", 1_000)
     due = next_slot(pump, 3_000)
-    assert Timetable([pump], now_ms=due).next_due() == due
+    assert Timetable([pump], now_ms=due).next_due(due) == due
 
 
 def test_nothing_is_polled_before_it_is_due():
     table = Timetable([group("pump-1")], now_ms=MonoMs(0))
-    due = table.next_due()
+    due = table.next_due(MonoMs(0))
     assert due is not None
     assert table.take(MonoMs(due - 1)) is None
 
 
 def test_late_ticks_coalesce_into_one_poll():
     table = Timetable([group("pump-1")], now_ms=MonoMs(0))
-    first = table.next_due()
+    first = table.next_due(MonoMs(0))
     assert first is not None
     assert table.take(MonoMs(first + 4_300)) is not None
     assert table.take(MonoMs(first + 4_300)) is None
     assert table.coalesced == 4
-    assert table.next_due() == first + 5_000
+    assert table.next_due(MonoMs(0)) == first + 5_000
 
 
 def test_an_overloaded_bus_polls_every_device_in_turn():
@@ -150,68 +151,153 @@ def test_a_fast_device_does_not_starve_a_slow_one():
 
 
 def test_a_bus_without_polled_points_is_never_due():
-    assert Timetable([], now_ms=MonoMs(0)).next_due() is None
+    assert Timetable([], now_ms=MonoMs(0)).next_due(MonoMs(0)) is None
+
+
+def known(table: Timetable, *names: str) -> Timetable:
+    """The table, once these devices have answered."""
+    for name in names:
+        table.answered(DeviceId(name), now_ms=MonoMs(0))
+    return table
+
+
+def missed(table: Timetable, name: str, now_ms: int, *, took_ms: int = 0) -> None:
+    table.silent(DeviceId(name), began_ms=MonoMs(now_ms - took_ms), now_ms=MonoMs(now_ms))
 
 
 def test_one_failure_changes_nothing():
-    table = Timetable([group("a")], now_ms=MonoMs(0))
-    due = table.next_due()
+    table = known(Timetable([group("a")], now_ms=MonoMs(0)), "a")
+    due = table.next_due(MonoMs(0))
     assert due is not None
     table.take(due)
-    table.silent(DeviceId("a"), now_ms=MonoMs(due + 100))
-    assert table.next_due() == due + 1_000
+    missed(table, "a", due + 100)
+    assert table.next_due(MonoMs(due + 100)) == due + 1_000
+    assert table.standing(DeviceId("a")) is Standing.LIVE
 
 
-def test_a_dead_device_is_asked_rarely_and_its_neighbour_as_always():
-    groups = [group("dead"), group("alive")]
-    table = Timetable(groups, now_ms=MonoMs(0))
+def test_a_device_that_was_there_is_degraded_after_two_failures():
+    table = known(Timetable([group("dead"), group("alive")], now_ms=MonoMs(0)), "dead", "alive")
     polls: list[tuple[int, str]] = []
     now_ms = 0
     while now_ms < 3_600_000:
-        due = table.next_due()
+        due = table.next_due(MonoMs(now_ms))
         assert due is not None
         now_ms = max(now_ms, due)
         taken = table.take(MonoMs(now_ms))
         assert taken
         polls.append((now_ms, taken.device))
         if taken.device == "dead":
-            now_ms += 2_000
-            table.silent(taken.device, now_ms=MonoMs(now_ms))
+            took_ms = 1_000 if table.is_probe(taken.device) else 300
+            now_ms += took_ms
+            missed(table, "dead", now_ms, took_ms=took_ms)
         else:
             table.answered(taken.device, now_ms=MonoMs(now_ms))
     dead = [at for at, name in polls if name == "dead"]
     pauses = [(after - before) // 1_000 for before, after in pairwise(dead)]
-    assert pauses[:6] == [2, 62, 122, 242, 482, 602]
-    assert set(pauses[6:]) == {602}
-    alive = sum(name == "alive" for _, name in polls)
-    assert alive >= 0.99 * 3_600
+    assert pauses[:6] == [1, 60, 121, 241, 481, 601]
+    assert set(pauses[6:]) == {601}
+    assert table.standing(DeviceId("dead")) is Standing.DEGRADED
+    assert sum(name == "alive" for _, name in polls) >= 0.99 * 3_600
+
+
+def test_a_device_nobody_knows_is_asked_again_at_once_where_that_holds_up_nobody():
+    table = Timetable([group("a", 60_000)], now_ms=MonoMs(0))
+    assert table.standing(DeviceId("a")) is Standing.PROBING
+    due = table.next_due(MonoMs(0))
+    assert due is not None
+    assert table.is_probe(DeviceId("a"))
+    table.take(due)
+    missed(table, "a", due + 200, took_ms=200)
+    assert table.next_due(MonoMs(due + 200)) == due + 200
+    assert table.take(MonoMs(due + 200)) is not None
+    missed(table, "a", due + 1_200, took_ms=1_000)
+    assert table.standing(DeviceId("a")) is Standing.DEGRADED
+    assert (table.due_ms(DeviceId("a")) - due) // 1_000 in {61, 120}
+
+
+def test_a_probe_waits_for_a_gap_between_the_polls_of_the_living():
+    table = known(Timetable([group("dead", 60_000), group("alive", 1_500)], now_ms=MonoMs(0)))
+    table.answered(DeviceId("alive"), now_ms=MonoMs(0))
+    missed(table, "dead", 10)
+    alive_ms = table.due_ms(DeviceId("alive"))
+    # Too near to the next poll of the living one: 1,000 ms of silence would hold it up.
+    taken = table.take(MonoMs(alive_ms - 999))
+    assert taken is None
+    assert table.next_due(MonoMs(alive_ms - 999)) == alive_ms
+    assert table.take(MonoMs(alive_ms)) == table.groups[1]
+    assert table.take(MonoMs(alive_ms + 100)) == table.groups[0]
+
+
+def test_probes_share_a_busy_bus_without_gaps_by_their_length():
+    table = Timetable([group("dead", 1_000), group("alive", 900)], now_ms=MonoMs(0))
+    table.answered(DeviceId("alive"), now_ms=MonoMs(0))
+    times: list[int] = []
+    now_ms = 0
+    missed(table, "dead", 0)
+    while now_ms < 300_000:
+        due = table.next_due(MonoMs(now_ms))
+        assert due is not None
+        now_ms = max(now_ms, due)
+        taken = table.take(MonoMs(now_ms))
+        assert taken
+        if taken.device == "dead":
+            times.append(now_ms)
+            now_ms += 1_000
+            missed(table, "dead", now_ms, took_ms=1_000)
+    # Not in the beginning, when the living have to be found.
+    assert times[0] >= 25_000
+    assert min(after - before for before, after in pairwise(times)) >= 26_000
+
+
+def test_a_bus_of_which_nobody_answers_probes_one_after_the_other():
+    groups = [group(name, 60_000) for name in "abc"]
+    table = Timetable(groups, now_ms=MonoMs(0))
+    for name in "abc":
+        missed(table, name, 60_000, took_ms=200)
+    taken = []
+    for now_ms in (60_000, 61_000, 62_000):
+        one = table.take(MonoMs(now_ms))
+        assert one
+        taken.append(one.device)
+        missed(table, one.device, now_ms + 1_000, took_ms=1_000)
+    assert sorted(taken) == ["a", "b", "c"]
 
 
 def test_a_device_that_answers_again_is_back_at_its_regular_times():
-    table = Timetable([group("a")], now_ms=MonoMs(0))
+    table = known(Timetable([group("a")], now_ms=MonoMs(0)), "a")
+    now_ms = 0
     for _ in range(4):
-        due = table.next_due()
+        due = table.next_due(MonoMs(now_ms))
         assert due is not None
+        now_ms = due
         table.take(due)
-        table.silent(DeviceId("a"), now_ms=due)
-    due = table.next_due()
+        missed(table, "a", due)
+    due = table.next_due(MonoMs(now_ms))
     assert due is not None
     table.take(due)
     table.answered(DeviceId("a"), now_ms=due)
     assert table.failures(DeviceId("a")) == 0
-    assert table.next_due() == next_slot(group("a"), due)
+    assert table.standing(DeviceId("a")) is Standing.LIVE
+    assert table.next_due(due) == next_slot(group("a"), due)
 
 
 def test_a_device_polled_rarely_anyway_keeps_its_interval():
     slow = group("a", 900_000)
-    table = Timetable([slow], now_ms=MonoMs(0))
+    table = known(Timetable([slow], now_ms=MonoMs(0)), "a")
     due = MonoMs(0)
     for _ in range(2):
-        due = table.next_due() or due
+        due = table.next_due(due) or due
         table.take(due)
-        table.silent(DeviceId("a"), now_ms=due)
+        missed(table, "a", due)
     assert due > 0
     assert table.due_ms(DeviceId("a")) == next_slot(slow, due)
+
+
+def test_devices_that_have_a_bus_to_themselves_are_polled_in_one_wake_up():
+    table = channel_table([device("a", bus="1"), device("b", bus="2"), device("c", bus="3")])
+    assert [one.offset_ms for one in table.groups] == [0, 0, 0]
+    shared = channel_table([device("a"), device("b")])
+    assert 0 not in [one.offset_ms for one in shared.groups]
 
 
 def test_pauses_double_up_to_ten_minutes():

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from shared.model.profile import Point, RequestLimits
 from shared.model.registers import BIT_TABLES, Table
 
+_READ_BYTES = 8
+"""Unit, function, address, count, checksum (Modbus over Serial Line V1.02, 2.5.1)."""
+_ANSWER_BYTES = 5
+"""Unit, function, byte count, checksum: what an answer has beside its data."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -43,6 +48,12 @@ def plan(points: Iterable[Point], request_limits: RequestLimits) -> list[Block]:
     if run:
         blocks.append(_block(run))
     return blocks
+
+
+def frame_bytes(block: Block) -> tuple[int, int]:
+    """Return the bytes of the RTU frames that read a block: request and answer (V1.02, 2.5.1)."""
+    data = (block.count + 7) // 8 if block.table in BIT_TABLES else 2 * block.count
+    return _READ_BYTES, _ANSWER_BYTES + data
 
 
 def split(block: Block, request_limits: RequestLimits) -> list[Block]:

@@ -7,7 +7,8 @@ ON CONFLICT (one) DO NOTHING
 
 -- name: state
 SELECT
-    jobs_epoch, counter, previous, pending, echo, counters, answered_ms, bytes_up, bytes_down
+    jobs_epoch, counter, previous, pending, echo, counters, answered_ms, bytes_up, bytes_down,
+    spent
 FROM contact
 
 -- name: counters
@@ -58,10 +59,11 @@ UPDATE contact SET counter = $1 WHERE counter < $1
 -- name: answered
 UPDATE contact SET
     pending = CASE WHEN previous = $1 THEN NULL ELSE pending END,
-    answered_ms = $2, bytes_up = bytes_up + $3, bytes_down = bytes_down + $4, echo = $5
+    answered_ms = $2, bytes_up = bytes_up + $3, bytes_down = bytes_down + $4, echo = $5,
+    spent = $6
 
 -- name: count_bytes
-UPDATE contact SET bytes_up = bytes_up + $1, bytes_down = bytes_down + $2
+UPDATE contact SET bytes_up = bytes_up + $1, bytes_down = bytes_down + $2, spent = $3
 
 -- name: count_refusal
 INSERT INTO refusal (reason, count) VALUES ($1, 1)

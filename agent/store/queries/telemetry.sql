@@ -145,3 +145,20 @@ SELECT boot, mono_ms, wall_ms, err_ms FROM anchor WHERE told = 0 ORDER BY number
 
 -- name: anchor_told
 UPDATE anchor SET told = 1 WHERE boot = $1 AND mono_ms = $2
+
+-- name: urgent_depths
+SELECT priority, sum(count), min(first_ms) FROM block
+WHERE priority < 2 GROUP BY priority ORDER BY priority
+
+-- name: oldest_routine
+SELECT first_ms FROM block WHERE priority = 2 ORDER BY seq LIMIT 1
+
+-- name: stored
+SELECT stored FROM state
+
+-- name: sealed
+SELECT sealed FROM state
+
+-- name: blocks_between
+SELECT seq, priority, length(data), digest FROM block
+WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT $3

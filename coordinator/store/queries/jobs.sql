@@ -4,11 +4,13 @@ INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, c
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: job
-SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
+SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
+    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms
 FROM job WHERE job_id = $1;
 
 -- name: jobs_before
-SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by
+SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
+    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms
 FROM job WHERE job_id < $1 ORDER BY job_id DESC LIMIT $2;
 
 -- name: job_counts
@@ -48,8 +50,9 @@ INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, update
 VALUES ($1, $2, $3, 0, $4, $4);
 
 -- name: execution_issuable
-SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class
+SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshold, t.proof
 FROM execution e JOIN job j ON j.job_id = e.job_id
+    LEFT JOIN job_target t ON t.job_id = e.job_id AND t.agent_id = e.agent_id
 WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
     AND (e.signed_ms IS NULL OR e.signed_ms <= $3)
 ORDER BY e.execution_id LIMIT $4;

@@ -1,15 +1,15 @@
 -- True time of boots, and the walk that places stored blocks by it.
 
 -- name: anchors_of_boot
-SELECT mono_ms, wall_ms, err_ms FROM anchor WHERE agent_id = $1 AND boot = $2 LIMIT $3;
+SELECT mono_ms, wall_ms, err_ms, is_own FROM anchor WHERE agent_id = $1 AND boot = $2 LIMIT $3;
 
 -- name: anchor_save
-INSERT INTO anchor (agent_id, boot, mono_ms, wall_ms, err_ms, received_ms)
-SELECT $1, $2, $3, $4, $5, $6
-WHERE (SELECT count(*) FROM anchor WHERE agent_id = $1 AND boot = $2) < $7
+INSERT INTO anchor (agent_id, boot, mono_ms, wall_ms, err_ms, is_own, received_ms)
+SELECT $1, $2, $3, $4, $5, $6, $7
+WHERE (SELECT count(*) FROM anchor WHERE agent_id = $1 AND boot = $2) < $8
 ON CONFLICT (agent_id, boot, mono_ms) DO UPDATE
-SET wall_ms = excluded.wall_ms, err_ms = excluded.err_ms
-WHERE excluded.err_ms < anchor.err_ms
+SET wall_ms = excluded.wall_ms, err_ms = excluded.err_ms, is_own = excluded.is_own
+WHERE (excluded.is_own, excluded.err_ms) < (anchor.is_own, anchor.err_ms)
 RETURNING mono_ms;
 
 -- name: boot_bound

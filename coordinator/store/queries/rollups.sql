@@ -11,8 +11,7 @@ UPDATE rollup_due SET waits = 0 WHERE agent_id = $1 AND waits = 1;
 SELECT agent_id, since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT 1;
 
 -- name: rollup_due_of_agent
-SELECT d.number, d.shift_ms, b.schema_ref, s.data IS NOT NULL, b.first_ms - b.shift_ms,
-    b.last_ms - b.shift_ms, b.data
+SELECT d.number, d.shift_ms, s.data IS NOT NULL, b.data
 FROM rollup_due d
 LEFT JOIN block b ON b.agent_id = d.agent_id AND b.epoch = d.epoch AND b.seq = d.seq
 LEFT JOIN schema s ON s.agent_id = b.agent_id AND s.schema_ref = b.schema_ref
@@ -26,3 +25,25 @@ DELETE FROM rollup_due WHERE number = $1;
 
 -- name: rollup_due_count
 SELECT count(*), min(since_ms) FROM rollup_due WHERE waits = 0;
+
+-- name: blocks_in
+SELECT epoch, seq, first_ms, shift_ms, sureness, err_ms, schema_ref, data FROM block
+WHERE agent_id = $1 AND is_long = $2 AND first_ms >= $3 AND first_ms < $4 AND last_ms >= $5
+    AND (first_ms, epoch, seq) > ($6, $7, $8)
+ORDER BY first_ms, epoch, seq LIMIT $9;
+
+-- name: channels_of_agent
+SELECT number, device, point, unit, kind FROM channel WHERE agent_id = $1;
+
+-- name: channel_insert
+INSERT INTO channel (agent_id, number, device, point, unit, kind) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: rollup_row
+SELECT data FROM rollup WHERE agent_id = $1 AND channel = $2 AND width_s = $3 AND start_ms = $4;
+
+-- name: rollup_save
+INSERT INTO rollup (agent_id, channel, width_s, start_ms, data) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id, channel, width_s, start_ms) DO UPDATE SET data = excluded.data;
+
+-- name: rollup_delete
+DELETE FROM rollup WHERE agent_id = $1 AND channel = $2 AND width_s = $3 AND start_ms = $4;

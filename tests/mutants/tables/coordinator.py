@@ -19,6 +19,16 @@ def _machine(name: str, file: str, old: str, new: str) -> Mutant:
 
 
 COORDINATOR = (
+    Mutant(
+        "schema-vouched-for",
+        "coordinator/core/intake.py",
+        "        if hashlib.sha256(data).digest() not in vouched:\n            continue\n",
+        "",
+        (
+            "tests/system/test_coordinator_contacts.py::"
+            "test_a_schema_that_no_report_vouches_for_is_ignored_and_counted",
+        ),
+    ),
     _chain("same-number", "if here not in {None, digest} or", "if", _CLONE),
     _chain(
         "predecessor",

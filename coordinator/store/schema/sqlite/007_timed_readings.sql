@@ -20,13 +20,15 @@ CREATE INDEX block_by_start ON block (agent_id, is_long, first_ms, epoch, seq, l
 CREATE INDEX block_by_boot ON block (agent_id, boot, epoch, seq);
 CREATE INDEX block_by_age ON block (priority, last_ms);
 
--- True time for a boot: at `mono_ms` of it, it was `wall_ms`, give or take `err_ms`.
+-- True time for a boot: at `mono_ms` of it, it was `wall_ms`, give or take `err_ms`. `is_own`: by
+-- the agent's own synced clock, not by the word of a coordinator.
 CREATE TABLE anchor (
     agent_id TEXT NOT NULL REFERENCES agent,
     boot BLOB NOT NULL,
     mono_ms INTEGER NOT NULL,
     wall_ms INTEGER NOT NULL,
     err_ms INTEGER NOT NULL,
+    is_own INTEGER NOT NULL,
     received_ms INTEGER NOT NULL,
     PRIMARY KEY (agent_id, boot, mono_ms)
 ) STRICT, WITHOUT ROWID;

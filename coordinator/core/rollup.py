@@ -1,0 +1,220 @@
+"""Rollups: lowest, highest, mean and count of a channel's readings per minute and per hour.
+
+A minute is computed from all stored readings that lie in it, never added to, and an hour from its
+minutes. So computing again gives the same, blocks may come late, twice or in any order, and what
+was placed elsewhere meanwhile leaves nothing behind. Sums are exact before they are rounded once
+(`math.fsum`): no order of rows can change them.
+
+Leaves out which minutes have to be computed (`coordinator.transactions.rollups`).
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from coordinator.core.retime import Sureness
+from shared.block.schema import Schema
+from shared.model.reading import Channel, Group, Quality, Value
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+MINUTE_S = 60
+HOUR_S = 3_600
+ROW_MS: Mapping[int, int] = {MINUTE_S: HOUR_MS, HOUR_S: DAY_MS}
+"""Width of a bucket in seconds -> what one stored row spans: an hour of minutes, a day of hours."""
+_MEASURED = frozenset({Quality.GOOD, Quality.UNCERTAIN})
+"""Qualities whose values are a measurement; the others are counted and take no part in the mean."""
+
+
+class Bucket(msgspec.Struct, frozen=True, array_like=True):
+    """What one channel did in one minute or hour."""
+
+    at: int
+    """Which of its row, from 0."""
+    count: int
+    """Readings, with a value or without one."""
+    good: int
+    """Of these, the ones of good quality."""
+    used: int
+    """Of these, the finite values that lowest, highest and mean are about."""
+    sureness: Sureness
+    """How the time of the least sure reading is known."""
+    low: int | float | None
+    high: int | float | None
+    total: float | None
+    """Sum of the values; None without one, or where the sum is no number any more."""
+
+    @property
+    def mean(self) -> float | None:
+        """Return the mean of the values."""
+        return None if self.total is None else self.total / self.used
+
+
+@dataclass(slots=True)
+class _Cell:
+    """Readings of one channel in one minute."""
+
+    count: int = 0
+    good: int = 0
+    sureness: Sureness = Sureness.SYNCED
+    values: list[int | float] = field(default_factory=list)
+
+    def add(self, column: Sequence[Value], marks: bytes) -> None:
+        if marks.count(Quality.GOOD) == len(marks):
+            values = [value for value in column if value is not None]
+            self.count += len(values)
+            self.good += len(values)
+            self.values += values
+            return
+        for value, mark in zip(column, marks, strict=True):
+            if value is None and mark == Quality.GOOD:
+                continue  # not sampled
+            self.count += 1
+            self.good += mark == Quality.GOOD
+            if value is not None and mark in _MEASURED:
+                self.values.append(value)
+
+    def bucket(self, at: int) -> Bucket:
+        total, values = _sum(self.values)
+        return Bucket(
+            at,
+            self.count,
+            self.good,
+            len(values),
+            self.sureness,
+            min(values, default=None),
+            max(values, default=None),
+            total,
+        )
+
+
+@dataclass(slots=True)
+class Minutes:
+    """Some minutes of one hour, filled block by block."""
+
+    hour_ms: int
+    wanted: Collection[int]
+    """Minutes of the hour, 0 to 59."""
+    _cells: dict[Channel, dict[int, _Cell]] = field(default_factory=dict)
+
+    def add(
+        self, schema: Schema, groups: Iterable[Group], shift_ms: int, sureness: Sureness
+    ) -> None:
+        """Take in the readings of one block that lie in the wanted minutes."""
+        for one in groups:
+            group = _in_order(one)
+            runs = self._runs(group.times_ms, shift_ms)
+            for index, column, marks in zip(
+                group.channels, group.columns, group.qualities, strict=True
+            ):
+                # A schema travels unsigned: it may lack what its blocks refer to.
+                if runs and index < len(schema.channels):
+                    cells = self._cells.setdefault(schema.channels[index], {})
+                    for minute, first, end in runs:
+                        cell = cells.setdefault(minute, _Cell())
+                        cell.add(column[first:end], marks[first:end])
+                        cell.sureness = min(cell.sureness, sureness)
+
+    def buckets(self) -> dict[Channel, list[Bucket]]:
+        """Return the minutes that have readings, by channel, in order."""
+        found = {}
+        for channel, cells in self._cells.items():
+            full = [cells[at].bucket(at) for at in sorted(cells) if cells[at].count]
+            if full:
+                found[channel] = full
+        return found
+
+    def _runs(self, times: Sequence[int], shift_ms: int) -> list[tuple[int, int, int]]:
+        """Return (minute, first row, end) of the wanted minutes among sorted rows."""
+        runs = []
+        start_ms = self.hour_ms - shift_ms
+        row = bisect_left(times, start_ms)
+        while row < len(times) and times[row] < start_ms + HOUR_MS:
+            minute = (times[row] - start_ms) // MINUTE_MS
+            end = bisect_left(times, start_ms + (minute + 1) * MINUTE_MS, row)
+            if minute in self.wanted:
+                runs.append((minute, row, end))
+            row = end
+        return runs
+
+
+def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int]]:
+    """Return the minutes that a block has rows in, by hour."""
+    touched: dict[int, set[int]] = {}
+    minutes = {(time + shift_ms) // MINUTE_MS for group in groups for time in group.times_ms}
+    for minute in minutes:
+        hour, at = divmod(minute, HOUR_MS // MINUTE_MS)
+        touched.setdefault(hour * HOUR_MS, set()).add(at)
+    return touched
+
+
+def replaced(old: Iterable[Bucket], wanted: Collection[int], new: Iterable[Bucket]) -> list[Bucket]:
+    """Return a row with the wanted buckets as they are now."""
+    kept = [bucket for bucket in old if bucket.at not in wanted]
+    return sorted([*kept, *new], key=lambda bucket: bucket.at)
+
+
+def merged(buckets: Sequence[Bucket], at: int) -> Bucket:
+    """Return one bucket for several; there is at least one."""
+    totals = [bucket.total for bucket in buckets if bucket.used]
+    known = [total for total in totals if total is not None]
+    total = _sum(known)[0] if len(known) == len(totals) else None
+    lows = [bucket.low for bucket in buckets if bucket.low is not None]
+    highs = [bucket.high for bucket in buckets if bucket.high is not None]
+    return Bucket(
+        at,
+        sum(bucket.count for bucket in buckets),
+        sum(bucket.good for bucket in buckets),
+        sum(bucket.used for bucket in buckets),
+        min(bucket.sureness for bucket in buckets),
+        min(lows, default=None),
+        max(highs, default=None),
+        total,
+    )
+
+
+def pack_buckets(buckets: Sequence[Bucket]) -> bytes:
+    """Return the bytes of a row; JSON keeps 64-bit integers and every bit of a float."""
+    return msgspec.json.encode(buckets)
+
+
+def unpack_buckets(data: bytes) -> list[Bucket]:
+    """Return the row that `pack_buckets` packed."""
+    return _DECODER.decode(data)
+
+
+_DECODER = msgspec.json.Decoder(list[Bucket])
+
+
+def _sum(values: Sequence[int | float]) -> tuple[float | None, Sequence[int | float]]:
+    """Return the sum of the finite values, and those values."""
+    if not values:
+        return None, values
+    try:
+        total = math.fsum(values)
+    except (OverflowError, ValueError):  # beyond a double, or infinities of both signs
+        total = math.nan
+    if math.isfinite(total):
+        return total, values
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < len(values):
+        return _sum(finite)
+    return None, values
+
+
+def _in_order(group: Group) -> Group:
+    """Return a group whose rows are in the order of time, as nearly every one is."""
+    times = group.times_ms
+    order = sorted(range(len(times)), key=times.__getitem__)
+    if order == list(range(len(times))):
+        return group
+    return Group(
+        group.channels,
+        [times[row] for row in order],
+        [[column[row] for row in order] for column in group.columns],
+        [bytes(marks[row] for row in order) for marks in group.qualities],
+    )
