@@ -11,12 +11,14 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
 from agent.actions.registry import ACTIONS, check_step
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig
+from agent.config_uplink import zone_of
 from agent.core.contact import Identity
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
@@ -43,10 +45,11 @@ from agent.services.identity import (
     load_signer,
 )
 from agent.services.keeper import Keeper
+from agent.services.purse import Purse
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
-from agent.services.uplink import Uplink
+from agent.services.uplink import Hours, Uplink
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
@@ -54,7 +57,7 @@ from agent.store.telemetry import TelemetryStore
 from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock, SystemEntropy
-from shared.runtime.files import lock_directory
+from shared.runtime.files import free_mb, lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.service import Service, Supervisor
 
@@ -216,7 +219,7 @@ class Agent:
             jobs,
             runner=runner,
             facts=facts,
-            gates=Gates(facts, zone="UTC", locked_ms=lambda: 0),
+            gates=Gates(facts, zone=self._config.uplink.time_zone, locked_ms=lambda: 0),
             now=self._calendar.now,
             entropy=self._entropy,
             told=self._nudge,
@@ -244,13 +247,32 @@ class Agent:
             clock=self._clock,
             calendar=self._calendar,
         )
+        settings = self._config.uplink
+        zone = zone_of(settings.time_zone)
+        contact.purse = Purse(
+            settings.budget, clock=self._clock, calendar=self._calendar, zone=zone
+        )
+        contact.free_mb = partial(free_mb, self._config.data_dir)
         return Uplink(
             contact,
             member.link,
-            self._config.uplink,
+            settings,
             clock=self._clock,
             entropy=self._entropy,
             ordered=ordered,
+            purse=contact.purse,
+            hours=self._hours(zone),
+        )
+
+    def _hours(self, zone: tzinfo) -> Hours | None:
+        window = self._config.uplink.window
+        if window is None:
+            return None
+        # A link without hours need not carry what reads them.
+        from agent.services.hours import WindowHours  # noqa: PLC0415
+
+        return WindowHours(
+            window, zone, clock=self._clock, calendar=self._calendar, entropy=self._entropy
         )
 
     def _make_standing(self, member: _Member, guard: Guard) -> Member:

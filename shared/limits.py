@@ -7,8 +7,8 @@ A size that is not here is not bounded, and that is a defect. Grouped by the lay
 DOCUMENT_BYTES = 262_144
 """A control document (root, bundle); a bundle for a large gateway is about 30 kB."""
 REPORT_BYTES = 12_288
-"""An agent's signed report: 200 bytes as a rule, and the announcements of a whole body's blocks when
-a backlog goes up; small enough to be kept, resent and hashed at each contact."""
+"""An agent's signed report: 200 bytes as a rule, and the announcements of a whole body's blocks
+when a backlog goes up; small enough to be kept, resent and hashed at each contact."""
 BODY_BYTES_UP = 1_048_576
 """One contact's request on an unmetered link; 64 kB is the agent's own choice on metered ones."""
 BODY_BYTES_DOWN = 524_288

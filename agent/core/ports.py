@@ -199,6 +199,15 @@ class PollRow:
     """Readings of this poll that a deadband or an aggregate held back: sampled, not kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Readings of one priority that wait in blocks."""
+
+    priority: int
+    readings: int
+    oldest_ms: int
+
+
 class TelemetryPort(Protocol):
     """The readings' store as services see it. Every method is one transaction at most."""
 
@@ -239,6 +248,9 @@ class TelemetryPort(Protocol):
 
     async def anchors(self) -> list[Anchor]:
         """Return true times of boots that no answered report has carried, bounded."""
+
+    async def depths(self) -> list[Depth]:
+        """Return what waits in blocks by priority, the most urgent first."""
 
     async def asked(self, wanted: Ranges) -> tuple[list[Candidate], list[Range]]:
         """Return blocks that were asked for again, as far as they are here, and which are gone."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.core.anchor import is_far, measured
-from agent.core.budget import BudgetSettings
+from agent.core.budget import BudgetSettings, permille
 from agent.core.contact import (
     Standing,
     base_report,
@@ -22,6 +22,7 @@ from agent.core.contact import (
     read_answer,
     vouched,
 )
+from agent.core.health import health_of_queue, is_worth_telling
 from agent.core.ladder import RULES, Rule, Rung
 from agent.core.ports import TelemetryPort
 from agent.core.queue import Problem
@@ -35,6 +36,7 @@ from shared import limits
 from shared.clock import Clock, Instant, WallMs
 from shared.errors import Reason, RefusedError, WorldError
 from shared.ids import DeviceId
+from shared.model.health import Health
 from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
@@ -87,6 +89,11 @@ class Contact:
         self._clock, self._calendar = clock, calendar
         self.purse = Purse(BudgetSettings(), clock=clock, calendar=calendar)
         """Counts the bytes; another one limits them."""
+        self.free_mb: Callable[[], int] = lambda: 0
+        """What the disk still has; set by whoever knows the disk."""
+        self._told: Health | None = None
+        self._told_before = 0
+        """Contacts since an answered report said how the box is."""
         self._asked = Ranges()
         """Blocks that the coordinator asked for again, until a report answers."""
         self._asked_before = Ranges()
@@ -149,6 +156,8 @@ class Contact:
         ledger = await self._telemetry.ledger() if rule.ledger else []
         tally, anchors = await self._telemetry.tally(), await self._telemetry.anchors()
         at, held = self._clock.now(), await self._guard.held()
+        health = await self._health(at)
+        said = is_worth_telling(self._told, health, contacts=self._told_before)
 
         def make(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
             base = base_report(
@@ -162,7 +171,9 @@ class Contact:
                 anchors=anchors,
             )
             return freeze_report(
-                completed(base, gone=gone, schemas=schemas, health=()),
+                completed(
+                    base, gone=gone, schemas=schemas, health=health.numbers() if said else ()
+                ),
                 blocks=blocks,
                 receipts=receipts,
                 ledger=ledger,
@@ -171,7 +182,22 @@ class Contact:
 
         frozen = await self._store.freeze(make)
         self._asked_before, self._asked = self._asked, Ranges()
+        # A report is resent until it is answered: what it says will be heard.
+        self._told = health if said else self._told
+        self._told_before = 1 if said else self._told_before + 1
         return frozen, False
+
+    async def _health(self, at: Instant) -> Health:
+        depths = await self._telemetry.depths()
+        oldest_ms = min((one.oldest_ms for one in depths), default=at.wall_ms)
+        spent = self.purse.spent
+        return health_of_queue(
+            {one.priority: one.readings for one in depths},
+            oldest_s=(at.wall_ms - oldest_ms) // 1000,
+            free_mb=self.free_mb(),
+            today_bytes=spent.day_bytes,
+            share=permille(spent, self.purse.settings),
+        )
 
     async def _compose(self, sent: Frozen, budget: int) -> bytes:
         schemas = vouched(await self._telemetry.unsent_schemas(), sent)

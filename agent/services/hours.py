@@ -16,7 +16,7 @@ _SPREAD_MS = 30_000
 """A fleet whose line opens at two in the night does not call in the same second."""
 
 
-class Hours:
+class WindowHours:
     """When the line is open."""
 
     def __init__(

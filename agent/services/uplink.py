@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.core.ladder import UNLIMITED, Allowance
 from agent.core.settings import UplinkSettings
@@ -27,7 +28,6 @@ from agent.core.uplink import (
     weighed,
 )
 from agent.services.contact import Contact, Link
-from agent.services.hours import Hours
 from agent.services.purse import Purse
 from shared.clock import Clock, Entropy, MonoMs
 from shared.runtime.logs import Events
@@ -50,6 +50,13 @@ class LinkHealth:
     in_contact: bool = False
     next_ms: MonoMs = MonoMs(0)
     """When the next contact is due, if nothing comes up before."""
+
+
+class Hours(Protocol):
+    """When the line is open at all."""
+
+    def reachable(self, at_ms: MonoMs) -> MonoMs:
+        """Return the first moment from `at_ms` on at which it is."""
 
 
 class Uplink:

@@ -5,22 +5,13 @@ anything. Leaves out what one contact takes (`agent.store.blocks`).
 """
 
 import sqlite3
-from dataclasses import dataclass
 
+from agent.core.ports import Depth
 from agent.store.account import QUERIES
 from shared import limits
 from shared.runtime.queries import bind
 from shared.sync.outgoing import Candidate
 from shared.sync.ranges import Range, Ranges
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """Readings of one priority that wait in blocks."""
-
-    priority: int
-    readings: int
-    oldest_ms: int
 
 
 def depths(db: sqlite3.Connection) -> list[Depth]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.open_rows import with_open
-from agent.core.ports import PollRow
+from agent.core.ports import Depth, PollRow
 from agent.core.sampler import ChannelTable
 from agent.core.settings import TelemetrySettings
 from agent.store.anchors import learn_anchor, untold_anchors
@@ -25,7 +25,7 @@ from agent.store.blocks import (
     waiting,
 )
 from agent.store.committer import FILE_NAME, Committer
-from agent.store.depth import Depth, asked_again, depths
+from agent.store.depth import asked_again, depths
 from shared import limits
 from shared.clock import Clock, Entropy
 from shared.errors import Reason, WorldError

@@ -2,43 +2,29 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
+from coordinator.cli import approvals, audit, keys, membership, tokens
 from coordinator.cli import jobs as job_commands
-from coordinator.cli import membership
 from coordinator.cli import readings as reading_commands
-from coordinator.cli.access import find_access
-from coordinator.cli.client import CallError, Client, Exit
+from coordinator.cli.client import CallError, Exit
+from coordinator.cli.options import DEFAULT as _DEFAULT
+from coordinator.cli.options import MOST as _MOST
+from coordinator.cli.options import Common
+from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
 from shared.errors import MistakeError
-
-T = TypeVar("T")
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
 6 conflict, 7 timed out waiting."""
 
-_MOST = 500
-"""List items shown unless more are asked for."""
 _FOREVER_S = 31_536_000
 
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Common:
-    """Options of every command."""
-
-    config: Annotated[Path | None, Parameter(help="admin.toml of the coordinator")] = None
-    json: Annotated[bool, Parameter(help="print what the API answered", negative="")] = False
-
-
-_DEFAULT = Common()
 
 app = App(
     name="outstation",
@@ -49,16 +35,8 @@ app = App(
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 jobs = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
 readings = App(name="readings", help="What the devices measured.")
-for _group in (agents, jobs, readings):
+for _group in (agents, jobs, readings, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
-
-
-def _with_client(common: Common, do: Callable[[Client, Screen], T]) -> T:
-    client = Client(find_access(common.config, os.environ))
-    try:
-        return do(client, Screen(as_json=common.json))
-    finally:
-        client.close()
 
 
 @app.command
@@ -299,7 +277,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(_options_last(tokens), exit_on_error=False, print_error=False)
+        code = app(
+            _options_last(tokens),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except CycloptsError as error:
         return _fail(str(error), Exit.USAGE)
     except MistakeError as error:

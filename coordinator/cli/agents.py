@@ -1,8 +1,10 @@
 """`outstation status` and `outstation agents`: who is out there, and how each one is doing."""
 
+from datetime import timedelta
+
 from coordinator.cli.client import Client, segment
-from coordinator.cli.show import Screen, ago, count
-from coordinator.contract.agents import AgentView, TallyView
+from coordinator.cli.show import Screen, ago, count, span
+from coordinator.contract.agents import AgentView, HealthView, TallyView
 from coordinator.contract.fleet import FleetStatus
 from coordinator.contract.jobs import ExecutionView
 
@@ -98,9 +100,24 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
         facts.append(("blocks on their way", gaps))
     if agent.clock is not None:
         facts.append(("clock", f"{agent.clock.state}, {agent.clock.offset_ms:+} ms"))
+    if agent.health is not None:
+        facts.append(("health", _health(agent.health)))
     facts.append(("refused there", count(agent.refusals)))
     facts.append(("refused here", count(agent.refused_here)))
     return facts
+
+
+def _health(health: HealthView) -> str:
+    waiting = sum(health.waiting.values())
+    parts = [f"{waiting} readings wait"]
+    if waiting:
+        parts[0] += f", the oldest for {span(timedelta(seconds=health.oldest_s))}"
+    if alarms := health.waiting.get(0):
+        parts.append(f"{alarms} of them ALARMS")
+    parts.append(f"{health.free_mb} MB free")
+    share = f", {health.budget_permille / 10:.0f} % of its budget" if health.budget_permille else ""
+    parts.append(f"{health.today_kb} kB today{share}")
+    return f"{'; '.join(parts)} ({ago(health.at)})"
 
 
 def _account(tally: TallyView) -> str:

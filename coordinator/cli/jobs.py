@@ -9,9 +9,12 @@ from typing import Any
 
 import msgspec
 
+from coordinator.cli.approvals import agreed
 from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.show import Screen, ago, count
+from coordinator.contract.approvals import ApprovalForm
 from coordinator.contract.jobs import (
+    SETTLED,
     ExecutionView,
     JobPreview,
     JobSubmission,
@@ -50,6 +53,9 @@ def submit(client: Client, screen: Screen, job: JobSubmission, *, wait_s: int | 
         screen.json(view)
     else:
         screen.text(f"job {view.id} accepted for {view.targets} agents")
+        if view.state == "PENDING_APPROVAL":
+            screen.text(f"it waits for {view.agreement.needed} people: class {view.job_class}")
+            screen.text(f"they sign it with: outstation approvals sign {view.id} --key FILE")
         screen.text(f"follow it with: outstation jobs wait {view.id}")
     return Exit.OK
 
@@ -62,6 +68,8 @@ def preview(client: Client, screen: Screen, job: JobSubmission) -> Exit:
     else:
         names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
         screen.text(f"the job is good; it would go to {view.targets} agents: {names}")
+        if view.approvals_needed:
+            screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
     return Exit.OK
 
 
@@ -96,6 +104,8 @@ def show(client: Client, screen: Screen, job_id: str) -> Exit:
             ("name", job.name),
             ("digest", job.digest),
             ("state", job.state),
+            ("class", job.job_class),
+            *_waits_for(client, job),
             ("submitted", f"{ago(job.created_at)} by {job.created_by}"),
             ("may begin until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),
             ("steps", " -> ".join(f"{step.id} ({step.action})" for step in job.spec.steps)),
@@ -116,14 +126,37 @@ def wait(client: Client, screen: Screen, job_id: str, wait_s: int) -> Exit:
         left = deadline - time.monotonic()
         hold = max(1, min(_LONG_POLL_S, int(left)))
         job = client.get(f"/v1/jobs/{segment(job_id)}", JobView, wait_s=hold)
-        if job.state == "COMPLETED":
+        if job.state in SETTLED:
             show(client, screen, job_id)
             return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
         if time.monotonic() >= deadline:
             raise CallError(
-                f"the job is not done after {wait_s} s: {count(job.counts)}; it goes on by itself",
+                f"the job is not done after {wait_s} s: {_standing(job)}; it goes on by itself",
                 Exit.TIMED_OUT,
             )
+
+
+def _waits_for(client: Client, job: JobView) -> list[tuple[str, object]]:
+    """Return what a guarded job waits for, or who let it go or stopped it."""
+    agreement = job.agreement
+    if not agreement.needed:
+        return []
+    facts: list[tuple[str, object]] = [("approvals", agreed(agreement.needed, agreement.people))]
+    if agreement.denied_by:
+        facts.append(("denied", f"by {agreement.denied_by}: {agreement.denied_reason}"))
+    if job.state == "PENDING_APPROVAL":
+        form = client.get(f"/v1/approvals/{segment(job.id)}", ApprovalForm)
+        open_to = [name for name in form.approvers if name not in form.people]
+        missing = form.needed - len(form.people)
+        facts.append(("waits for", f"{missing} more of {', '.join(open_to) or 'nobody'}"))
+        facts.append(("sign it with", f"outstation approvals sign {job.id} --key FILE"))
+    return facts
+
+
+def _standing(job: JobView) -> str:
+    if job.state == "PENDING_APPROVAL":
+        return f"approved {agreed(job.agreement.needed, job.agreement.people)}"
+    return count(job.counts)
 
 
 def _executions(client: Client, job_id: str) -> list[ExecutionView]:

@@ -63,6 +63,22 @@ class ClockView(msgspec.Struct, frozen=True):
     """Hex of the boot id: another value means that the machine restarted."""
 
 
+class HealthView(msgspec.Struct, frozen=True):
+    """How the box said it was, when that last changed or was due."""
+
+    at: Time
+    waiting: dict[int, int]
+    """Readings that wait there, by priority; 0 are alarms."""
+    oldest_s: int
+    """Age of the oldest of them, when it said so."""
+    free_mb: int
+    """What its disk still has."""
+    today_kb: int
+    """What its link had carried that day."""
+    budget_permille: int
+    """Share of the day's or the month's bytes that was spent; 0 where nothing is limited."""
+
+
 class AgentView(msgspec.Struct, frozen=True):
     """One agent."""
 
@@ -96,6 +112,8 @@ class AgentView(msgspec.Struct, frozen=True):
     refused_here: dict[str, int]
     """Signed reports and blocks of this agent that the coordinator refused, by reason."""
     clock: ClockView | None
+    health: HealthView | None = None
+    """Null before the first report that said it."""
 
 
 class EnrolmentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ from coordinator.core.document_text import (
     key_text,
     of_each,
     plain_number,
+    quoted_list,
     render_expiry,
     strings,
 )
@@ -129,7 +130,7 @@ def _lines(catalog: Catalog) -> Iterator[str]:
             span = _bound_text(NumberBound(point.low, point.high))
             yield f"points.{key_text(point.name)} = {span}"
     if catalog.config.endpoints or catalog.config.settings:
-        yield from ("", "[config]", f"endpoints = {json.dumps(catalog.config.endpoints)}")
+        yield from ("", "[config]", f"endpoints = {quoted_list(catalog.config.endpoints)}")
         for name, bound in sorted(catalog.config.settings.items()):
             yield f"settings.{key_text(name)} = {_bound_text(bound)}"
     for script in catalog.scripts:
@@ -152,7 +153,7 @@ def _bound_text(bound: Bound) -> str:
         case FlagBound():
             return "{ flag = true }"
         case TextBound(most, choices):
-            return f"{{ text = {most}, choices = {json.dumps(choices)} }}"
+            return f"{{ text = {most}, choices = {quoted_list(choices)} }}"
         case NamesBound(most):
             return f"{{ names = {most} }}"
 

@@ -90,8 +90,18 @@ def time_text(moment_ms: int) -> str:
 
 def key_text(name: str) -> str:
     """Return a name as a TOML key."""
-    # JSON strings are TOML basic strings.
-    return name if _BARE.fullmatch(name) else json.dumps(name)
+    return name if _BARE.fullmatch(name) else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a TOML basic string."""
+    # JSON's are the same but for DEL; its escapes of what is beyond 16 bits TOML does not know.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def quoted_list(texts: Sequence[str]) -> str:
+    """Return texts as a TOML array."""
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 def public_key(text: str, *, where: str) -> bytes:

@@ -18,6 +18,8 @@ from shared.trust.documents import Report
 
 EPOCH_BYTES = 16
 DIGEST_BYTES = 16
+HEALTH_NUMBERS = 32
+"""Of a report: four times as many as there are, for agents that are newer than we."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def check_report(report: Report, *, fleet: bytes) -> None:
     counted = (*counts, *(row.count for row in report.ledger), *report.refusals.values())
     if min(counted) < 0 or report.counter < 0:
         raise RefusedError(Reason.BAD_SCHEMA, "a count is negative")
+    if len(report.health) > HEALTH_NUMBERS or any(one < 0 for one in report.health):
+        raise RefusedError(Reason.BAD_SCHEMA, "health is a few numbers from 0 up")
     numbers = (
         report.next_block,
         *(block.seq for block in report.blocks),

@@ -5,7 +5,6 @@ of a person count, or one of them by its id. Leaves out the form that is signed
 (`shared.trust.policy`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,8 @@ from coordinator.core.document_text import (
     expiry,
     key_text,
     of_each,
+    quoted,
+    quoted_list,
     render_expiry,
     strings,
 )
@@ -88,14 +89,14 @@ def unknown_actions(policy: Policy, catalog: Catalog) -> Sequence[str]:
 def _lines(policy: Policy) -> Iterator[str]:
     yield render_expiry(policy.expires_ms)
     for approver in policy.approvers:
-        yield from ("", "[[approver]]", f"name = {json.dumps(approver.name)}")
+        yield from ("", "[[approver]]", f"name = {quoted(approver.name)}")
         yield f'key = "{approver.key.hex()}"'
     for name, rule in sorted(policy.classes.items()):
         yield from ("", f"[class.{key_text(name)}]", f"approvals = {rule.threshold}")
-        yield f"approvers = {json.dumps([key.hex() for key in rule.approvers])}"
+        yield f"approvers = {quoted_list([key.hex() for key in rule.approvers])}"
         yield f"offline_grace_s = {rule.offline_grace_s}"
         for action, parameters in sorted(rule.actions.items()):
-            yield f"actions.{key_text(action)} = {json.dumps(parameters)}"
+            yield f"actions.{key_text(action)} = {quoted_list(parameters)}"
 
 
 def _approvers(root: TomlTable) -> list[Approver]:

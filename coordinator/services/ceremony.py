@@ -271,7 +271,7 @@ def _signed(paper: Paper, signer: Signer) -> Paper:
     try:
         envelope = add_signature(paper.envelope, signer, bound=limits.DOCUMENT_BYTES)
     except RefusedError as error:
-        raise MistakeError(f"its {paper.kind} cannot be signed ({error.detail})") from None
+        raise MistakeError(f"its {paper.kind} cannot be signed: {error.detail}") from None
     return Paper(paper.kind, envelope)
 
 

@@ -2,7 +2,14 @@
 
 import msgspec
 
-from coordinator.contract.agents import AgentState, AgentView, ClockView, LinkView, TallyView
+from coordinator.contract.agents import (
+    AgentState,
+    AgentView,
+    ClockView,
+    HealthView,
+    LinkView,
+    TallyView,
+)
 from coordinator.contract.common import to_time
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.presence import is_silent
@@ -12,6 +19,7 @@ from shared import limits
 from shared.clock import ClockState, WallMs
 from shared.errors import Reason
 from shared.ids import fingerprint
+from shared.model.health import health_of
 from shared.model.selector import Selector
 
 
@@ -51,6 +59,7 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
     stores = yield from fetch("telemetry_of_agent", agent)
     refused = yield from fetch("refusals_of_agent", agent)
     (last_ms, interval_ms, contacts, up, down, epoch, clock_state, offset_ms, boot, refusals) = link
+    health = yield from fetch_one("health_of_agent", agent)
     current = next((store for store in stores if store[0] == epoch), None)
     tally, says = _tallies(current)
     return AgentView(
@@ -78,9 +87,22 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
         store_epochs=len(stores),
         refusals=msgspec.json.decode(refusals, type=dict[str, int]) if refusals else {},
         refused_here={Reason(reason).text: count for reason, count in refused},
+        health=None if health is None else _health(*health),
         clock=None
         if last_ms is None
         else ClockView(state=_clock_text(clock_state), offset_ms=offset_ms, boot=boot.hex()),
+    )
+
+
+def _health(numbers: str, at_ms: int) -> HealthView:
+    said = health_of(msgspec.json.decode(numbers, type=list[int]))
+    return HealthView(
+        at=to_time(at_ms),
+        waiting={0: said.waiting_alarms, 1: said.waiting_soon, 2: said.waiting},
+        oldest_s=said.oldest_s,
+        free_mb=said.free_mb,
+        today_kb=said.today_kb,
+        budget_permille=said.budget_permille,
     )
 
 

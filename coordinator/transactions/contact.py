@@ -178,6 +178,8 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     newest = chain in ADVANCES or chain is Chain.REPEAT
     if newest:
         yield from _move_on(contact, before)
+        if report.health:
+            yield from execute("health_save", agent, to_json(report.health), now_ms)
     stored = yield from store_blocks(
         agent,
         report,

@@ -48,6 +48,10 @@ class TomlText:
 
     def line(self, path: Path) -> int:
         """Return the line of the value at `path`, or of the nearest thing around it."""
+        # A table that only stands in the headers of its inner tables is where the first of them is.
+        inside = [line for part, line in self._lines.items() if part[: len(path)] == path]
+        if path and path not in self._lines and inside:
+            return min(inside)
         around = (path[:length] for length in range(len(path), 0, -1))
         return next((self._lines[part] for part in around if part in self._lines), 1)
 

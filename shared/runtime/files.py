@@ -16,6 +16,15 @@ _LOCK_NAME = "lock"
 _PID_CHARS = 20
 
 
+def free_mb(path: Path) -> int:
+    """Return the megabytes that users may still write where `path` is; 0 when nobody can tell."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize // 1_000_000
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable; a file's own fsync does not cover its name.
 

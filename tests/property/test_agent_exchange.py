@@ -30,7 +30,10 @@ from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.executor import Executor
+from agent.services.facts import Facts
+from agent.services.gates import Gates
 from agent.services.guard import Guard
+from agent.services.step_runner import StepRunner
 from agent.store.contact import ContactStore, read_epoch
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile, begin_counters
@@ -165,10 +168,13 @@ class Site:
             clock=clock,
             calendar=calendar,
         )
+        devices = {one.id: (one, self.pumps[one.id]) for one in PUMPS}
+        facts = Facts(devices, dict)
         self.executor = Executor(
             jobs,
-            devices={one.id: (one, self.pumps[one.id]) for one in PUMPS},
-            actions=ACTIONS,
+            runner=StepRunner(jobs, devices=devices, actions=ACTIONS, now=calendar.now),
+            facts=facts,
+            gates=Gates(facts, zone="UTC", locked_ms=lambda: 0),
             now=calendar.now,
             entropy=entropy,
             told=lambda: None,

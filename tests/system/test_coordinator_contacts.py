@@ -558,3 +558,21 @@ async def test_a_late_receipt_wins_over_what_was_supposed(world, gateway):
     shown = (await world.read(f"/v1/executions?job={job['id']}"))["items"][0]
     assert (shown["state"], shown["late"]) == ("SUCCEEDED", True)
     assert parse_uuid(shown["id"], what="an execution") == admitted.jobs[0].execution
+
+
+# --- health ---------------------------------------------------------------------------------------
+async def test_how_a_box_says_it_is_is_shown_until_it_says_something_else(world, gateway):
+    await gateway.contact()
+    assert (await world.read("/v1/agents/pump-station"))["health"] is None
+    await gateway.contact(health=[1, 0, 40, 7_200, 512, 12, 501, 99])
+    await gateway.contact()
+    health = (await world.read("/v1/agents/pump-station"))["health"]
+    assert health["waiting"] == {"0": 1, "1": 0, "2": 40}
+    assert (health["oldest_s"], health["free_mb"]) == (7_200, 512)
+    assert (health["today_kb"], health["budget_permille"]) == (12, 501)
+
+
+async def test_health_that_is_no_health_is_refused(world, gateway):
+    for health in ([-1], [0] * 33):
+        frozen = gateway.report(health=health)
+        assert (await world.sync(body(frozen))).status == 400

@@ -111,6 +111,13 @@ ON CONFLICT (agent_id) DO UPDATE SET
     bytes_up = contact.bytes_up + excluded.bytes_up,
     bytes_down = contact.bytes_down + excluded.bytes_down;
 
+-- name: health_save
+INSERT INTO agent_health (agent_id, numbers, at_ms) VALUES ($1, $2, $3)
+ON CONFLICT (agent_id) DO UPDATE SET numbers = excluded.numbers, at_ms = excluded.at_ms;
+
+-- name: health_of_agent
+SELECT numbers, at_ms FROM agent_health WHERE agent_id = $1;
+
 -- name: refusal_count
 INSERT INTO refusal (agent_id, reason, count, first_ms, last_ms, audited_ms)
 VALUES ($1, $2, $3, $4, $4, $4)

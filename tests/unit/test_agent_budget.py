@@ -1,0 +1,165 @@
+"""Bytes of a day and a month: counted, paced, and what is left out as they run short."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.budget import (
+    Bucket,
+    BudgetSettings,
+    Spent,
+    Today,
+    charged,
+    drawn,
+    filled,
+    permille,
+    turned,
+    wait_ms,
+)
+from agent.core.ladder import RULES, UNLIMITED, Allowance, Rung, allowance, rung_of
+from agent.core.settings import UplinkSettings
+from agent.core.uplink import (
+    WORTH_BYTES,
+    Answered,
+    LinkState,
+    after_contact,
+    begun,
+    body_budget,
+    first_contact,
+    next_contact,
+    nudged,
+    weighed,
+)
+from shared.clock import MonoMs
+
+DAY_MS = 86_400_000
+LIMITED = BudgetSettings(day_bytes=100_000, month_bytes=1_000_000)
+METERED = UplinkSettings(metered=True, sync_interval_ms=21_600_000, budget=LIMITED)
+T0 = MonoMs(10 * DAY_MS)
+HOUR_MS = 3_600_000
+
+
+def test_a_new_day_begins_at_nothing_and_the_month_goes_on():
+    spent = charged(charged(Spent(), Today(5, 1), 700), Today(6, 1), 50)
+    assert spent == Spent(6, 50, 1, 750)
+    assert turned(spent, Today(7, 2)) == Spent(7, 0, 2, 0)
+
+
+def test_a_clock_that_is_set_back_does_not_let_a_day_be_spent_twice():
+    spent = charged(Spent(), Today(9, 2), 700)
+    assert charged(spent, Today(3, 1), 50) == Spent(3, 750, 1, 750)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**6)), max_size=20))
+def test_no_byte_of_a_month_is_forgotten(steps):
+    spent, day = Spent(), 1
+    for later, size in steps:
+        day += later
+        spent = charged(spent, Today(day, 1), size)
+    assert spent.month_bytes == sum(size for _, size in steps)
+    assert spent.day_bytes <= spent.month_bytes
+
+
+def test_the_nearer_limit_counts():
+    assert permille(Spent(1, 50_000, 1, 50_000), LIMITED) == 500
+    assert permille(Spent(1, 50_000, 1, 900_000), LIMITED) == 900
+    assert permille(Spent(1, 10**9, 1, 10**9), BudgetSettings()) == 0
+
+
+def test_a_backlog_takes_the_pace_of_the_day():
+    settings = BudgetSettings(day_bytes=86_400)
+    bucket = Bucket(30_000, T0)
+    empty = drawn(bucket, 50_000)
+    assert (empty.tokens, wait_ms(empty, 10_000, settings)) == (0, 10_000_000)
+    later = filled(empty, MonoMs(T0 + 10_000_000), settings=settings, least=9_200)
+    assert (later.tokens, wait_ms(later, 10_000, settings)) == (10_000, 0)
+    full = filled(empty, MonoMs(T0 + 30 * DAY_MS), settings=settings, least=9_200)
+    assert full.tokens == 86_400 // 4, "what was not used is not saved up"
+    assert wait_ms(empty, 10_000, BudgetSettings()) == 0
+
+
+def test_time_that_is_worth_less_than_a_token_is_not_lost():
+    settings = BudgetSettings(day_bytes=10_000)
+    bucket = Bucket(0, T0)
+    for passed in range(0, DAY_MS // 100, 1_000):
+        bucket = filled(bucket, MonoMs(T0 + passed), settings=settings, least=9_200)
+    assert bucket.tokens >= 60
+
+
+# --- the ladder ---------------------------------------------------------------------------------
+def allowed(share: int) -> Allowance:
+    spent = Spent(1, LIMITED.day_bytes * share // 1000, 1, 0)
+    return allowance(spent, Bucket(10**6, T0), LIMITED, worth=WORTH_BYTES)
+
+
+def met(end: Answered | None = None) -> LinkState:
+    """Return the state after a contact at T0."""
+    state = begun(first_contact(METERED, T0, fraction=0))
+    plan = next_contact(state, METERED, T0)
+    end = end or Answered(left=False, progress=True)
+    return after_contact(state, METERED, end, T0, plan=plan, fraction=0.5)
+
+
+def at(state: LinkState, share: int, now_ms: int = T0 + 60_000) -> int:
+    """Return when the next contact is, from T0."""
+    return next_contact(state, METERED, MonoMs(now_ms), allowed(share)).at_ms - T0
+
+
+def test_each_rung_leaves_out_more_than_the_one_before():
+    rules = [RULES[rung] for rung in Rung]
+    assert [rule.lowest_priority for rule in rules] == [2, 2, 1, 0, 0]
+    assert [rule.backlog for rule in rules] == [True, False, False, False, False]
+    assert [rule.ledger for rule in rules] == [True, True, True, False, False]
+    assert [rule.silence_ms // HOUR_MS for rule in rules] == [0, 0, 6, 12, 24]
+
+
+def test_without_a_budget_nothing_is_left_out():
+    assert allowance(Spent(1, 10**12, 1, 10**12), Bucket(0, T0), BudgetSettings(), worth=1) == (
+        UNLIMITED
+    )
+    assert UNLIMITED.rule == RULES[Rung.ALL]
+
+
+@pytest.mark.parametrize("share", [0, 500, 750, 900, 1000, 5000])
+def test_an_alarm_calls_at_once_whatever_is_spent(share):
+    assert at(nudged(met(), T0, urgent=True), share) == 60_000
+    assert body_budget(met(), allowed(share)) >= 32_768, "and any alarm fits"
+
+
+@pytest.mark.parametrize(("share", "hours"), [(0, 6), (500, 6), (750, 6), (900, 12), (1000, 24)])
+def test_a_sign_of_life_never_ceases(share, hours):
+    assert at(met(), share) == hours * HOUR_MS
+
+
+def test_from_half_on_no_backlog_calls_and_from_three_quarters_no_readings():
+    backlog = met(Answered(left=True, progress=True))
+    assert at(backlog, 499) == 60_000
+    assert at(backlog, 500) == 6 * HOUR_MS
+    heavy = weighed(met(), WORTH_BYTES)
+    assert at(heavy, 749) == 60_000
+    assert at(heavy, 750) == 6 * HOUR_MS
+
+
+def test_what_can_wait_waits_for_tokens_and_takes_no_more_than_there_are():
+    poor = allowance(Spent(1, 0, 1, 0), Bucket(0, T0), LIMITED, worth=WORTH_BYTES)
+    backlog = met(Answered(left=True, progress=True))
+    plan = next_contact(backlog, METERED, T0, poor)
+    assert plan.at_ms > T0 + HOUR_MS
+    assert body_budget(backlog, poor) == WORTH_BYTES
+    assert next_contact(nudged(backlog, T0, urgent=True), METERED, T0, poor).at_ms == T0
+
+
+def test_a_failed_contact_backs_off_as_ever_on_any_rung():
+    state = met()
+    assert rung_of(1000) is Rung.SPENT
+    assert at(LinkState(due_ms=MonoMs(T0 + 5_000), budget=1, failures=3), 1000) == 5_000
+    assert state.failures == 0
+
+
+# --- a coordinator's wish -----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("wish_s", "pause_s"), [(0, 21_600), (60, 60), (43_200, 43_200), (10**9, 86_400), (-5, 21_600)]
+)
+def test_a_coordinators_wish_moves_the_next_contact_within_a_day(wish_s, pause_s):
+    state = met(Answered(left=False, progress=True, next_s=wish_s))
+    assert next_contact(state, METERED, T0).at_ms == T0 + pause_s * 1000

@@ -1,0 +1,67 @@
+"""What a coordinator asks for again, and how a box says how it is."""
+
+from pathlib import Path
+
+from agent.core.health import AGAIN, health_of_queue, is_worth_telling
+from shared.model.health import Health, health_of
+from shared.sync.outgoing import Candidate, Freed, choose_blocks
+from shared.sync.ranges import Ranges
+from tests.unit.readings_world import Plant
+
+
+def candidates(*numbers: int, priority: int = 2) -> list[Candidate]:
+    return [Candidate(seq, priority, 1_000, b"d" * 16) for seq in numbers]
+
+
+def chosen(blocks: list[Candidate], room: int, **options: object) -> list[int]:
+    budget = room * 1_050
+    return [one.seq for one in choose_blocks(blocks, budget_bytes=budget, **options)]
+
+
+def test_what_is_asked_for_goes_before_the_rest_of_the_backlog_and_after_the_present():
+    waiting = candidates(*range(1, 10))
+    assert chosen(waiting, 4) == [9, 1, 8, 2]
+    assert chosen(waiting, 4, asked=Ranges.of([5, 6])) == [9, 5, 8, 6]
+
+
+def test_without_a_backlog_the_newest_go():
+    assert chosen(candidates(*range(1, 10)), 3, backlog=False) == [9, 8, 7]
+    assert chosen([*candidates(1, 9), *candidates(4, priority=0)], 2, backlog=False) == [4, 9]
+
+
+async def test_the_store_tells_what_is_here_and_what_never_will_be_again(tmp_path: Path):
+    plant = Plant(tmp_path)
+    async with plant.running() as store:
+        for _ in range(3):
+            await plant.record(store, 2)
+            await store.seal()
+        assert [one.seq for one in await store.waiting()] == [1, 2, 3]
+        here, gone = await store.asked(Ranges(((2, 3), (7, 900))))
+        assert ([one.seq for one in here], gone) == ([2, 3], []), "7 was never made"
+        (depth,) = await store.depths()
+        assert (depth.priority, depth.readings) == (2, (await store.tally()).stored)
+        await store.free(Freed(Ranges.of([2]), (), 0, 0, ()))
+        here, gone = await store.asked(Ranges(((1, 3),)))
+        assert ([one.seq for one in here], gone) == ([1, 3], [(2, 2)])
+        assert await store.asked(Ranges()) == ([], [])
+
+
+def test_health_travels_as_numbers_that_may_grow_more_later():
+    health = health_of_queue({0: 1, 2: 40}, oldest_s=60, free_mb=9, today_bytes=3_999, share=501)
+    assert health.numbers() == [1, 0, 40, 60, 9, 3, 501]
+    assert health_of([*health.numbers(), 7, 7]) == health
+    assert health_of([]) == Health()
+
+
+def test_health_is_said_when_it_changes_and_now_and_then():
+    calm = Health(waiting=40, oldest_s=300, free_mb=500)
+    assert is_worth_telling(None, calm, contacts=0)
+    assert not is_worth_telling(calm, Health(waiting=45, oldest_s=310, free_mb=490), contacts=3)
+    assert is_worth_telling(calm, calm, contacts=AGAIN)
+    for changed in (
+        Health(waiting=40, oldest_s=300, free_mb=500, waiting_alarms=1),
+        Health(waiting=4_000, oldest_s=300, free_mb=500),
+        Health(waiting=40, oldest_s=300, free_mb=20),
+        Health(waiting=40, oldest_s=300, free_mb=500, budget_permille=900),
+    ):
+        assert is_worth_telling(calm, changed, contacts=1), changed
