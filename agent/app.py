@@ -30,7 +30,7 @@ from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
-from agent.services.control import Control
+from agent.services.control import Control, Talk
 from agent.services.executor import Executor
 from agent.services.guard import Guard
 from agent.services.http_connection import parse_url
@@ -43,10 +43,12 @@ from agent.services.identity import (
     load_signer,
 )
 from agent.services.keeper import Keeper
-from agent.services.purse import Purse
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
+from agent.services.purse import Purse
 from agent.services.status import LiveStatus, troubled_services
+from agent.services.stick_door import StickDoor
 from agent.services.uplink import Hours, Uplink
+from agent.sticks import make_carrier
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
@@ -56,7 +58,6 @@ from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import free_mb, lock_directory
 from shared.runtime.logs import Events
-from shared.runtime.memory import hand_back_code
 from shared.runtime.service import Service, Supervisor
 
 FAREWELL_S = 5
@@ -132,6 +133,7 @@ class Agent:
         member, trouble = self._member()
         jobs, exchange = JobStore(file), ContactStore(file)
         work: list[Service] = []
+        talks: dict[str, Talk] = {}
         guard: Guard | None = None
         if member:
             guard = await self._make_guard(member, exchange)
@@ -141,6 +143,8 @@ class Agent:
                 member, guard, exchange, jobs, telemetry, ordered=executor.wake
             )
             work = [self._uplink, executor, guard]
+            sticks = self._make_sticks(guard, file, telemetry, executor)
+            talks = {"export": sticks.export, "import": sticks.take}
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
         live = LiveStatus(
             enrolment=member.enrolment if member else None,
@@ -156,7 +160,7 @@ class Agent:
             *work,
             self._keeper(telemetry),
             *(task for _, task in polls),
-            Control(path, {"status": live.gather, **commands_of(self._standing)}),
+            Control(path, {"status": live.gather, **commands_of(self._standing)}, talks),
         ]
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
 
@@ -270,6 +274,21 @@ class Agent:
             window, zone, clock=self._clock, calendar=self._calendar, entropy=self._entropy
         )
 
+    def _make_sticks(
+        self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, executor: Executor
+    ) -> StickDoor:
+        carrier = make_carrier(
+            guard=guard,
+            signer=load_signer(self._config.data_dir),
+            file=file,
+            telemetry=telemetry,
+            devices=self._config.devices,
+            clock=self._clock,
+            calendar=self._calendar,
+            ordered=executor.wake,
+        )
+        return StickDoor(carrier)
+
     def _make_standing(self, member: _Member, guard: Guard) -> Member:
         self._standing = Member(
             guard,
@@ -298,8 +317,6 @@ class Agent:
         uplink = self._uplink
 
         async def weigh() -> None:
-            # What a start and a contact run through is not what polling needs.
-            hand_back_code()
             if uplink is not None and self._config.uplink.metered:
                 uplink.weigh(await telemetry.backlog_bytes())
 
