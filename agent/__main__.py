@@ -43,7 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how this agent is, running or not")
     status.add_argument("--json", action="store_true", help="one JSON object, for scripts")
     status.set_defaults(command=_status)
-    for parts in (run, status):
+    export = commands.add_parser(
+        "export", help="write what waits onto a stick, for the coordinator"
+    )
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("--size", type=int, metavar="BYTES", help="default: what is free there")
+    export.set_defaults(command=_export)
+    bring = commands.add_parser("import", help="take in what a stick brings from the coordinator")
+    bring.add_argument("file", type=Path, metavar="FILE", nargs="+")
+    bring.set_defaults(command=_import)
+    for parts in (export, bring):
+        parts.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    for parts in (run, status, export, bring):
         parts.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
         )
@@ -128,6 +139,55 @@ def _status(options: argparse.Namespace) -> int:
     status = find_status(config.data_dir, config.runtime_dir, config.devices)
     print(msgspec.json.encode(status).decode() if options.json else render(status))
     return OK
+
+
+def _export(options: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415
+
+    from agent.config import load_config  # noqa: PLC0415
+    from agent.services.stick_file import FILE_BYTES, export_file  # noqa: PLC0415
+    from agent.sticks import open_source  # noqa: PLC0415
+
+    most = FILE_BYTES if options.size is None else options.size
+    with open_source(load_config(options.config)) as source:
+        told = export_file(source, options.file, most=most, show=not options.json)
+    if options.json:
+        print(msgspec.json.encode(told).decode())
+        return OK
+    print(
+        f"{options.file}: {told.blocks} blocks and {told.receipts} receipts in {told.bytes} bytes;"
+        f" {'more waits than fitted' if told.left else 'nothing else waits'}"
+    )
+    return OK
+
+
+def _import(options: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415
+
+    from agent.config import load_config  # noqa: PLC0415
+    from agent.services.stick_file import import_file  # noqa: PLC0415
+    from agent.sticks import open_source  # noqa: PLC0415
+
+    config, end = load_config(options.config), OK
+    for file in options.file:
+        try:
+            with open_source(config) as source:
+                told = import_file(source, file, show=not options.json)
+        except OutstationError as error:
+            print(f"outstation-agent: {error}", file=sys.stderr)
+            end = max(end, MISTAKE if isinstance(error, MistakeError) else FAILED)
+            continue
+        for why in told.refused:
+            print(f"outstation-agent: {file}: a part was refused: {why}", file=sys.stderr)
+            end = max(end, FAILED)
+        if options.json:
+            print(msgspec.json.encode(told).decode())
+        else:
+            print(
+                f"{file}: {told.blocks} blocks acknowledged, {told.receipts} receipts,"
+                f" {told.bundles} bundle(s) of work"
+            )
+    return end
 
 
 def _enroll(options: argparse.Namespace) -> int:

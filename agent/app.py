@@ -30,7 +30,7 @@ from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
-from agent.services.control import Control
+from agent.services.control import Control, Talk
 from agent.services.executor import Executor
 from agent.services.facts import Facts
 from agent.services.gates import Gates
@@ -45,11 +45,13 @@ from agent.services.identity import (
     load_signer,
 )
 from agent.services.keeper import Keeper
-from agent.services.purse import Purse
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
+from agent.services.purse import Purse
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
+from agent.services.stick_door import StickDoor
 from agent.services.uplink import Hours, Uplink
+from agent.sticks import make_carrier
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
@@ -134,6 +136,7 @@ class Agent:
         member, trouble = self._member()
         jobs, exchange = JobStore(file), ContactStore(file)
         work: list[Service] = []
+        talks: dict[str, Talk] = {}
         guard: Guard | None = None
         if member:
             guard = await self._make_guard(member, exchange)
@@ -143,6 +146,8 @@ class Agent:
                 member, guard, exchange, jobs, telemetry, ordered=executor.wake
             )
             work = [self._uplink, executor, guard]
+            sticks = self._make_sticks(guard, file, telemetry, executor)
+            talks = {"export": sticks.export, "import": sticks.take}
         polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
         live = LiveStatus(
             enrolment=member.enrolment if member else None,
@@ -158,7 +163,7 @@ class Agent:
             *work,
             self._keeper(telemetry),
             *(task for _, task in polls),
-            Control(path, {"status": live.gather, **commands_of(self._standing)}),
+            Control(path, {"status": live.gather, **commands_of(self._standing)}, talks),
         ]
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
 
@@ -274,6 +279,21 @@ class Agent:
         return WindowHours(
             window, zone, clock=self._clock, calendar=self._calendar, entropy=self._entropy
         )
+
+    def _make_sticks(
+        self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, executor: Executor
+    ) -> StickDoor:
+        carrier = make_carrier(
+            guard=guard,
+            signer=load_signer(self._config.data_dir),
+            file=file,
+            telemetry=telemetry,
+            devices=self._config.devices,
+            clock=self._clock,
+            calendar=self._calendar,
+            ordered=executor.wake,
+        )
+        return StickDoor(carrier)
 
     def _make_standing(self, member: _Member, guard: Guard) -> Member:
         self._standing = Member(

@@ -18,12 +18,13 @@ from agent.drivers.registry import poll_frames
 from shared import limits
 from shared.errors import MistakeError
 from shared.ids import DeviceId, is_name
-from shared.model.profile import Profile, parse_profile
+from shared.model.judging import JUDGING_KEYS, Judging, judging_of
+from shared.model.profile import Profile, parse_profile, refuse_aggregate_twins
 from shared.model.selector import is_label
 from shared.model.toml_text import TomlTable
 
 _BUS_KEYS = ("name", "url", "response_timeout_ms", "retries", "inter_frame_ms")
-_DEVICE_KEYS = ("id", "bus", "address", "profile", "poll_interval_s", "labels")
+_DEVICE_KEYS = ("id", "bus", "address", "profile", "poll_interval_s", "labels", "points")
 
 _POLL_INTERVAL_MS = 60_000
 """`DeviceSettings`' own default."""
@@ -112,10 +113,11 @@ def devices_of(
     profiles: dict[Path, Profile] = {}
     devices = [_device(table, buses, folder, profiles) for table in tables]
     _refuse_twins(tables, devices)
-    channels = sum(len(device.profile.polled) for device in devices)
+    channels = sum(device.channels for device in devices)
     if channels > limits.CHANNELS:
         raise root.mistake(
-            f"the devices have {channels} polled points, one agent has room for {limits.CHANNELS}",
+            f"the devices have {channels} polled points and aggregates, one agent has room for "
+            f"{limits.CHANNELS}",
             key="device",
             mend="set poll = false for points nobody looks at",
         )
@@ -133,16 +135,30 @@ def _device(
         raise table.mistake(f"device {name!r} has no bus to be on", mend="add a [[bus]] section")
     bus = buses[table.choice("bus", tuple(buses))]
     units = _TCP_UNITS if bus.url.startswith("tcp:") else _SERIAL_UNITS
+    profile = _profile(table, folder, profiles)
     return DeviceSettings(
         id=DeviceId(name),
         bus=bus.name,
         address=table.integer("address", *units),
-        profile=_profile(table, folder, profiles),
+        profile=profile,
+        judging=_judging(table, profile),
         poll_interval_ms=milliseconds(
             table, "poll_interval_s", limits.POLL_MIN_MS, limits.POLL_MAX_MS, _POLL_INTERVAL_MS
         ),
         labels=labels_of(table),
     )
+
+
+def _judging(table: TomlTable, profile: Profile) -> dict[str, Judging]:
+    """Return how the points of a device are judged that the file names one by one."""
+    polled = {point.name: point for point in profile.polled}
+    points = table.table("points", tuple(polled))
+    found: dict[str, Judging] = {}
+    for name in points.values:
+        keys = points.table(name, JUDGING_KEYS)
+        found[name] = judging_of(keys, polled[name].kind, polled[name].judging)
+        refuse_aggregate_twins(keys, name, found[name], {one.name for one in profile.points})
+    return found
 
 
 def _profile(table: TomlTable, folder: Path, profiles: dict[Path, Profile]) -> Profile:

@@ -15,18 +15,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from coordinator.api.context import Parts
 from coordinator.api.server import BadRequests, build_application
 from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
-from coordinator.core.papers import Papers
 from coordinator.core.client_certificates import Demand
+from coordinator.core.papers import Papers
+from coordinator.keys.carrier import load_carrier_key
 from coordinator.keys.directory import DataDirectory
-from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.keys.file_keys import find_signer
+from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.services.announce import Announcer
 from coordinator.services.bell import Bell
+from coordinator.services.carrier import Carrier
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.founding import (
@@ -279,16 +282,14 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
     documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
     metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
-    intake = Intake(
-        Desk(
-            fleet=fleet.fleet_id,
-            documents=documents,
-            store=store,
-            clock=clock,
-            work=work,
-            jobs=jobs,
-            metrics=metrics,
-        )
+    desk = Desk(
+        fleet=fleet.fleet_id,
+        documents=documents,
+        store=store,
+        clock=clock,
+        work=work,
+        jobs=jobs,
+        metrics=metrics,
     )
     return Parts(
         documents=documents,
@@ -299,7 +300,8 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         store=store,
         clock=clock,
         entropy=SystemEntropy(),
-        intake=intake,
+        intake=Intake(desk),
+        carrier=Carrier(desk, _carrier_key(place.directory)),
         members=Members(
             fleet=fleet.fleet_id,
             documents=documents,
@@ -329,6 +331,12 @@ def _seat(place: Place, fleet: Fleet) -> InForce:
             mend="put the key back, or make a new one with outstation-coordinator rotate director",
         )
     return InForce(fleet=fleet, shelf=shelf, director=director)
+
+
+def _carrier_key(directory: DataDirectory) -> X25519PrivateKey | None:
+    """Return the key that opens sticks; without its file the coordinator takes none in."""
+    path = directory.carrier_key
+    return load_carrier_key(path) if path.exists() else None
 
 
 def _announcing(

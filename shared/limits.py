@@ -237,6 +237,12 @@ CONFIG_BYTES = 262_144
 """A local configuration's text."""
 LABELS = 32
 """Labels an operator gives to one agent or one device."""
+JUDGING_MAX_MS = 604_800_000
+"""Longest heartbeat or interval of an aggregate: a week without a reading is a lost sensor."""
+URGENT_GAP_MS = 30_000
+"""Least time between two urgent blocks of one device: a flapping alarm must not eat the budget."""
+SOON_MS = 60_000
+"""Longest that a reading of priority 1 waits before it is sealed."""
 POLL_MIN_MS = 100
 """Shortest poll interval: one exchange at 9600 baud takes about as long."""
 POLL_MAX_MS = 86_400_000
@@ -333,6 +339,14 @@ BLOCKS_ASIDE = 64
 """Conflicting blocks kept of one agent for a person to look at."""
 READING_BLOCKS = 32
 """Blocks fetched at a time while readings are collected: at most 4 MB in memory."""
+EXPORT_BLOCKS = 8
+"""Blocks decoded at a time for a file: some ten thousand rows in memory."""
+EXPORT_ROW_GROUP = 65_536
+"""Rows of one group of a Parquet file: a few megabytes, as its readers like them."""
+READING_KEYS = 512
+"""Keys of blocks read at a time while those of other agents are passed over."""
+PAGE_POINTS = 10_000
+"""Points of one series that a chart may ask for; screens have a few thousand columns."""
 READING_BLOCKS_SCANNED = 4_096
 """Blocks looked at for one answer; a filter that finds nothing must end all the same."""
 BLOCK_SPAN_MS = 86_400_000

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.core.ports import BusSettings
 from shared.ids import DeviceId
-from shared.model.profile import Profile
+from shared.model.judging import Judging
+from shared.model.profile import Point, Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +24,19 @@ class DeviceSettings:
     """Number of the device on its bus: the Modbus unit."""
     profile: Profile
     poll_interval_ms: int = 60_000
+    judging: Mapping[str, Judging] = field(default_factory=dict)
+    """By point, where this device differs from its profile."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The operator's own; they never hide the labels every device has."""
+
+    def judging_of(self, point: Point) -> Judging:
+        """Return how a point's readings are judged on this device."""
+        return self.judging.get(point.name, point.judging)
+
+    @property
+    def channels(self) -> int:
+        """Return how many channels its polled points have, aggregates among them."""
+        return sum(1 + len(self.judging_of(point).aggregate) for point in self.profile.polled)
 
     def selector_labels(self) -> dict[str, str]:
         """Return the labels a job's device selector sees."""

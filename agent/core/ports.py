@@ -14,6 +14,7 @@ from shared.clock import Instant
 from shared.errors import Reason
 from shared.ids import DeviceId, StoreEpoch
 from shared.model.job import Step, Value
+from shared.model.judging import ROUTINE
 from shared.model.reading import Quality
 from shared.sync.outgoing import Candidate, Freed
 from shared.sync.ranges import Range, Ranges
@@ -197,6 +198,8 @@ class PollRow:
     qualities: Sequence[Quality]
     suppressed: int = 0
     """Readings of this poll that a deadband or an aggregate held back: sampled, not kept."""
+    priority: int = ROUTINE
+    """Of the block it goes into."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,19 @@ is monotonic throughout: a step of the wall clock never moves a poll.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agent.core.device import DeviceSettings
+from agent.core.judge import JudgedPoint
 from agent.core.patience import UNKNOWN_MS
 from shared import limits
 from shared.block.schema import Schema
 from shared.clock import MonoMs
 from shared.ids import DeviceId
-from shared.model.reading import Channel
+from shared.model.judging import aggregate_name
+from shared.model.profile import Point
+from shared.model.reading import Channel, Kind
 
 DAY_MS = 86_400_000
 
@@ -36,6 +39,8 @@ class PollGroup:
     """Of the device on its bus."""
     alone: bool = False
     """No other device is polled on its bus."""
+    judged: tuple[JudgedPoint, ...] = ()
+    """How each point's readings are judged; empty keeps every one."""
 
     @property
     def offset_ms(self) -> int:
@@ -79,20 +84,58 @@ def channel_table(devices: Iterable[DeviceSettings]) -> ChannelTable:
     for device in polled:
         points = device.profile.polled
         first = len(channels)
-        channels.extend(Channel(device.id, point.name, point.unit, point.kind) for point in points)
+        channels += [_channel(device, point) for point in points]
+        judged: list[JudgedPoint] = []
+        for index, point in enumerate(points, start=first):
+            derived = _aggregates(device, point)
+            numbers = tuple(range(len(channels), len(channels) + len(derived)))
+            judged.append(_judged(device, point, index, numbers))
+            channels += derived
         groups.append(
             PollGroup(
                 device=device.id,
                 bus=device.bus,
                 points=tuple(point.name for point in points),
-                channels=tuple(range(first, len(channels))),
+                channels=tuple(range(first, first + len(points))),
                 interval_ms=device.poll_interval_ms,
                 address=device.address,
                 alone=on_bus[device.bus] == 1,
+                judged=tuple(judged),
             )
         )
     assert len(channels) <= limits.CHANNELS, "the configuration refuses more channels"
     return ChannelTable(Schema(tuple(channels)), tuple(groups))
+
+
+def _channel(device: DeviceSettings, point: Point) -> Channel:
+    reduction = device.judging_of(point).reduction
+    return Channel(device.id, point.name, point.unit, point.kind, reduction)
+
+
+def _aggregates(device: DeviceSettings, point: Point) -> list[Channel]:
+    """Return the channels of a point's aggregates: a count has no unit, an increase is a gauge."""
+    found: list[Channel] = []
+    for aggregate in device.judging_of(point).aggregate:
+        kind: Kind = "gauge" if aggregate in {"count", "increase"} else point.kind
+        unit = "" if aggregate == "count" else point.unit
+        found.append(Channel(device.id, aggregate_name(point.name, aggregate), unit, kind))
+    return found
+
+
+def _judged(
+    device: DeviceSettings, point: Point, channel: int, aggregates: tuple[int, ...]
+) -> JudgedPoint:
+    judging = device.judging_of(point)
+    if judging.modulus is None and "increase" in judging.aggregate:
+        judging = replace(judging, modulus=point.natural_modulus)
+    divisor = point.linear.divisor
+    return JudgedPoint(
+        name=point.name,
+        channel=channel,
+        judging=judging,
+        aggregates=aggregates,
+        decimals=None if point.at.is_float else len(str(divisor)) - 1,
+    )
 
 
 def next_slot(group: PollGroup, after_ms: int) -> MonoMs:

@@ -9,10 +9,11 @@ itself (`agent.buses`).
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from agent.core.judge import Judge, Judged, JudgedPoint
 from agent.core.patience import UNKNOWN_MS
 from agent.core.ports import (
     Bus,
@@ -80,6 +81,10 @@ class BusHealth:
     """What polling was planned to cost the port; `counters.busy_ms` says what it does cost."""
 
 
+Observer = Callable[[Judged], None]
+"""Is shown every poll as it was judged, before anything of it was held back; it may not wait."""
+
+
 class BusTask:
     """The service that polls one bus."""
 
@@ -92,6 +97,7 @@ class BusTask:
         telemetry: Recording,
         clock: Clock,
         load: BusLoad | None = None,
+        observe: Observer | None = None,
     ) -> None:
         """Poll `groups`, all of them on `bus`, each through the driver of its device."""
         assert all(group.bus == bus.settings.name for group in groups), "groups of this bus"
@@ -99,6 +105,8 @@ class BusTask:
         self._telemetry, self._clock, self._load = telemetry, clock, load
         self._timetable = self._new_timetable()
         self._devices = {group.device: DeviceHealth() for group in self._groups}
+        self._judges = {group: Judge(group.device, _judged_points(group)) for group in self._groups}
+        self._observe = observe
 
     @property
     def name(self) -> str:
@@ -132,10 +140,15 @@ class BusTask:
     async def run(self) -> None:
         """Poll until cancelled; return at once on a bus without polled points."""
         self._timetable = self._new_timetable()
-        while (due_ms := self._timetable.next_due(self._clock.mono_ms())) is not None:
-            await asyncio.sleep(max(0, due_ms - self._clock.mono_ms()) / 1000)
-            if group := self._timetable.take(self._clock.mono_ms()):
-                await _to_its_end(self._poll(group))
+        try:
+            while (due_ms := self._timetable.next_due(self._clock.mono_ms())) is not None:
+                await asyncio.sleep(max(0, due_ms - self._clock.mono_ms()) / 1000)
+                if group := self._timetable.take(self._clock.mono_ms()):
+                    await _to_its_end(self._poll(group))
+        finally:
+            for judge in self._judges.values():
+                for row in judge.finish():
+                    await self._telemetry.record(row)
 
     async def _poll(self, group: PollGroup) -> None:
         """Read one group and record what came, or that nothing came."""
@@ -152,14 +165,20 @@ class BusTask:
         # Taken after the answer: the device may have had to wait for the bus.
         at = self._clock.now()
         believed = [believable(reading) for reading in readings]
-        row = PollRow(
-            channels=group.channels,
-            at=at,
-            values=[reading.value for reading in believed],
-            qualities=[reading.quality for reading in believed],
-        )
-        await self._telemetry.record(row)
+        judged, rows = self._judges[group].judge(believed, at)
+        self._show(judged)
+        for row in rows:
+            await self._telemetry.record(row)
         self._learn(group.device, believed, defect, began_ms=began_ms, wall_ms=at.wall_ms)
+
+    def _show(self, judged: Judged) -> None:
+        """Let rules see a poll; whatever they make of it, it is recorded."""
+        if self._observe is None:
+            return
+        try:
+            self._observe(judged)
+        except Exception as error:  # noqa: BLE001 - as with a driver: readings go on
+            _log.event("observer_failed", level=logging.ERROR, error=error, device=judged.device)
 
     def _learn(
         self,
@@ -190,6 +209,13 @@ class BusTask:
             problem=f"{type(defect).__name__}: {defect}" if defect else ", ".join(sorted({*known})),
             defects=before.defects + (defect is not None),
         )
+
+
+def _judged_points(group: PollGroup) -> Sequence[JudgedPoint]:
+    if group.judged:
+        return group.judged
+    names = zip(group.points, group.channels, strict=True)
+    return [JudgedPoint(name=name, channel=channel) for name, channel in names]
 
 
 async def _to_its_end(poll: Coroutine[Any, Any, None]) -> None:

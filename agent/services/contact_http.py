@@ -88,8 +88,10 @@ class HttpLink:
                 where=str(certificate),
                 mend="remove it: the coordinator gives another one",
             ) from error
-        # A session tells the peer of the certificate it began with.
-        self._session = None
+        # A session, and a connection that is open, are known by what they began with.
+        self._session, kept, self._kept = None, self._kept, None
+        if kept is not None:
+            kept.end()
 
     def abort(self) -> None:
         """Break off the exchange in flight; see `agent.services.contact.Link`."""

@@ -1,6 +1,7 @@
 """The agent's own socket: how `outstation-agent status` asks a running agent.
 
-A word a line is asked, a JSON object a line is answered; only the agent's user can connect. Owns
+A word a line is asked, a JSON object a line is answered; only the agent's user can connect. After
+some words the connection is theirs: they answer as they like (`agent.services.stick_door`). Owns
 the agent's side. Leaves out what the answers contain, and the asking (`agent.services.ask`).
 """
 
@@ -16,6 +17,8 @@ import msgspec
 from agent.services.ask import short_name
 
 Command = Callable[[], Awaitable[msgspec.Struct]]
+Talk = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Takes the connection over; given what stood behind the word."""
 
 _REQUEST_BYTES = 4_096
 _TIMEOUT_S = 5
@@ -26,8 +29,13 @@ class Control:
 
     name = "control"
 
-    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
-        self._path, self._commands = path, commands
+    def __init__(
+        self,
+        path: Path,
+        commands: Mapping[str, Command],
+        talks: Mapping[str, Talk] | None = None,
+    ) -> None:
+        self._path, self._commands, self._talks = path, commands, talks or {}
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -48,6 +56,11 @@ class Control:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 line = await reader.readline()
+            word, _, rest = line.decode("ascii", "replace").strip().partition(" ")
+            if talk := self._talks.get(word):
+                await talk(rest, reader, writer)
+                return
+            async with asyncio.timeout(_TIMEOUT_S):
                 writer.write(await self._answer(line) + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError):
@@ -61,7 +74,7 @@ class Control:
         name = line.decode("ascii", "replace").strip()
         command = self._commands.get(name)
         if command is None:
-            known = ", ".join(sorted(self._commands))
+            known = ", ".join(sorted({*self._commands, *self._talks}))
             return msgspec.json.encode({"error": f"there is no {name[:40]!r}; known: {known}"})
         return msgspec.json.encode(await command())
 

@@ -153,6 +153,12 @@ def waiting(db: sqlite3.Connection) -> list[Candidate]:
     return [found[seq] for seq in sorted(found)]
 
 
+def waiting_after(db: sqlite3.Connection, seq: int) -> list[Candidate]:
+    """Return the next blocks above a number, lowest first."""
+    rows = db.execute(QUERIES["waiting_after"], bind(seq, limits.WAITING_BLOCKS))
+    return [Candidate(*row) for row in rows]
+
+
 def backlog_bytes(db: sqlite3.Connection) -> int:
     """Return the bytes of the blocks that wait, the growing one too; at most a contact's worth."""
     size: int = db.execute(QUERIES["backlog"], bind(limits.BLOCKS_PER_REPORT)).fetchone()[0]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from shared import limits
 from shared.clock import Entropy
-from shared.errors import Reason, WorldError
+from shared.errors import Reason, RefusedError, WorldError
 from shared.runtime.db import Database
 from shared.runtime.files import sync_directory
 from shared.runtime.logs import Events
@@ -25,7 +25,7 @@ from shared.runtime.migrations import MigrationSet
 from shared.runtime.queries import bind, load_queries
 from shared.runtime.sqlite import set_aside_corrupt
 from shared.trust.counters import FILE_BYTES, Counters, Slots, next_write, read_slots
-from shared.wire.codec import pack
+from shared.wire.codec import pack, unpack
 
 T = TypeVar("T")
 
@@ -179,6 +179,25 @@ class JobsFile:
             since_ms = 0 if fresh else second.floor_ms + 1
             packed = pack(second)
         db.execute(_SQL["begin"], bind(self._entropy.token(16), counter, packed, since_ms))
+        kept = db.execute(_SQL["counters"]).fetchone()[0]
+        if second is not None and _is_behind(kept, second):
+            # A copy from before was put back: what ran under approvals since then it cannot know.
+            db.execute(_SQL["forgot_approved"], bind(second.floor_ms + 1))
+
+
+def _is_behind(kept: bytes | None, second: Counters) -> bool:
+    """Tell whether bundles were admitted that the database does not know of."""
+    if kept is None:
+        return True
+    try:
+        first = unpack(kept, Counters, bound=limits.COUNTER_SLOT_BYTES)
+    except RefusedError:
+        return True
+    return (first.epoch, first.restore_epoch, first.bundle_seq) < (
+        second.epoch,
+        second.restore_epoch,
+        second.bundle_seq,
+    )
 
 
 def read_counters(path: Path) -> Slots:

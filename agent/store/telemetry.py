@@ -23,6 +23,7 @@ from agent.store.blocks import (
     read_blocks,
     unsent_schemas,
     waiting,
+    waiting_after,
 )
 from agent.store.committer import FILE_NAME, Committer
 from agent.store.depth import asked_again, depths
@@ -129,6 +130,11 @@ class TelemetryStore(Committer):
         # More may wait between the oldest and the newest that were looked at.
         await self._settle()
         return await self._read(waiting, list[Candidate])
+
+    async def page(self, after: int) -> list[Candidate]:
+        """Return sealed blocks above a number that are not acknowledged, lowest first, bounded."""
+        await self._settle()
+        return await self._read(lambda db: waiting_after(db, after), list[Candidate])
 
     async def blocks(self, numbers: Sequence[int]) -> list[bytes]:
         """Return the bytes of these blocks, in order; missing and altered ones are left out."""

@@ -6,6 +6,7 @@ from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
 from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
+from coordinator.services.carrier import Carrier
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
@@ -32,6 +33,7 @@ class Parts:
     clock: Clock
     entropy: Entropy
     intake: Intake
+    carrier: Carrier
     members: Members
     deadlines: Deadlines
     work: WaitingRoom[AgentId]

@@ -8,7 +8,7 @@ has to say ``PUBLIC``. Leaves out the table (`routes`) and the document (`openap
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -44,11 +44,14 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An answer that is not JSON."""
+    """An answer that is not JSON, or that is encoded already."""
 
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
+    """A stream is sent as it comes; what it raises ends the connection, so nobody takes a part for
+    the whole."""
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
 def _respond(result: object) -> web.Response:
     if isinstance(result, Raw):
         headers = {"Content-Type": result.content_type, **result.headers}
-        return web.Response(body=result.body, headers=headers)
+        return web.Response(body=result.body, status=result.status, headers=headers)
     answer = result if isinstance(result, Answer) else Answer(result)
     if answer.status == 304:
         return web.Response(status=304, headers=answer.headers)

@@ -14,6 +14,7 @@ from coordinator.api.approvals import (
     sign_approval,
 )
 from coordinator.api.audit import get_audit
+from coordinator.api.carrier import fill_stick, take_parcel
 from coordinator.api.enrolments import (
     approve_enrolment,
     decommission_agent,
@@ -44,6 +45,7 @@ _SYNC = (
 _WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
+_PARCEL = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _SETTLED = (Kind.CONFLICT,)
 _SIGN = (Kind.CONFLICT, Kind.SIGNATURE_INVALID)
 
@@ -70,6 +72,8 @@ ROUTES = (
     Limited("GET  /v1/agents/{agent}",         get_agent,     "agents:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
+    Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write"),
+    Route("POST /v1/parcels",                  take_parcel,   "agents:write", _PARCEL),
 
     Limited("POST /v1/jobs",                   submit_job,     "jobs:write", _SUBMIT, status=202),
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),

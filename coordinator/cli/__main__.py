@@ -10,6 +10,7 @@ from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
 from coordinator.cli import approvals, audit, keys, membership, tokens
+from coordinator.cli import carrier as carrier_commands
 from coordinator.cli import jobs as job_commands
 from coordinator.cli import readings as reading_commands
 from coordinator.cli.client import CallError, Exit
@@ -271,6 +272,31 @@ def readings_plot(
         agent=agent, device=device, point=point, start=start, end=end, limit=limit
     )
     _with_client(common, lambda c, s: reading_commands.plot(c, s, asked))
+
+
+@app.command(name="import")
+def import_(*files: Path, common: Common = _DEFAULT) -> Exit:
+    """Take in sticks that were filled by `outstation-agent export`; a folder is all of its files.
+
+    Any order, again and again, cut off or old: what is whole counts once.
+    """
+    if not files:
+        raise MistakeError("name a file or a folder", where="import")
+    return _with_client(common, lambda c, s: carrier_commands.bring(c, s, files))
+
+
+@app.command
+def export(file: Path, /, *, agent: str, common: Common = _DEFAULT) -> Exit:
+    """Write a stick for an agent: acknowledgements, documents and its work.
+
+    Work on it counts as delivered, for it may arrive whatever happens to the link.
+
+    Parameters
+    ----------
+    agent
+        Whose; nobody else can read it.
+    """
+    return _with_client(common, lambda c, s: carrier_commands.take_away(c, s, agent, file))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -64,6 +64,7 @@ class Client:
     def __init__(self, access: Access) -> None:
         """Connect at the first request."""
         self._access = access
+        self._headers: Mapping[str, str] = {}
         self._connection = http.client.HTTPSConnection(
             access.host, access.port, context=access.tls, timeout=_TIMEOUT_S
         )
@@ -96,6 +97,13 @@ class Client:
         """Send a JSON body and return what is answered, as `type_`."""
         data = msgspec.json.encode(body)
         return self._decode(self._call("POST", path, query, data, headers), type_)
+
+    def post_raw(
+        self, path: str, data: bytes, *, content_type: str
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Send bytes and return the body that is answered, as it is, and its headers."""
+        body = self._call("POST", path, None, data, {"Content-Type": content_type})
+        return body, self._headers
 
     def pages(
         self, path: str, type_: type[T], query: Mapping[str, object], *, most: int
@@ -135,11 +143,12 @@ class Client:
         target = path + ("?" + urlencode(asked) if asked else "")
         sent = {"Authorization": f"Bearer {self._access.token}", **(headers or {})}
         if data is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         try:
             self._connection.request(method, target, data, sent)
             response = self._connection.getresponse()
             body = response.read()
+            self._headers = dict(response.getheaders())
         except ssl.SSLCertVerificationError as error:
             raise CallError(
                 f"{self._where()} does not prove to be your coordinator ({error.verify_message});"

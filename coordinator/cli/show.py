@@ -44,6 +44,17 @@ class Screen:
         """Print a line as it is."""
         self.console.print(line, markup=False)
 
+    def warn(self, line: str) -> None:
+        """Print a line about what went wrong, where errors go."""
+        Console(stderr=True, highlight=False).print(
+            f"outstation: {line}", markup=False, soft_wrap=True
+        )
+
+    def progress(self, line: str) -> None:
+        """Show how far something is, over the line before; only where somebody is looking."""
+        if self.console.is_terminal:
+            self.console.print(line.ljust(self.console.width - 1), markup=False, end="\r")
+
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print rows under heads; numbers stand at the right."""
         found = [list(row) for row in rows]

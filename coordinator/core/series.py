@@ -7,38 +7,52 @@ Pure and slow: meant for a thread. Leaves out finding the blocks and showing the
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import chain
 
+from coordinator.core.retime import Sureness
 from shared.block.codec import decode
 from shared.block.schema import Schema
-from shared.clock import ClockState
 from shared.ids import AgentId
 from shared.model.reading import Channel, Group, Quality, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Which readings are wanted; empty texts match everything."""
+    """Which readings are wanted; empty patterns match everything."""
 
-    agent: str
+    agents: Sequence[AgentId] | None
+    """In the order of their ids; None: every agent."""
     device: str
     point: str
     start_ms: int
     end_ms: int
     """Exclusive."""
     limit: int
+    only_sure: bool = False
 
     def wants(self, channel: Channel) -> bool:
         """Tell whether a channel's readings are asked for."""
-        return self.device in {"", channel.device} and self.point in {"", channel.point}
+        return _matches(channel.device, self.device) and _matches(channel.point, self.point)
 
 
 @dataclass(frozen=True, slots=True)
 class ClockQuality:
-    """How good the clock of one block was."""
+    """How sure the times of one block are."""
 
-    state: ClockState
+    sureness: Sureness
     err_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stored block on its way into a collection."""
+
+    agent: AgentId
+    schema: Schema
+    data: bytes
+    shift_ms: int
+    clock: ClockQuality
 
 
 @dataclass(slots=True)
@@ -56,13 +70,13 @@ class Series:
         group: Group,
         column: Sequence[Value],
         quality: bytes,
-        clock: ClockQuality,
+        piece: Piece,
     ) -> None:
         """Append some rows of one column."""
-        self.times_ms.extend(group.times_ms[row] for row in rows)
+        self.times_ms.extend(group.times_ms[row] + piece.shift_ms for row in rows)
         self.values.extend(column[row] for row in rows)
         self.qualities.extend(quality[row] for row in rows)
-        self.clocks.extend(clock for _ in rows)
+        self.clocks.extend(piece.clock for _ in rows)
 
     def picked(self, rows: Sequence[int]) -> "Series":
         """Return some rows in a given order."""
@@ -85,19 +99,20 @@ class Collection:
         """Return how many readings were collected."""
         return sum(len(one.times_ms) for one in self.series.values())
 
-    def add(self, agent: AgentId, schema: Schema, data: bytes) -> None:
+    def add(self, piece: Piece) -> None:
         """Take the wanted readings out of one block."""
-        block = decode(data)
-        clock = ClockQuality(block.clock_state, block.err_ms)
-        for group in block.groups:
+        if self.question.only_sure and piece.clock.sureness is Sureness.UNSYNCED:
+            return
+        channels = piece.schema.channels
+        for group in decode(piece.data).groups:
             columns = zip(group.channels, group.columns, group.qualities, strict=True)
             for index, column, quality in columns:
                 # A schema travels unsigned: it may lack what its blocks refer to.
-                if index < len(schema.channels) and self.question.wants(schema.channels[index]):
-                    rows = self._rows(group, column, quality)
-                    key = agent, schema.channels[index]
+                if index < len(channels) and self.question.wants(channels[index]):
+                    rows = self._rows(group, column, quality, piece.shift_ms)
+                    key = piece.agent, channels[index]
                     self.series.setdefault(key, Series()).extend(
-                        rows, group, column, quality, clock
+                        rows, group, column, quality, piece
                     )
 
     def oldest_answered_ms(self) -> int | None:
@@ -117,8 +132,10 @@ class Collection:
                 found[key] = one.picked(rows)
         return found
 
-    def _rows(self, group: Group, column: Sequence[Value], quality: bytes) -> list[int]:
-        start_ms, end_ms = self.question.start_ms, self.question.end_ms
+    def _rows(
+        self, group: Group, column: Sequence[Value], quality: bytes, shift_ms: int
+    ) -> list[int]:
+        start_ms, end_ms = self.question.start_ms - shift_ms, self.question.end_ms - shift_ms
         return [
             row
             for row, at_ms in enumerate(group.times_ms)
@@ -127,8 +144,12 @@ class Collection:
         ]
 
 
-def collect(collection: Collection, blocks: Iterable[tuple[AgentId, Schema, bytes]]) -> int | None:
+def collect(collection: Collection, pieces: Iterable[Piece]) -> int | None:
     """Add blocks to a collection; return `oldest_answered_ms` with them."""
-    for agent, schema, data in blocks:
-        collection.add(agent, schema, data)
+    for piece in pieces:
+        collection.add(piece)
     return collection.oldest_answered_ms()
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return pattern in {"", name} or fnmatchcase(name, pattern)

@@ -24,6 +24,7 @@ from coordinator.core.intake import (
 from coordinator.core.ports import Store
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents, InForce
+from coordinator.services.signing import Addressee, sign_bundle
 from coordinator.services.waiting import Waiter, WaitingRoom
 from coordinator.transactions.contact import (
     Contact,
@@ -44,10 +45,8 @@ from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind, encode_body
 from shared.sync.incoming import Chain, is_empty_contact, is_stray_answer
 from shared.trust.documents import (
-    BUNDLE_TYP,
     ECHO_BYTES,
     REPLY_TYP,
-    Bundle,
     Reply,
     Report,
     claimed_agent,
@@ -247,6 +246,7 @@ class Intake:
         return (
             wait_s > 0
             and not recorded.stored.schemas_wanted
+            and not recorded.stored.wanted
             # Its sender has to answer this very answer, or lacks what it judges orders by.
             and not is_stray_answer(recorded.chain)
             and not self._desk.documents.now.shelf.lacks(report)
@@ -290,6 +290,8 @@ class Intake:
             receipts_to=recorded.reconciled.receipts_to,
             ledger_to=stored.ledger_to,
             schemas_wanted=stored.schemas_wanted,
+            wanted=stored.wanted,
+            safe_to=stored.safe_to,
             restore_epoch=force.shelf.restore_epoch,
             floor=None if recorded.reached is None else force.shelf.floor(recorded.reached),
             wish=await self._wish(seen.agent) if held_ms else recorded.wish,
@@ -316,25 +318,9 @@ class Intake:
         return (await self._desk.store.read(partial(load_identity, agent))).wish
 
     def _sign(self, seen: _Verified, order: Order, force: InForce) -> bytes:
-        now_ms, shelf = self._desk.clock.wall_ms(), force.shelf
-        bundle = Bundle(
-            fleet=self._desk.fleet,
-            agent=seen.agent,
-            agent_key=key_id(seen.key),
-            jobs_epoch=seen.report.jobs_epoch,
-            epoch=shelf.root.epoch,
-            root_version=shelf.root.version,
-            catalog_version=shelf.catalog.version,
-            policy_version=shelf.policy.version,
-            restore_epoch=shelf.restore_epoch,
-            seq=order.seq,
-            issued_ms=now_ms,
-            not_before_ms=now_ms - NOT_BEFORE_MS,
-            expires_ms=now_ms + limits.BUNDLE_S * 1000,
-            stale_s=STALE_S,
-            grants=list(order.grants),
-        )
-        return seal(BUNDLE_TYP, pack(bundle), [force.director])
+        to = Addressee(seen.agent, seen.key, seen.report.jobs_epoch)
+        now_ms = self._desk.clock.wall_ms()
+        return sign_bundle(order, to, force, now_ms=now_ms, valid_s=limits.BUNDLE_S)
 
     def _count(self, seen: _Verified, recorded: Recorded, body_bytes: int) -> None:
         metrics, stored = self._desk.metrics, recorded.stored

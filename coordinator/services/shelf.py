@@ -87,11 +87,17 @@ class Shelf:
 
         A new root may let fall what an agent held under the one before it.
         """
-        behind = report.root_version < self.root.version
+        return self.lacking_after(
+            report.root_version, catalog=report.catalog_version, policy=report.policy_version
+        )
+
+    def lacking_after(self, root: int, *, catalog: int, policy: int) -> list[Part]:
+        """Return the same for an agent that said it has these versions."""
+        behind = root < self.root.version
         parts = []
-        if behind or report.catalog_version < self.catalog.version:
+        if behind or catalog < self.catalog.version:
             parts.append(Part(PartKind.CATALOG, self.catalog_envelope))
-        if behind or report.policy_version < self.policy.version:
+        if behind or policy < self.policy.version:
             parts.append(Part(PartKind.POLICY, self.policy_envelope))
         return parts
 

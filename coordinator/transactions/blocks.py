@@ -13,6 +13,7 @@ from typing import assert_never
 
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.gaps import mind_gaps, safe_to
 from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
 from coordinator.transactions.rows import pack_ranges, unpack_ranges
 from shared import limits
@@ -21,7 +22,7 @@ from shared.errors import Reason
 from shared.ids import AgentId, StoreEpoch
 from shared.model.reading import SchemaRef, epoch_ref
 from shared.sync.incoming import NACK_REASON, BlockVerdict, acknowledged, judge_block
-from shared.sync.ranges import Ranges
+from shared.sync.ranges import Range, Ranges
 from shared.trust.documents import Report
 from shared.wire.messages import LossRow
 
@@ -38,6 +39,10 @@ class Stored:
     readings: int = 0
     duplicates: int = 0
     refused: Mapping[Reason, int] = field(default_factory=dict)
+    wanted: list[Range] = field(default_factory=list)
+    """Blocks to ask for again, oldest first."""
+    safe_to: int = 0
+    """Blocks below it are in a verified backup."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,8 @@ class _Shelf:
     readings: int = 0
     lost: int = 0
     duplicates: int = 0
+    arrived: int = 0
+    """Readings of blocks that came and are here, new or not."""
     refused: Counter[Reason] = field(default_factory=Counter)
     nacked: list[tuple[int, int]] = field(default_factory=list)
 
@@ -65,6 +72,7 @@ def store_blocks(
     now_ms: WallMs,
     newest: bool = True,
     quarantined: bool = False,
+    ledger_from: int | None = None,
 ) -> Tx[Stored]:
     """Commit what can be committed of the readings that came with a report.
 
@@ -76,6 +84,7 @@ def store_blocks(
         now_ms: the present.
         newest: the report is the agent's newest; an older one's account of itself is outdated.
         quarantined: two machines speak with this agent's key: what contradicts is kept beside.
+        ledger_from: the oldest loss that the agent still keeps; None: the first in the report.
     """
     yield from learn_anchors(agent, report.anchors, now_ms)
     row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
@@ -83,9 +92,15 @@ def store_blocks(
     shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms))
     for block in blocks:
         yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
+    if ledger_from is None:
+        ledger_from = min((loss.number for loss in report.ledger), default=0)
+    shelf.ledger = yield from without_lost(shelf.ledger, ledger_from)
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
     yield from _save(shelf, agent, report, newest=newest)
+    asked = yield from mind_gaps(
+        agent, report, shelf.received, arrived=shelf.arrived, newest=newest
+    )
     for ref, data in schemas:
         # Only what some stored block waits for: nobody's word alone makes us keep anything.
         yield from execute("schema_learn", agent, ref, data, now_ms)
@@ -101,7 +116,21 @@ def store_blocks(
         readings=shelf.readings,
         duplicates=shelf.duplicates,
         refused=shelf.refused,
+        wanted=asked,
+        safe_to=(yield from safe_to(agent, report.telemetry_epoch)),
     )
+
+
+def without_lost(numbers: Ranges, oldest: int) -> Tx[Ranges]:
+    """Return the numbers with all below the oldest that an agent still keeps, after a restore.
+
+    It forgets only what was acknowledged: what is missing here below that went with the disk that
+    a backup replaced, and will never come again.
+    """
+    if oldest <= 1 or not numbers.missing(1, oldest - 1):
+        return numbers
+    restored = yield from fetch_one("was_restored")
+    return numbers if restored is None else Ranges.joined([*numbers, (1, oldest - 1)])
 
 
 def contiguous(numbers: Ranges) -> int:
@@ -140,8 +169,10 @@ def _take(
     )
     match verdict:
         case BlockVerdict.STORE:
+            shelf.arrived += block.header.count
             yield from _store(shelf, agent, report, block, now_ms)
         case BlockVerdict.DUPLICATE:
+            shelf.arrived += block.header.count
             shelf.duplicates += 1
         case BlockVerdict.NOT_ANNOUNCED:
             # The agent vouches for these bytes under another number than they carry.

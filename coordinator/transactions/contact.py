@@ -173,7 +173,9 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     identity = yield from use_key(agent, identity, contact.key, now_ms)
     before = yield from _load_last(agent)
     chain = yield from _place(contact, before)
-    alarmed = chain is Chain.CLONE and (yield from _quarantine(contact))
+    alarmed = chain is Chain.CLONE and (
+        yield from quarantine(agent, report, contact.digest, now_ms)
+    )
     quarantined = identity.quarantined or alarmed
     newest = chain in ADVANCES or chain is Chain.REPEAT
     if newest:
@@ -280,17 +282,17 @@ def _move_on(contact: Contact, before: _Last | None) -> Tx[None]:
     yield from execute("report_forget_old", agent, report.jobs_epoch, oldest)
 
 
-def _quarantine(contact: Contact) -> Tx[bool]:
+def quarantine(agent: AgentId, report: Report, digest: bytes, now_ms: WallMs) -> Tx[bool]:
     """Give the agent no more work until a person ends it; False when it had none already."""
-    row = yield from fetch_one("agent_quarantine", contact.agent, contact.now_ms)
+    row = yield from fetch_one("agent_quarantine", agent, now_ms)
     if row is None:
         return False
     yield from audit(
-        contact.now_ms,
-        actor=f"agent:{contact.agent}",
+        now_ms,
+        actor=f"agent:{agent}",
         action="agent.quarantine",
-        object_=f"agent:{contact.agent}",
-        detail={"report": contact.report.counter, "digest": contact.digest.hex()},
+        object_=f"agent:{agent}",
+        detail={"report": report.counter, "digest": digest.hex()},
     )
     return True
 

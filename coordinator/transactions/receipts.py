@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import Known, Rank, TaskKnown, fold
-from coordinator.transactions.blocks import contiguous
+from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
 from shared import limits
 from shared.clock import WallMs
@@ -33,14 +33,25 @@ class Reconciled:
 
 
 def reconcile_receipts(
-    agent: AgentId, epoch: bytes, receipts: Sequence[Receipt], *, now_ms: WallMs
+    agent: AgentId,
+    epoch: bytes,
+    receipts: Sequence[Receipt],
+    *,
+    now_ms: WallMs,
+    oldest: int | None = None,
 ) -> Tx[Reconciled]:
-    """Commit the receipts that are new and fold them in."""
+    """Commit the receipts that are new and fold them in.
+
+    `oldest` is the first that the agent still keeps; None: the first of these.
+    """
     row = yield from fetch_one("jobs_store", agent, epoch)
     if row is None:
         row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
         assert row is not None, "RETURNING answers the row"
-    ordinal, received = row[0], unpack_ranges(row[1])
+    ordinal, before = row[0], unpack_ranges(row[1])
+    if oldest is None:
+        oldest = min((receipt.number for receipt in receipts), default=0)
+    received = yield from without_lost(before, oldest)
     new: dict[bytes, list[Receipt]] = defaultdict(list)
     for receipt in receipts:
         grown = received.add(receipt.number)
@@ -49,7 +60,7 @@ def reconcile_receipts(
         received = grown
         new[receipt.execution].append(receipt)
         yield from _keep(agent, ordinal, receipt, now_ms)
-    if new:
+    if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
     jobs = set()
     for execution, facts in new.items():

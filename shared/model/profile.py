@@ -8,6 +8,7 @@ docs/profiles.md describes the format for people who write one.
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -15,6 +16,7 @@ from typing import Literal, NewType, cast, get_args
 
 from shared import limits
 from shared.ids import is_name
+from shared.model.judging import EVERYTHING, JUDGING_KEYS, Judging, aggregate_name, judging_of
 from shared.model.linear import Linear
 from shared.model.reading import Kind
 from shared.model.registers import (
@@ -41,7 +43,10 @@ _ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "point")
 _LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 _AT_KEYS = ("table", "address", "type", "word_order")
 _MEANING_KEYS = ("scale", "offset", "min", "max")
-_POINT_KEYS = ("name", "at", *_MEANING_KEYS, "unit", "kind", "poll", "writable", "verify")
+_POINT_KEYS = (
+    *("name", "at", *_MEANING_KEYS, "unit", "kind", "poll", "writable", "verify"),
+    *JUDGING_KEYS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +68,20 @@ class Point:
     """In engineering units: the least that is written, and the least that is believed."""
     maximum: int | float | None = None
     verify: Literal["read_back"] = "read_back"
+    judging: Judging = EVERYTHING
+    """What is kept of its readings, unless an agent's configuration says otherwise."""
 
     @property
     def linear(self) -> Linear:
         """Return the exact conversion between counts and values."""
         return Linear.of(self.scale, self.offset)
+
+    @property
+    def natural_modulus(self) -> Decimal | None:
+        """Return where a counter of this type begins again, in the point's unit, if it does."""
+        if self.at.is_float or self.at.range[0] < 0:
+            return None
+        return (self.at.range[1] + 1) * abs(self.scale)
 
     def within_limits(self, value: float) -> bool:
         """Tell whether an engineering value lies in [`minimum`, `maximum`]."""
@@ -133,6 +147,8 @@ def parse_profile(text: str, *, source: str) -> Profile:
         raise root.mistake(f"{len(tables)} points, at most {limits.POINTS} are possible")
     points = tuple(map(_point, tables))
     _refuse_twins(tables, points)
+    for table, point in zip(tables, points, strict=True):
+        refuse_aggregate_twins(table, point.name, point.judging, {one.name for one in points})
     _refuse_overlaps(tables, points)
     _refuse_unreadable(tables, points, request_limits)
     return Profile(
@@ -197,17 +213,23 @@ def _point(table: TomlTable) -> Point:
     if not scale:
         raise table.mistake("a scale of 0 makes every value the same", key="scale")
     minimum, maximum = _limits(table, at, Linear.of(scale, offset))
+    kind = cast("Kind", table.choice("kind", _KINDS, "state" if at.type == "bit" else "gauge"))
+    judging = judging_of(table, kind)
+    poll = table.flag("poll", default=True)
+    if not poll and judging != EVERYTHING:
+        raise table.mistake("a point that is not polled has nothing to judge", key="poll")
     return Point(
         name=name,
         at=at,
         scale=scale,
         offset=offset,
         unit=_unit(table),
-        kind=cast("Kind", table.choice("kind", _KINDS, "state" if at.type == "bit" else "gauge")),
-        poll=table.flag("poll", default=True),
+        kind=kind,
+        poll=poll,
         writable=writable,
         minimum=minimum,
         maximum=maximum,
+        judging=judging,
     )
 
 
@@ -296,6 +318,21 @@ def _refuse_twins(tables: list[TomlTable], points: tuple[Point, ...]) -> None:
             )
 
 
+def refuse_aggregate_twins(
+    table: TomlTable, point: str, judging: Judging, taken: Collection[str]
+) -> None:
+    """Refuse an aggregate whose channel has a name that is no name, or another point's.
+
+    Raises:
+        MistakeError: points at the aggregate.
+    """
+    for aggregate in judging.aggregate:
+        name = aggregate_name(point, aggregate)
+        if name in taken or not is_name(name):
+            why = "is the name of a point already" if name in taken else "is too long a name"
+            raise table.mistake(f"{name!r}, the channel of its {aggregate}, {why}", key="aggregate")
+
+
 def _refuse_overlaps(tables: list[TomlTable], points: tuple[Point, ...]) -> None:
     order = sorted(
         range(len(points)), key=lambda index: (points[index].at.table, points[index].at.address)
@@ -336,6 +373,7 @@ def _content_hash(
             [point.name, point.unit, point.kind, point.poll, point.writable, point.verify],
             [point.at.table, point.at.address, point.at.type, point.at.word_order],
             [_text(point.scale), _text(point.offset), point.minimum, point.maximum],
+            [str(getattr(point.judging, name)) for name in Judging.__dataclass_fields__],
         ]
         for point in points
     ]

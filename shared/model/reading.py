@@ -50,6 +50,17 @@ class Quality(IntEnum):
     """The device answered with a value that it measured too long ago."""
 
 
+class Reduction(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """How the readings between two rows can be told, although they were held back on purpose."""
+
+    between: Literal["hold", "line"]
+    """They were as the row before, or on the straight line from row to row by their time stamps."""
+    bound: float
+    """How far off they were at most, in the channel's unit; nothing is said across a bad row."""
+    percent: bool = False
+    """The bound is in hundredths of the value that holds."""
+
+
 class Channel(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One measured thing: a point of a device."""
 
@@ -58,6 +69,8 @@ class Channel(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     unit: str = ""
     """UCUM text as the profile gives it, e.g. ``kW.h``; empty for a pure number or state."""
     kind: Kind = "gauge"
+    reduction: Reduction | None = None
+    """None: every reading that was taken is a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ Owns atomic replacement, directory syncs and the lock. Leaves out databases: SQL
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from shared.errors import MistakeError
 
@@ -46,13 +47,27 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     Raises:
         OSError: nothing was replaced, and no temporary file stays behind.
     """
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = 0o600) -> Iterator[BinaryIO]:
+    """Give a file to write that replaces `path`, durably, once the block ends without an error.
+
+    `mode` is exact; None leaves it to the file system, for sticks whose own knows no modes.
+
+    Raises:
+        OSError: nothing was replaced, and no temporary file stays behind.
+    """
     # A name nobody else makes: two writers of one file must not share a temporary one.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

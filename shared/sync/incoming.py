@@ -11,6 +11,7 @@ from shared import limits
 from shared.errors import Reason
 from shared.sync.ranges import Ranges
 from shared.trust.documents import Report
+from shared.wire.messages import Tally
 
 
 class Chain(Enum):
@@ -148,6 +149,21 @@ def wanted_again(report: Report, received: Ranges) -> list[tuple[int, int]]:
     known = [*received, *((first, last) for first, last in report.gone if first <= last)]
     known += [(block.seq, block.seq) for block in report.blocks]
     return list(Ranges.joined(known).missing(1, report.next_block - 1))[: limits.WANTED_RANGES]
+
+
+def is_gap_unexplained(said: Tally, *, readings: int, arrived: int) -> bool:
+    """Tell whether blocks that are missing have to be asked for.
+
+    Most gaps explain themselves: a backlog is sent newest and oldest first, and closes them. What
+    is asked for is what the agent will not send by itself: it takes more for delivered than is
+    here, or it has less left to send than one block holds.
+
+    Args:
+        said: the agent's account in its report.
+        readings: committed of its telemetry store.
+        arrived: of those, in the blocks that this report announced.
+    """
+    return said.delivered > readings or said.stored - arrived < limits.BLOCK_POINTS
 
 
 class BlockVerdict(Enum):

@@ -87,6 +87,12 @@ def open_carried(data: bytes, public_key: bytes) -> Carried:
     return carried
 
 
+def claimed_carried(data: bytes) -> bytes:
+    """Return which carried report a return names, unverified: only to look for it."""
+    payload = peek_payload(data, bound=limits.DOCUMENT_BYTES)
+    return unpack(payload, Return, bound=len(data)).carried
+
+
 def open_return(data: bytes, root: Root) -> Return:
     """Return a return whose signatures the director's keys verified."""
     keys, threshold = root.keys_of(DIRECTOR)

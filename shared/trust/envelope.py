@@ -14,10 +14,12 @@ from typing import Protocol
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import KeyId, key_id
+from shared.trust.sealed import receiving_key
 from shared.wire.codec import pack, unpack
 
 _VERSION = 1
@@ -47,6 +49,10 @@ class KeySigner:
     def sign(self, message: bytes) -> bytes:
         """Return the signature over `message`."""
         return self._key.sign(message)
+
+    def receiving_key(self) -> X25519PrivateKey:
+        """Return the key that opens what was sealed to this signer (`shared.trust.sealed`)."""
+        return receiving_key(self._key.private_bytes_raw())
 
 
 class _Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.system.approvals_world import token_of
-from tests.system.coordinator_world import job_body, open_world
+from tests.system.coordinator_world import SCHEMA, job_body, open_world
 
 
 @pytest.fixture
@@ -82,11 +82,20 @@ async def test_executions_of_other_agents_are_hidden(world, south):
     assert page.json["items"] == []
 
 
-async def test_readings_are_for_a_limited_token_of_a_named_agent_of_its_own(world, south):
-    assert (await world.get("/v1/readings?agent=pump-s", token=south)).status == 200
-    for query in ("?agent=pump-n", ""):
-        hidden = await world.get(f"/v1/readings{query}", token=south)
-        assert (hidden.status, hidden.json["at"]) == (404, "query.agent")
+async def test_readings_of_other_agents_are_hidden_from_a_limited_token(world, south):
+    """Every form of answer has only what the token's own agents measured."""
+    gateways = [await world.gateway("meter-n"), await world.gateway("meter-s", site="south")]
+    for number, gateway in enumerate(gateways):
+        await gateway.contact(blocks={1: gateway.block(float(number))}, schemas=[SCHEMA.encode()])
+    hidden = await world.get("/v1/readings?agent=meter-n", token=south)
+    assert (hidden.status, hidden.json["at"]) == (404, "query.agent")
+    for query in ("", "?agent=meter-*", "?agent=meter-s", "?selector=site+in+(north,south)"):
+        found = (await world.get(f"/v1/readings{query}", token=south)).json["series"]
+        assert [one["agent"] for one in found] == ["meter-s"]
+    for form in ("csv", "jsonl"):
+        answered = await world.get(f"/v1/readings?format={form}", token=south)
+        assert b"meter-s" in answered.body
+        assert b"meter-n" not in answered.body
 
 
 async def test_what_concerns_the_whole_fleet_is_denied_to_a_limited_token(world):

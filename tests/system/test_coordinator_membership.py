@@ -20,7 +20,7 @@ from shared.trust.words import (
     open_heard,
 )
 from shared.wire.codec import pack
-from tests.system.coordinator_world import Answered, body, open_world
+from tests.system.coordinator_world import Answered, Gateway, body, open_world
 
 NEW = KeySigner(b"new".ljust(32, b"."))
 OTHER = KeySigner(b"other".ljust(32, b"."))
@@ -215,8 +215,9 @@ async def test_an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone
     for answered in (await world.sync(body(gateway.report())), await gateway.enroll()):
         assert (answered.status, answered.problem) == (403, "agent-decommissioned")
     assert (await rekeyed(gateway)).problem == "agent-decommissioned"
-    other = await world.gateway("pump", site="south")
-    assert other.name != "pump", "an id is never given twice"
+    other = Gateway(world, OTHER, await world.claim(site="south"))
+    await other.enroll("pump")
+    assert other.name.startswith("south-"), "an id is never given twice"
     assert (await world.post("/v1/jobs", {**JOB, "targets": {"agents": ["pump"]}})).status == 422
 
 

@@ -8,7 +8,8 @@ from coordinator.contract.common import to_time, to_wall_ms
 from coordinator.contract.jobs import from_spec, parse_submission, to_spec
 from coordinator.core.access import KnownToken, Principal, judge_token, make_token, parse_token
 from coordinator.core.presence import GRACE_MS, is_silent, smooth_interval
-from coordinator.core.series import Collection, Question
+from coordinator.core.retime import Sureness
+from coordinator.core.series import ClockQuality, Collection, Piece, Question
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from shared.block.codec import encode
 from shared.block.schema import Schema
@@ -151,7 +152,7 @@ SCHEMA = Schema((Channel(DeviceId("d"), "p", "A"), Channel(DeviceId("d"), "q")))
 
 
 def question(**changes):
-    whole = Question(agent="", device="", point="", start_ms=0, end_ms=100, limit=100)
+    whole = Question(agents=None, device="", point="", start_ms=0, end_ms=100, limit=100)
     return replace(whole, **changes)
 
 
@@ -179,7 +180,8 @@ def block(times, values, *, channels=(0,), quality=None, state=ClockState.SYNCED
 def collected(blocks, **changes):
     found = Collection(question(**changes))
     for data in blocks:
-        found.add(AgentId("a"), SCHEMA, data)
+        clock = ClockQuality(Sureness.SYNCED, 0)
+        found.add(Piece(AgentId("a"), SCHEMA, data, 0, clock))
     return found
 
 

@@ -41,7 +41,7 @@ MISTAKES = [
     ("max_gap = 8", "max_gaps = 8", 6, "did you mean 'max_gap'?"),
     ("[limits]\nmax_gap = 8", "limits = 8", 5, "limits is a table"),
     ("scale =", "scal =", 10, "unknown key 'scal'; did you mean 'scale'?"),
-    ("scale =", "colour =", 10, "known are name, at, scale"),
+    ("scale =", "xyzzy =", 10, "known are name, at, scale"),
     ('"0.01"', '"0"', 10, "a scale of 0"),
     ('"0.01"', "nan", 10, "scale = NaN is not a number"),
     ('"0.01"', '"1/3"', 10, "scale = '1/3' is not a number"),

@@ -43,6 +43,9 @@ SELECT approved_since_ms FROM contact
 -- name: save_approved_since
 UPDATE contact SET approved_since_ms = $1
 
+-- name: forgot_approved
+UPDATE contact SET approved_since_ms = max(approved_since_ms, $1)
+
 -- name: approve
 INSERT INTO approved (job, execution, until_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 

@@ -71,6 +71,10 @@ WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
 SELECT seq, priority, length(data), digest FROM block
 WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
 
+-- name: waiting_after
+SELECT seq, priority, length(data), digest FROM block
+WHERE seq > $1 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $2
+
 -- name: growing
 SELECT seq, digest, data FROM block
 WHERE seq > $1 AND priority = 2 AND schema = $2 ORDER BY seq DESC LIMIT 1

@@ -60,11 +60,20 @@ WHERE agent_id = $1 AND schema_ref = $2 AND data IS NULL;
 SELECT schema_ref FROM schema WHERE agent_id = $1 AND data IS NULL LIMIT $2;
 
 -- name: blocks_of_agent
-SELECT agent_id, last_ms, rowid, schema_ref, data FROM block
-WHERE agent_id = $6 AND (last_ms, rowid) < ($1, $2) AND last_ms >= $3 AND first_ms < $4
-ORDER BY last_ms DESC, rowid DESC LIMIT $5;
+SELECT last_ms, agent_id, epoch, seq FROM block
+WHERE agent_id = $8 AND last_ms <= $1 AND (last_ms, agent_id, epoch, seq) < ($1, $2, $3, $4)
+    AND last_ms >= $5 AND first_ms < $6
+ORDER BY last_ms DESC, epoch DESC, seq DESC LIMIT $7;
 
 -- name: blocks_of_all
-SELECT agent_id, last_ms, rowid, schema_ref, data FROM block
-WHERE (last_ms, rowid) < ($1, $2) AND last_ms >= $3 AND first_ms < $4
-ORDER BY last_ms DESC, rowid DESC LIMIT $5;
+SELECT last_ms, agent_id, epoch, seq FROM block
+WHERE last_ms <= $1 AND (last_ms, agent_id, epoch, seq) < ($1, $2, $3, $4)
+    AND last_ms >= $5 AND first_ms < $6
+ORDER BY last_ms DESC, agent_id DESC, epoch DESC, seq DESC LIMIT $7;
+
+-- name: block_body
+SELECT schema_ref, data, shift_ms, sureness, err_ms FROM block
+WHERE agent_id = $1 AND epoch = $2 AND seq = $3;
+
+-- name: long_blocks_end
+SELECT max(last_ms) FROM block WHERE is_long = 1 AND first_ms < $1;

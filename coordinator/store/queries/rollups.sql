@@ -47,3 +47,8 @@ ON CONFLICT (agent_id, channel, width_s, start_ms) DO UPDATE SET data = excluded
 
 -- name: rollup_delete
 DELETE FROM rollup WHERE agent_id = $1 AND channel = $2 AND width_s = $3 AND start_ms = $4;
+
+-- name: rollup_rows
+SELECT start_ms, data FROM rollup
+WHERE agent_id = $1 AND channel = $2 AND width_s = $3 AND start_ms >= $4 AND start_ms < $5
+ORDER BY start_ms LIMIT $6;

@@ -17,6 +17,7 @@ DROP INDEX block_by_time;
 CREATE INDEX block_by_end ON block (agent_id, last_ms, epoch, seq, first_ms);
 CREATE INDEX block_by_end_of_all ON block (last_ms, agent_id, epoch, seq, first_ms);
 CREATE INDEX block_by_start ON block (agent_id, is_long, first_ms, epoch, seq, last_ms);
+CREATE INDEX block_long ON block (first_ms, last_ms) WHERE is_long = 1;
 CREATE INDEX block_by_boot ON block (agent_id, boot, epoch, seq);
 CREATE INDEX block_by_age ON block (priority, last_ms);
 

@@ -1,0 +1,48 @@
+"""Handing memory back: code goes, and comes back when it runs."""
+
+import hashlib
+import re
+import sqlite3
+from pathlib import Path
+
+from shared.runtime import memory
+from shared.runtime.memory import hand_back_code
+
+
+def resident_code_kib() -> int:
+    total, is_code = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_code = " r-xp " in line and "/" in line
+        elif is_code and line.startswith("Rss:"):
+            total += int(line.split()[1])
+    return total
+
+
+def test_code_that_does_not_run_is_no_longer_resident_and_runs_again_when_needed():
+    with sqlite3.connect(":memory:") as db:
+        db.execute("CREATE TABLE one (two)")
+    before, digest = resident_code_kib(), hashlib.sha256(b"x").digest()
+    assert hand_back_code() > 0
+    assert resident_code_kib() < before
+    assert hashlib.sha256(b"x").digest() == digest
+    db.execute("INSERT INTO one VALUES (3)")
+    assert db.execute("SELECT two FROM one").fetchone() == (3,)
+    db.close()
+
+
+def test_pages_that_were_written_to_and_those_without_a_file_stay(monkeypatch, tmp_path):
+    smaps = tmp_path / "smaps"
+    monkeypatch.setattr(memory, "_SMAPS", smaps)
+    smaps.write_text(
+        "1000-3000 r-xp 00000000 fe:00 77 /lib/a.so\nPrivate_Dirty:         0 kB\n"
+        "4000-5000 r-xp 00000000 fe:00 78 /lib/relocated.so\nPrivate_Dirty:         4 kB\n"
+        "6000-7000 r--p 00000000 fe:00 77 /lib/a.so\nPrivate_Dirty:         0 kB\n"
+        "8000-9000 r-xp 00000000 00:00 0 [vdso]\nPrivate_Dirty:         0 kB\n"
+    )
+    assert list(memory._code()) == [(0x1000, 0x2000)]
+
+
+def test_a_machine_without_the_kernel_s_account_keeps_everything(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_SMAPS", tmp_path / "none")
+    assert hand_back_code() == 0
