@@ -51,6 +51,7 @@ from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
 from agent.services.stick_door import StickDoor
 from agent.services.uplink import Hours, Uplink
+from agent.services.urgency import Urgency
 from agent.sticks import make_carrier
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
@@ -148,7 +149,10 @@ class Agent:
             work = [self._uplink, executor, guard]
             sticks = self._make_sticks(guard, file, telemetry, executor)
             talks = {"export": sticks.export, "import": sticks.take}
-        polls = [(bus.settings, self._bus_task(bus, telemetry)) for bus in self._buses.values()]
+        urgency = Urgency(telemetry, clock=self._clock, nudge=self._nudge)
+        polls = [
+            (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
+        ]
         live = LiveStatus(
             enrolment=member.enrolment if member else None,
             telemetry=telemetry,
@@ -162,6 +166,7 @@ class Agent:
         services: list[Service] = [
             *work,
             self._keeper(telemetry),
+            urgency,
             *(task for _, task in polls),
             Control(path, {"status": live.gather, **commands_of(self._standing)}, talks),
         ]
@@ -329,11 +334,19 @@ class Agent:
         interval_ms = self._config.telemetry.commit_interval_ms
         return Keeper(telemetry, commit_interval_ms=interval_ms, then=weigh)
 
-    def _bus_task(self, bus: Bus, telemetry: TelemetryStore) -> BusTask:
+    def _bus_task(self, bus: Bus, telemetry: TelemetryStore, urgency: Urgency) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
         load = next(one for one in self._config.loads if one.bus == bus.settings.name)
-        return BusTask(bus, drivers, groups, telemetry=telemetry, clock=self._clock, load=load)
+        return BusTask(
+            bus,
+            drivers,
+            groups,
+            telemetry=telemetry,
+            clock=self._clock,
+            load=load,
+            hurry=urgency.note,
+        )
 
     def _say_hello(self, member: _Member | None, trouble: str) -> None:
         _log.event(

@@ -12,9 +12,10 @@ from agent.core.ports import PollRow
 from shared import limits
 from shared.clock import Instant, MonoMs, WallMs
 from shared.ids import BlockSeq, SchemaHash, StoreEpoch
+from shared.model import judging
 from shared.model.reading import Block, Group, Quality, Value, boot_ref, epoch_ref, schema_ref
 
-ROUTINE = 2
+ROUTINE = judging.ROUTINE
 """The priority of readings that wait for a contact."""
 
 STEP_MS = 2_000
@@ -60,8 +61,16 @@ def cut(rows: Iterable[PollRow]) -> list[list[PollRow]]:
     return batches
 
 
-def build_block(rows: Sequence[PollRow], address: Address, *, priority: int = ROUTINE) -> Block:
-    """Return the block that holds these rows, which one `cut` put together.
+def by_priority(rows: Iterable[PollRow]) -> list[list[PollRow]]:
+    """Return the rows of each priority that occurs, the most urgent first, in their order."""
+    found: dict[int, list[PollRow]] = {}
+    for row in rows:
+        found.setdefault(row.priority, []).append(row)
+    return [found[priority] for priority in sorted(found)]
+
+
+def build_block(rows: Sequence[PollRow], address: Address) -> Block:
+    """Return the block that holds these rows of one priority, which one `cut` put together.
 
     Rows of the same channels share a group and its time stamps; groups stand in the order in
     which they were first polled.
@@ -73,7 +82,7 @@ def build_block(rows: Sequence[PollRow], address: Address, *, priority: int = RO
     return Block(
         epoch=epoch_ref(address.epoch),
         seq=address.seq,
-        priority=priority,
+        priority=rows[0].priority,
         boot=boot_ref(first.boot_id),
         mono_ms=first.mono_ms,
         wall_ms=first.wall_ms,
@@ -87,14 +96,16 @@ def build_block(rows: Sequence[PollRow], address: Address, *, priority: int = RO
 def grown(block: Block, rows: Sequence[PollRow]) -> list[PollRow] | None:
     """Return the rows of an older block with `rows` behind them; None if none of them fits in.
 
+    Without `rows` the block is only taken apart.
+
     The block's own rows come back with its one clock: to the millisecond for the first of them,
     within `STEP_MS` for the others, which is all that a block ever says about them.
     """
-    at = rows[0].at
-    if block.boot != boot_ref(at.boot_id):
+    boot_id = rows[0].at.boot_id if rows else block.boot
+    if block.boot != boot_ref(boot_id):
         return None
-    before = [row for group in block.groups for row in _rows(group, block, at.boot_id)]
-    if len(cut([*before, rows[0]])) > 1:
+    before = [row for group in block.groups for row in _rows(group, block, boot_id)]
+    if rows and len(cut([*before, rows[0]])) > 1:
         return None
     return [*before, *rows]
 
@@ -118,6 +129,7 @@ def _rows(group: Group, block: Block, boot_id: bytes) -> list[PollRow]:
             at=at,
             values=row,
             qualities=[Quality(mark) for mark in marks],
+            priority=block.priority,
         )
         for at, row, marks in zip(clocks, values, qualities, strict=True)
     ]

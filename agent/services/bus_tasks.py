@@ -98,15 +98,19 @@ class BusTask:
         clock: Clock,
         load: BusLoad | None = None,
         observe: Observer | None = None,
+        hurry: Callable[[int, DeviceId], None] | None = None,
     ) -> None:
-        """Poll `groups`, all of them on `bus`, each through the driver of its device."""
+        """Poll `groups`, all of them on `bus`, each through the driver of its device.
+
+        `hurry` is told the priority of each row once it is recorded.
+        """
         assert all(group.bus == bus.settings.name for group in groups), "groups of this bus"
         self._bus, self._drivers, self._groups = bus, drivers, tuple(groups)
         self._telemetry, self._clock, self._load = telemetry, clock, load
         self._timetable = self._new_timetable()
         self._devices = {group.device: DeviceHealth() for group in self._groups}
         self._judges = {group: Judge(group.device, _judged_points(group)) for group in self._groups}
-        self._observe = observe
+        self._observe, self._hurry = observe, hurry
 
     @property
     def name(self) -> str:
@@ -169,6 +173,8 @@ class BusTask:
         self._show(judged)
         for row in rows:
             await self._telemetry.record(row)
+            if self._hurry is not None:
+                self._hurry(row.priority, group.device)
         self._learn(group.device, believed, defect, began_ms=began_ms, wall_ms=at.wall_ms)
 
     def _show(self, judged: Judged) -> None:

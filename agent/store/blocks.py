@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from agent.core.batcher import ROUTINE, Address, build_block, cut, grown
+from agent.core.batcher import Address, build_block, by_priority, cut, grown
 from agent.core.open_rows import Gap, Item, OpenRow
 from agent.core.ports import PollRow
 from agent.store.account import QUERIES, State, load_state, save_state
@@ -25,6 +25,7 @@ from shared.block.schema import Schema
 from shared.clock import Instant, WallMs
 from shared.errors import Reason
 from shared.ids import BlockSeq
+from shared.model.judging import ROUTINE
 from shared.model.reading import SCHEMA_REF_BYTES
 from shared.runtime.queries import bind
 from shared.sync.outgoing import Candidate, Freed
@@ -76,10 +77,16 @@ def take_over(
     rows = [item.row for item in items if isinstance(item, OpenRow) and item.readings]
     if rows:
         schema_id = _schema_id(db, schema)
-        for batch in cut(_grow(db, state, rows, schema_id)):
+        routine = [row for row in rows if row.priority == ROUTINE]
+        hasty = [row for row in rows if row.priority < ROUTINE]
+        # The routine block that grows stays the newest: what is in a hurry is numbered before it.
+        routine = _grow(db, state, routine, schema_id)
+        for batch in (batch for one in by_priority([*hasty, *routine]) for batch in cut(one)):
             # Only the newest block grows.
             state.sealed = max(state.sealed, state.next_block - 1)
             _add_block(db, state, batch, schema, schema_id)
+        if hasty and not routine:
+            state.sealed = state.next_block - 1
     for item in items:
         state.sampled += item.readings + item.suppressed
         state.suppressed += item.suppressed

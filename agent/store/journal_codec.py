@@ -18,7 +18,7 @@ from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.model.reading import Quality, Value
 
-MAGIC = b"OSj1"
+MAGIC = b"OSj2"
 INCOMPLETE = b"OSj!"
 """Stands where the magic stood once a row could not be appended: the rows that are there are good,
 but later ones existed."""
@@ -27,7 +27,7 @@ ID_BYTES = 8
 _FRAME = struct.Struct("<II")
 """Length and CRC-32 of the body that follows."""
 _HEADER = struct.Struct("<c8s16sQQqq")
-_ROW = struct.Struct("<cQqqBIIH")
+_ROW = struct.Struct("<cQqqBIIBH")
 _GAP = struct.Struct("<cQQQQqqH")
 _KIND_HEADER, _KIND_ROW, _KIND_GAP = b"H", b"R", b"G"
 _NONE, _SIGNED, _UNSIGNED, _FLOAT = b"nqQd"
@@ -108,6 +108,7 @@ def encode_row(number: int, row: PollRow) -> bytes:
         at.state,
         at.err_ms,
         row.suppressed,
+        row.priority,
         width,
     )
     cells = struct.pack(f"<{width}H", *row.channels) + bytes(row.qualities) + forms
@@ -202,7 +203,7 @@ def _item(body: bytes, boot_id: bytes, size: int) -> Item | None:
 
 
 def _row(body: bytes, boot_id: bytes, size: int) -> OpenRow:
-    _, number, wall_ms, mono_ms, state, err_ms, suppressed, width = _ROW.unpack_from(body)
+    _, number, wall_ms, mono_ms, state, err_ms, suppressed, priority, width = _ROW.unpack_from(body)
     at = _ROW.size
     channels = struct.unpack_from(f"<{width}H", body, at)
     at += 2 * width
@@ -223,6 +224,7 @@ def _row(body: bytes, boot_id: bytes, size: int) -> OpenRow:
         values=values,
         qualities=qualities,
         suppressed=suppressed,
+        priority=priority,
     )
     return OpenRow.of(number, row, size)
 

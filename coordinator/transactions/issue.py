@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from coordinator.core.ports import Row, Tx, execute_many, fetch, fetch_one
+from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from shared import limits
 from shared.clock import WallMs
+from shared.errors import Reason
 from shared.ids import AgentId
+from shared.model.action import ACTIONS
+from shared.model.job import JobSpec
+from shared.sync.incoming import may_sign
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Grant, TargetProof
 
@@ -46,6 +50,9 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     rows = yield from fetch(
         "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
     )
+    epoch = yield from fetch_one("jobs_epoch_of", agent)
+    jobs_epoch: bytes = epoch[0] if epoch else b""
+    rows = yield from _not_lost(agent, rows, jobs_epoch, now_ms)
     grants = yield from _fitting(rows)
     if not grants:
         return None
@@ -53,15 +60,40 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     assert row is not None, "the agent was read in this transaction"
     seq: int = row[0]
     yield from execute_many(
-        "execution_signed", ((agent, grant.execution, seq, now_ms) for grant in grants)
+        "execution_signed", ((agent, grant.execution, seq, now_ms, jobs_epoch) for grant in grants)
     )
     return Order(seq, grants)
+
+
+def _not_lost(
+    agent: AgentId, rows: Sequence[Row], jobs_epoch: bytes, now_ms: WallMs
+) -> Tx[list[Row]]:
+    """Return what may be signed: what may have run before the agent lost its store stays behind.
+
+    Its execution says so (`store_lost`) until its time is over; a person looks at the device.
+    """
+    left = []
+    for row in rows:
+        execution, spec, *_, signed_under = row
+        again = signed_under is not None and signed_under != jobs_epoch
+        idempotent = not again or _is_idempotent(spec)
+        if may_sign(signed_under=signed_under, jobs_epoch=jobs_epoch, idempotent=idempotent):
+            left.append(row)
+        else:
+            yield from execute("execution_lost", agent, execution, Reason.STORE_LOST, now_ms)
+    return left
+
+
+def _is_idempotent(packed: bytes) -> bool:
+    steps = unpack(packed, JobSpec, bound=limits.SPEC_BYTES).every_step
+    kinds = [ACTIONS.get(step.action) for step in steps]
+    return all(kind is not None and kind.idempotent for kind in kinds)
 
 
 def _fitting(rows: Sequence[Row]) -> Tx[list[Grant]]:
     room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES
     grants: list[Grant] = []
-    for execution, spec, not_after_ms, job_class, job, threshold, proof in rows:
+    for execution, spec, not_after_ms, job_class, job, threshold, proof, _ in rows:
         grant = Grant(execution, spec, not_after_ms, job_class)
         if threshold > 0:
             grant = yield from _with_approvals(grant, job, proof)

@@ -17,8 +17,10 @@ from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import AgentId
+from shared.model.job import JobSpec, Step
 from shared.runtime.clock import SystemEntropy
 from shared.trust.starter import first_policy
+from shared.wire.codec import pack
 from shared.wire.messages import EnrollRequest
 
 NOW = WallMs(1_000_000)
@@ -132,3 +134,36 @@ async def test_the_audit_log_takes_no_second_thoughts(store):
     store._statements["audit_edit"] = "UPDATE audit SET actor = 'nobody'"
     with pytest.raises(Exception, match="append-only"):
         await store.run(partial(execute, "audit_edit"), durable=False)
+
+
+# --- a lost store -------------------------------------------------------------------------------
+async def _met(store, jobs_epoch):
+    """What `issue` knows of the agent's store."""
+    store._statements["test_meet"] = (
+        "INSERT INTO contact (agent_id, counter, digest, telemetry_epoch, jobs_epoch, boot_id,"
+        " clock_state, offset_ms, refusals, last_ms, contacts, bytes_up, bytes_down)"
+        " VALUES ('pump', 1, x'', x'', $1, x'', 0, 0, '{}', 1, 1, 0, 0)"
+        " ON CONFLICT (agent_id) DO UPDATE SET jobs_epoch = excluded.jobs_epoch"
+    )
+    await store.run(partial(execute, "test_meet", jobs_epoch), durable=False)
+
+
+async def test_what_does_no_harm_twice_is_signed_again_after_a_loss_of_the_store(store):
+    await submitted(store)
+    for epoch in (b"one", b"two"):
+        await _met(store, epoch)
+        assert len((await issued(store, NOW, again=True)).grants) == 1
+
+
+async def test_what_may_have_run_before_a_loss_is_not_signed_again(store):
+    await submitted(store)
+    await _met(store, b"one")
+    store._statements["test_pulse"] = "UPDATE job SET spec = $1"
+    pulse = JobSpec("start", [Step("go", "device.pulse", {"start": 1})])
+    await store.run(partial(execute, "test_pulse", pack(pulse)), durable=False)
+    assert len((await issued(store, NOW)).grants) == 1
+    assert len((await issued(store, NOW, again=True)).grants) == 1, "its answer was lost"
+    await _met(store, b"two")
+    assert await issued(store, NOW, again=True) is None
+    rows = await store.read(partial(fetch, "executions_of_agent", AGENT, b"\xff" * 16, -1, 9))
+    assert [Reason(row[4]) for row in rows] == [Reason.STORE_LOST], "a person is told"

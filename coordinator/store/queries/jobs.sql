@@ -50,7 +50,8 @@ INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, update
 VALUES ($1, $2, $3, 0, $4, $4);
 
 -- name: execution_issuable
-SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshold, t.proof
+SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshold, t.proof,
+    e.signed_under
 FROM execution e JOIN job j ON j.job_id = e.job_id
     LEFT JOIN job_target t ON t.job_id = e.job_id AND t.agent_id = e.agent_id
 WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
@@ -58,7 +59,15 @@ WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
 ORDER BY e.execution_id LIMIT $4;
 
 -- name: execution_signed
-UPDATE execution SET signed_seq = $3, signed_ms = $4 WHERE agent_id = $1 AND execution_id = $2;
+UPDATE execution SET signed_seq = $3, signed_ms = $4, signed_under = coalesce(signed_under, $5)
+WHERE agent_id = $1 AND execution_id = $2;
+
+-- name: execution_lost
+UPDATE execution SET reason = $3, updated_ms = $4, version = version + 1
+WHERE agent_id = $1 AND execution_id = $2 AND reason <> $3;
+
+-- name: jobs_epoch_of
+SELECT jobs_epoch FROM contact WHERE agent_id = $1;
 
 -- name: execution_known
 SELECT job_id, state, reason, fact_epoch, fact_number

@@ -21,6 +21,9 @@ UPDATE job SET released_ms = created_ms;
 CREATE INDEX job_guarded ON job (digest) WHERE threshold > 0;
 CREATE INDEX job_waiting ON job (job_id) WHERE released_ms IS NULL AND denied_ms IS NULL;
 
+-- The agent's jobs store when it was first signed: after its loss nobody knows what ran.
+ALTER TABLE execution ADD COLUMN signed_under BLOB;
+
 -- The list of agents that the approvals of a guarded job are bound to; `proof` shows one of them
 -- its place in it, once the job is released.
 CREATE TABLE job_target (
