@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent import technician
 from shared.errors import MistakeError, OutstationError, RefusedError
 
 OK, FAILED, MISTAKE, DENIED, UNREACHABLE, WAITING = 0, 1, 2, 4, 5, 7
@@ -40,9 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="acquire, work and report until stopped")
     run.set_defaults(command=_run)
-    status = commands.add_parser("status", help="how this agent is, running or not")
-    status.add_argument("--json", action="store_true", help="one JSON object, for scripts")
-    status.set_defaults(command=_status)
+    technician.add_commands(commands)
     export = commands.add_parser(
         "export", help="write what waits onto a stick, for the coordinator"
     )
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     bring.set_defaults(command=_import)
     for parts in (export, bring):
         parts.add_argument("--json", action="store_true", help="one JSON object, for scripts")
-    for parts in (run, status, export, bring):
+    for parts in (run, export, bring):
         parts.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
         )
@@ -126,19 +125,6 @@ def _run(options: argparse.Namespace) -> int:
         return await Agent(config).run()
 
     return run_until_signal(live)
-
-
-def _status(options: argparse.Namespace) -> int:
-    import msgspec  # noqa: PLC0415
-
-    from agent.config import load_config  # noqa: PLC0415
-    from agent.core.status import render  # noqa: PLC0415
-    from agent.services.ask import find_status  # noqa: PLC0415
-
-    config = load_config(options.config)
-    status = find_status(config.data_dir, config.runtime_dir, config.devices)
-    print(msgspec.json.encode(status).decode() if options.json else render(status))
-    return OK
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -104,6 +104,7 @@ class Agent:
             raise MistakeError(error.what, where=where, mend=error.mend) from error
         self._table: ChannelTable = channel_table(config.devices)
         self._uplink: Uplink | None = None
+        self._purse: Purse | None = None
         self._standing: Member | None = None
 
     async def run(self) -> int:
@@ -181,6 +182,8 @@ class Agent:
             return {part: what for part, what in told.items() if what}
 
         live.troubles = troubles
+        live.calendar = self._calendar
+        live.purse = self._purse
         self._say_hello(member, trouble)
         try:
             async with supervisor:
@@ -259,7 +262,7 @@ class Agent:
         )
         settings = self._config.uplink
         zone = zone_of(settings.time_zone)
-        contact.purse = Purse(
+        self._purse = contact.purse = Purse(
             settings.budget, clock=self._clock, calendar=self._calendar, zone=zone
         )
         contact.free_mb = partial(free_mb, self._config.data_dir)

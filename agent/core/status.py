@@ -1,17 +1,12 @@
 """How an agent is, as a value: what its socket answers, what `status` shows and scripts read.
 
-Owns the members and the text for people; it fits a phone's 40 columns. Leaves out gathering it
-(`agent.services.control`, `agent.services.at_rest`).
+Owns the members. Leaves out gathering them (`agent.services.status`) and the text for people
+(`agent.core.status_text`).
 """
-
-from collections.abc import Iterator
 
 import msgspec
 
 from shared.wire.messages import Tally
-
-WIDTH = 40
-"""Columns of a phone held upright."""
 
 
 class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +42,12 @@ class BusStatus(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int
     reconnects: int
     busy_ms: int
+    busy_permille: int = 0
+    """Share of its time since the agent started that an exchange held it."""
+    planned_permille: int = 0
+    """What the configuration's arithmetic says of it."""
+    late_polls: int = 0
+    """Polls that fell away because the bus was still busy."""
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,55 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     """Polls in a row that brought no value."""
     problem: str = ""
+    standing: str = ""
+    """Whether it is polled as configured or asked rarely, in one word."""
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    bad_frames: int = 0
+    usual_ms: int | None = None
+    """What it usually needs to answer."""
+
+
+class WaitingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings of one priority that wait for the coordinator."""
+
+    priority: int
+    """0 alarms, 1 soon, 2 routine."""
+    readings: int
+    oldest_s: int
+
+
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the link carried, in bytes at the socket, TLS included."""
+
+    today: int = 0
+    month: int = 0
+    day_limit: int = 0
+    """0: none."""
+    month_limit: int = 0
+    rung: str = "all"
+    """What still goes, as `agent.core.ladder` names it."""
+
+
+class ClockStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the time of readings can be trusted."""
+
+    state: str = ""
+    """``synced``, ``holdover``, ``unsynced`` or ``stepped``; empty when nobody runs."""
+    err_ms: int = 0
+    """0: unknown."""
+    off_ms: int | None = None
+    """This machine's wall clock against signed time; None before the first answer of this boot."""
+
+
+class FlashStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the readings' store costs its disk."""
+
+    day_bytes: int
+    """Written a day, at the pace since the agent started."""
+    years: int | None = None
+    """At this pace, as far as anybody knows the card; None: nobody does."""
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +134,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Readings since the telemetry store began: sampled, suppressed, delivered, stored, lost."""
     balanced: bool = True
     """sampled = suppressed + delivered + stored + lost."""
+    waiting: list[WaitingStatus] = []
+    """By priority, the most urgent first; those without any are left out."""
+    budget: BudgetStatus = BudgetStatus()
+    clock: ClockStatus = ClockStatus()
+    flash: FlashStatus | None = None
     link: LinkStatus = LinkStatus()
     buses: list[BusStatus] = []
     devices: list[DeviceStatus] = []
@@ -99,94 +154,3 @@ def tally_members(tally: Tally) -> tuple[dict[str, int], bool]:
     named = {name: getattr(tally, name) for name in Tally.__struct_fields__}
     rest = tally.suppressed + tally.delivered + tally.stored + tally.lost
     return named, tally.sampled == rest
-
-
-def render(status: Status) -> str:
-    """Return the status for people, at most WIDTH columns wide wherever the content allows."""
-    return "\n".join(_lines(status))
-
-
-def _lines(status: Status) -> Iterator[str]:
-    yield status.agent or "(no name yet)"
-    yield _row(
-        "agent", f"running for {_span(status.uptime_s)}" if status.running else "NOT RUNNING"
-    )
-    yield from _link(status)
-    yield from _readings(status)
-    for bus in status.buses:
-        share = f"{bus.answers}/{bus.requests} answered"
-        yield _row(f"bus {bus.name}", share if bus.up else "DOWN")
-        if bus.problem:
-            yield f"  {bus.problem}"
-    for device in status.devices:
-        yield _row(device.id, "ok" if not device.failed else f"FAILED {device.failed} polls")
-        if device.failed and device.problem:
-            yield f"  {device.problem}"
-    queue = status.queue
-    tasks = ", ".join(f"{count} {state.lower()}" for state, count in queue.tasks.items())
-    yield _row("jobs", tasks or "none")
-    if queue.receipts:
-        yield _row("receipts", f"{queue.receipts} to report")
-    for reason, count in status.refusals.items():
-        yield _row("refused", f"{count} {reason}")
-    for part, trouble in status.troubles.items():
-        yield _row(part, "TROUBLE")
-        yield f"  {trouble}"
-
-
-def _link(status: Status) -> Iterator[str]:
-    link = status.link
-    if not status.enrolled:
-        yield _row("coordinator", "NOT ENROLLED")
-        return
-    if link.failures:
-        yield _row("coordinator", f"NO ANSWER x{link.failures}")
-        yield f"  {link.fault}: {link.detail}" if link.detail else f"  {link.fault}"
-    elif link.since_contact_s is not None:
-        yield _row("coordinator", f"answered {_span(link.since_contact_s)} ago")
-    elif status.running:
-        yield _row("coordinator", "not met yet")
-    else:
-        yield _row("coordinator", link.last_contact or "never met")
-    if link.next_in_s is not None:
-        yield _row("next contact", f"in {_span(link.next_in_s)}")
-    yield _row("bytes", f"{_size(link.bytes_up)} up, {_size(link.bytes_down)} down")
-
-
-def _readings(status: Status) -> Iterator[str]:
-    for name, count in status.tally.items():
-        if count or name in {"sampled", "delivered", "stored"}:
-            yield _row(name, f"{count:,}")
-    if not status.balanced:
-        yield _row("account", "DOES NOT ADD UP")
-
-
-def _row(name: str, value: str) -> str:
-    return f"{name:<13} {value}"
-
-
-def _span(seconds: int) -> str:
-    """Return a duration in its two largest units.
-
-    >>> _span(59), _span(3_725), _span(200_000)
-    ('59 s', '1 h 2 min', '2 d 7 h')
-    """
-    if seconds < 60:
-        return f"{max(0, seconds)} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if minutes < 60:
-        return f"{minutes} min"
-    if hours < 24:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h"
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes in its largest unit.
-
-    >>> _size(999), _size(64_000), _size(1_600_000)
-    ('999 B', '64.0 kB', '1.6 MB')
-    """
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.core.budget import BudgetSettings
 from agent.core.device import DeviceSettings
 from agent.core.status import Status
 from shared.errors import MistakeError
@@ -24,7 +25,12 @@ _LOOKS, _LOOK_S = 50, 0.2
 """How often and how long to wait for an agent that starts or stops; a stop may take 5 s."""
 
 
-def find_status(data_dir: Path, runtime_dir: Path, devices: Sequence[DeviceSettings]) -> Status:
+def find_status(
+    data_dir: Path,
+    runtime_dir: Path,
+    devices: Sequence[DeviceSettings],
+    budget: BudgetSettings | None = None,
+) -> Status:
     """Return how an agent is, running or not.
 
     Raises:
@@ -38,8 +44,14 @@ def find_status(data_dir: Path, runtime_dir: Path, devices: Sequence[DeviceSetti
         from agent.services.identity import load_enrolment  # noqa: PLC0415
         from agent.services.status import status_at_rest  # noqa: PLC0415
 
+        enrolment, damage = None, {}
         try:
-            return status_at_rest(data_dir, load_enrolment(data_dir), devices)
+            enrolment = load_enrolment(data_dir)
+        except MistakeError as error:
+            damage = {"enrolment": str(error)}
+        try:
+            status = status_at_rest(data_dir, enrolment, devices, budget)
+            return msgspec.structs.replace(status, troubles={**damage, **status.troubles})
         except MistakeError:
             # Locked, but nobody answers: it is starting, or taking its leave.
             if last:

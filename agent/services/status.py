@@ -4,31 +4,42 @@ Owns no number of its own. The value and its text stand in `agent.core.status`.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from agent.core.budget import BudgetSettings, Spent, permille
 from agent.core.contact import Standing
 from agent.core.device import DeviceSettings
-from agent.core.ports import BusSettings, TelemetryPort
+from agent.core.ladder import rung_of
+from agent.core.ports import BusSettings, Depth, TelemetryPort
 from agent.core.status import (
+    BudgetStatus,
     BusStatus,
+    ClockStatus,
     DeviceStatus,
+    FlashStatus,
     LinkStatus,
     QueueStatus,
     Status,
+    WaitingStatus,
     tally_members,
 )
 from agent.services.bus_tasks import BusTask, DeviceHealth
+from agent.services.calendar import Calendar
 from agent.services.identity import Enrolment
+from agent.services.purse import Purse
 from agent.services.uplink import Uplink
 from agent.store.account import load_state
 from agent.store.contact import ContactStore, read_standing
+from agent.store.depth import depths
 from agent.store.jobs import JobStore, QueueCounts, count_queue
 from agent.store.jobs_file import NAME as JOBS_NAME
 from agent.store.telemetry import FILE_NAME as TELEMETRY_NAME
+from shared import limits
 from shared.clock import Clock, MonoMs, WallMs
 from shared.errors import WorldError
 from shared.ids import DeviceId
@@ -37,6 +48,8 @@ from shared.runtime.service import Health, State
 from shared.wire.messages import Tally
 
 T = TypeVar("T")
+ROUTINE = limits.BLOCK_PRIORITIES - 1
+"""The priority of readings that wait for a contact."""
 
 
 class LiveStatus:
@@ -58,11 +71,19 @@ class LiveStatus:
         self._clock, self._began_ms = clock, clock.mono_ms()
         self.troubles: Callable[[], Mapping[str, str]] = dict
         """What other parts have to say; set by whoever knows them."""
+        self.flash: Callable[[], FlashStatus | None] = lambda: None
+        """What the store costs its disk; set by whoever counts it."""
+        self.calendar: Calendar | None = None
+        """The agent's date, once somebody has told it."""
+        self.purse: Purse | None = None
+        """What the link may cost."""
 
     async def gather(self) -> Status:
         """Return how everything is now."""
         now_ms = self._clock.mono_ms()
-        tally, balanced = tally_members(await self._telemetry.tally())
+        counted = await self._telemetry.tally()
+        waiting = _waiting(await self._telemetry.depths(), counted, self._clock.wall_ms())
+        tally, balanced = tally_members(counted)
         troubles = dict(self.troubles())
         standing, counts = None, QueueCounts()
         try:
@@ -78,12 +99,33 @@ class LiveStatus:
             uptime_s=(now_ms - self._began_ms) // 1000,
             tally=tally,
             balanced=balanced,
+            waiting=waiting,
+            budget=self._budget(standing),
+            clock=self._state_of_clock(),
+            flash=self.flash(),
             link=self._link(standing, now_ms),
-            buses=[_bus(settings, task) for settings, task in self._buses],
+            buses=[
+                _bus(settings, task, lived_ms=now_ms - self._began_ms)
+                for settings, task in self._buses
+            ],
             devices=[row for _, task in self._buses for row in _devices(task)],
             queue=_queue(counts),
             refusals=dict(standing.refusals) if standing else {},
             troubles=troubles,
+        )
+
+    def _budget(self, standing: Standing | None) -> BudgetStatus:
+        if self.purse is not None:
+            return _spent(self.purse.spent, self.purse.settings)
+        return _spent(standing.spent if standing else Spent(), BudgetSettings())
+
+    def _state_of_clock(self) -> ClockStatus:
+        now = self._clock.now()
+        true_ms = self.calendar.present() if self.calendar else None
+        return ClockStatus(
+            state=now.state.name.lower(),
+            err_ms=now.err_ms,
+            off_ms=None if true_ms is None else now.wall_ms - true_ms,
         )
 
     def _link(self, standing: Standing | None, now_ms: MonoMs) -> LinkStatus:
@@ -117,7 +159,10 @@ def troubled_services(health: Mapping[str, Health]) -> dict[str, str]:
 
 
 def status_at_rest(
-    data_dir: Path, enrolment: Enrolment | None, devices: Sequence[DeviceSettings]
+    data_dir: Path,
+    enrolment: Enrolment | None,
+    devices: Sequence[DeviceSettings],
+    budget: BudgetSettings | None = None,
 ) -> Status:
     """Return how an agent that does not run left its files.
 
@@ -125,13 +170,15 @@ def status_at_rest(
         MistakeError: it runs after all, or the directory cannot be used.
     """
     troubles: dict[str, str] = {}
-    state, standing, counts = None, None, None
+    state, standing, counts, deep = None, None, None, None
     if data_dir.exists():
         with lock_directory(data_dir):
             state = _read(data_dir / TELEMETRY_NAME, load_state, troubles)
+            deep = _read(data_dir / TELEMETRY_NAME, depths, troubles)
             standing = _read(data_dir / JOBS_NAME, read_standing, troubles)
             counts = _read(data_dir / JOBS_NAME, count_queue, troubles)
-    tally, balanced = tally_members(state.tally if state else Tally(0, 0, 0, 0, 0))
+    counted = state.tally if state else Tally(0, 0, 0, 0, 0)
+    tally, balanced = tally_members(counted)
     return Status(
         running=False,
         enrolled=enrolment is not None,
@@ -140,6 +187,8 @@ def status_at_rest(
         coordinator=enrolment.url if enrolment else "",
         tally=tally,
         balanced=balanced,
+        waiting=_waiting(deep or [], counted, int(time.time() * 1000)),
+        budget=_spent(standing.spent if standing else Spent(), budget or BudgetSettings()),
         link=_stored_link(standing),
         devices=[DeviceStatus(id=device.id, bus=device.bus) for device in devices],
         queue=_queue(counts or QueueCounts()),
@@ -165,8 +214,38 @@ def _read(
         return None
 
 
-def _bus(settings: BusSettings, task: BusTask) -> BusStatus:
-    counters = task.health.counters
+def _waiting(found: Sequence[Depth], counted: Tally, wall_ms: int) -> list[WaitingStatus]:
+    """Return what waits: blocks as they are, and what is open with the routine ones."""
+    rows = [
+        WaitingStatus(
+            priority=one.priority,
+            readings=one.readings,
+            oldest_s=max(0, wall_ms - one.oldest_ms) // 1000,
+        )
+        for one in found
+        if one.priority < ROUTINE
+    ]
+    routine = counted.stored - sum(row.readings for row in rows)
+    if routine > 0:
+        oldest_ms = next((one.oldest_ms for one in found if one.priority >= ROUTINE), wall_ms)
+        age_s = max(0, wall_ms - oldest_ms) // 1000
+        rows.append(WaitingStatus(priority=ROUTINE, readings=routine, oldest_s=age_s))
+    return rows
+
+
+def _spent(spent: Spent, settings: BudgetSettings) -> BudgetStatus:
+    return BudgetStatus(
+        today=spent.day_bytes,
+        month=spent.month_bytes,
+        day_limit=settings.day_bytes,
+        month_limit=settings.month_bytes,
+        rung=rung_of(permille(spent, settings)).name.lower(),
+    )
+
+
+def _bus(settings: BusSettings, task: BusTask, *, lived_ms: int) -> BusStatus:
+    health = task.health
+    counters = health.counters
     return BusStatus(
         name=settings.name,
         url=settings.url,
@@ -178,6 +257,9 @@ def _bus(settings: BusSettings, task: BusTask) -> BusStatus:
         bad_frames=counters.bad_frames,
         reconnects=counters.reconnects,
         busy_ms=counters.busy_ms,
+        busy_permille=min(1000, counters.busy_ms * 1000 // max(1, lived_ms)),
+        planned_permille=round(health.load.share * 1000) if health.load else 0,
+        late_polls=health.coalesced,
     )
 
 
@@ -187,8 +269,19 @@ def _devices(task: BusTask) -> list[DeviceStatus]:
 
 
 def _device(bus: str, device: DeviceId, health: DeviceHealth) -> DeviceStatus:
+    usual = health.exchanges.usual_ms
     return DeviceStatus(
-        id=device, bus=bus, polls=health.polls, failed=health.failures, problem=health.problem
+        id=device,
+        bus=bus,
+        polls=health.polls,
+        failed=health.failures,
+        problem=health.problem,
+        standing=health.standing.name.lower(),
+        requests=health.exchanges.requests,
+        answers=health.exchanges.answers,
+        timeouts=health.exchanges.timeouts,
+        bad_frames=health.exchanges.bad_frames,
+        usual_ms=None if usual is None else round(usual),
     )
 
 

@@ -8,15 +8,14 @@ import msgspec
 import pytest
 
 from agent.core.status import (
-    WIDTH,
     BusStatus,
     DeviceStatus,
     LinkStatus,
     QueueStatus,
     Status,
-    render,
     tally_members,
 )
+from agent.core.status_text import WIDTH, render
 from agent.services.ask import ask, find_status, socket_path
 from agent.services.control import Control
 from agent.services.status import status_at_rest
