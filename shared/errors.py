@@ -99,6 +99,9 @@ class Reason(IntEnum):
     WAITING_FOR_JOB = 319
     CANARY_FAILED = 320
     JOB_TIMED_OUT = 321
+    OVERLAPPED = 322
+    MISSED = 323
+    RATE_LIMITED = 324
 
     # 4xx device: the thing on the wire did not do what was asked.
     DEVICE_SILENT = 400

@@ -163,6 +163,16 @@ PRECONDITIONS = 16
 """Conditions for one job's beginning."""
 PRECONDITION_MS = 300_000
 """A precondition that does not hold is looked at again after this."""
+COUNTED_MISSES = 10_000
+"""Firings that a gap swallowed are counted up to here: a year of hourly ones."""
+FIRED_REMEMBERED = 512
+"""Nominal times of one schedule that are known to have fired, should the clock go back."""
+TALES = 10_000
+"""Pieces of history of standing jobs that wait for a report: about 1 MB on an agent's flash."""
+STANDING_JOBS = 256
+"""Schedules and rules on one agent."""
+STANDING_LOOK_MS = 3_600_000
+"""A schedule is looked at this often at least: timers stand still in suspend."""
 SAFE_STOP_S = 5
 """How long an effect that must not be cut is waited for when the agent stops."""
 PRIORITIES = 4

@@ -26,6 +26,8 @@ class Moment:
     boot_id: bytes
     today_ms: WallMs
     """The best known UTC; never used for ordering."""
+    sure: bool = True
+    """Whether somebody vouches for `today_ms` on this boot."""
 
 
 def moment(at: Instant, anchor: Anchor | None, *, floor_ms: WallMs) -> Moment:
@@ -36,8 +38,7 @@ def moment(at: Instant, anchor: Anchor | None, *, floor_ms: WallMs) -> Moment:
     """
     if anchor is not None and anchor.boot_id == at.boot_id:
         today = anchor.now_ms + (at.mono_ms - anchor.mono_ms)
-    elif at.state in (ClockState.SYNCED, ClockState.HOLDOVER):
-        today = at.wall_ms
-    else:
-        today = max(at.wall_ms, floor_ms)
-    return Moment(at.mono_ms, at.boot_id, WallMs(today))
+        return Moment(at.mono_ms, at.boot_id, WallMs(today))
+    if at.state in (ClockState.SYNCED, ClockState.HOLDOVER):
+        return Moment(at.mono_ms, at.boot_id, at.wall_ms)
+    return Moment(at.mono_ms, at.boot_id, WallMs(max(at.wall_ms, floor_ms)), sure=False)

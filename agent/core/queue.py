@@ -19,6 +19,7 @@ from shared.model.job import (
     TaskState,
 )
 from shared.model.selector import parse_selector
+from shared.model.spec_check import conditions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Problem:
 
 AGENT_ITSELF: Final = DeviceId("")
 """What the task of a job stands for that does nothing on any device."""
-_DEVICE_ACTIONS: Final = "device."
+_DEVICE: Final = "device."
+"""How actions on devices begin, and facts of the device in work."""
 
 StepCheck = Callable[[Step, DeviceSettings], Problem | None]
 """Says why a device can never do a step, as far as its profile tells; `agent.actions` has it."""
@@ -45,7 +47,7 @@ def plan_job(
     A step that is impossible on every matching device refuses the job; where some device can do
     it, the others fail by themselves and the sums stay honest.
     """
-    if not any(step.action.startswith(_DEVICE_ACTIONS) for step in spec.every_step):
+    if not _is_about_devices(spec):
         return (AGENT_ITSELF,)
     try:
         selector = parse_selector(spec.targets.device_selector, where="targets.device_selector")
@@ -62,6 +64,16 @@ def plan_job(
     if first is not None and None not in problems:
         return first
     return tuple(device.id for device in matching)
+
+
+def _is_about_devices(spec: JobSpec) -> bool:
+    """Tell whether a job does anything on a device, or a rule of it looks at each of some."""
+    if any(step.action.startswith(_DEVICE) for step in spec.every_step):
+        return True
+    if spec.rule is None:
+        return False
+    names = conditions_of(spec)["rule.condition"].names
+    return any(name.startswith(_DEVICE) for name in names)
 
 
 def _first_problem(spec: JobSpec, device: DeviceSettings, check: StepCheck) -> Problem | None:

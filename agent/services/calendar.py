@@ -3,8 +3,13 @@
 One object shared by whoever asks for expiry. The rule stands in `agent.core.moment`.
 """
 
+from collections.abc import Callable
+from typing import Final
+
 from agent.core.moment import Anchor, Moment, moment
-from shared.clock import Clock, WallMs
+from shared.clock import Clock, MonoMs, WallMs
+
+_STEP_MS: Final = 2_000
 
 
 class Calendar:
@@ -13,15 +18,22 @@ class Calendar:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._anchor: Anchor | None = None
-        self._floor_ms = WallMs(0)
+        self._floor_ms, self._floor_at = WallMs(0), clock.mono_ms()
+        self._watchers: list[Callable[[], None]] = []
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Have `moved` called whenever a signed time says something else than was believed."""
+        self._watchers.append(moved)
 
     def now(self) -> Moment:
         """Return the best idea of now."""
-        return moment(self._clock.now(), self._anchor, floor_ms=self._floor_ms)
+        at = self._clock.now()
+        return moment(at, self._anchor, floor_ms=self._floor(at.mono_ms))
 
     def raise_floor(self, floor_ms: WallMs) -> None:
         """Note that it cannot be earlier than this; a stored floor, or an issue time."""
-        self._floor_ms = max(self._floor_ms, floor_ms)
+        mono_ms = self._clock.mono_ms()
+        self._floor_ms, self._floor_at = max(self._floor(mono_ms), floor_ms), mono_ms
 
     def present(self) -> WallMs | None:
         """Return the time that a verified reply of this boot told, carried on; else None."""
@@ -30,7 +42,7 @@ class Calendar:
 
     def begin_anew(self, floor_ms: WallMs) -> None:
         """Forget what was said about time: a new epoch makes it void."""
-        self._anchor, self._floor_ms = None, floor_ms
+        self._anchor, self._floor_ms, self._floor_at = None, floor_ms, self._clock.mono_ms()
 
     def learn(self, now_ms: WallMs) -> WallMs:
         """Take a signed time in answer to our own report; return the time now.
@@ -38,9 +50,16 @@ class Calendar:
         An answer that was held back by somebody says less than the last one carried on: time
         goes forward only.
         """
-        at = self._clock.now()
+        at, before = self._clock.now(), self.now()
         if self._anchor is not None:
-            now_ms = max(now_ms, self.now().today_ms)
+            now_ms = max(now_ms, before.today_ms)
         self._anchor = Anchor(now_ms, at.mono_ms, at.boot_id)
         self.raise_floor(now_ms)
+        if not before.sure or abs(now_ms - before.today_ms) > _STEP_MS:
+            for moved in self._watchers:
+                moved()
         return now_ms
+
+    def _floor(self, mono_ms: MonoMs) -> WallMs:
+        """Return what it cannot be earlier than at `mono_ms`: powered time passes for it too."""
+        return WallMs(self._floor_ms + mono_ms - self._floor_at) if self._floor_ms else WallMs(0)

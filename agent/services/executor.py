@@ -61,7 +61,7 @@ class Executor:
         self._woken = asyncio.Event()
         self._running = 0
         self._crashed = True
-        self._canceled: frozenset[bytes] = frozenset()
+        self._canceled: frozenset[tuple[bytes, int]] = frozenset()
 
     @property
     def running(self) -> int:
@@ -150,7 +150,7 @@ class Executor:
     async def _walk(self, claim: Claim, program: Program, course: Course) -> Conclusion:
         only_looking = course.is_verifying
         while True:
-            if claim.execution in self._canceled and not course.reason:
+            if (claim.execution, claim.firing) in self._canceled and not course.reason:
                 return _stopped(course)
             course, todo = program.advance(course, self._now())
             rest: Rest | None = None

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from agent.core.budget import Spent
 from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
+from agent.store.standing_rows import count_tales, flush_tales
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
@@ -119,6 +120,8 @@ class ContactStore:
 
         def work(db: sqlite3.Connection) -> Frozen:
             now = read_standing(db)
+            waiting = db.execute(_JOBS["count_receipts"]).fetchone()[0]
+            flush_tales(db, limits.RECEIPTS_PER_REPORT - waiting)
             bodies = db.execute(_JOBS["receipts"], bind(limits.RECEIPTS_PER_REPORT)).fetchall()
             receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
             frozen = make(now, receipts)
@@ -156,7 +159,8 @@ class ContactStore:
                 done = db.execute(_JOBS["free_receipts"], bind(freed.receipts_to)).rowcount
                 oldest = db.execute(_JOBS["oldest_receipt"]).fetchone()[0]
                 db.execute(_JOBS["forget_executions"], bind(oldest, limits.EXECUTIONS_KEPT))
-            return done, db.execute(_JOBS["count_receipts"]).fetchone()[0]
+            waiting = db.execute(_JOBS["count_receipts"]).fetchone()[0]
+            return done, waiting + count_tales(db)
 
         return await self._file.transact(work, durable=False)
 

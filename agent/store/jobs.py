@@ -129,11 +129,11 @@ class JobStore:
 
         return await self._file.transact(work, durable=durable)
 
-    async def canceled(self) -> frozenset[bytes]:
-        """Return the executions at work that were called off."""
+    async def canceled(self) -> frozenset[tuple[bytes, int]]:
+        """Return the executions at work, and their firings, that were called off."""
 
-        def query(db: sqlite3.Connection) -> frozenset[bytes]:
-            return frozenset(row[0] for row in db.execute(_SQL["canceled_at_work"]).fetchall())
+        def query(db: sqlite3.Connection) -> frozenset[tuple[bytes, int]]:
+            return frozenset(db.execute(_SQL["canceled_at_work"]).fetchall())
 
         return await self._file.read(query)
 

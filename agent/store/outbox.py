@@ -28,6 +28,8 @@ class Fact:
     reason: Reason | None = None
     detail: str = ""
     result: Mapping[str, Value] = field(default_factory=dict)
+    firings: tuple[int, int, int] = (0, 0, 0)
+    """It is about firings of a standing job: the first, the last, how many."""
 
 
 def tell(db: sqlite3.Connection, execution: tuple[int, bytes], fact: Fact, at: WallMs) -> int:
@@ -45,6 +47,9 @@ def tell(db: sqlite3.Connection, execution: tuple[int, bytes], fact: Fact, at: W
         # A path's name may hold what is no text; a receipt must stay readable.
         detail=fact.detail[: limits.DETAIL_CHARS].encode("utf-8", "replace").decode(),
         result=dict(fact.result),
+        firing_ms=fact.firings[0],
+        last_ms=fact.firings[1],
+        count=fact.firings[2],
     )
     db.execute(_SQL["write_receipt"], bind(number, pack(receipt)))
     db.execute(_SQL["set_newest_receipt"], bind(row, number))

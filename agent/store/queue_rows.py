@@ -15,6 +15,7 @@ from agent.core.moment import Moment
 from agent.core.queue import Due, Problem, due_in, expire, rebased
 from agent.store.contact import save_approved
 from agent.store.outbox import Fact, tell
+from agent.store.standing_rows import StandingRows
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason
@@ -36,6 +37,7 @@ from shared.wire.codec import pack, unpack
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _TOO_LATE: Final = "not_after has passed"
 _ANY: Final = -1
+_SUPERSEDED: Final = ExecutionState.SUPERSEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class QueueRows:
 
     def __init__(self, db: sqlite3.Connection, now: Moment) -> None:
         self._db, self._now = db, now
+        self._standing = StandingRows(db, now)
         self.receipts = 0
         """Receipts written so far."""
 
@@ -66,6 +69,9 @@ class QueueRows:
         waits = self._describe(number, job)
         self._tell((number, job.execution), Fact(state=ExecutionState.DELIVERED))
         self._supersede(number, job.spec.conflict_key)
+        if job.spec.is_standing:
+            self._standing.begin(number)
+            return 1
         batch = job.spec.batch
         first = min(batch.canary or len(plan), batch.max_parallel or len(plan))
         due = due_in(job.spec.delay_s * 1000, self._now)
@@ -109,7 +115,22 @@ class QueueRows:
             self._tell_again(uid)
             return
         self._db.execute(_SQL["mark_canceled"], bind(number))
+        stood = self._standing.end(number)
         self._end_waiting(number, Reason.CANCELED, "it was called off before it began")
+        if stood:
+            # A firing at work stops at its next safe point and is history then.
+            self._move(number, uid, _called_off("stopped"))
+
+    def arm(self, number: int, uid: bytes) -> None:
+        """Tell that a standing job is in force: it waits for its times."""
+        self._move(number, uid, Fact(state=ExecutionState.HELD))
+
+    def end_standing(
+        self, number: int, uid: bytes, state: ExecutionState, reason: Reason | None
+    ) -> None:
+        """End a standing job that will not fire again; its open firings come to their end."""
+        self._standing.end(number)
+        self._move(number, uid, Fact(state=state, reason=reason))
 
     # --- attempts ---------------------------------------------------------------------------------
     def end_late(self) -> None:
@@ -119,7 +140,7 @@ class QueueRows:
         for task, execution, device, attempt, reason, firing in late.fetchall():
             state, why = expire(attempt, Reason(reason) if reason else None)
             fact = Fact(state=state, device=device, attempt=attempt, reason=why, detail=_TOO_LATE)
-            self._end_task(task, execution, fact)
+            self._end_task(task, execution, firing, fact)
             causes[execution, firing] = fact
         # All of an execution's tasks first: half of them would not fold to EXPIRED.
         for (execution, firing), cause in causes.items():
@@ -177,9 +198,7 @@ class QueueRows:
         if end.state is TaskState.READY:
             self._refold(execution, firing, fact)
         else:
-            self._tell_task(execution, fact)
-            self._next_turn(execution, firing)
-            self._refold(execution, firing, fact)
+            self._task_ended(execution, firing, fact)
         return True
 
     def recover(self, *, crashed: bool) -> int:
@@ -194,10 +213,10 @@ class QueueRows:
             if state is TaskState.READY and not crashed:
                 self._db.execute(_SQL["untry"], bind(task))
             fact = Fact(state=state, device=device, attempt=attempt, reason=reason, detail=detail)
-            if state is not TaskState.READY:
-                self._tell_task(execution, fact)
-                self._next_turn(execution, firing)
-            self._refold(execution, firing, fact)
+            if state is TaskState.READY:
+                self._refold(execution, firing, fact)
+            else:
+                self._task_ended(execution, firing, fact)
         return len(rows)
 
     def rebase(self) -> None:
@@ -246,8 +265,13 @@ class QueueRows:
         if not conflict_key:
             return
         rivals = self._db.execute(_SQL["rivals"], bind(conflict_key, number)).fetchall()
-        for rival, _ in rivals:
-            if self._db.execute(_SQL["count_running_of"], bind(rival)).fetchone()[0] == 0:
+        for rival, uid in rivals:
+            if self._standing.end(rival):
+                why = f"a newer job has {conflict_key}"
+                fact = Fact(state=_SUPERSEDED, reason=Reason.SUPERSEDED, detail=why)
+                self._end_waiting(rival, Reason.SUPERSEDED, why)
+                self._move(rival, uid, fact)
+            elif self._db.execute(_SQL["count_running_of"], bind(rival)).fetchone()[0] == 0:
                 self._end_waiting(rival, Reason.SUPERSEDED, f"a newer job has {conflict_key}")
 
     def _end_waiting(
@@ -262,7 +286,7 @@ class QueueRows:
         ).fetchall():
             state = TaskState.CANCELED
             fact = Fact(state=state, device=device, attempt=attempt, reason=reason, detail=detail)
-            self._end_task(task, execution, fact)
+            self._end_task(task, execution, firing, fact)
             firings.add(firing)
         for firing in sorted(firings):
             self._refold(execution, firing, fact)
@@ -305,18 +329,32 @@ class QueueRows:
             self._tell((number, uid), fact)
         return 0
 
-    def _end_task(self, task: int, execution: int, fact: Fact) -> None:
+    def _task_ended(self, execution: int, firing: int, fact: Fact) -> None:
+        """Tell how a task ended, let others have their turn, and what that makes of the whole."""
+        if not firing:
+            self._tell_task(execution, fact)
+        self._next_turn(execution, firing)
+        self._refold(execution, firing, fact)
+
+    def _end_task(self, task: int, execution: int, firing: int, fact: Fact) -> None:
         assert isinstance(fact.state, TaskState), "a task has a task's state"
         check_task_transition(TaskState.READY, fact.state)
         self._db.execute(_SQL["end_waiting"], bind(task, fact.state, fact.reason or 0))
-        self._tell_task(execution, fact)
+        if not firing:
+            self._tell_task(execution, fact)
 
     def _tell_task(self, execution: int, fact: Fact) -> None:
         uid = self._db.execute(_SQL["execution"], bind(execution)).fetchone()[0]
         self._tell((execution, uid), fact)
 
     def _refold(self, execution: int, firing: int, cause: Fact) -> None:
-        """Fold the execution's tasks again; tell it when its state moved on."""
+        """Fold the execution's tasks again; tell it when its state moved on.
+
+        A firing of a standing job moves nothing: once it is over, it is history.
+        """
+        if firing:
+            self._standing.firing_ended(execution, firing, cause.detail, cause.result)
+            return
         row = self._db.execute(_SQL["execution"], bind(execution)).fetchone()
         uid, _, _, _, _, _, tolerate, canceled = row
         rows = self._db.execute(_SQL["tasks_of"], bind(execution, firing)).fetchall()

@@ -32,6 +32,13 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     detail: str = ""
     result: dict[str, Value] = {}
     """Values read, or read back after a write, by `step.point`."""
+    firing_ms: int = 0
+    """Of a standing job: the first nominal time (for a rule: when it fired) of the firings this is
+    about. It tells how they ended and moves no execution. 0: it is about an execution or a task."""
+    last_ms: int = 0
+    """The last of those firings: several in a row that ended alike are told as one."""
+    count: int = 0
+    """How many they are."""
 
 
 class LossRow(msgspec.Struct, frozen=True, array_like=True):

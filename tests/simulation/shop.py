@@ -11,19 +11,24 @@ from typing import Any
 from agent.actions.registry import ACTIONS, CheckedAction, check_step
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
+from agent.core.judge import Judged
 from agent.core.ports import Driver, StepOutcome
 from agent.core.queue import Problem, plan_job
 from agent.services.calendar import Calendar
 from agent.services.executor import Executor
 from agent.services.facts import Facts
 from agent.services.gates import Gates
+from agent.services.rule_watch import RuleWatch
+from agent.services.standing import StandingJobs, planner
 from agent.services.step_runner import StepRunner
 from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile
+from agent.store.standing import StandingStore
 from shared import limits
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.job import ExecutionState, JobSpec, Step, TaskState
+from shared.model.reading import Quality
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
 from tests.agent_parts import MemoryDevice, admitted, device, uid
@@ -76,6 +81,8 @@ class Shop:
     known: dict[str, Any] = field(default_factory=dict)
     """Facts of the agent."""
     locked_ms: int = 0
+    rung: int = 0
+    """Alarms that wanted to be sent at once."""
 
     async def open(self) -> "Shop":
         self.file = FullDisk(self.folder, self.world.entropy)
@@ -97,8 +104,53 @@ class Shop:
             told=self.tell,
             permit=self.permit,
         )
-        self.task = asyncio.create_task(self.executor.run())
+        store, plan = StandingStore(self.file), planner(PUMPS, check_step)
+        rules = RuleWatch(store, plan=plan, facts=lambda: self.known, alarmed=self.ring)
+        self.standing = StandingJobs(
+            store,
+            rules=rules,
+            plan=plan,
+            now=self.calendar.now,
+            zone="Europe/Berlin",
+            agent="north",
+            fired=self.executor.wake,
+        )
+        self.calendar.watch(self.standing.wake)
+        self.work = [
+            asyncio.create_task(self.executor.run()),
+            asyncio.create_task(self.standing.run()),
+        ]
+        self.task = self.work[0]
         return self
+
+    def ring(self) -> None:
+        self.rung += 1
+
+    def poll(self, pump: str, **values: float | None) -> None:
+        """Let a poll of a pump be seen; None: the point gave no value."""
+        self.standing.observe(
+            Judged(
+                device=DeviceId(pump),
+                points=list(values),
+                values=list(values.values()),
+                qualities=[
+                    Quality.BAD_COMM if value is None else Quality.GOOD for value in values.values()
+                ],
+                at=self.world.clock.now(),
+            )
+        )
+
+    async def tales(self) -> list[tuple[str, str, int, str]]:
+        """Return (state, reason, count, detail) of the history that waits for a report."""
+
+        def query(db: sqlite3.Connection) -> list[tuple[int, int, int, str]]:
+            rows = db.execute("SELECT state, reason, count, detail FROM tale ORDER BY number")
+            return rows.fetchall()
+
+        return [
+            (ExecutionState(state).name, Reason(reason).text if reason else "", count, detail)
+            for state, reason, count, detail in await self.file.read(query)
+        ]
 
     async def permit(self, claim: Claim, profile: bytes | None) -> Problem | None:
         return None
@@ -112,11 +164,14 @@ class Shop:
         planned = [Planned(job, plan_job(job.spec, PUMPS, check_step)) for job in bundle.jobs]
         await self.jobs.admit(bundle, planned, now=self.calendar.now())
         self.executor.wake()
+        self.standing.wake()
 
     async def stop(self) -> None:
-        self.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.task
+        for work in self.work:
+            work.cancel()
+        for work in self.work:
+            with suppress(asyncio.CancelledError):
+                await work
 
     async def tasks(self) -> dict[str, int]:
         return {state.name: n for state, n in (await self.jobs.counts()).tasks.items()}

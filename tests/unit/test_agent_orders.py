@@ -79,7 +79,7 @@ async def test_what_is_at_work_is_told_to_stop_and_says_that_it_did(box: Box):
     (claim,) = await box.claim(at(1))
     assert await box.jobs.canceled() == frozenset()
     await box.admit(2, now=at(2), cancels=[uid(1)])
-    assert await box.jobs.canceled() == {uid(1)}
+    assert await box.jobs.canceled() == {(uid(1), 0)}
     stopped = Conclusion(state=TaskState.CANCELED, reason=Reason.CANCELED, detail="after a")
     await box.end(claim, stopped, at(3))
     assert await told_of_cancel(box) == ["stopped"]

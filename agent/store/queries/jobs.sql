@@ -128,8 +128,11 @@ SELECT job FROM execution WHERE number = $1
 SELECT count(*) FROM task WHERE execution = $1 AND state = 1
 
 -- name: canceled_at_work
-SELECT DISTINCT execution.id FROM task JOIN execution ON execution.number = task.execution
-WHERE task.state = 1 AND execution.canceled = 1
+SELECT DISTINCT execution.id, task.firing FROM task
+JOIN execution ON execution.number = task.execution
+LEFT JOIN standing ON standing.execution = task.execution
+WHERE task.state = 1 AND (execution.canceled = 1
+    OR (task.firing > 0 AND task.firing <= coalesce(standing.cancel_to, 0)))
 
 -- name: mark_canceled
 UPDATE execution SET canceled = 1 WHERE number = $1
@@ -204,6 +207,7 @@ DELETE FROM execution
 WHERE number IN (
     SELECT number FROM execution
     WHERE state BETWEEN 10 AND 29 AND receipt < $1
+        AND NOT EXISTS (SELECT 1 FROM tale WHERE tale.execution = execution.number)
     ORDER BY number DESC LIMIT -1 OFFSET $2
 )
 

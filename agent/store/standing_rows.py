@@ -1,0 +1,265 @@
+"""Rows of standing jobs: firings become tasks, and what becomes of firings becomes history.
+
+Runs inside a transaction of `agent.store.jobs` or `agent.store.standing`. A firing's tasks live as
+long as it does; afterwards it is a *tale*. Several firings in a row that ended alike are one tale,
+so that months of history fit into a contact, and a tale becomes a receipt only when a report takes
+it. Leaves out when something fires (`agent.core.standing`, `agent.core.rules`).
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.core.moment import Moment
+from agent.core.queue import Due, due_in
+from agent.core.rules import RuleMemory
+from agent.store.outbox import Fact, tell
+from shared import limits
+from shared.clock import MonoMs, WallMs
+from shared.errors import Reason
+from shared.ids import DeviceId
+from shared.model.job import ExecutionState, JobSpec, TaskSeen, TaskState, Value, fold_tasks
+from shared.model.schedule import Overlap
+from shared.runtime.queries import bind, load_queries
+from shared.wire.codec import pack, unpack
+
+_SQL = load_queries("agent.store", "queries/standing.sql")
+_JOBS = load_queries("agent.store", "queries/jobs.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A standing job in force."""
+
+    number: int
+    execution: bytes
+    spec: JobSpec
+    not_after_ms: WallMs
+    last_ms: WallMs
+    due: Due | None
+    memories: Mapping[DeviceId, RuleMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tale:
+    """How one or several firings ended."""
+
+    state: ExecutionState
+    first_ms: WallMs
+    last_ms: WallMs
+    count: int = 1
+    device: str = ""
+    reason: Reason | None = None
+    detail: str = ""
+    result: Mapping[str, Value] = field(default_factory=dict)
+
+
+class StandingRows:
+    """One transaction's view of standing jobs."""
+
+    def __init__(self, db: sqlite3.Connection, now: Moment) -> None:
+        self._db, self._now = db, now
+
+    def begin(self, execution: int) -> None:
+        """Put a standing job into force."""
+        self._db.execute(_SQL["begin_standing"], bind(execution, self._now.today_ms))
+
+    def end(self, execution: int) -> bool:
+        """Let a standing job fire no more; tell whether it was in force."""
+        return self._db.execute(_SQL["end_standing"], bind(execution)).rowcount == 1
+
+    def all(self) -> list[Standing]:
+        """Return every standing job in force."""
+        rows = self._db.execute(_SQL["all_standing"]).fetchall()
+        return [self._standing(*row) for row in rows]
+
+    def dealt_with(self, execution: int, last_ms: WallMs, due: Due | None) -> None:
+        """Note up to where a schedule's nominal times are dealt with, and when to look again."""
+        members = (None,) * 4 if due is None else _due_row(due)
+        self._db.execute(_SQL["look_again"], bind(execution, last_ms, *members))
+
+    def remember(self, execution: int, device: DeviceId, memory: RuleMemory) -> None:
+        """Keep what a rule has to remember over a restart."""
+        self._db.execute(_SQL["remember"], bind(execution, device, pack(memory)))
+
+    def fire(
+        self,
+        standing: Standing,
+        nominal: WallMs,
+        devices: Sequence[DeviceId],
+        *,
+        delay_ms: int = 0,
+        beside: bool = False,
+    ) -> bool:
+        """Make a firing's tasks; False when that nominal time has fired before.
+
+        Where the one before is still at work, the overlap policy decides; what it skips is told.
+        A rule has no nominal times: its firing takes the next free one. `beside`: it is made up
+        together with others, which it does not push out.
+        """
+        number = self._db.execute(_SQL["next_firing"], bind(standing.number)).fetchone()[0]
+        while not self._note_fired(standing.number, nominal, number):
+            if standing.spec.schedule is not None:
+                return False
+            nominal = WallMs(nominal + 1)
+        self._db.execute(
+            _SQL["forget_fired"], bind(standing.number, number - limits.FIRED_REMEMBERED)
+        )
+        if not beside and not self._makes_room(standing):
+            skipped = Tale(
+                state=ExecutionState.CANCELED,
+                reason=Reason.OVERLAPPED,
+                first_ms=nominal,
+                last_ms=nominal,
+            )
+            self.tell(standing.number, skipped)
+            return True
+        spec, due = standing.spec, due_in(delay_ms, self._now)
+        first = min(spec.batch.canary or len(devices), spec.batch.max_parallel or len(devices))
+        for place, device in enumerate(devices):
+            blocked = int(place >= first)
+            row = bind(standing.number, device, number, spec.priority, blocked, *_due_row(due))
+            self._db.execute(_JOBS["insert_task"], row)
+        return True
+
+    def firing_ended(self, execution: int, firing: int, detail: str, result: object) -> None:
+        """Turn a firing whose tasks are all over into history; one that is not stays."""
+        rows = self._db.execute(_JOBS["tasks_of"], bind(execution, firing)).fetchall()
+        seen = [
+            TaskSeen(TaskState(state), attempts, Reason(reason) if reason else None, bool(checks))
+            for state, attempts, reason, checks in rows
+        ]
+        tolerate = self._db.execute(_JOBS["execution"], bind(execution)).fetchone()[6]
+        outcome = fold_tasks(seen, tolerate_ppm=tolerate)
+        if any(task.state in {TaskState.READY, TaskState.RUNNING} for task in seen):
+            return
+        failed = sum(task.state is not TaskState.DONE for task in seen)
+        if len(seen) > 1:
+            detail = f"{failed} of {len(seen)} devices failed; {detail}" if failed else ""
+        nominal = self._db.execute(_SQL["nominal_of"], bind(execution, firing)).fetchone()
+        at = WallMs(nominal[0] if nominal else self._now.today_ms)
+        one = len(seen) == 1 and isinstance(result, Mapping)
+        tale = Tale(
+            state=outcome.state,
+            reason=outcome.reason,
+            first_ms=at,
+            last_ms=at,
+            detail=detail,
+            result=dict(result) if one and isinstance(result, Mapping) else {},
+        )
+        self.tell(execution, tale)
+        self._db.execute(_SQL["drop_firing"], bind(execution, firing))
+
+    def tell(self, execution: int, tale: Tale) -> None:
+        """Add to the history: to its newest tale where that ended alike, else as a new one."""
+        found = self._db.execute(_SQL["newest_tale"], bind(execution, tale.device)).fetchone()
+        reason, result = int(tale.reason or 0), pack(dict(tale.result))
+        if found is not None and found[1:4] == (tale.state, reason, tale.detail):
+            row = bind(
+                found[0], tale.last_ms, tale.first_ms, tale.count, self._now.today_ms, result
+            )
+            self._db.execute(_SQL["extend_tale"], row)
+            return
+        row = bind(
+            *(execution, tale.device, tale.state, reason, tale.first_ms, tale.last_ms),
+            *(tale.count, self._now.today_ms, tale.detail, result),
+        )
+        self._db.execute(_SQL["tell_tale"], row)
+        if self._db.execute(_SQL["count_tales"]).fetchone()[0] > limits.TALES:
+            self._shorten()
+
+    def _note_fired(self, execution: int, nominal: WallMs, number: int) -> bool:
+        noted = self._db.execute(_SQL["note_fired"], bind(execution, nominal, number))
+        return noted.rowcount == 1
+
+    def _makes_room(self, standing: Standing) -> bool:
+        """Tell whether a firing may have tasks beside those of earlier ones."""
+        schedule = standing.spec.schedule
+        # A rule's firings are of different devices, each of which does one thing at a time.
+        overlap = Overlap.ALLOW if schedule is None else schedule.overlap
+        number = standing.number
+        if self._db.execute(_SQL["open_firings"], bind(number)).fetchone()[0] == 0:
+            return True
+        if overlap is Overlap.ALLOW:
+            return True
+        if overlap is Overlap.QUEUE_ONE:
+            return bool(self._db.execute(_SQL["waiting_firings"], bind(number)).fetchone()[0] == 0)
+        if overlap is Overlap.CANCEL_RUNNING:
+            self._call_off_firings(number)
+            return True
+        return False
+
+    def _call_off_firings(self, execution: int) -> None:
+        """End the tasks of earlier firings that wait; those at work stop at a safe point."""
+        self._db.execute(_SQL["cancel_firings"], bind(execution))
+        waiting = self._db.execute(_SQL["firings_waiting"], bind(execution)).fetchall()
+        self._db.execute(_SQL["cancel_waiting"], bind(execution, int(Reason.CANCELED)))
+        for (firing,) in waiting:
+            self.firing_ended(execution, firing, "the next one began", {})
+
+    def _shorten(self) -> None:
+        """Make one of the two oldest tales of whoever has most: what happened stays counted."""
+        execution, device = self._db.execute(_SQL["most_talkative"]).fetchone()
+        older, newer = self._db.execute(_SQL["tales_of"], bind(execution, device, 2)).fetchall()
+        alike = older[1:3] == newer[1:3]
+        state = older[1] if alike else max(older[1], newer[1])
+        reason = older[2] if alike else max(older[2], newer[2])
+        row = bind(newer[0], state, reason, older[3], older[5] + newer[5], int(alike))
+        self._db.execute(_SQL["merge_tale"], row)
+        self._db.execute(_SQL["told_tale"], bind(older[0]))
+
+    def _standing(
+        self, number: int, uid: bytes, spec: bytes, not_after: int, *rest: object
+    ) -> Standing:
+        last, boot, mono, today, delay = rest
+        due = None
+        if isinstance(boot, bytes):
+            assert isinstance(mono, int), "a due time is whole or not there"
+            assert isinstance(today, int), "a due time is whole or not there"
+            assert isinstance(delay, int), "a due time is whole or not there"
+            due = Due(boot, MonoMs(mono), WallMs(today), delay)
+        assert isinstance(last, int), "the column is an integer"
+        memories = self._db.execute(_SQL["rule_memories"], bind(number)).fetchall()
+        return Standing(
+            number=number,
+            execution=uid,
+            spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
+            not_after_ms=WallMs(not_after),
+            last_ms=WallMs(last),
+            due=due,
+            memories={
+                DeviceId(device): unpack(memory, RuleMemory, bound=limits.SPEC_BYTES)
+                for device, memory in memories
+            },
+        )
+
+
+def flush_tales(db: sqlite3.Connection, room: int) -> None:
+    """Turn as many tales as there is room for into receipts, the newest first.
+
+    Called in the transaction that freezes a report: until then a tale can still grow.
+    """
+    for row in db.execute(_SQL["tales"], bind(max(0, room))).fetchall():
+        number, execution, uid, device, state, reason, first, last, count, wall, detail, body = row
+        fact = Fact(
+            state=ExecutionState(state),
+            reason=Reason(reason) if reason else None,
+            detail=detail,
+            result={
+                **({"device": device} if device else {}),
+                **unpack(body, dict, bound=len(body)),
+            },
+            firings=(first, last, count),
+        )
+        tell(db, (execution, uid), fact, WallMs(wall))
+        db.execute(_SQL["told_tale"], bind(number))
+
+
+def count_tales(db: sqlite3.Connection) -> int:
+    """Return how many tales wait for a report."""
+    count: int = db.execute(_SQL["count_tales"]).fetchone()[0]
+    return count
+
+
+def _due_row(due: Due) -> tuple[bytes, int, int, int]:
+    return due.boot_id, due.mono_ms, due.today_ms, due.delay_ms
