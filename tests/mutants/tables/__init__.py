@@ -6,6 +6,7 @@ from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
 from tests.mutants.tables.orders import ORDERS
+from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.standing import STANDING
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -15,4 +16,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *PAPERS,
 )
