@@ -1,6 +1,7 @@
 """Every mutant there is, by what it takes a check out of."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tables.access import ACCESS
 from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
@@ -16,5 +17,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *ACCESS,
     *PAPERS,
 )
