@@ -18,6 +18,7 @@ from agent.core.ports import PollRow
 from agent.store.account import QUERIES, State, load_state, save_state
 from agent.store.anchors import anchors_told
 from agent.store.journal_codec import Held
+from agent.store.kept import forget_safe, keep, let_go
 from agent.store.ledger import Ledger, Loss
 from shared import limits
 from shared.block.codec import decode, encode, read_header
@@ -99,9 +100,13 @@ def free(db: sqlite3.Connection, ledger: Ledger, state: State, freed: Freed, at:
     for span in freed.blocks:
         db.execute(QUERIES["confirm_schemas"], bind(*span))
         count: int = db.execute(QUERIES["count_blocks"], bind(*span)).fetchone()[0]
-        db.execute(QUERIES["delete_blocks"], bind(*span))
+        if freed.safe_to is None:
+            db.execute(QUERIES["delete_blocks"], bind(*span))
+        else:
+            keep(db, span)
         state.stored -= count
         state.delivered += count
+    forget_safe(db, freed.safe_to or 0)
     # What a later reply does not ask for any more, it has.
     db.execute(QUERIES["wish_fulfilled"])
     for wanted in freed.schemas_wanted:
@@ -125,6 +130,10 @@ def set_aside(
 
 def evict(db: sqlite3.Connection, ledger: Ledger, state: State, max_bytes: int) -> None:
     """Let the least urgent, oldest blocks go until the file's used pages fit into `max_bytes`."""
+    if used_bytes(db) <= max_bytes:
+        return
+    while used_bytes(db) > max_bytes and let_go(db):
+        pass
     if used_bytes(db) <= max_bytes:
         return
     db.execute(QUERIES["prune_quarantine"], bind(0))

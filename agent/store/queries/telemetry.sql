@@ -75,6 +75,17 @@ WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT
 SELECT seq, priority, length(data), digest FROM block
 WHERE seq > $1 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $2
 
+-- name: keep_blocks
+INSERT INTO kept (seq, priority, digest, data)
+SELECT seq, priority, digest, data FROM block WHERE seq BETWEEN $1 AND $2
+ON CONFLICT (seq) DO NOTHING
+
+-- name: forget_safe
+DELETE FROM kept WHERE seq < $1
+
+-- name: let_go
+DELETE FROM kept WHERE seq IN (SELECT seq FROM kept ORDER BY seq LIMIT $1)
+
 -- name: growing
 SELECT seq, digest, data FROM block
 WHERE seq > $1 AND priority = 2 AND schema = $2 ORDER BY seq DESC LIMIT 1
@@ -85,6 +96,7 @@ FROM (SELECT length(data) AS size FROM block ORDER BY seq DESC LIMIT $1)
 
 -- name: read_block
 SELECT digest, data FROM block WHERE seq = $1
+UNION ALL SELECT digest, data FROM kept WHERE seq = $1 LIMIT 1
 
 -- name: count_blocks
 SELECT coalesce(sum(count), 0) FROM block WHERE seq BETWEEN $1 AND $2
@@ -164,5 +176,6 @@ SELECT stored FROM state
 SELECT sealed FROM state
 
 -- name: blocks_between
-SELECT seq, priority, length(data), digest FROM block
-WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT $3
+SELECT seq, priority, length(data), digest FROM block WHERE seq BETWEEN $1 AND $2
+UNION ALL SELECT seq, priority, length(data), digest FROM kept WHERE seq BETWEEN $1 AND $2
+ORDER BY seq LIMIT $3
