@@ -222,6 +222,15 @@ def test_a_straight_line_is_its_two_ends():
     assert bench.kept()[-1] == (99_000, 24.75, GOOD)
 
 
+def test_a_line_is_near_to_every_reading_behind_it_not_only_to_the_last():
+    bench = Bench([Judging(door=1.5, heartbeat_ms=0)])
+    for second, value in enumerate([0, 2, 2, 1]):
+        bench.poll(instant(1_000 * second), value)
+    bench.finish()
+    # From 0 to 1 in three steps would pass the first 2 by 1.67.
+    assert [value for _, value, _ in bench.kept() if value is not None] == [0, 2, 1]
+
+
 def test_a_corner_is_the_last_reading_on_the_line():
     bench = Bench([Judging(door=0.1, heartbeat_ms=0)])
     for second, value in enumerate([0, 1, 2, 3, 2, 1, 0]):

@@ -6,8 +6,10 @@ from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
+from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.standing import STANDING
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -18,5 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *STANDING,
     *COORDINATOR,
     *ACCESS,
+    *MEMBERSHIP,
+    *READINGS,
     *PAPERS,
 )
