@@ -31,11 +31,12 @@ from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
+from agent.services.discovery import look
 from agent.services.executor import Executor
 from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.guard import Guard
-from agent.services.http_connection import parse_url
+from agent.services.http_connection import Endpoint, parse_url
 from agent.services.identity import (
     ENROLMENT_NAME,
     AgentKey,
@@ -47,6 +48,7 @@ from agent.services.identity import (
 from agent.services.keeper import Keeper
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
 from agent.services.purse import Purse
+from agent.services.roving import RovingLink
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
 from agent.services.stick_door import StickDoor
@@ -77,7 +79,7 @@ class _Member:
 
     enrolment: Enrolment
     identity: Identity
-    link: HttpLink
+    link: HttpLink | RovingLink
     key: AgentKey
 
 
@@ -211,13 +213,23 @@ class Agent:
             if enrolment is None:
                 return None, ""
             endpoint = parse_url(enrolment.url, where=where)
-            link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+            link = self._make_link(endpoint, enrolment, where)
             if certificate := find_certificate(data_dir):
                 link.present(certificate)
             key = AgentKey(load_signer(data_dir))
             return _Member(enrolment, enrolment.identity(key), link, key), ""
         except MistakeError as error:
             return None, str(error)
+
+    def _make_link(
+        self, endpoint: Endpoint, enrolment: Enrolment, where: str
+    ) -> HttpLink | RovingLink:
+        if not self._config.uplink.discover:
+            return HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+        find = partial(look, enrolment.root.fleet)
+        return RovingLink(
+            endpoint, ca_pem=enrolment.ca_pem, where=where, find=find, clock=self._clock
+        )
 
     async def _make_guard(self, member: _Member, exchange: ContactStore) -> Guard:
         guard = Guard(member.identity, exchange, clock=self._clock, calendar=self._calendar)

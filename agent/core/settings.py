@@ -29,6 +29,8 @@ class UplinkSettings:
     """Hold a contact open, so that jobs arrive at once; not for metered links."""
     metered: bool = False
     """Every byte costs: a contact waits until it is worth its own bytes, and carries 64 kB."""
+    discover: bool = False
+    """Look for the coordinator on the local network once its URL is silent for long."""
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     """What the link may cost; see `agent.core.ladder`."""
     window: WindowSettings | None = None

@@ -19,6 +19,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *MEMBERSHIP,
     *ACCESS,
     *MEMBERSHIP,
     *READINGS,
