@@ -1,180 +1,136 @@
-"""What is over its time goes, rollups stay, and one agent cannot fill the disk for all."""
+"""Room for readings: how much may stay, thinner blocks, and the order in which things give way."""
 
-from functools import partial
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from coordinator.core.retention import DEFAULTS, keeping_of, parse_setting, show_setting
-from coordinator.core.rollup import DAY_MS, HOUR_S, MINUTE_S
-from coordinator.services.retention import Retention
-from coordinator.store.sqlite import SqliteStore
-from coordinator.transactions.blocks import store_blocks
-from coordinator.transactions.retention import count_excess, save_keeping
+from agent.core.retention import STEPS_MS, Space, quota, thinned
+from agent.core.settings import TelemetrySettings
 from shared import limits
-from shared.clock import WallMs
-from shared.errors import MistakeError, Reason
-from shared.ids import AgentId
-from tests.readings_office import (
-    AGENT,
-    NOW,
-    VirtualClock,
-    add_agent,
-    block,
-    bring,
-    group,
-    incoming,
-    report,
-    roll_everything_up,
-    rolled,
-    rows,
-)
+from shared.block.codec import decode, encode
+from shared.clock import ClockState, MonoMs, WallMs
+from shared.errors import Reason
+from shared.ids import BlockSeq
+from shared.model.reading import Block, BootRef, EpochRef, Group, SchemaRef
+from tests.unit.readings_world import Plant, growing, stored_values
 
-OLD = NOW - 401 * DAY_MS
+MINUTE_MS, QUARTER_MS = STEPS_MS
+MEGABYTE = 1 << 20
 
 
-@pytest.fixture
-async def store(tmp_path):
-    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
-        await add_agent(opened)
-        yield opened
+def block(*times_ms: int) -> Block:
+    return Block(
+        epoch=EpochRef(bytes(4)),
+        seq=BlockSeq(1),
+        priority=2,
+        boot=BootRef(bytes(4)),
+        mono_ms=MonoMs(5),
+        wall_ms=WallMs(times_ms[0]),
+        clock_state=ClockState.SYNCED,
+        err_ms=1,
+        schema=SchemaRef(bytes(8)),
+        groups=(
+            Group(
+                (0, 1),
+                list(times_ms),
+                [list(times_ms), [None] * len(times_ms)],
+                [
+                    bytes(len(times_ms)),
+                    bytes([2] * len(times_ms)),
+                ],
+            ),
+        ),
+    )
 
 
-def at(seq, time_ms, *, rows=2, **changes):
-    times = [time_ms + 1000 * row for row in range(rows)]
-    return block(seq, group(times, [1.5 * row for row in range(rows)]), **changes)
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=60), st.sampled_from(STEPS_MS))
+def test_each_interval_that_had_rows_keeps_its_first_one_whole(times, every_ms):
+    before = block(*times)
+    after = thinned(before, every_ms)
+    kept = (after or before).groups[0]
+    assert {time // every_ms for time in kept.times_ms} == {time // every_ms for time in times}
+    assert len(kept.times_ms) == len({time // every_ms for time in times})
+    assert kept.columns[0] == kept.times_ms
+    assert kept.qualities[1] == bytes([2] * len(kept.times_ms))
+    assert (after is None) == (len(kept.times_ms) == len(times))
+    assert decode(encode(replace(before, groups=(kept,)))).groups == (kept,)
 
 
-async def keep(store, **settings):
-    values = [(name.replace("_", "."), value) for name, value in settings.items()]
-    body = partial(save_keeping, values, actor="me", now_ms=NOW)
-    await store.run(body, durable=False)
-
-
-async def apply(store):
-    return await Retention(store, VirtualClock()).round(pause_s=0)
-
-
-async def stored(store):
-    return [seq for (seq,) in await rows(store, "SELECT seq FROM block ORDER BY seq")]
-
-
-async def test_readings_go_after_400_days_and_their_hours_stay(store):
-    await bring(store, at(1, OLD), at(2, NOW - 399 * DAY_MS))
-    await roll_everything_up(store)
-    hours = await rolled(store, HOUR_S)
-    assert (await apply(store))["raw.2"] == 1
-    assert await stored(store) == [2]
-    assert await rolled(store, HOUR_S) == hours
-    assert len(await rolled(store, MINUTE_S)) == 1
-
-
-async def test_a_dry_run_counts_what_would_go_and_takes_nothing(store):
-    await bring(store, at(1, OLD, rows=3), at(2, NOW))
-    await roll_everything_up(store)
-    raw, minutes = await store.read(partial(count_excess, NOW))
-    assert (raw.setting, raw.rows, raw.readings) == ("raw.2", 1, 3)
-    assert (minutes.setting, minutes.rows) == ("1m", 1)
-    assert await stored(store) == [1, 2]
-    dropped = await apply(store)
-    assert dropped == {"raw.2": 1, "1m": 1}
-    assert await store.read(partial(count_excess, NOW)) == []
-
-
-async def test_nothing_goes_that_is_in_no_rollup_yet(store):
-    await bring(store, at(1, OLD))
-    assert await apply(store) == {}
-    await roll_everything_up(store)
-    assert (await apply(store))["raw.2"] == 1
-
-
-async def test_a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone(store):
-    await bring(store, at(1, OLD, rows=5))
-    await roll_everything_up(store)
-    hours = await rolled(store, HOUR_S)
-    await apply(store)
-    await bring(store, at(2, OLD, rows=1))
-    await roll_everything_up(store)
-    assert await rolled(store, HOUR_S) == hours
-
-
-async def test_a_bound_of_bytes_takes_the_oldest_of_its_priority(store):
-    await bring(store, *(at(seq, NOW - (9 - seq) * DAY_MS) for seq in range(1, 9)))
-    await bring(store, at(9, NOW - 300 * DAY_MS, priority=0))
-    await roll_everything_up(store)
-    ((size,),) = await rows(store, "SELECT sum(length(data)) FROM block WHERE priority = 2")
-    await keep(store, raw_2_bytes=size // 2)
-    await apply(store)
-    assert await stored(store) == [5, 6, 7, 8, 9]
-    totals = "SELECT priority, count(*), sum(length(data)) FROM block GROUP BY priority"
-    kept = "SELECT priority, blocks, bytes FROM block_total ORDER BY priority"
-    assert await rows(store, totals) == await rows(store, kept)
-
-
-async def test_over_its_quota_an_agent_waits_for_tomorrow_and_loses_nothing(store):
-    await add_agent(store, "other")
-    first, second, third = at(1, NOW), at(2, NOW + 5_000), at(3, NOW + 9_000, priority=0)
-    await keep(store, quota=len(first) + len(second) - 1)
-    said = await bring(store, first, second, third)
-    assert said.acked == [(1, 1), (3, 3)], "an alarm has room of its own"
-    assert said.nacked == []
-    assert said.refused == {Reason.STORE_QUOTA: 1}
-    left_s = (DAY_MS - NOW % DAY_MS) // 1000 + 1
-    assert said.next_s == left_s
-    assert (await bring(store, first, agent="other")).acked == [(1, 1)]
-    tomorrow = NOW + left_s * 1000
-    later = await bring(store, second, now_ms=tomorrow)
-    assert (later.acked, later.next_s) == ([(2, 2)], 0)
-
-
-async def test_bytes_of_the_day_are_counted_over_contacts(store):
-    first, second = at(1, NOW), at(2, NOW + 5_000)
-    await keep(store, quota=len(first) + len(second) - 1)
-    assert (await bring(store, first)).acked == [(1, 1)]
-    assert (await bring(store, second)).acked == []
-
-
-async def test_what_contradicts_in_a_quarantine_is_kept_up_to_a_bound_and_then_left_there(
-    store, monkeypatch
-):
-    monkeypatch.setattr(limits, "BLOCKS_APART", 2)
-    await bring(store, at(1, NOW))
-    for number in range(4):
-        other = at(1, NOW + 60_000 * (number + 1))
-        body = partial(
-            store_blocks,
-            AgentId(AGENT),
-            report([other]),
-            [incoming(other)],
-            [],
-            now_ms=WallMs(NOW),
-            quarantined=True,
-        )
-        said = await store.run(body, durable=False)
-        assert said.acked == ([(1, 1)] if number < 2 else [])
-        assert said.nacked == []
-    assert await rows(store, "SELECT count(*) FROM block_aside") == [(2,)]
+def test_the_operator_s_word_counts_where_nobody_knows_the_disk():
+    assert quota(7 * MEGABYTE, 5, None, min_free_percent=10) == 7 * MEGABYTE
 
 
 @pytest.mark.parametrize(
-    ("text", "setting"),
+    ("free", "used", "allowed"),
     [
-        ("raw.0=30d", ("raw.0", 30 * DAY_MS)),
-        ("1m=forever", ("1m", 0)),
-        ("raw.2.bytes=10GB", ("raw.2.bytes", 10_000_000_000)),
-        ("quota=unlimited", ("quota", 0)),
+        (50 * MEGABYTE, 9 * MEGABYTE, 20 * MEGABYTE),
+        (12 * MEGABYTE, 9 * MEGABYTE, 11 * MEGABYTE),
+        (7 * MEGABYTE, 9 * MEGABYTE, 6 * MEGABYTE),
+        (0, 9 * MEGABYTE, limits.STORAGE_MIN_BYTES),
     ],
 )
-def test_settings_are_read_as_people_write_them(text, setting):
-    assert parse_setting(text, where="--set") == setting
-    assert f"{setting[0]}={show_setting(*setting)}" == text
+def test_a_tenth_of_the_disk_stays_free_for_others(free, used, allowed):
+    space = Space(total=100 * MEGABYTE, free=free)
+    assert quota(20 * MEGABYTE, used, space, min_free_percent=10) == allowed
 
 
-@pytest.mark.parametrize("text", ["raw.3=4d", "1m=64MB", "quota=4d", "1m=0d", "1m=", "aside=-1d"])
-def test_what_is_no_setting_gets_a_sentence(text):
-    with pytest.raises(MistakeError) as caught:
-        parse_setting(text, where="--set")
-    assert caught.value.mend
+async def fill(plant: Plant, rounds: int, rows: int = 200) -> list[float]:
+    """Record until much has given way; return the values of the rows that nothing may take."""
+    async with plant.running() as store:
+        values: list[float] = []
+        for _ in range(rounds):
+            values += await plant.record(store, rows)
+            await store.seal()
+        await plant.record(store, 3)
+        await store.keep()
+        assert len(await growing(store)) == 1, "thinning does not stop a block from growing"
+        plant.kill()
+    return values
 
 
-def test_what_nobody_set_is_the_default_and_unknown_names_are_none():
-    assert keeping_of({"raw.1": 5, "later": 7}).values == {**DEFAULTS, "raw.1": 5}
+def crowded(tmp_path, kilobytes: int, **plant) -> Plant:
+    settings = TelemetrySettings(storage_max_bytes=kilobytes << 10)
+    return Plant(tmp_path, settings=settings, noisy=True, **plant)
+
+
+async def test_old_rows_are_thinned_to_a_minute_before_any_block_goes(tmp_path):
+    plant = crowded(tmp_path, 160, step_ms=1_000)
+    values = await fill(plant, 40)
+    async with plant.running() as store:
+        tally, ledger = await store.tally(), await store.ledger()
+        assert {row.reason for row in ledger} == {Reason.STORE_THINNED}
+        assert tally.lost == sum(row.count for row in ledger) > 0
+        assert tally.sampled == tally.stored + tally.lost == 40 * 600 + 9
+        kept = await stored_values(store)
+        assert len(kept) == tally.stored
+        assert values[0] in kept, "the oldest minute has its first row"
+        assert values[-1] in kept, "what is new is whole"
+        assert len(set(kept)) == len(kept)
+
+
+async def test_then_to_a_quarter_of_an_hour_and_then_the_oldest_go(tmp_path):
+    plant = crowded(tmp_path, 96, step_ms=60_000)
+    await fill(plant, 60)
+    async with plant.running() as store:
+        tally, ledger = await store.tally(), await store.ledger()
+        assert tally.sampled == tally.stored + tally.lost == 60 * 600 + 9
+        found = [decode(data) for data in await store.blocks(range(1, store.next_block))]
+        quarters = [
+            [time // QUARTER_MS for time in group.times_ms] for one in found for group in one.groups
+        ]
+        assert sum(len(set(one)) == len(one) > 1 for one in quarters) > len(quarters) // 2
+        assert Reason.STORE_THINNED in {row.reason for row in ledger}
+
+
+async def test_a_thinner_block_has_a_number_of_its_own(tmp_path):
+    plant = crowded(tmp_path, 160, step_ms=1_000)
+    seen: dict[int, bytes] = {}
+    async with plant.running() as store:
+        for _ in range(40):
+            await plant.record(store, 200)
+            await store.seal()
+            for one in await store.waiting():
+                assert seen.setdefault(one.seq, one.digest) == one.digest
+    assert len(seen) > 40

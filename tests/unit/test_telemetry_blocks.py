@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.core.open_rows import Gap, OpenRow
-from agent.store.blocks import Commit, commit, held, used_bytes
+from agent.store.blocks import Commit, commit, held
 from agent.store.ledger import Ledger
 from agent.store.recovery import Attach, attach
+from agent.store.shelf import used_bytes
 from agent.store.telemetry_file import SCHEMA
 from shared.clock import WallMs
 from shared.errors import Reason

@@ -56,8 +56,8 @@ WHERE need = 2 OR (need = 1 AND EXISTS (SELECT 1 FROM block WHERE block.schema =
 ORDER BY id LIMIT $1
 
 -- name: add_block
-INSERT INTO block (seq, priority, count, first_ms, last_ms, schema, digest, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO block (seq, priority, count, first_ms, last_ms, schema, digest, data, every_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: urgent
 SELECT seq, priority, length(data), digest FROM block
@@ -109,6 +109,16 @@ DELETE FROM block WHERE seq = $1 RETURNING count, first_ms, last_ms
 
 -- name: least_worth
 SELECT seq FROM block WHERE priority = $1 ORDER BY seq LIMIT 1
+
+-- name: to_thin
+SELECT seq, digest, data, schema FROM block
+WHERE priority = 2 AND every_ms < 900000 AND every_ms < $1 AND seq <= $2 ORDER BY seq LIMIT 1
+
+-- name: is_thin
+UPDATE block SET every_ms = $2 WHERE seq = $1
+
+-- name: newest_open
+SELECT seq, digest, data, schema FROM block WHERE seq > $1 ORDER BY seq DESC LIMIT 1
 
 -- name: span
 SELECT
