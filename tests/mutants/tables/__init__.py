@@ -19,7 +19,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
-    *MEMBERSHIP,
     *ACCESS,
     *MEMBERSHIP,
     *READINGS,
