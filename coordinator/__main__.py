@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from coordinator.commands import (
     adopt,
+    backup,
     claim,
     documents,
     init,
@@ -28,6 +29,7 @@ _COMMANDS = (
     office,
     adopt,
     run,
+    backup,
     claim,
     trust,
     token,

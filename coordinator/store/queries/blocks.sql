@@ -23,7 +23,7 @@ ON CONFLICT (agent_id, epoch) DO UPDATE SET
 
 -- name: telemetry_of_agent
 SELECT epoch, next_block, blocks, readings, lost, received, ordinal,
-    said_sampled, said_suppressed, said_delivered, said_stored, said_lost
+    said_sampled, said_suppressed, said_delivered, said_stored, said_lost, gone
 FROM telemetry_store WHERE agent_id = $1 ORDER BY ordinal;
 
 -- name: block_digest
