@@ -317,6 +317,10 @@ LEDGER_PAGE = 4 * LEDGER_PER_REPORT
 """Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
 ANCHORS_KEPT = 32
 """True times of boots that no report could tell yet: each needed an answered contact of its own."""
+GIVEN_BACK_PER_COMMIT = 512
+"""Pages that one commit returns to a file system that runs short: half a megabyte."""
+DISK_WRITE_BUDGET_MB = 1_000_000
+"""Highest daily budget of flash writes; a terabyte is no limit any more."""
 THINNED_PER_COMMIT = 16
 """Old blocks that one commit thins to make room, at 20 to 40 ms each: ten times what comes in."""
 QUARANTINE_BLOCKS = 64

@@ -23,20 +23,29 @@ class Space:
     """For programs without privileges."""
 
 
-def quota(max_bytes: int, used_bytes: int, space: Space | None, *, min_free_percent: int) -> int:
-    """Return how many bytes of readings may be kept now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What readings may take."""
 
-    Args:
-        max_bytes: what the operator allows.
-        used_bytes: what the store uses already; it is given back first.
-        space: None when nobody knows; then the operator's word alone counts.
-        min_free_percent: of the file system, for everybody else on the machine.
-    """
-    if space is None:
-        return max_bytes
-    over = space.total * min_free_percent // 100 - space.free
-    # Whoever fills the disk beside us does not get all of our readings.
-    return min(max_bytes, max(used_bytes - over, limits.STORAGE_MIN_BYTES))
+    max_bytes: int
+    """The operator's word."""
+    min_free_percent: int = 0
+    """Of the file system, for everybody else on the machine."""
+    space: Space | None = None
+    """None when nobody knows; then the operator's word alone counts."""
+
+    def bytes_for(self, used_bytes: int) -> int:
+        """Return how many bytes a store that uses `used_bytes` may use now."""
+        # Whoever fills the disk beside us does not get all of our readings.
+        left = max(used_bytes - self.lacking_bytes, limits.STORAGE_MIN_BYTES)
+        return min(self.max_bytes, left) if self.space else self.max_bytes
+
+    @property
+    def lacking_bytes(self) -> int:
+        """Return how many bytes the reserve lacks; negative when there are more than enough."""
+        if self.space is None:
+            return 0
+        return self.space.total * self.min_free_percent // 100 - self.space.free
 
 
 def thinned(block: Block, every_ms: int) -> Block | None:

@@ -51,3 +51,7 @@ class TelemetrySettings:
     """Between two writes to flash: what a power cut may take."""
     storage_max_bytes: int = 256 << 20
     """Room for readings that wait; beyond it the oldest give way, and the ledger says so."""
+    storage_min_free_percent: int = 10
+    """Of the file system, left to others: whoever fills the disk otherwise takes the site down."""
+    disk_write_budget_bytes: int = 20 << 20
+    """Written to flash per day at most: beyond it commits come less often."""

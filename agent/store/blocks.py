@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agent.core.batcher import Address, build_block, by_priority, cut, grown
 from agent.core.open_rows import Gap, Item, OpenRow
 from agent.core.ports import PollRow
+from agent.core.retention import Room
 from agent.store.account import QUERIES, State, load_state, save_state
 from agent.store.anchors import anchors_told
 from agent.store.journal_codec import Held
@@ -43,7 +44,7 @@ class Commit:
     frees: tuple[Freed, ...]
     schema: Schema
     at: Instant
-    max_bytes: int
+    room: Room
     seal: bool = False
     """No block grows any more: a contact is about to announce them."""
     clean: bool = False
@@ -63,7 +64,7 @@ def commit(db: sqlite3.Connection, ledger: Ledger, plan: Commit) -> tuple[State,
         state.stamp(plan.at)
     if plan.seal:
         state.sealed = state.next_block - 1
-    make_room(db, ledger, state, plan.max_bytes)
+    make_room(db, ledger, state, plan.room)
     state.clean = int(plan.clean)
     save_state(db, state)
     return state, held(db, state)

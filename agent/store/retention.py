@@ -8,7 +8,7 @@ ends. Leaves out how much room there is (`agent.core.retention`).
 import sqlite3
 from dataclasses import dataclass, replace
 
-from agent.core.retention import STEPS_MS, thinned
+from agent.core.retention import STEPS_MS, Room, thinned
 from agent.store.account import QUERIES, State
 from agent.store.kept import let_go
 from agent.store.ledger import Ledger, Loss
@@ -19,6 +19,7 @@ from shared.errors import Reason
 from shared.ids import BlockSeq
 from shared.model.reading import Block
 from shared.runtime.queries import bind
+from shared.runtime.sqlite import give_back
 
 _PRIORITIES = (2, 1, 0)
 """The least urgent first."""
@@ -36,8 +37,14 @@ class _Thin:
     every_ms: int
 
 
-def make_room(db: sqlite3.Connection, ledger: Ledger, state: State, max_bytes: int) -> None:
-    """Let go of what is worth least until the file's used pages fit into `max_bytes`."""
+def make_room(db: sqlite3.Connection, ledger: Ledger, state: State, room: Room) -> None:
+    """Let go of what is worth least until the file's used pages fit into the room there is."""
+    _make_room(db, ledger, state, room.bytes_for(used_bytes(db)))
+    if room.lacking_bytes > 0:
+        give_back(db, limits.GIVEN_BACK_PER_COMMIT)
+
+
+def _make_room(db: sqlite3.Connection, ledger: Ledger, state: State, max_bytes: int) -> None:
     early_bytes = max_bytes - max_bytes // _EARLY
     if used_bytes(db) <= early_bytes:
         return

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.retention import STEPS_MS, Space, quota, thinned
+from agent.core.retention import STEPS_MS, Room, Space, thinned
 from agent.core.settings import TelemetrySettings
 from shared import limits
 from shared.block.codec import decode, encode
@@ -14,7 +14,7 @@ from shared.clock import ClockState, MonoMs, WallMs
 from shared.errors import Reason
 from shared.ids import BlockSeq
 from shared.model.reading import Block, BootRef, EpochRef, Group, SchemaRef
-from tests.unit.readings_world import Plant, growing, stored_values
+from tests.unit.readings_world import Plant, growing, make_table, stored_values
 
 MINUTE_MS, QUARTER_MS = STEPS_MS
 MEGABYTE = 1 << 20
@@ -59,7 +59,7 @@ def test_each_interval_that_had_rows_keeps_its_first_one_whole(times, every_ms):
 
 
 def test_the_operator_s_word_counts_where_nobody_knows_the_disk():
-    assert quota(7 * MEGABYTE, 5, None, min_free_percent=10) == 7 * MEGABYTE
+    assert Room(max_bytes=7 * MEGABYTE, min_free_percent=10).bytes_for(5) == 7 * MEGABYTE
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,8 @@ def test_the_operator_s_word_counts_where_nobody_knows_the_disk():
 )
 def test_a_tenth_of_the_disk_stays_free_for_others(free, used, allowed):
     space = Space(total=100 * MEGABYTE, free=free)
-    assert quota(20 * MEGABYTE, used, space, min_free_percent=10) == allowed
+    room = Room(max_bytes=20 * MEGABYTE, min_free_percent=10, space=space)
+    assert room.bytes_for(used) == allowed
 
 
 async def fill(plant: Plant, rounds: int, rows: int = 200) -> list[float]:
@@ -134,3 +135,21 @@ async def test_a_thinner_block_has_a_number_of_its_own(tmp_path):
             for one in await store.waiting():
                 assert seen.setdefault(one.seq, one.digest) == one.digest
     assert len(seen) > 40
+
+
+async def test_pages_go_back_to_a_disk_that_others_fill(tmp_path):
+    settings = TelemetrySettings(storage_min_free_percent=0)
+    table = make_table(devices=1, points=40)
+    plant = Plant(tmp_path, table=table, settings=settings, noisy=True, step_ms=1_000)
+    await fill(plant, 60)
+    before = plant.database.stat().st_size
+    assert before > 1.5 * limits.STORAGE_MIN_BYTES
+    plant.settings = TelemetrySettings(storage_min_free_percent=100)
+    async with plant.running() as store:
+        for _ in range(40):
+            await plant.record(store)
+            await store.keep()
+        tally = await store.tally()
+    assert plant.database.stat().st_size < before - 200_000
+    assert tally.sampled == tally.stored + tally.lost
+    assert tally.stored > 0

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.core.open_rows import Gap, OpenRow
+from agent.core.retention import Room
 from agent.store.blocks import Commit, commit, held
 from agent.store.ledger import Ledger
 from agent.store.recovery import Attach, attach
@@ -39,7 +40,7 @@ async def attached(plant: Plant) -> AsyncIterator[tuple[Database, Ledger]]:
         at=plant.clock.now(),
         interval_ms=1_000,
         per_day=0,
-        max_bytes=1 << 20,
+        room=Room(max_bytes=1 << 20),
     )
     async with Database.open(plant.database, schema=SCHEMA, exclusive=True) as db:
         await db.transact(lambda connection: attach(connection, ledger, plan), durable=False)
@@ -52,7 +53,7 @@ def plan_of(plant: Plant, *items, frees=()) -> Commit:
         frees=frees,
         schema=plant.table.schema,
         at=plant.clock.now(),
-        max_bytes=1 << 20,
+        room=Room(max_bytes=1 << 20),
     )
 
 
