@@ -205,6 +205,13 @@ MEMBERSHIP = (
         "",
         _MEMBERS + "an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good",
     ),
+    _mutant(
+        "no-work-on-a-stick",
+        "coordinator/transactions/carried.py",
+        "if jobs_epoch and attested and identity.may_work:",
+        "if jobs_epoch and attested:",
+        _MEMBERS + "a_stick_brings_no_work_either",
+    ),
     # --- certificates, candidates
     _mutant(
         "certificate-shown",
