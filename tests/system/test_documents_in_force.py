@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from agent.services.enroll import _accept, _request, load_claim
+from agent.services.identity import Enrolment
 from coordinator.__main__ import main
 from coordinator.keys.file_keys import FileSigner
 from coordinator.services.bell import Bell, ring
 from shared import limits
+from shared.clock import WallMs
 from shared.errors import MistakeError, Reason, RefusedError
 from shared.sync.body import PartKind, decode_body
 from shared.trust.admission import admit_bundle, admit_reply
@@ -95,9 +97,10 @@ async def test_a_claim_survives_any_number_of_new_roots(world, capsys):
     await typed(world, *place)
     for _ in range(3):
         await typed(world, "rotate", "director")
-    claim = load_claim(file, now_ms=0)
+    claim = load_claim(file, now_ms=WallMs(0))
     answered = await world.send("/v1/enroll", _request(claim, "box", {}, gateway.signer))
     enrolment = _accept(answered.body, claim, world.url, {})
+    assert isinstance(enrolment, Enrolment)
     assert enrolment.root.version == 4
 
 
