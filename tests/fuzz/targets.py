@@ -49,6 +49,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
+from tests.fuzz import sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -271,5 +272,9 @@ TARGETS: dict[str, Target] = {
     "contact": Target(_bodies, _contact, 4 * MB, packed=False),
     "block": Target(_blocks, _block, 16 * MB, packed=False),
     "schema": Target(_schemas, Schema.decode, 8 * MB),
+    "stick": Target(sticks.sticks, sticks.stick, 4 * MB, packed=False),
+    "parcel": Target(sticks.parcels, sticks.parcel, 4 * MB, packed=False),
+    "carried": Target(sticks.carried_seeds, sticks.carried, 2 * MB),
+    "return": Target(sticks.return_seeds, sticks.returned, 8 * MB),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""
