@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
-from coordinator.cli import approvals, audit, keys, membership, readings, tokens
+from coordinator.cli import approvals, audit, gaps, keys, membership, readings, tokens
 from coordinator.cli import carrier as carrier_commands
 from coordinator.cli import jobs as job_commands
 from coordinator.cli.client import CallError, Exit
@@ -151,6 +151,18 @@ def agents_decommission(agent: str, /, *, common: Common = _DEFAULT) -> None:
 def agents_show(agent: str, /, *, common: Common = _DEFAULT) -> None:
     """Show one agent: link, clock, account of its readings, latest work."""
     _with_client(common, lambda c, s: agent_commands.show_agent(c, s, agent))
+
+
+@agents.command(name="gaps")
+def agents_gaps(agent: str, /, *, days: int = 30, common: Common = _DEFAULT) -> None:
+    """Show what of an agent's readings is here, on its way, given up or lost, and when.
+
+    Parameters
+    ----------
+    days
+        How far the picture goes back.
+    """
+    _with_client(common, lambda c, s: gaps.show_gaps(c, s, agent, days=days))
 
 
 @jobs.command(name="submit")

@@ -3,12 +3,16 @@
 import asyncio
 import csv
 import json
+import time
 from importlib import import_module
 
 import pytest
 
 from coordinator.cli.__main__ import main
 from coordinator.contract.common import to_time
+from coordinator.core.rollup import DAY_MS
+from shared.errors import Reason
+from shared.wire.messages import LossRow
 from tests.system.coordinator_world import HOST, NOW_MS, SCHEMA, open_world
 
 START = NOW_MS // 3_600_000 * 3_600_000
@@ -138,3 +142,33 @@ async def test_accept_chooses_the_form(world):
 
 async def test_the_wait_for_rollups_is_a_metric(world):
     assert b"outstation_rollup_lag_seconds 0.0" in (await world.get("/metrics")).body
+
+
+async def test_the_gap_map_tells_what_is_missing_given_up_and_lost(world, tmp_path, capsys):
+    gateway = await world.gateway("leaky")
+    now_ms = int(time.time() * 1000)
+    blocks = {
+        seq: gateway.block(1.0, 2.0, seq=seq, at_ms=now_ms - (9 - seq) * DAY_MS)
+        for seq in (1, 2, 5)
+    }
+    loss = LossRow(1, Reason.STORE_QUOTA, now_ms - 7 * DAY_MS, now_ms - 6 * DAY_MS, 40, True)
+    await gateway.contact(
+        blocks=blocks, schemas=[SCHEMA.encode()], ledger=[loss], gone=[(3, 3)], next_block=8
+    )
+    view = await world.read("/v1/agents/leaky/gaps?days=10&slices=10")
+    (store,) = view["stores"]
+    assert (store["blocks_made"], store["blocks_received"]) == (7, 3)
+    assert (store["blocks_missing"], store["blocks_gone"]) == (3, 1)
+    assert [(one["first"], one["last"]) for one in store["missing"]] == [(4, 4), (6, 7)]
+    assert store["missing"][1]["before"] is None
+    assert store["gone"] == [[3, 3]]
+    ((reason, lost),) = [(one["reason"], one["readings"]) for one in store["losses"]]
+    assert (reason, lost) == ("store_quota", 40)
+    assert [one["readings"] for one in view["slices"]] == [0, 0, 2, 2, 0, 0, 2, 0, 0, 0]
+    assert sum(one["lost"] for one in view["slices"]) == 40
+    assert await run(world, "agents", "gaps", "leaky", "--days", "10") == 0
+    text = capsys.readouterr().out
+    assert "\u2588" in text
+    assert "\u00d7" in text
+    assert "about 40 readings, store_quota" in text
+    assert await run(world, "agents", "gaps", "nobody") == 3
