@@ -152,7 +152,7 @@ class Agent:
             work = [self._uplink, executor, guard]
             sticks = self._make_sticks(guard, file, telemetry, executor)
             talks = {"export": sticks.export, "import": sticks.take}
-        urgency = Urgency(telemetry, clock=self._clock, nudge=self._nudge)
+        urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
         polls = [
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
         ]
@@ -199,6 +199,10 @@ class Agent:
         if self._uplink is not None:
             await self._uplink.farewell(FAREWELL_S)
         _log.event("agent_stopped")
+
+    def _alarm(self) -> None:
+        if self._uplink is not None:
+            self._uplink.nudge(urgent=True)
 
     def _nudge(self) -> None:
         if self._uplink is not None:
