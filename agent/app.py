@@ -43,7 +43,6 @@ from agent.services.identity import (
     Enrolment,
     find_certificate,
     load_enrolment,
-    load_signer,
 )
 from agent.services.keeper import Keeper
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
@@ -108,6 +107,7 @@ class Agent:
         self._uplink: Uplink | None = None
         self._purse: Purse | None = None
         self._standing: Member | None = None
+        self._key: AgentKey | None = None
 
     async def run(self) -> int:
         """Work until cancelled; return the exit status.
@@ -220,7 +220,7 @@ class Agent:
             link = self._make_link(endpoint, enrolment, where)
             if certificate := find_certificate(data_dir):
                 link.present(certificate)
-            key = AgentKey(load_signer(data_dir))
+            key = self._key = AgentKey.load(data_dir)
             return _Member(enrolment, enrolment.identity(key), link, key), ""
         except MistakeError as error:
             return None, str(error)
@@ -307,9 +307,10 @@ class Agent:
     def _make_sticks(
         self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, executor: Executor
     ) -> StickDoor:
+        assert self._key is not None, "only a member has a guard"
         carrier = make_carrier(
             guard=guard,
-            signer=load_signer(self._config.data_dir),
+            signer=self._key,
             file=file,
             telemetry=telemetry,
             devices=self._config.devices,
