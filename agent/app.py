@@ -31,22 +31,23 @@ from agent.services.bus_tasks import BusTask
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
+from agent.services.discovery import look
 from agent.services.executor import Executor
 from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.guard import Guard
-from agent.services.http_connection import parse_url
+from agent.services.http_connection import Endpoint, parse_url
 from agent.services.identity import (
     ENROLMENT_NAME,
     AgentKey,
     Enrolment,
     find_certificate,
     load_enrolment,
-    load_signer,
 )
 from agent.services.keeper import Keeper
 from agent.services.membership import Member, MemberContact, Speaker, commands_of
 from agent.services.purse import Purse
+from agent.services.roving import RovingLink
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.step_runner import StepRunner
 from agent.services.stick_door import StickDoor
@@ -77,7 +78,7 @@ class _Member:
 
     enrolment: Enrolment
     identity: Identity
-    link: HttpLink
+    link: HttpLink | RovingLink
     key: AgentKey
 
 
@@ -106,6 +107,7 @@ class Agent:
         self._uplink: Uplink | None = None
         self._purse: Purse | None = None
         self._standing: Member | None = None
+        self._key: AgentKey | None = None
 
     async def run(self) -> int:
         """Work until cancelled; return the exit status.
@@ -150,7 +152,7 @@ class Agent:
             work = [self._uplink, executor, guard]
             sticks = self._make_sticks(guard, file, telemetry, executor)
             talks = {"export": sticks.export, "import": sticks.take}
-        urgency = Urgency(telemetry, clock=self._clock, nudge=self._nudge)
+        urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
         polls = [
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
         ]
@@ -198,6 +200,10 @@ class Agent:
             await self._uplink.farewell(FAREWELL_S)
         _log.event("agent_stopped")
 
+    def _alarm(self) -> None:
+        if self._uplink is not None:
+            self._uplink.nudge(urgent=True)
+
     def _nudge(self) -> None:
         if self._uplink is not None:
             self._uplink.nudge()
@@ -211,13 +217,23 @@ class Agent:
             if enrolment is None:
                 return None, ""
             endpoint = parse_url(enrolment.url, where=where)
-            link = HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+            link = self._make_link(endpoint, enrolment, where)
             if certificate := find_certificate(data_dir):
                 link.present(certificate)
-            key = AgentKey(load_signer(data_dir))
+            key = self._key = AgentKey.load(data_dir)
             return _Member(enrolment, enrolment.identity(key), link, key), ""
         except MistakeError as error:
             return None, str(error)
+
+    def _make_link(
+        self, endpoint: Endpoint, enrolment: Enrolment, where: str
+    ) -> HttpLink | RovingLink:
+        if not self._config.uplink.discover:
+            return HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+        find = partial(look, enrolment.root.fleet)
+        return RovingLink(
+            endpoint, ca_pem=enrolment.ca_pem, where=where, find=find, clock=self._clock
+        )
 
     async def _make_guard(self, member: _Member, exchange: ContactStore) -> Guard:
         guard = Guard(member.identity, exchange, clock=self._clock, calendar=self._calendar)
@@ -291,9 +307,10 @@ class Agent:
     def _make_sticks(
         self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, executor: Executor
     ) -> StickDoor:
+        assert self._key is not None, "only a member has a guard"
         carrier = make_carrier(
             guard=guard,
-            signer=load_signer(self._config.data_dir),
+            signer=self._key,
             file=file,
             telemetry=telemetry,
             devices=self._config.devices,

@@ -28,7 +28,12 @@ SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
 _ROOT_KEYS = ("agent", "uplink", "telemetry", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
-_TELEMETRY_KEYS = ("commit_interval_s", "storage_max_mb")
+_TELEMETRY_KEYS = (
+    "commit_interval_s",
+    "storage_max_mb",
+    "storage_min_free_percent",
+    "disk_write_budget_mb",
+)
 
 _MEGABYTE = 1 << 20
 
@@ -132,4 +137,14 @@ def _telemetry(table: TomlTable) -> TelemetrySettings:
             default.commit_interval_ms,
         ),
         storage_max_bytes=megabytes * _MEGABYTE,
+        storage_min_free_percent=table.integer(
+            "storage_min_free_percent", 0, 90, default.storage_min_free_percent
+        ),
+        disk_write_budget_bytes=_MEGABYTE
+        * table.integer(
+            "disk_write_budget_mb",
+            1,
+            limits.DISK_WRITE_BUDGET_MB,
+            default.disk_write_budget_bytes // _MEGABYTE,
+        ),
     )

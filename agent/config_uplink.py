@@ -14,7 +14,7 @@ from shared.errors import MistakeError
 from shared.model.toml_text import TomlTable
 
 UPLINK_KEYS = (
-    *("sync_interval_s", "long_poll", "metered", "time_zone", "connection_window"),
+    *("sync_interval_s", "long_poll", "metered", "time_zone", "connection_window", "discover"),
     *("data_budget_day_kb", "data_budget_month_kb"),
 )
 _WINDOW_KEYS = ("cron", "minutes")
@@ -42,6 +42,7 @@ def uplink_of(table: TomlTable) -> UplinkSettings:
         ),
         long_poll=table.flag("long_poll", default=default.long_poll),
         metered=metered,
+        discover=table.flag("discover", default=default.discover),
         budget=_budget(table),
         window=_window(table),
         time_zone=_time_zone(table),

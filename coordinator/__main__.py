@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from coordinator.commands import (
     adopt,
+    backup,
     claim,
     documents,
     init,
     office,
+    retention,
     rotate,
     run,
     token,
@@ -22,7 +24,20 @@ from coordinator.commands import (
 )
 from shared.errors import MistakeError, OutstationError
 
-_COMMANDS = (init, office, adopt, run, claim, trust, token, documents, rotate, verify_audit)
+_COMMANDS = (
+    init,
+    office,
+    adopt,
+    run,
+    backup,
+    claim,
+    trust,
+    token,
+    documents,
+    rotate,
+    retention,
+    verify_audit,
+)
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2
 

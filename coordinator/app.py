@@ -43,6 +43,8 @@ from coordinator.services.founding import (
 from coordinator.services.intake import Desk, Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
+from coordinator.services.retention import Retention
+from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, News, Shelf
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
@@ -224,6 +226,8 @@ async def serve(
                     parts.deadlines,
                     Renewal(place.directory, context, clock),
                     Recovery(store),
+                    parts.rollups,
+                    Retention(store, clock),
                     News(parts.documents, store, bell, parts.work),
                 ],
                 clock=clock,
@@ -290,7 +294,10 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         work=work,
         jobs=jobs,
         metrics=metrics,
+        readings=Bell(),
     )
+    rollups = Rollups(store, clock, desk.readings)
+    metrics.watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
     return Parts(
         documents=documents,
         ca_pem=place.directory.authority.read_text("ascii"),
@@ -313,6 +320,7 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         ),
         certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
+        rollups=rollups,
         work=work,
         jobs=jobs,
         metrics=metrics,

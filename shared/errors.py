@@ -126,6 +126,7 @@ class Reason(IntEnum):
     STORE_CLOSED = 604
     STORE_QUOTA = 605
     UNCLEAN_STOP = 606
+    STORE_THINNED = 607
 
     @property
     def text(self) -> str:

@@ -327,6 +327,12 @@ LEDGER_PAGE = 4 * LEDGER_PER_REPORT
 """Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
 ANCHORS_KEPT = 32
 """True times of boots that no report could tell yet: each needed an answered contact of its own."""
+GIVEN_BACK_PER_COMMIT = 512
+"""Pages that one commit returns to a file system that runs short: half a megabyte."""
+DISK_WRITE_BUDGET_MB = 1_000_000
+"""Highest daily budget of flash writes; a terabyte is no limit any more."""
+THINNED_PER_COMMIT = 16
+"""Old blocks that one commit thins to make room, at 20 to 40 ms each: ten times what comes in."""
 QUARANTINE_BLOCKS = 64
 """Rejected blocks kept for a later look; all of them are in the loss ledger."""
 SCHEMAS_KEPT = 64
@@ -349,6 +355,10 @@ BLOCKS_ASIDE = 64
 """Conflicting blocks kept of one agent for a person to look at."""
 READING_BLOCKS = 32
 """Blocks fetched at a time while readings are collected: at most 4 MB in memory."""
+BLOCKS_APART = 4_096
+"""Contradicting blocks kept of one agent in quarantine; what is beyond it stays with the agent."""
+RETENTION_ROWS = 64
+"""Rows taken away in one transaction: some milliseconds, contacts go in between."""
 EXPORT_BLOCKS = 8
 """Blocks decoded at a time for a file: some ten thousand rows in memory."""
 EXPORT_ROW_GROUP = 65_536

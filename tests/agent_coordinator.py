@@ -99,6 +99,8 @@ class Brain:
     """Every bundle that was ever signed."""
     nack: set[int] = field(default_factory=set)
     """Block numbers it refuses for good."""
+    wishes: dict[str, Any] = field(default_factory=dict)
+    """Members that its replies have besides."""
     deaf_to_receipts: bool = False
 
     def submit(self, execution: bytes, spec: JobSpec, *, not_after: int = NEVER) -> None:
@@ -142,6 +144,7 @@ class Brain:
             receipts_to=0 if self.deaf_to_receipts else self._heard_to(report.jobs_epoch),
             ledger_to=max((row.number for row in report.ledger), default=0),
             floor=None if report.attested else self._floor(report),
+            **self.wishes,
         )
         envelope = seal(REPLY_TYP, pack(reply), [signer("director")])
         if is_stray_answer(chain):

@@ -110,6 +110,11 @@ def report(
     return Report(**(fields | changes))
 
 
+def incoming(data: bytes) -> Incoming:
+    """A block that was found sound."""
+    return Incoming(data, block_digest(data), check(data))
+
+
 async def add_agent(store: SqliteStore, agent: str = AGENT, **labels: str) -> None:
     """Let an agent in without a claim."""
 
@@ -137,7 +142,7 @@ async def bring(
         store_blocks,
         AgentId(agent),
         letter,
-        [Incoming(data, block_digest(data), check(data)) for data in blocks],
+        [incoming(data) for data in blocks],
         [(schema_ref(schema.hash), schema.encode())] if schema else [],
         now_ms=WallMs(now_ms),
     )

@@ -149,6 +149,7 @@ def freed_by_return(
         receipts_to=answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0,
         ledger_to=answer.ledger_to if mine else 0,
         schemas_wanted=tuple(answer.schemas_wanted) if mine else (),
+        safe_to=answer.safe_to if mine else None,
     )
 
 

@@ -39,7 +39,7 @@ class Deadband:
             kept, kept_quality, kept_ms = self._last
             if quality is kept_quality and self._near(kept, value):
                 if not self._heartbeat_ms or at.mono_ms - kept_ms < self._heartbeat_ms:
-                    return Fate.HELD
+                    return Fate.SAME if value == kept else Fate.HELD
                 self._last = (value, quality, at.mono_ms)
                 return Fate.BEAT
         self._last = (value, quality, at.mono_ms)

@@ -18,6 +18,9 @@ class Fate(Enum):
     """Kept only because nothing else was for so long: no news."""
     HELD = "held"
     """Not kept, as far as anybody knows now."""
+    SAME = "same"
+    """Held, but equal to the last one kept: in a row that is there anyway it costs less than the
+    gap that it would leave."""
     TURNED = "turned"
     """Held, but the one before it, held until now, has to be kept after all."""
     ENDED = "ended"

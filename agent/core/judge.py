@@ -94,6 +94,8 @@ class _Poll:
     """Readings of the poll before that have to be kept after all."""
     breaks: Cells = field(default_factory=dict)
     """Marks that nothing is known of the time before."""
+    same: Cells = field(default_factory=dict)
+    """Readings that are kept if their row is there anyway."""
     held: int = 0
 
 
@@ -130,6 +132,7 @@ class Judge:
         rows = [row for row in closed if row]
         cells = {index: (values[index], qualities[index]) for index in range(len(values))}
         poll = self._sort(cells, at)
+        self._fill_gaps(poll)
         before, self._before = self._before, (cells, at)
         rows += self._rows(poll, at, before[1] if before else at)
         return self._judged(values, qualities, at), self._accounted(rows, poll, at)
@@ -169,6 +172,8 @@ class Judge:
                 poll.now[index] = (value, quality)
             elif fate is Fate.BEAT:
                 poll.beats[index] = (value, quality)
+            elif fate is Fate.SAME:
+                poll.same[index] = (value, quality)
             poll.held += fate in _HELD
             if fate in _RELEASED:
                 assert self._before is not None, "what was held was polled"
@@ -176,6 +181,16 @@ class Judge:
             if fate is Fate.BEGUN:
                 poll.breaks[index] = (None, Quality.STALE)
         return poll
+
+    def _fill_gaps(self, poll: _Poll) -> None:
+        """Keep repeated readings where a row is there anyway, hold the others back."""
+        for one in self._classes:
+            there = any(index in poll.now for index in one.indices)
+            for index in poll.same.keys() & set(one.indices):
+                if there:
+                    poll.now[index] = poll.same[index]
+                else:
+                    poll.held += 1
 
     def _rows(self, poll: _Poll, at: Instant, before: Instant) -> Iterator[PollRow]:
         for one in self._classes:

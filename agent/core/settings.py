@@ -29,6 +29,8 @@ class UplinkSettings:
     """Hold a contact open, so that jobs arrive at once; not for metered links."""
     metered: bool = False
     """Every byte costs: a contact waits until it is worth its own bytes, and carries 64 kB."""
+    discover: bool = False
+    """Look for the coordinator on the local network once its URL is silent for long."""
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     """What the link may cost; see `agent.core.ladder`."""
     window: WindowSettings | None = None
@@ -49,3 +51,7 @@ class TelemetrySettings:
     """Between two writes to flash: what a power cut may take."""
     storage_max_bytes: int = 256 << 20
     """Room for readings that wait; beyond it the oldest give way, and the ledger says so."""
+    storage_min_free_percent: int = 10
+    """Of the file system, left to others: whoever fills the disk otherwise takes the site down."""
+    disk_write_budget_bytes: int = 20 << 20
+    """Written to flash per day at most: beyond it commits come less often."""

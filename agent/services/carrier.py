@@ -110,7 +110,6 @@ class Carrier:
         self._guard, self._signer, self._orders = guard, signer, orders
         self._exchange, self._store = exchange, store
         self._telemetry, self._clock, self._ordered = telemetry, clock, ordered
-        self._receiving = signer.receiving_key()
 
     async def export(self, room: int) -> AsyncIterator[tuple[bytes, Exported]]:
         """Yield the bytes of a stick, piece by piece, with what is on it so far.
@@ -255,7 +254,7 @@ class Carrier:
         await self._guard.load()
         self._check_receiver(header)
         try:
-            brought = read_parcel(open_parcel(header, sealed, self._receiving))
+            brought = read_parcel(open_parcel(header, sealed, self._signer.receiving_key()))
             return await self._act(brought, so_far)
         except RefusedError as error:
             await self._guard.refuse(error, "parcel")

@@ -20,6 +20,7 @@ from shared import limits
 from shared.clock import Clock, WallMs
 from shared.errors import RefusedError
 from shared.model.job import JobSpec
+from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
 from shared.trust.bounds import check_write
@@ -44,8 +45,8 @@ from shared.wire.messages import SignedFloor
 T = TypeVar("T")
 _Judge: TypeAlias = Callable[[Held, TimeKept], tuple[T, TimeKept, SignedFloor | None]]
 """Verifies what answers, and says what it makes of time and of lost counters."""
-BUILD_MS = WallMs(0)
-"""No earlier than this is it now; a checkout does not know when it was built."""
+BUILD_MS = built_ms()
+"""No earlier than this is it now."""
 _WISHES = int(Wish.REKEY | Wish.LEAVE)
 """A newer coordinator may wish for what this agent does not know."""
 SAVE_S = limits.POWERED_SAVE_MS // 2_000

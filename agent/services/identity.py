@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -57,26 +57,27 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bool = False
 
 
-class AgentKey:
+class AgentKey(KeySigner):
     """The key in use: a signer that stays the same object when another key takes its place."""
 
-    __slots__ = ("_signer",)
+    __slots__ = ()
 
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+    @classmethod
+    def load(cls, data_dir: Path) -> Self:
+        """Return the agent's key.
 
-    @property
-    def public_key(self) -> bytes:
-        """Return the public key in use."""
-        return self._signer.public_key
+        Raises:
+            MistakeError: there is none, others can read it, or it is no key.
+        """
+        return cls(_seed(data_dir / KEY_NAME))
 
-    def sign(self, message: bytes) -> bytes:
-        """Return the signature by the key in use."""
-        return self._signer.sign(message)
+    def reload(self, data_dir: Path) -> None:
+        """Be the key that is there now.
 
-    def turn(self, signer: Signer) -> None:
-        """Use another key from now on."""
-        self._signer = signer
+        Raises:
+            MistakeError: as `load`.
+        """
+        super().__init__(_seed(data_dir / KEY_NAME))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,19 +197,17 @@ def is_rekeying(data_dir: Path) -> bool:
     return (data_dir / NEXT_KEY_NAME).exists()
 
 
-def turn_key(data_dir: Path, proof: bytes) -> KeySigner:
-    """Put the key to come in the place of the one in use, durably; return it.
+def turn_key(data_dir: Path, proof: bytes) -> None:
+    """Put the key to come in the place of the one in use, durably.
 
     `proof` is how it was introduced, kept for a coordinator that forgets it.
 
     Raises:
-        MistakeError: as `load_signer`.
         OSError: the disk does not take it.
     """
     write_atomically(data_dir / REKEY_NAME, proof, mode=0o600)
     (data_dir / NEXT_KEY_NAME).replace(data_dir / KEY_NAME)
     sync_directory(data_dir)
-    return load_signer(data_dir)
 
 
 def load_proof(data_dir: Path) -> bytes | None:

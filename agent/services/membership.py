@@ -145,11 +145,11 @@ async def change_key(speaker: Speaker, data_dir: Path, entropy: Entropy) -> Link
     if isinstance(end, LinkFailed):
         return end
     proof, heard = end
-    turned = await asyncio.to_thread(turn_key, data_dir, proof)
-    speaker.key.turn(turned)
+    await asyncio.to_thread(turn_key, data_dir, proof)
+    speaker.key.reload(data_dir)
     await _keep_certificate(speaker, data_dir, heard)
-    _log.event("key_changed", fingerprint=fingerprint(turned.public_key))
-    return turned
+    _log.event("key_changed", fingerprint=fingerprint(new.public_key))
+    return new
 
 
 class Member:

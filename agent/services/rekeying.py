@@ -10,7 +10,6 @@ from agent.services.identity import (
     AgentKey,
     find_certificate,
     load_enrolment,
-    load_signer,
 )
 from agent.services.membership import Speaker, change_key
 from shared.errors import MistakeError
@@ -36,7 +35,7 @@ async def rekey_at_rest(data_dir: Path) -> tuple[str, KeySigner | LinkFailed]:
             door.present(certificate)
         speaker = Speaker(
             enrolment=enrolment,
-            key=AgentKey(load_signer(data_dir)),
+            key=AgentKey.load(data_dir),
             # A newer root than the enrolment's may be in jobs.db; the next contact judges by it.
             root=lambda: enrolment.root,
             door=door,

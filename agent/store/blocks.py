@@ -1,4 +1,4 @@
-"""Blocks in telemetry.db: sealed, offered, freed, set aside, evicted; each inside a transaction.
+"""Blocks in telemetry.db: sealed, offered, freed, set aside; each inside a transaction.
 
 Every function here runs in the database's thread, within a transaction that is not its own, and
 may run twice after a rollback: it has no effects but on its connection. Owns the tables `block`,
@@ -10,17 +10,20 @@ Leaves out the account (`account`), the ledger and when to commit.
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from agent.core.batcher import Address, build_block, by_priority, cut, grown
 from agent.core.open_rows import Gap, Item, OpenRow
 from agent.core.ports import PollRow
+from agent.core.retention import Room
 from agent.store.account import QUERIES, State, load_state, save_state
 from agent.store.anchors import anchors_told
 from agent.store.journal_codec import Held
+from agent.store.kept import forget_safe, keep
 from agent.store.ledger import Ledger, Loss
+from agent.store.retention import make_room
+from agent.store.shelf import digest, lose_block, put_block
 from shared import limits
-from shared.block.codec import decode, encode, read_header
+from shared.block.codec import decode
 from shared.block.schema import Schema
 from shared.clock import Instant, WallMs
 from shared.errors import Reason
@@ -30,9 +33,6 @@ from shared.model.reading import SCHEMA_REF_BYTES
 from shared.runtime.queries import bind
 from shared.sync.outgoing import Candidate, Freed
 from shared.sync.ranges import Ranges
-
-DIGEST_BYTES = 16
-"""How much of a block's sha256 a report announces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Commit:
     frees: tuple[Freed, ...]
     schema: Schema
     at: Instant
-    max_bytes: int
+    room: Room
     seal: bool = False
     """No block grows any more: a contact is about to announce them."""
     clean: bool = False
@@ -64,7 +64,7 @@ def commit(db: sqlite3.Connection, ledger: Ledger, plan: Commit) -> tuple[State,
         state.stamp(plan.at)
     if plan.seal:
         state.sealed = state.next_block - 1
-    evict(db, ledger, state, plan.max_bytes)
+    make_room(db, ledger, state, plan.room)
     state.clean = int(plan.clean)
     save_state(db, state)
     return state, held(db, state)
@@ -99,9 +99,13 @@ def free(db: sqlite3.Connection, ledger: Ledger, state: State, freed: Freed, at:
     for span in freed.blocks:
         db.execute(QUERIES["confirm_schemas"], bind(*span))
         count: int = db.execute(QUERIES["count_blocks"], bind(*span)).fetchone()[0]
-        db.execute(QUERIES["delete_blocks"], bind(*span))
+        if freed.safe_to is None:
+            db.execute(QUERIES["delete_blocks"], bind(*span))
+        else:
+            keep(db, span)
         state.stored -= count
         state.delivered += count
+    forget_safe(db, freed.safe_to or 0)
     # What a later reply does not ask for any more, it has.
     db.execute(QUERIES["wish_fulfilled"])
     for wanted in freed.schemas_wanted:
@@ -119,30 +123,8 @@ def set_aside(
     """Move a block that nobody will accept out of the way, and write its loss down."""
     seq, reason = rejected
     db.execute(QUERIES["set_aside"], bind(seq, reason, at.wall_ms))
-    _lose_block(db, ledger, state, seq, reason)
+    lose_block(db, ledger, state, seq, reason)
     db.execute(QUERIES["prune_quarantine"], bind(limits.QUARANTINE_BLOCKS))
-
-
-def evict(db: sqlite3.Connection, ledger: Ledger, state: State, max_bytes: int) -> None:
-    """Let the least urgent, oldest blocks go until the file's used pages fit into `max_bytes`."""
-    if used_bytes(db) <= max_bytes:
-        return
-    db.execute(QUERIES["prune_quarantine"], bind(0))
-    for priority in range(ROUTINE, -1, -1):
-        while used_bytes(db) > max_bytes:
-            row = db.execute(QUERIES["least_worth"], bind(priority)).fetchone()
-            if row is None:
-                break
-            _lose_block(db, ledger, state, row[0], Reason.STORE_QUOTA)
-
-
-def used_bytes(db: sqlite3.Connection) -> int:
-    """Return the bytes of the file that hold something, as of this transaction."""
-    size, pages, spare = (
-        int(db.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_size", "page_count", "freelist_count")
-    )
-    return size * (pages - spare)
 
 
 def held(db: sqlite3.Connection, state: State) -> Held:
@@ -214,11 +196,6 @@ def unsent_schemas(db: sqlite3.Connection) -> list[bytes]:
     return [row[0] for row in rows]
 
 
-def digest(data: bytes) -> bytes:
-    """Return how a report announces a block."""
-    return sha256(data).digest()[:DIGEST_BYTES]
-
-
 def _grow(
     db: sqlite3.Connection, state: State, rows: list[PollRow], schema_id: int
 ) -> list[PollRow]:
@@ -240,23 +217,7 @@ def _add_block(
     db: sqlite3.Connection, state: State, rows: Sequence[PollRow], schema: Schema, schema_id: int
 ) -> None:
     address = Address(state.epoch, BlockSeq(state.next_block), schema.hash)
-    data = encode(build_block(rows, address))
-    header = read_header(data)
-    db.execute(
-        QUERIES["add_block"],
-        bind(
-            header.seq,
-            header.priority,
-            header.count,
-            header.first_ms,
-            header.last_ms,
-            schema_id,
-            digest(data),
-            data,
-        ),
-    )
-    state.next_block += 1
-    state.stored += header.count
+    put_block(db, state, build_block(rows, address), schema_id)
 
 
 def _schema_id(db: sqlite3.Connection, schema: Schema) -> int:
@@ -267,14 +228,6 @@ def _schema_id(db: sqlite3.Connection, schema: Schema) -> int:
         db.execute(QUERIES["prune_schemas"], bind(limits.SCHEMAS_KEPT))
     schema_id: int = row[0]
     return schema_id
-
-
-def _lose_block(
-    db: sqlite3.Connection, ledger: Ledger, state: State, seq: int, reason: Reason
-) -> None:
-    for count, first_ms, last_ms in db.execute(QUERIES["delete_block"], bind(seq)).fetchall():
-        state.stored -= count
-        ledger.add(db, state, Loss(reason=reason, count=count, first_ms=first_ms, last_ms=last_ms))
 
 
 def _gap_loss(gap: Gap) -> Loss:

@@ -10,11 +10,13 @@ keeper).
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agent.core.retention import Room, Space
 from agent.core.sampler import ChannelTable
 from agent.core.settings import TelemetrySettings
 from agent.store.account import State, is_new
@@ -140,7 +142,7 @@ class Committer:
             at=at,
             interval_ms=self._settings.commit_interval_ms,
             per_day=self._table.readings_per_day,
-            max_bytes=self._settings.storage_max_bytes,
+            room=self._room(),
         )
         state, held = await db.transact(
             lambda connection: attach(connection, self._ledger, plan), durable=True
@@ -190,7 +192,7 @@ class Committer:
                 frees=frees,
                 schema=self._table.schema,
                 at=self._clock.now(),
-                max_bytes=self._settings.storage_max_bytes,
+                room=self._room(),
                 seal=seal,
                 clean=clean,
             )
@@ -237,6 +239,21 @@ class Committer:
             _log.event("store_refuses", level=logging.ERROR, error=error)
         self._trouble = error
         self._begun.set()
+
+    def _room(self) -> Room:
+        """Return what readings may take now."""
+        settings, space = self._settings, None
+        if settings.storage_min_free_percent:
+            with contextlib.suppress(OSError):
+                found = os.statvfs(self._file.path.parent)
+                space = Space(
+                    total=found.f_frsize * found.f_blocks, free=found.f_frsize * found.f_bavail
+                )
+        return Room(
+            max_bytes=settings.storage_max_bytes,
+            min_free_percent=settings.storage_min_free_percent,
+            space=space,
+        )
 
     # --- reading --------------------------------------------------------------------------------
     async def _settle(self) -> bool:

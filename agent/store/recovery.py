@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.open_rows import Item, OpenRow
+from agent.core.retention import Room
 from agent.core.sampler import DAY_MS
 from agent.store.account import QUERIES, State, begin_state, is_new, save_state
-from agent.store.blocks import evict, held, take_over
+from agent.store.blocks import held, take_over
 from agent.store.journal_codec import Held, Recovered
 from agent.store.ledger import Ledger, Loss
+from agent.store.retention import make_room
 from shared.clock import ClockState, Instant, WallMs
 from shared.errors import Reason
 from shared.ids import StoreEpoch
@@ -48,7 +50,7 @@ class Attach:
     at: Instant
     interval_ms: int
     per_day: int
-    max_bytes: int
+    room: Room
 
 
 def attach(db: sqlite3.Connection, ledger: Ledger, plan: Attach) -> tuple[State, Held]:
@@ -81,7 +83,7 @@ def attach(db: sqlite3.Connection, ledger: Ledger, plan: Attach) -> tuple[State,
     if fresh_file or not own or not _fresh(own, state.last_row):
         # Otherwise rows from before stay open, and would be lost with their journal.
         state.stamp(plan.at)
-    evict(db, ledger, state, plan.max_bytes)
+    make_room(db, ledger, state, plan.room)
     save_state(db, state)
     return state, held(db, state)
 

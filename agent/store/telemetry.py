@@ -164,7 +164,7 @@ class TelemetryStore(Committer):
         return await self._read(unsent_schemas, list[bytes])
 
     async def ledger(self) -> list[LossRow]:
-        """Return loss-ledger rows that are not acknowledged, oldest first; a power cut keeps them."""
+        """Return losses that nobody acknowledged, oldest first, bounded; a power cut keeps them."""
         rejected = any(one.rejected for one in self._frees)
         if (rejected or self._unsynced) and not await self._settle():
             return []

@@ -10,6 +10,7 @@ from coordinator.services.carrier import Carrier
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
+from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents
 from coordinator.services.upkeep import Deadlines
 from coordinator.services.waiting import WaitingRoom
@@ -36,6 +37,7 @@ class Parts:
     carrier: Carrier
     members: Members
     deadlines: Deadlines
+    rollups: Rollups
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics

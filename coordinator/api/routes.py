@@ -30,6 +30,7 @@ from coordinator.api.fleet import (
     get_readiness,
     get_status,
 )
+from coordinator.api.gaps import get_gaps
 from coordinator.api.jobs import get_execution, get_executions, get_job, get_jobs, submit_job
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
@@ -70,6 +71,7 @@ ROUTES = (
 
     Limited("GET  /v1/agents",                 get_agents,    "agents:read"),
     Limited("GET  /v1/agents/{agent}",         get_agent,     "agents:read"),
+    Limited("GET  /v1/agents/{agent}/gaps",    get_gaps,      "readings:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
     Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write"),

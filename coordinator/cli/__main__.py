@@ -9,10 +9,9 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
-from coordinator.cli import approvals, audit, keys, membership, tokens
+from coordinator.cli import approvals, audit, gaps, keys, membership, readings, tokens
 from coordinator.cli import carrier as carrier_commands
 from coordinator.cli import jobs as job_commands
-from coordinator.cli import readings as reading_commands
 from coordinator.cli.client import CallError, Exit
 from coordinator.cli.options import DEFAULT as _DEFAULT
 from coordinator.cli.options import MOST as _MOST
@@ -35,8 +34,7 @@ app = App(
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 jobs = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
-readings = App(name="readings", help="What the devices measured.")
-for _group in (agents, jobs, readings, approvals.app, keys.app, tokens.app, audit.app):
+for _group in (agents, jobs, readings.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
 
 
@@ -155,6 +153,18 @@ def agents_show(agent: str, /, *, common: Common = _DEFAULT) -> None:
     _with_client(common, lambda c, s: agent_commands.show_agent(c, s, agent))
 
 
+@agents.command(name="gaps")
+def agents_gaps(agent: str, /, *, days: int = 30, common: Common = _DEFAULT) -> None:
+    """Show what of an agent's readings is here, on its way, given up or lost, and when.
+
+    Parameters
+    ----------
+    days
+        How far the picture goes back.
+    """
+    _with_client(common, lambda c, s: gaps.show_gaps(c, s, agent, days=days))
+
+
 @jobs.command(name="submit")
 def jobs_submit(
     file: str,
@@ -211,67 +221,6 @@ def jobs_wait(job: str, /, *, timeout: int = _FOREVER_S, common: Common = _DEFAU
         Seconds to wait at most; exit status 7 after that. The job itself goes on.
     """
     return _with_client(common, lambda c, s: job_commands.wait(c, s, job, timeout))
-
-
-@readings.command(name="get")
-def readings_get(
-    agent: str = "",
-    device: str = "",
-    point: str = "",
-    /,
-    *,
-    start: str = "",
-    end: str = "",
-    limit: int = 1_000,
-    csv: bool = False,
-    common: Common = _DEFAULT,
-) -> None:
-    """Print readings, newest `limit` of them, oldest first.
-
-    Parameters
-    ----------
-    start
-        From then on: 90s, 2h, 7d before now, or 2026-11-22T10:00:00Z.
-    end
-        Until then; same forms.
-    limit
-        At most so many readings.
-    csv
-        As CSV, for other programs.
-    """
-    asked = reading_commands.query(
-        agent=agent, device=device, point=point, start=start, end=end, limit=limit
-    )
-    _with_client(common, lambda c, s: reading_commands.get(c, s, asked, csv=csv))
-
-
-@readings.command(name="plot")
-def readings_plot(
-    agent: str,
-    device: str,
-    point: str = "",
-    /,
-    *,
-    start: str = "",
-    end: str = "",
-    limit: int = 10_000,
-    common: Common = _DEFAULT,
-) -> None:
-    """Draw readings in the terminal; spikes are never averaged away.
-
-    Parameters
-    ----------
-    start
-        From then on: 90s, 2h, 7d before now, or 2026-11-22T10:00:00Z.
-    end
-        Until then; same forms.
-    limit
-        At most so many readings.
-    """
-    asked = reading_commands.query(
-        agent=agent, device=device, point=point, start=start, end=end, limit=limit
-    )
-    _with_client(common, lambda c, s: reading_commands.plot(c, s, asked))
 
 
 @app.command(name="import")

@@ -98,6 +98,9 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
     if agent.missing_blocks:
         gaps = ", ".join(f"{first}-{last}" for first, last in agent.missing_blocks[:8])
         facts.append(("blocks on their way", gaps))
+    if agent.gone_blocks:
+        gone = ", ".join(f"{first}-{last}" for first, last in agent.gone_blocks[:8])
+        facts.append(("blocks gone for good", gone))
     if agent.clock is not None:
         facts.append(("clock", f"{agent.clock.state}, {agent.clock.offset_ms:+} ms"))
     if agent.health is not None:

@@ -3,6 +3,7 @@
 Owns the mapping from HTTP to exit codes. What is asked stands with each command.
 """
 
+import contextlib
 import http.client
 import ssl
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from shared.errors import OutstationError
 
 T = TypeVar("T")
 
+_PIECE_BYTES = 65_536
 _TIMEOUT_S = limits.WAIT_S + 15
 """Longer than the coordinator may hold an answer back."""
 
@@ -85,6 +87,22 @@ class Client:
         """Return the body that a GET answers, as it is."""
         return self._call("GET", path, query)
 
+    def stream(self, path: str, query: Mapping[str, object]) -> Iterator[bytes]:
+        """Yield the body that a GET answers, piece by piece as it comes.
+
+        Raises:
+            CallError: it was not served, or ended before its end.
+        """
+        with self._trouble():
+            self._send("GET", path, query, None, None)
+            response = self._connection.getresponse()
+            if response.status >= http.client.BAD_REQUEST:
+                raise _refusal(response.status, response.read())
+            while piece := response.read1(_PIECE_BYTES):
+                yield piece
+            if not response.isclosed():
+                raise http.client.IncompleteRead(b"")
+
     def post(
         self,
         path: str,
@@ -139,31 +157,50 @@ class Client:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
+        with self._trouble():
+            self._send(method, path, query, data, headers)
+            response = self._connection.getresponse()
+            body = response.read()
+            self._headers = dict(response.getheaders())
+        if response.status >= http.client.BAD_REQUEST:
+            raise _refusal(response.status, body)
+        return body
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        data: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> None:
         asked = {key: value for key, value in (query or {}).items() if value not in ("", None)}
         target = path + ("?" + urlencode(asked) if asked else "")
         sent = {"Authorization": f"Bearer {self._access.token}", **(headers or {})}
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
+        self._connection.request(method, target, data, sent)
+
+    @contextlib.contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """Turn what goes wrong on the line into a sentence."""
         try:
-            self._connection.request(method, target, data, sent)
-            response = self._connection.getresponse()
-            body = response.read()
-            self._headers = dict(response.getheaders())
+            yield
         except ssl.SSLCertVerificationError as error:
             raise CallError(
                 f"{self._where()} does not prove to be your coordinator ({error.verify_message});"
                 " check url and ca in your admin.toml",
                 Exit.DENIED,
             ) from None
+        except http.client.IncompleteRead:
+            self.close()
+            raise CallError("the answer ended before its end; ask again", Exit.FAILED) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CallError(
                 f"no coordinator answers at {self._where()}: {said}", Exit.UNREACHABLE
             ) from None
-        if response.status >= http.client.BAD_REQUEST:
-            raise _refusal(response.status, body)
-        return body
 
     def _where(self) -> str:
         return f"https://{self._access.host}:{self._access.port}"

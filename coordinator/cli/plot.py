@@ -6,6 +6,7 @@ lost.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -13,14 +14,29 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 
 
-def draw(
-    times: Sequence[datetime], values: Sequence[float | None], *, width: int, height: int
-) -> list[str]:
-    """Return a plot of `values` over `times` as text lines, axes included.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is drawn: values over times, and the band around each where there is one."""
 
-    Missing values leave gaps. `width` and `height` are in characters and count the axes.
-    """
-    shown = [float(value) for value in values if value is not None]
+    times: Sequence[datetime]
+    values: Sequence[float | None]
+    """Missing ones leave gaps."""
+    lows: Sequence[float | None] = ()
+    highs: Sequence[float | None] = ()
+
+    def bands(self) -> Iterator[tuple[datetime, float | None, float, float]]:
+        """Yield (time, value, lowest, highest)."""
+        for row, (time, value) in enumerate(zip(self.times, self.values, strict=True)):
+            low = self.lows[row] if self.lows else value
+            high = self.highs[row] if self.highs else value
+            missing = value is None or low is None or high is None
+            yield (time, None, 0.0, 0.0) if missing else (time, value, low or 0.0, high or 0.0)
+
+
+def draw(line: Line, *, width: int, height: int) -> list[str]:
+    """Return a plot as lines of text, axes included; `width` and `height` count the axes."""
+    bands = list(line.bands())
+    shown = [edge for _, value, *edges in bands if value is not None for edge in edges]
     if not shown:
         return ["no readings"]
     low, high = min(shown), max(shown)
@@ -28,7 +44,7 @@ def draw(
     margin = max(len(label) for label in labels) + 2
     columns, rows = max(8, width - margin), max(3, height - 2)
     canvas = [[_BLANK] * columns for _ in range(rows)]
-    for column, (bottom, top) in _bands(times, values, columns * 2).items():
+    for column, (bottom, top) in _columns(bands, columns * 2).items():
         upper, lower = (_row(value, low, high, rows * 4) for value in (top, bottom))
         for dot in range(upper, lower + 1):
             canvas[dot // 4][column // 2] |= _DOTS[dot % 4][column % 2]
@@ -37,28 +53,29 @@ def draw(
         f"{marks.get(index, ''):>{margin - 2}} \u2524{''.join(map(chr, row))}"
         for index, row in enumerate(canvas)
     ]
-    return [*lines, *_time_axis(times[0], times[-1], margin, columns)]
+    return [*lines, *_time_axis(line.times[0], line.times[-1], margin, columns)]
 
 
-def _bands(
-    times: Sequence[datetime], values: Sequence[float | None], columns: int
+def _columns(
+    bands: Sequence[tuple[datetime, float | None, float, float]], columns: int
 ) -> dict[int, tuple[float, float]]:
     """Return the lowest and the highest value to draw in each column of dots."""
-    first = times[0].timestamp()
-    span = times[-1].timestamp() - first
-    bands: dict[int, tuple[float, float]] = {}
+    first = bands[0][0].timestamp()
+    span = bands[-1][0].timestamp() - first
+    found: dict[int, tuple[float, float]] = {}
     before: tuple[int, float] | None = None
-    for time, value in zip(times, values, strict=True):
+    for time, value, low, high in bands:
         if value is None:
             before = None
             continue
         share = (time.timestamp() - first) / span if span > 0 else 0.0
         here = min(columns - 1, max(0, int(share * columns))), float(value)
-        for column, height in _line(before or here, here):
-            bottom, top = bands.get(column, (height, height))
-            bands[column] = (min(bottom, height), max(top, height))
+        points = [*_line(before or here, here), (here[0], low), (here[0], high)]
+        for column, height in points:
+            bottom, top = found.get(column, (height, height))
+            found[column] = (min(bottom, height), max(top, height))
         before = here
-    return bands
+    return found
 
 
 def _line(start: tuple[int, float], end: tuple[int, float]) -> Iterator[tuple[int, float]]:

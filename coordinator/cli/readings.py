@@ -1,88 +1,105 @@
-"""`outstation readings`: what the devices measured, as a table, as CSV, or drawn."""
+"""`outstation readings`: what the devices measured."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
-from coordinator.cli.client import CallError, Client, Exit
-from coordinator.cli.plot import draw
-from coordinator.cli.show import Screen
-from coordinator.contract.readings import ReadingsView, SeriesView
-from shared.errors import MistakeError
+from cyclopts import App, Parameter
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
-_PLOT_HEIGHT = 16
+from coordinator.cli import readings_show as show
+from coordinator.cli.options import DEFAULT, Common, with_client
+from coordinator.contract.readings import Resolution
+
+app = App(name="readings", help="What the devices measured.")
 
 
-def parse_moment(text: str, *, where: str, now: datetime) -> datetime | None:
-    """Return a moment given as RFC 3339 or as a length before `now` (``90s``, ``2h``, ``7d``).
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Which:
+    """Options that choose readings."""
 
-    >>> str(parse_moment("2h", where="--start", now=datetime(2026, 1, 1, 6, tzinfo=UTC)))
-    '2026-01-01 04:00:00+00:00'
+    selector: Annotated[str, Parameter(help='label selector, e.g. "site=north,role=pump"')] = ""
+    start: Annotated[str, Parameter(help="from then on: 90s, 2h, 7d ago, or RFC 3339")] = ""
+    end: Annotated[str, Parameter(help="until then; same forms")] = ""
+    clock: Annotated[
+        Literal["any", "sure"], Parameter(help="sure leaves out times that nothing confirmed")
+    ] = "any"
+
+
+_ALL = Which()
+
+
+@app.command(name=["list", "get"])
+def readings_list(
+    agent: str = "",
+    device: str = "",
+    point: str = "",
+    /,
+    *,
+    which: Which = _ALL,
+    resolution: Resolution = "raw",
+    limit: int = 1_000,
+    csv: bool = False,
+    common: Common = DEFAULT,
+) -> None:
+    """Print readings, newest `limit` of them, oldest first; names may be patterns with * and ?.
+
+    Parameters
+    ----------
+    resolution
+        Single readings, minutes, hours, or what fits the stretch of time.
+    limit
+        At most so many.
+    csv
+        As CSV, for other programs.
     """
-    if not text:
-        return None
-    number = text.rstrip("smindh")
-    unit = text[len(number) :]
-    if number.isdecimal() and unit in _UNITS:
-        return now - timedelta(seconds=int(number) * _UNITS[unit])
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise MistakeError(
-            f"{text!r} is no time", where=where, mend="write 2h, 7d or 2026-11-22T10:00:00Z"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    names = {"agent": agent, "device": device, "point": point, "resolution": resolution}
+    asked = show.query(names | {"limit": limit} | asdict(which))
+    with_client(common, lambda c, s: show.get(c, s, asked, csv=csv))
 
 
-def query(
-    *, agent: str, device: str, point: str, start: str, end: str, limit: int
-) -> dict[str, object]:
-    """Return the query of ``GET /v1/readings`` for what was asked on the command line."""
-    now = datetime.now(UTC)
-    moments = {
-        "start": parse_moment(start, where="--start", now=now),
-        "end": parse_moment(end, where="--end", now=now),
-    }
-    asked: dict[str, object] = {"agent": agent, "device": device, "point": point, "limit": limit}
-    return asked | {key: value.isoformat() for key, value in moments.items() if value is not None}
+@app.command(name="plot")
+def readings_plot(
+    agent: str,
+    device: str,
+    point: str = "",
+    /,
+    *,
+    which: Which = _ALL,
+    resolution: Resolution = "auto",
+    common: Common = DEFAULT,
+) -> None:
+    """Draw readings in the terminal, from lowest to highest: spikes are never averaged away.
+
+    Parameters
+    ----------
+    resolution
+        Single readings, minutes, hours, or what fits the stretch of time and the screen.
+    """
+    names = {"agent": agent, "device": device, "point": point, "resolution": resolution}
+    asked = show.query(names | asdict(which))
+    with_client(common, lambda c, s: show.plot(c, s, asked))
 
 
-def get(client: Client, screen: Screen, asked: dict[str, object], *, csv: bool) -> None:
-    """Print readings as a table, or as CSV for other programs."""
-    if csv:
-        print(client.get_raw("/v1/readings", {**asked, "format": "csv"}).decode(), end="")
-        return
-    view = client.get("/v1/readings", ReadingsView, asked)
-    if screen.as_json:
-        screen.json(view)
-        return
-    rows = sorted(
-        (time, series.agent, series.device, series.point, value, series.unit, quality)
-        for series in view.series
-        for time, value, quality in zip(series.times, series.values, series.qualities, strict=True)
-    )
-    screen.table(
-        ("TIME (UTC)", "AGENT", "DEVICE", "POINT", "VALUE", "UNIT", "QUALITY"),
-        [(f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3], *rest) for time, *rest in rows],
-    )
-    if view.truncated:
-        screen.text(f"there are earlier ones: ask again with --end {view.complete_from}")
+@app.command(name="export")
+def readings_export(
+    file: Path,
+    agent: str = "",
+    device: str = "",
+    point: str = "",
+    /,
+    *,
+    which: Which = _ALL,
+    resolution: Resolution = "raw",
+    common: Common = DEFAULT,
+) -> None:
+    """Write readings to a file: .csv, .jsonl or .parquet. Any number of them.
 
-
-def plot(client: Client, screen: Screen, asked: dict[str, object]) -> None:
-    """Draw each series that was asked for."""
-    view = client.get("/v1/readings", ReadingsView, asked)
-    if screen.as_json:
-        screen.json(view)
-        return
-    if not view.series:
-        raise CallError("there are no such readings; see: outstation readings get", Exit.NOT_FOUND)
-    for series in view.series:
-        screen.text(_title(series))
-        lines = draw(series.times, series.values, width=screen.width, height=_PLOT_HEIGHT)
-        for line in lines:
-            screen.text(line)
-
-
-def _title(series: SeriesView) -> str:
-    unit = f" in {series.unit}" if series.unit else ""
-    return f"{series.agent} {series.device} {series.point}{unit}, {len(series.values)} readings"
+    Parameters
+    ----------
+    resolution
+        Single readings, minutes or hours.
+    """
+    names = {"agent": agent, "device": device, "point": point, "resolution": resolution}
+    asked = show.query(names | asdict(which))
+    with_client(common, lambda c, s: show.export(c, s, asked, file))

@@ -105,6 +105,8 @@ class AgentView(msgspec.Struct, frozen=True):
     """Blocks committed, all telemetry stores together."""
     missing_blocks: list[tuple[int, int]]
     """Ranges of block numbers that the agent made and we do not have (yet); the first 256."""
+    gone_blocks: list[tuple[int, int]]
+    """Ranges that it was asked for and no longer has: given up there, or lost here with a disk."""
     store_epochs: int
     """How many telemetry stores this agent has had."""
     refusals: dict[str, int]

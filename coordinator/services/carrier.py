@@ -23,7 +23,7 @@ from coordinator.transactions.carried import (
     prepare_return,
     record_carried,
 )
-from coordinator.transactions.contact import Reached, load_identity
+from coordinator.transactions.contact import Identity, Reached, load_identity
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, KeyId, key_id
@@ -98,7 +98,7 @@ class Carrier:
             letter = _sort(open_parcel(header, sealed, key))
             agent = AgentId(claimed_sender(letter.report))
             identity = await self._desk.store.read(partial(load_identity, agent))
-            carried = open_carried(letter.report, identity.public_key)
+            carried = _opened(letter.report, identity)
             check_report(carried.report, fleet=self._desk.fleet)
         except RefusedError as error:
             self._desk.metrics.refused.labels(error.reason.text).inc()
@@ -192,6 +192,16 @@ class Carrier:
 
 def _public(key: X25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
+
+
+def _opened(data: bytes, identity: Identity) -> Carried:
+    """Return a carried report, signed by the agent's key or by the one that replaces it."""
+    try:
+        return open_carried(data, identity.public_key)
+    except RefusedError as error:
+        if identity.next_key is None or error.reason is not Reason.THRESHOLD_NOT_MET:
+            raise
+        return open_carried(data, identity.next_key)
 
 
 def _sort(parts: Sequence[Part]) -> Letter:

@@ -22,6 +22,7 @@ from coordinator.core.intake import (
     sort_parts,
 )
 from coordinator.core.ports import Store
+from coordinator.services.bell import Bell
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents, InForce
 from coordinator.services.signing import Addressee, sign_bundle
@@ -39,7 +40,7 @@ from coordinator.transactions.issue import Order
 from shared import limits
 from shared.clock import Clock
 from shared.errors import Reason, RefusedError
-from shared.ids import AgentId, FleetId, key_id
+from shared.ids import AgentId, FleetId
 from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind, encode_body
@@ -57,11 +58,6 @@ from shared.trust.envelope import seal
 from shared.trust.words import Wish
 from shared.wire.codec import pack
 
-NOT_BEFORE_MS = 3_600_000
-"""A bundle is valid from an hour before it was signed: an agent's clock drifts between contacts."""
-STALE_S = 5_184_000
-"""60 days of powered silence end what an agent may begin; a class of the policy may say less."""
-
 _log = Events(__name__)
 
 
@@ -78,6 +74,8 @@ class Desk:
     jobs: WaitingRoom[bytes]
     """Requests that wait for a job to change."""
     metrics: Metrics
+    readings: Bell
+    """Rung when readings, or what their times are known by, were committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +210,7 @@ class Intake:
     ) -> Recorded:
         desk, report = self._desk, seen.report
         blocks, schemas = await _examine(letter, report, read)
-        said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger)
+        said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger, *report.anchors)
         # What an empty report changes may be lost with the power: the agent says it again.
         turns = seen.key != seen.identity.public_key
         durable = bool(said) or seen.identity.has_work or turns
@@ -239,6 +237,8 @@ class Intake:
                 mend="find out which machine is the real one, then POST /v1/agents/NAME/release",
             )
         desk.jobs.wake(recorded.reconciled.jobs)
+        if recorded.stored.blocks or report.anchors or schemas:
+            desk.readings.ring()
         return recorded
 
     def _may_hold(self, report: Report, letter: Letter, recorded: Recorded, wait_s: int) -> bool:
@@ -292,6 +292,7 @@ class Intake:
             schemas_wanted=stored.schemas_wanted,
             wanted=stored.wanted,
             safe_to=stored.safe_to,
+            next_s=stored.next_s,
             restore_epoch=force.shelf.restore_epoch,
             floor=None if recorded.reached is None else force.shelf.floor(recorded.reached),
             wish=await self._wish(seen.agent) if held_ms else recorded.wish,

@@ -13,6 +13,7 @@ from coordinator.core.ports import Store
 from coordinator.core.rollup import Minutes, minutes_touched
 from coordinator.services.bell import Bell
 from coordinator.transactions.readings import load_schema
+from coordinator.transactions.retention import raw_gone_before
 from coordinator.transactions.retime import has_walks, walk_boots
 from coordinator.transactions.rollups import (
     After,
@@ -76,7 +77,9 @@ async def roll_up(store: Store, agent: AgentId, orders: Sequence[Due]) -> None:
     readable = [(one.data, one.shift_ms) for one in orders if one.data and one.is_readable]
     touched = await asyncio.to_thread(_touched, readable)
     schemas: dict[SchemaRef, Schema | None] = {}
-    for hour_ms in sorted(touched):
+    gone_ms = await store.read(partial(raw_gone_before, agent))
+    # What was computed from readings that retention took away cannot be computed again.
+    for hour_ms in sorted(hour_ms for hour_ms in touched if hour_ms >= gone_ms):
         await _roll_hour(store, agent, hour_ms, touched[hour_ms], schemas)
     waiting = [one.number for one in orders if one.data and not one.is_readable]
     done = [one.number for one in orders if not one.data or one.is_readable]

@@ -21,6 +21,7 @@ from shared.errors import Reason
 from shared.ids import fingerprint
 from shared.model.health import health_of
 from shared.model.selector import Selector
+from shared.sync.ranges import Ranges
 
 
 def view_agent(agent: str, now_ms: WallMs) -> Tx[AgentView | None]:
@@ -84,6 +85,7 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
         balanced=tally.sampled == tally.suppressed + tally.delivered + tally.stored + tally.lost,
         blocks_received=sum(store[2] for store in stores),
         missing_blocks=_missing(current),
+        gone_blocks=_gone(current),
         store_epochs=len(stores),
         refusals=msgspec.json.decode(refusals, type=dict[str, int]) if refusals else {},
         refused_here={Reason(reason).text: count for reason, count in refused},
@@ -137,8 +139,17 @@ def _tallies(store: Row | None) -> tuple[TallyView, TallyView | None]:
 def _missing(store: Row | None) -> list[tuple[int, int]]:
     if store is None:
         return []
-    next_block, received = store[1], unpack_ranges(store[5])
-    return list(received.missing(1, next_block - 1))[: limits.RANGES]
+    next_block, known = store[1], Ranges.joined([*unpack_ranges(store[5]), *_gone(store)])
+    return list(known.missing(1, next_block - 1))[: limits.RANGES]
+
+
+def _gone(store: Row | None) -> list[tuple[int, int]]:
+    """Return what the agent no longer has, and is not here either."""
+    if store is None:
+        return []
+    received = unpack_ranges(store[5])
+    parts = (received.missing(first, last) for first, last in unpack_ranges(store[12]))
+    return [span for part in parts for span in part]
 
 
 def _clock_text(state: int) -> str:

@@ -14,6 +14,7 @@ from typing import assert_never
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.gaps import mind_gaps, safe_to
+from coordinator.transactions.quota import Quota, load_quota, save_quota
 from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
 from coordinator.transactions.rows import pack_ranges, unpack_ranges
 from shared import limits
@@ -43,6 +44,8 @@ class Stored:
     """Blocks to ask for again, oldest first."""
     safe_to: int = 0
     """Blocks below it are in a verified backup."""
+    next_s: int = 0
+    """After how many seconds what was over the agent's quota may come; 0: nothing was."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class _Shelf:
     received: Ranges
     ledger: Ranges
     times: BootTimes
+    quota: Quota
     blocks: int = 0
     bytes: int = 0
     readings: int = 0
@@ -61,6 +65,8 @@ class _Shelf:
     """Readings of blocks that came and are here, new or not."""
     refused: Counter[Reason] = field(default_factory=Counter)
     nacked: list[tuple[int, int]] = field(default_factory=list)
+    unkept: set[int] = field(default_factory=set)
+    """Numbers whose bytes found no room beside the first ones: the agent must keep them."""
 
 
 def store_blocks(
@@ -89,7 +95,8 @@ def store_blocks(
     yield from learn_anchors(agent, report.anchors, now_ms)
     row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
     received, ledger = map(unpack_ranges, row) if row else (Ranges(), Ranges())
-    shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms))
+    quota = yield from load_quota(agent, now_ms)
+    shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms), quota)
     for block in blocks:
         yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
     if ledger_from is None:
@@ -98,6 +105,8 @@ def store_blocks(
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
     yield from _save(shelf, agent, report, newest=newest)
+    if shelf.blocks:
+        yield from save_quota(quota)
     asked = yield from mind_gaps(
         agent, report, shelf.received, arrived=shelf.arrived, newest=newest
     )
@@ -108,7 +117,7 @@ def store_blocks(
         yield from execute("rollup_due_wake", agent)
     wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
     return Stored(
-        acked=acknowledged(report, shelf.received),
+        acked=_acknowledged(shelf, report),
         nacked=shelf.nacked,
         ledger_to=contiguous(shelf.ledger),
         schemas_wanted=[ref for (ref,) in wanted],
@@ -118,6 +127,7 @@ def store_blocks(
         refused=shelf.refused,
         wanted=asked,
         safe_to=(yield from safe_to(agent, report.telemetry_epoch)),
+        next_s=quota.next_s,
     )
 
 
@@ -168,6 +178,8 @@ def _take(
         quarantined=quarantined,
     )
     match verdict:
+        case BlockVerdict.STORE if not shelf.quota.admits(block.header.priority, len(block.data)):
+            shelf.refused[Reason.STORE_QUOTA] += 1
         case BlockVerdict.STORE:
             shelf.arrived += block.header.count
             yield from _store(shelf, agent, report, block, now_ms)
@@ -183,10 +195,21 @@ def _take(
             _refuse(shelf, announced, NACK_REASON[verdict])
             yield from _keep_aside(agent, report, block, now_ms, most=limits.BLOCKS_ASIDE)
         case BlockVerdict.APART:
-            # It is acknowledged, so there must be room for it, as for any other block.
-            yield from _keep_aside(agent, report, block, now_ms, most=limits.INT_MAX)
+            yield from _keep_aside(agent, report, block, now_ms, most=limits.BLOCKS_APART)
+            key = (agent, report.telemetry_epoch, seq, block.digest)
+            if (yield from fetch_one("block_aside_exists", *key)) is None:
+                # Without room it is not acknowledged: neither machine may lose its readings.
+                shelf.unkept.add(seq)
         case _:
             assert_never(verdict)
+
+
+def _acknowledged(shelf: _Shelf, report: Report) -> list[tuple[int, int]]:
+    acked = acknowledged(report, shelf.received)
+    if not shelf.unkept:
+        return acked
+    seqs = (seq for first, last in acked for seq in range(first, last + 1))
+    return list(Ranges.of(seq for seq in seqs if seq not in shelf.unkept))
 
 
 def _refuse(shelf: _Shelf, seq: int, reason: Reason) -> None:

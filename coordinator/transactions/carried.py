@@ -133,7 +133,7 @@ def prepare_return(agent: AgentId, *, actor: str, now_ms: WallMs) -> Tx[Outgoing
     ranges = yield from fetch_one("telemetry_ranges", agent, telemetry_epoch)
     receipts = yield from fetch_one("jobs_store", agent, jobs_epoch)
     order = None
-    if jobs_epoch and attested and not identity.quarantined:
+    if jobs_epoch and attested and identity.may_work:
         order = yield from issue(agent, now_ms=now_ms, again=True)
     yield from audit(
         now_ms,

@@ -61,6 +61,9 @@ class Freed:
     schemas_wanted: tuple[bytes, ...]
     anchors: tuple[Anchor, ...] = ()
     """True times that the coordinator has: its answer is to a report that carried them."""
+    safe_to: int | None = None
+    """Blocks below this number are in a verified backup of the coordinator; those that are
+    acknowledged and not below it are kept while there is room. None: nothing is kept."""
 
 
 def choose_blocks(
@@ -207,6 +210,7 @@ def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: 
         ledger_to=min(reply.ledger_to, sent.ledger_to) if same_telemetry else 0,
         schemas_wanted=tuple(reply.schemas_wanted),
         anchors=sent.anchors,
+        safe_to=reply.safe_to if same_telemetry else None,
     )
 
 

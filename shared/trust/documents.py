@@ -70,7 +70,7 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     catalog_version: int
     policy_version: int
     restore_epoch: int
-    """How often the coordinator was restored from a backup; a higher one begins a new `seq`."""
+    """Grows with each restore of the coordinator from a backup; a higher one begins a new `seq`."""
     seq: int
     """Above every bundle this agent admitted before, within both epochs."""
     issued_ms: int

@@ -31,6 +31,7 @@ BENCHES = {
     "agent": "tests.bench.agent",
     "blackhole": "tests.bench.blackhole",
     "drain": "tests.bench.drain",
+    "rollup": "tests.bench.rollup",
     "rs485": "tests.bench.rs485",
 }
 """Name -> module, imported when it runs: one bench must not weigh on another's figures."""

@@ -107,6 +107,8 @@ def _configuration(gateway: Station, urls: list[str], setup: Setup) -> str:
             "[[bus]]",
             f'name = "bus-{place.id}"',
             f'url = "{url}"',
+            # What a device served on a busy machine must arrive: learned patience may be too short.
+            "response_timeout_ms = 5000",
             "[[device]]",
             f'id = "{place.id}"',
             f'bus = "bus-{place.id}"',

@@ -221,6 +221,36 @@ async def test_a_port_that_is_put_back_works_at_the_next_exchange(wire: Wire):
         assert bus.counters.up
 
 
+async def test_half_an_answer_from_before_the_plug_was_pulled_is_no_part_of_the_next(wire: Wire):
+    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
+        asked = group.create_task(refused(bus, b"ping"))
+        await wire.heard(4)
+        wire.say(b"po")
+        while not bus._connection or not bus._connection._heard:
+            await asyncio.sleep(0)
+        wire.pull()
+        assert await asked is Reason.BUS_DOWN
+        await wire.put_back()
+        again = group.create_task(ask(bus, b"ping"))
+        assert await wire.heard(4) == b"ping"
+        wire.say(b"whole\n")
+        assert await again == b"whole"
+
+
+async def test_a_repeat_after_a_re_plug_begins_with_an_empty_buffer(wire: Wire):
+    async with bus_on(wire, retries=1) as bus, asyncio.TaskGroup() as group:
+        asked = group.create_task(ask(bus, b"ping", urgency=Urgency.COMMAND))
+        await wire.heard(4)
+        wire.say(b"po")
+        while not bus._connection or not bus._connection._heard:
+            await asyncio.sleep(0)
+        wire.pull()
+        await wire.put_back()
+        assert await wire.heard(4) == b"ping"
+        wire.say(b"whole\n")
+        assert await asked == b"whole"
+
+
 async def test_a_port_that_is_away_fails_at_once_and_a_command_always_tries(wire: Wire):
     async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
         wire.pull()

@@ -23,6 +23,7 @@ from shared.trust.documents import (
     REPORT_TYP,
     ROOT_TYP,
     claimed_agent,
+    document_hash,
     open_enroll,
     open_report,
     open_root,
@@ -31,9 +32,24 @@ from shared.trust.envelope import open_envelope, peek_payload, seal
 from shared.trust.keyset import accept_catalog, accept_policy
 from shared.trust.policy import POLICY_TYP
 from shared.trust.starter import first_catalog
+from shared.trust.words import (
+    HEARD_TYP,
+    LABELS_TYP,
+    LEAVE_TYP,
+    REKEY_TYP,
+    Heard,
+    Labels,
+    Leave,
+    Rekey,
+    Word,
+    claimed_speaker,
+    open_heard,
+    open_word,
+)
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
+from tests.fuzz import sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -119,6 +135,20 @@ def _report(payload: bytes) -> None:
 
 def _enroll(payload: bytes) -> None:
     open_enroll(_sealed(ENROLL_TYP, "agent")(payload))
+
+
+def _word(typ: str, word: Word) -> Target:
+    def check(payload: bytes) -> None:
+        data = _sealed(typ, "agent", "agent-next")(payload)
+        claimed_speaker(data)
+        open_word(data, signer("agent").public_key)
+
+    return Target(lambda: [pack(word)], check, 2 * MB)
+
+
+def _heard(payload: bytes) -> None:
+    data = _sealed(HEARD_TYP, "director")(payload)
+    open_heard(data, WORLD.trust.root, word=b"word", agent=NAME)
 
 
 def _approval(payload: bytes) -> None:
@@ -232,9 +262,19 @@ TARGETS: dict[str, Target] = {
         _enroll,
         2 * MB,
     ),
+    "rekey": _word(REKEY_TYP, Rekey(FLEET, NAME, signer("agent-next").public_key)),
+    "labels": _word(LABELS_TYP, Labels(FLEET, NAME, 7, LABELS)),
+    "leave": _word(LEAVE_TYP, Leave(FLEET, NAME, DIGEST)),
+    "heard": Target(
+        lambda: [pack(Heard(NAME, document_hash(b"word"), bytes(300)))], _heard, 2 * MB
+    ),
     "counters": Target(_counters, read_slots, MB, packed=False),
     "contact": Target(_bodies, _contact, 4 * MB, packed=False),
     "block": Target(_blocks, _block, 16 * MB, packed=False),
     "schema": Target(_schemas, Schema.decode, 8 * MB),
+    "stick": Target(sticks.sticks, sticks.stick, 4 * MB, packed=False),
+    "parcel": Target(sticks.parcels, sticks.parcel, 4 * MB, packed=False),
+    "carried": Target(sticks.carried_seeds, sticks.carried, 2 * MB),
+    "return": Target(sticks.return_seeds, sticks.returned, 8 * MB),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from tests.mutants.mutant import Mutant
 
 TREE = Path(__file__).resolve().parents[2]
-COPIED = ("shared", "tests", "pyproject.toml")
-"""All that the trust core and its tests need."""
+COPIED = ("agent", "coordinator", "firmware_sim", "shared", "tests", "pyproject.toml")
+"""All that the checks and the tests that must miss them need."""
 WORKERS = 2
 TIMEOUT_S = 120
 """A mutant that makes its tests run for ever is noticed, but not by a sentence: that is broken."""

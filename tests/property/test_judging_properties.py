@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from decimal import Decimal
+from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,10 @@ CELLS = st.one_of(
     VALUES, VALUES, VALUES, st.sampled_from([Quality.BAD_COMM, (1.0, Quality.BAD_RANGE)])
 )
 STEPS_MS = st.integers(1, 5_000)
-BOUNDS = st.floats(0.01, 1e4)
+BOUNDS = st.one_of(st.floats(0.5, 5), st.floats(0.01, 1e4))
+WALKS = st.lists(st.integers(-2, 2), min_size=1, max_size=80).map(lambda up: [*accumulate(up)])
+"""Series that a line can follow for a while."""
+SERIES = st.one_of(WALKS, st.lists(CELLS, min_size=1, max_size=80))
 
 
 def polled(bench: Bench, series, steps) -> list[tuple[int, object, Quality]]:
@@ -35,9 +39,7 @@ def polled(bench: Bench, series, steps) -> list[tuple[int, object, Quality]]:
     return truth
 
 
-@given(
-    st.lists(CELLS, min_size=1, max_size=80), st.lists(STEPS_MS, min_size=80, max_size=80), BOUNDS
-)
+@given(SERIES, st.lists(STEPS_MS, min_size=80, max_size=80), BOUNDS)
 def test_a_line_between_corners_is_within_the_stated_bound(series, steps, bound):
     bench = Bench([Judging(door=bound, heartbeat_ms=60_000)])
     truth = polled(bench, series, steps)

@@ -20,6 +20,7 @@ from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.guard import Guard
+from agent.services.purse import Purse
 from agent.services.uplink import Uplink
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
@@ -137,8 +138,17 @@ class Box:
             clock=clock,
             calendar=self.calendar,
         )
+        self.purse = contact.purse = Purse(
+            self.settings.budget, clock=clock, calendar=self.calendar
+        )
         self.uplink = Uplink(
-            contact, self.line, self.settings, clock=clock, entropy=entropy, ordered=self.order
+            contact,
+            self.line,
+            self.settings,
+            clock=clock,
+            entropy=entropy,
+            ordered=self.order,
+            purse=self.purse,
         )
         self.task = asyncio.create_task(self.uplink.run())
         return self

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +22,13 @@ from agent.core.status_text import WIDTH
 from agent.services.doctor import Box, examine, file_system
 from agent.services.doctor_link import look_at_link
 from agent.services.identity import Enrolment, save_enrolment
+from firmware_sim.demo import processes
+from firmware_sim.demo.layout import Place
 from shared.runtime.clock import SystemClock
 from tests.agent_parts import device
 from tests.bench.outpost import open_centre
+from tests.system.fleet import open_fleet
+from tests.system.fleet_parts import Gateway
 
 
 def box(folder: Path, **changes: object) -> Box:
@@ -203,12 +210,61 @@ def test_findings_fit_a_phone_and_say_where_and_the_mend():
     assert not has_failed(findings[:1])
 
 
-def test_a_link_that_fails_and_a_budget_that_is_spent_are_said():
+def test_a_status_is_read_back_whole():
     status = Status(
         running=True,
         enrolled=True,
         link=LinkStatus(failures=3, fault="denied", detail="403 agent revoked"),
         budget=BudgetStatus(today=95, day_limit=100, rung="reserve"),
     )
-    again = msgspec.json.decode(msgspec.json.encode(status), type=Status)
-    assert again == status
+    assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
+
+
+# --- a running agent ----------------------------------------------------------------------------
+@pytest.mark.slow
+async def test_a_running_agent_is_asked_instead_of_its_ports(tmp_path: Path):
+    async with open_fleet(tmp_path) as fleet:
+        await fleet.start_coordinator()
+        places = [Place(f"pump-{n}", "pump", serial=False) for n in (1, 2)]
+        gateway = await fleet.add_gateway("north", *places)
+        await fleet.delivered(gateway, 1)
+        status, failed, checks = await doctor(gateway)
+        assert (status, failed) == (0, set())
+        assert {"device", "tls", "contact", "account"} <= checks
+        await gateway.devices["pump-2"].stop()
+        await gateway.says(
+            "a device that fails",
+            lambda status: any(one["failed"] for one in status["devices"]) or None,
+        )
+        status, failed, _ = await doctor(gateway)
+        assert status == 1
+        assert failed <= {"device", "port"}
+        live = gateway.live()
+        assert live is not None
+        assert live["budget"]["today"] > 0
+        assert live["clock"]["state"]
+        assert [bus["busy_permille"] > 0 for bus in live["buses"]] == [True, True]
+
+
+async def doctor(gateway: Gateway) -> tuple[int, set[str], set[str]]:
+    """Return the exit status, what failed, and what was looked at."""
+    arguments = ("doctor", "--json", "--config", str(gateway.config))
+    told = await processes.outcome(gateway.command(*arguments))
+    findings = json.loads(told.out)["findings"]
+    failed = {one["check"] for one in findings if one["level"] == "FAIL"}
+    return told.status, failed, {one["check"] for one in findings}
+
+
+def test_a_terminal_gets_colours_and_a_pipe_does_not(tmp_path: Path):
+    config = tmp_path / "agent.toml"
+    config.write_text('[agent]\ndata_dir = "data"\nruntime_dir = "run"\n')
+    command = [sys.executable, "-m", "agent", "status", "--config", str(config)]
+    screen, terminal = os.openpty()
+    with os.fdopen(screen, "rb", 0) as shown, os.fdopen(terminal, "wb", 0) as tty:
+        for term, coloured in (("xterm", True), ("dumb", False)):
+            environment = {**os.environ, "TERM": term, "NO_COLOR": ""}
+            subprocess.run(command, stdout=tty, env=environment, check=True, timeout=60)
+            assert (b"\x1b[31;1m" in shown.read(65_536)) is coloured
+    piped = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    assert b"\x1b" not in piped
+    assert b"NOT RUNNING" in piped

@@ -3,9 +3,13 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import pytest
 
+from coordinator.app import open_fleet
+from coordinator.transactions.carried import prepare_return
+from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import fingerprint
 from shared.trust.envelope import KeySigner, seal
@@ -20,7 +24,7 @@ from shared.trust.words import (
     open_heard,
 )
 from shared.wire.codec import pack
-from tests.system.coordinator_world import Answered, Gateway, body, open_world
+from tests.system.coordinator_world import NOW_MS, Answered, Gateway, body, open_world
 
 NEW = KeySigner(b"new".ljust(32, b"."))
 OTHER = KeySigner(b"other".ljust(32, b"."))
@@ -225,6 +229,20 @@ JOB = {
     "name": "look",
     "steps": [{"id": "look", "action": "device.read", "params": {"points": ["current"]}}],
 }
+
+
+@pytest.mark.parametrize("wish", ["rekey", "decommission"])
+async def test_a_stick_brings_no_work_either(world, wish):
+    gateway = await world.gateway("pump")
+    await gateway.contact()
+    await world.submit()
+    if wish == "rekey":
+        await rekeyed(gateway)
+    else:
+        await world.post("/v1/agents/pump/decommission", {})
+    async with open_fleet(world.place) as (store, _):
+        body = partial(prepare_return, gateway.name, actor="me", now_ms=WallMs(NOW_MS))
+        assert (await store.run(body, durable=False)).order is None
 
 
 async def test_nobody_else_says_that_an_agent_has_left(world):

@@ -312,3 +312,29 @@ async def test_contacts_need_a_certificate_where_the_operator_wants_it(fleet: Fl
     fault = await site.says("whose it shows", lambda status: status["link"]["detail"])
     assert "another agent's" in fault
     await fleet.delivered(site, before + 40)
+
+
+async def test_a_stick_of_an_agent_with_another_key_is_taken_before_and_after_its_first_use(
+    fleet: Fleet,
+) -> None:
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP)
+    await fleet.delivered(site)
+    await site.stop()
+    assert (await ends(site.command("rekey", "--config", str(site.config)))).status == OK
+    await carried(fleet, site, "before.stick")
+    await site.start()
+    await seen(fleet, site, "its use", fingerprint=key_of(site))
+    before = key_of(site)
+    await steer(fleet, site, "rekey")
+    await until("another key", _other_key(site, before))
+    await seen(fleet, site, "its use", fingerprint=key_of(site))
+    await carried(fleet, site, "running.stick")
+
+
+async def carried(fleet: Fleet, site: Gateway, name: str) -> None:
+    stick = str(site.folder / name)
+    outcome = await ends(site.command("export", stick, "--config", str(site.config)))
+    assert outcome.status == OK, outcome
+    taken = await fleet.outstation("import", stick)
+    assert taken.status == OK, taken

@@ -90,6 +90,8 @@ class Plant:
     clock: HandClock = field(default_factory=HandClock)
     noisy: bool = False
     """Values that no codec can make small, to fill a disk."""
+    step_ms: int = 1
+    """Between two polls."""
     given: int = 0
     lives: int = 0
     noise: random.Random = field(default_factory=lambda: random.Random(7))
@@ -132,8 +134,8 @@ class Plant:
             await store.close()
 
     def row(self, group: int = 0) -> PollRow:
-        """Return the next poll of a group; one millisecond passes."""
-        self.clock.advance(1)
+        """Return the next poll of a group; `step_ms` passes."""
+        self.clock.advance(self.step_ms)
         channels = self.table.groups[group].channels
         values = [(self.given + number) / 10 for number in range(1, len(channels) + 1)]
         if self.noisy:

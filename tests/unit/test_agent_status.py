@@ -8,11 +8,15 @@ import msgspec
 import pytest
 
 from agent.core.status import (
+    BudgetStatus,
     BusStatus,
+    ClockStatus,
     DeviceStatus,
+    FlashStatus,
     LinkStatus,
     QueueStatus,
     Status,
+    WaitingStatus,
     tally_members,
 )
 from agent.core.status_text import WIDTH, render
@@ -102,6 +106,44 @@ def test_everything_that_is_wrong_is_seen_on_a_phone():
 )
 def test_where_an_agent_stands_is_said_in_words(status: Status, says: str):
     assert says in render(status)
+
+
+def test_what_waits_what_is_spent_and_how_the_clock_is_fit_the_phone_too():
+    text = render(
+        Status(
+            running=True,
+            enrolled=True,
+            waiting=[
+                WaitingStatus(priority=0, readings=2, oldest_s=65),
+                WaitingStatus(priority=2, readings=12_040, oldest_s=7_440),
+            ],
+            budget=BudgetStatus(
+                today=4_600_000, day_limit=5_000_000, month=31_000_000, rung="reserve"
+            ),
+            clock=ClockStatus(state="unsynced", off_ms=-3_725_000),
+            flash=FlashStatus(day_bytes=9_200_000, years=31),
+            devices=[DeviceStatus(id=f"meter-{n}", bus="line", polls=1) for n in range(40)],
+        )
+    )
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+    for said in (
+        "alarms wait   2, oldest 1 min",
+        "waiting       12,040, oldest 2 h 4 min",
+        "4.6 MB of 5.0 MB, 92 %",
+        "this month    31.0 MB",
+        "SHORT: alarms and receipts",
+        "UNSYNCED",
+        "1 h 2 min off the coordinator's",
+        "9.2 MB/day, lasts 31 years",
+        "devices       40 ok",
+    ):
+        assert said in text, said
+    assert len(text.splitlines()) < 24, "one screen"
+
+
+def test_colours_are_for_who_asked_for_them():
+    assert "\x1b" not in render(TROUBLED)
+    assert "\x1b[31;1mcoordinator   NO ANSWER x3" in render(TROUBLED, colours=True)
 
 
 def test_the_json_form_is_read_back_whole():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from coordinator.cli.__main__ import main
 from coordinator.cli.access import find_access
 from coordinator.cli.jobs import read_submission
-from coordinator.cli.plot import draw
-from coordinator.cli.readings import parse_moment
+from coordinator.cli.plot import Line, draw
+from coordinator.cli.readings_show import parse_moment
 from shared.errors import MistakeError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 )
 def test_a_plot_fits_and_never_fails(values: list[float | None], width: int, height: int) -> None:
     times = [START + timedelta(seconds=i) for i in range(len(values))]
-    lines = draw(times, values, width=width, height=height)
+    lines = draw(Line(times, values), width=width, height=height)
     assert len(lines) <= max(5, height)
     assert all(isinstance(line, str) for line in lines)
 
@@ -114,16 +114,23 @@ def test_a_missing_value_leaves_a_gap_and_neighbours_are_joined() -> None:
     times = [START + timedelta(seconds=i) for i in range(5)]
 
     def dots(values: list[float | None]) -> int:
-        lines = draw(times, values, width=60, height=12)
+        lines = draw(Line(times, values), width=60, height=12)
         return sum(0x2800 < ord(char) < 0x2900 for line in lines for char in line)
 
     assert dots([1.0, 2.0, 1.0, 2.0, 1.0]) > 40
     assert dots([1.0, None, 1.0, None, 1.0]) == 3
 
 
+def test_a_band_is_drawn_from_its_lowest_to_its_highest() -> None:
+    times = [START + timedelta(minutes=i) for i in range(4)]
+    flat = draw(Line(times, [5.0] * 4, [0.0] * 4, [5.0, 10.0, 5.0, 5.0]), width=40, height=12)
+    assert flat[0].split()[0] == "10"
+    assert any(ord(char) > 0x2800 for char in flat[1]), "the highest of one minute is there"
+
+
 def test_a_single_spike_stays_visible() -> None:
     times = [START + timedelta(seconds=i) for i in range(10_000)]
-    drawn: Callable[[list[float]], list[str]] = lambda v: draw(times, v, width=60, height=12)  # noqa: E731
+    drawn: Callable[[list[float]], list[str]] = lambda v: draw(Line(times, v), width=60, height=12)  # noqa: E731
     flat = [0.0] * 9_999
     spiked = drawn([*flat[:5_000], 100.0, *flat[5_000:]])
     assert any(ord(c) > 0x2800 for c in spiked[1]), "the spike crosses the upper rows"

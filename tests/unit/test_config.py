@@ -302,7 +302,8 @@ def test_more_points_than_a_schema_has_room_for_are_refused(write, complaint, tm
         DEVICE.replace("pump-1", f"pump-{n}").replace("address = 1", f"address = {n}")
         for n in (1, 2, 3)
     )
-    assert "1536 polled points and aggregates, one agent has room for 1024" in complaint(LINE + devices)
+    sentence = complaint(LINE + devices)
+    assert "1536 polled points and aggregates, one agent has room for 1024" in sentence
 
 
 def test_more_devices_than_an_agent_has_are_refused(complaint):

@@ -4,24 +4,31 @@ from functools import partial
 from hashlib import sha256
 
 import pytest
+from msgspec.structs import replace
 
 from coordinator.contract.jobs import parse_submission, to_spec
 from coordinator.core.ports import execute, fetch
 from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.approvals import Bench, SettledError, approve, view_approval
 from coordinator.transactions.contact import AUDIT_GAP_MS, count_refusals
 from coordinator.transactions.deadlines import expire, next_deadline
 from coordinator.transactions.enroll import Claim, enroll, save_claim
 from coordinator.transactions.issue import CONFIRM_MS, issue
+from coordinator.transactions.jobs import view_job
 from coordinator.transactions.submit import Submission, draft, submit
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
-from shared.ids import AgentId
+from shared.ids import AgentId, FleetId
 from shared.model.job import JobSpec, Step
 from shared.runtime.clock import SystemEntropy
+from shared.trust.approval import APPROVAL_TYP, AgentsTarget, Approval
+from shared.trust.envelope import seal
+from shared.trust.policy import Approver, ClassRule
 from shared.trust.starter import first_policy
 from shared.wire.codec import pack
 from shared.wire.messages import EnrollRequest
+from tests.unit.trust_world import PEOPLE, kid, signer
 
 NOW = WallMs(1_000_000)
 AGENT = AgentId("pump")
@@ -167,3 +174,69 @@ async def test_what_may_have_run_before_a_loss_is_not_signed_again(store):
     assert await issued(store, NOW, again=True) is None
     rows = await store.read(partial(fetch, "executions_of_agent", AGENT, b"\xff" * 16, -1, 9))
     assert [Reason(row[4]) for row in rows] == [Reason.STORE_LOST], "a person is told"
+
+
+# --- approvals at moments that a running coordinator passes by quickly ---------------------------
+GUARDED = replace(
+    POLICY,
+    approvers=[Approver(name, signer(name).public_key) for name in PEOPLE],
+    classes={
+        "guarded": ClassRule(2, [kid(name) for name in PEOPLE], 60, {"device.read": []}),
+    },
+)
+
+
+def bench(at_ms):
+    return Bench(fleet=FleetId(bytes(16)), policy=GUARDED, now_ms=WallMs(at_ms))
+
+
+async def signed(store, job, person, *, at_ms=NOW, lasts_ms=60_000):
+    form = await store.read(partial(view_approval, job, bench(at_ms)))
+    approval = Approval(
+        fleet=bytes.fromhex(form.fleet),
+        job=bytes.fromhex(form.digest),
+        job_class=form.job_class,
+        author=form.author,
+        target=AgentsTarget(bytes.fromhex(form.agents_digest), len(form.agents)),
+        issued_ms=at_ms,
+        not_after_ms=at_ms + lasts_ms,
+        max_executions=1,
+    )
+    envelope = seal(APPROVAL_TYP, pack(approval), [signer(person)])
+    body = partial(approve, job, envelope, bench(at_ms), actor="me", entropy=ENTROPY)
+    return await store.run(body, durable=False)
+
+
+async def test_an_approval_that_ended_meanwhile_counts_no_more(store):
+    job = (await submitted(store, policy=GUARDED)).job
+    assert (await signed(store, job, "alice", lasts_ms=1_000)).released == ()
+    assert (await signed(store, job, "bob", at_ms=NOW + 2_000)).released == ()
+    form = await store.read(partial(view_approval, job, bench(NOW + 2_000)))
+    assert (form.people, form.needed) == (["bob"], 2)
+    assert [vote.counts for vote in form.votes] == [False, True]
+    assert (await signed(store, job, "alice", at_ms=NOW + 2_000)).released == [AGENT]
+    (grant,) = (await issued(store, NOW + 2_000)).grants
+    assert len(grant.approvals) == 2
+
+
+async def test_a_job_that_nobody_approved_in_time_is_over(store):
+    job = (await submitted(store, policy=GUARDED)).job
+    assert await store.read(next_deadline) == NOW + 60_000
+    with pytest.raises(SettledError, match=r"time .* is over"):
+        await signed(store, job, "alice", at_ms=NOW + 60_000)
+    assert await store.run(partial(expire, WallMs(NOW + 60_000)), durable=False) == [job]
+    view = await store.read(partial(view_job, job, now_ms=WallMs(NOW + 60_001)))
+    assert (view.state, view.counts, view.agreement.needed) == ("EXPIRED", {}, 2)
+    assert await issued(store, NOW) is None
+
+
+async def test_a_policy_that_asks_for_more_meanwhile_is_obeyed(store):
+    job = (await submitted(store, policy=GUARDED)).job
+    await signed(store, job, "alice")
+    stricter = replace(
+        GUARDED, classes={"guarded": replace(GUARDED.classes["guarded"], threshold=3)}
+    )
+    form = await store.read(
+        partial(view_approval, job, Bench(fleet=FleetId(bytes(16)), policy=stricter, now_ms=NOW))
+    )
+    assert (form.needed, form.people) == (3, ["alice"])

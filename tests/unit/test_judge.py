@@ -91,8 +91,17 @@ def test_a_poll_of_which_nothing_is_kept_is_a_row_without_channels_that_counts()
 def test_a_reading_that_is_held_back_leaves_its_cell_empty():
     bench = Bench([Judging(), Judging(deadband=1.0)])
     bench.poll(instant(0), 1, 2)
-    [row] = bench.poll(instant(1_000), 1, 2)
+    [row] = bench.poll(instant(1_000), 1, 2.5)
     assert (row.channels, row.values, row.suppressed) == ((0, 1), [1, None], 1)
+
+
+def test_a_reading_like_the_last_one_kept_fills_its_cell_where_a_row_is_there_anyway():
+    bench = Bench([Judging(deadband=0.0), Judging(deadband=0.0)])
+    bench.poll(instant(0), 1, 2)
+    [row] = bench.poll(instant(1_000), 5, 2)
+    assert (row.values, row.suppressed) == ([5, 2], 0)
+    [row] = bench.poll(instant(2_000), 5, 2)
+    assert (row.values, row.suppressed) == ((), 2)
 
 
 def test_rules_see_every_reading_with_its_quality_settled():
@@ -220,6 +229,15 @@ def test_a_straight_line_is_its_two_ends():
     assert [cell for cell in bench.kept() if cell[1] is not None] == [(0, 0.0, GOOD)]
     bench.finish()
     assert bench.kept()[-1] == (99_000, 24.75, GOOD)
+
+
+def test_a_line_is_near_to_every_reading_behind_it_not_only_to_the_last():
+    bench = Bench([Judging(door=1.5, heartbeat_ms=0)])
+    for second, value in enumerate([0, 2, 2, 1]):
+        bench.poll(instant(1_000 * second), value)
+    bench.finish()
+    # From 0 to 1 in three steps would pass the first 2 by 1.67.
+    assert [value for _, value, _ in bench.kept() if value is not None] == [0, 2, 1]
 
 
 def test_a_corner_is_the_last_reading_on_the_line():

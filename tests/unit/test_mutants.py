@@ -18,7 +18,8 @@ GAP = "return Chain.NEXT if counter == last.counter + 1 else Chain.GAP"
 @cache
 def functions(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text())
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -1,6 +1,8 @@
 """Papers between the coordinator and the offline keys: what they must be, and what is missing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -56,7 +58,11 @@ from tests.unit.trust_world import (
 )
 
 LATER = WallMs(NOW + DAY)
-SEALS = {"root": seal_root, "catalog": seal_catalog, "policy": seal_policy}
+SEALS: dict[Kind, Callable[..., bytes]] = {
+    "root": seal_root,
+    "catalog": seal_catalog,
+    "policy": seal_policy,
+}
 
 
 def public(name):
@@ -339,7 +345,7 @@ def test_papers_that_contradict_themselves_are_refused():
 
 # --- founding -----------------------------------------------------------------------------------
 def first(**changes):
-    made = {
+    made: dict[str, Any] = {
         "root": RoleKeys([public(name) for name in OFFICERS], 2),
         "release": RoleKeys([public("release")], 1),
         "online": Online(public("director"), b"c" * 32),
@@ -415,7 +421,7 @@ def test_whoever_signs_sees_every_key_and_every_bound_that_changes(table):
 
 
 def test_a_root_can_be_read_by_programs():
-    view = root_view(make_root())
+    view: Any = root_view(make_root())
     assert (view["version"], view["epoch"], view["fleet"]) == (1, 1, FLEET.hex())
     assert view["roles"]["root"]["threshold"] == 2
     assert view["roles"]["director"]["keys"][0]["public"] == public("director").hex()

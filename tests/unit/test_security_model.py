@@ -16,11 +16,13 @@ ROWS = [
     if line.startswith("| ") and not line.startswith(("| attack |", "| event |"))
 ]
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_a_test_that_the_page_names_exists(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text())
-    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)}
     assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert name in defined | assigned
 

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent.core.open_rows import Gap, OpenRow
-from agent.store.blocks import Commit, commit, held, used_bytes
+from agent.core.retention import Room
+from agent.store.blocks import Commit, commit, held
 from agent.store.ledger import Ledger
 from agent.store.recovery import Attach, attach
+from agent.store.shelf import used_bytes
 from agent.store.telemetry_file import SCHEMA
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -38,7 +40,7 @@ async def attached(plant: Plant) -> AsyncIterator[tuple[Database, Ledger]]:
         at=plant.clock.now(),
         interval_ms=1_000,
         per_day=0,
-        max_bytes=1 << 20,
+        room=Room(max_bytes=1 << 20),
     )
     async with Database.open(plant.database, schema=SCHEMA, exclusive=True) as db:
         await db.transact(lambda connection: attach(connection, ledger, plan), durable=False)
@@ -51,7 +53,7 @@ def plan_of(plant: Plant, *items, frees=()) -> Commit:
         frees=frees,
         schema=plant.table.schema,
         at=plant.clock.now(),
-        max_bytes=1 << 20,
+        room=Room(max_bytes=1 << 20),
     )
 
 

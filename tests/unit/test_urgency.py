@@ -157,6 +157,8 @@ async def test_an_urgent_block_never_grows(plant):
     async with plant.running() as store:
         await record(plant, store, 0)
         await store.hasten()
+        # It is there for a contact although nothing follows it.
+        assert [(one.seq, one.priority) for one in await store.waiting()] == [(1, 0)]
         [before] = await store.blocks([1])
         await record(plant, store, 0, 2)
         await store.hasten()

@@ -56,8 +56,8 @@ WHERE need = 2 OR (need = 1 AND EXISTS (SELECT 1 FROM block WHERE block.schema =
 ORDER BY id LIMIT $1
 
 -- name: add_block
-INSERT INTO block (seq, priority, count, first_ms, last_ms, schema, digest, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO block (seq, priority, count, first_ms, last_ms, schema, digest, data, every_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: urgent
 SELECT seq, priority, length(data), digest FROM block
@@ -75,6 +75,17 @@ WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT
 SELECT seq, priority, length(data), digest FROM block
 WHERE seq > $1 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $2
 
+-- name: keep_blocks
+INSERT INTO kept (seq, priority, digest, data)
+SELECT seq, priority, digest, data FROM block WHERE seq BETWEEN $1 AND $2
+ON CONFLICT (seq) DO NOTHING
+
+-- name: forget_safe
+DELETE FROM kept WHERE seq < $1
+
+-- name: let_go
+DELETE FROM kept WHERE seq IN (SELECT seq FROM kept ORDER BY seq LIMIT $1)
+
 -- name: growing
 SELECT seq, digest, data FROM block
 WHERE seq > $1 AND priority = 2 AND schema = $2 ORDER BY seq DESC LIMIT 1
@@ -85,6 +96,7 @@ FROM (SELECT length(data) AS size FROM block ORDER BY seq DESC LIMIT $1)
 
 -- name: read_block
 SELECT digest, data FROM block WHERE seq = $1
+UNION ALL SELECT digest, data FROM kept WHERE seq = $1 LIMIT 1
 
 -- name: count_blocks
 SELECT coalesce(sum(count), 0) FROM block WHERE seq BETWEEN $1 AND $2
@@ -97,6 +109,16 @@ DELETE FROM block WHERE seq = $1 RETURNING count, first_ms, last_ms
 
 -- name: least_worth
 SELECT seq FROM block WHERE priority = $1 ORDER BY seq LIMIT 1
+
+-- name: to_thin
+SELECT seq, digest, data, schema FROM block
+WHERE priority = 2 AND every_ms < 900000 AND every_ms < $1 AND seq <= $2 ORDER BY seq LIMIT 1
+
+-- name: is_thin
+UPDATE block SET every_ms = $2 WHERE seq = $1
+
+-- name: newest_open
+SELECT seq, digest, data, schema FROM block WHERE seq > $1 ORDER BY seq DESC LIMIT 1
 
 -- name: span
 SELECT
@@ -164,5 +186,6 @@ SELECT stored FROM state
 SELECT sealed FROM state
 
 -- name: blocks_between
-SELECT seq, priority, length(data), digest FROM block
-WHERE seq BETWEEN $1 AND $2 ORDER BY seq LIMIT $3
+SELECT seq, priority, length(data), digest FROM block WHERE seq BETWEEN $1 AND $2
+UNION ALL SELECT seq, priority, length(data), digest FROM kept WHERE seq BETWEEN $1 AND $2
+ORDER BY seq LIMIT $3

@@ -23,7 +23,7 @@ ON CONFLICT (agent_id, epoch) DO UPDATE SET
 
 -- name: telemetry_of_agent
 SELECT epoch, next_block, blocks, readings, lost, received, ordinal,
-    said_sampled, said_suppressed, said_delivered, said_stored, said_lost
+    said_sampled, said_suppressed, said_delivered, said_stored, said_lost, gone
 FROM telemetry_store WHERE agent_id = $1 ORDER BY ordinal;
 
 -- name: block_digest
@@ -40,6 +40,9 @@ INSERT INTO block_aside (agent_id, epoch, seq, digest, received_ms, data)
 SELECT $1, $2, $3, $4, $5, $6
 WHERE (SELECT count(*) FROM block_aside WHERE agent_id = $1) < $7
 ON CONFLICT DO NOTHING;
+
+-- name: block_aside_exists
+SELECT 1 FROM block_aside WHERE agent_id = $1 AND epoch = $2 AND seq = $3 AND digest = $4;
 
 -- name: ledger_insert
 INSERT INTO ledger (agent_id, epoch, number, reason, first_ms, last_ms, count, estimated,

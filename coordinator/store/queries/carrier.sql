@@ -81,3 +81,9 @@ UPDATE fleet SET restore_epoch = $1;
 
 -- name: was_restored
 SELECT restore_epoch FROM fleet WHERE restore_epoch > 0;
+
+-- name: telemetry_all
+SELECT agent_id, epoch, received, gone FROM telemetry_store ORDER BY agent_id, ordinal;
+
+-- name: restore_epoch
+SELECT restore_epoch FROM fleet;

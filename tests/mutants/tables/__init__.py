@@ -1,11 +1,16 @@
 """Every mutant there is, by what it takes a check out of."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tables.access import ACCESS
 from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.link import LINK
+from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
+from tests.mutants.tables.papers import PAPERS
+from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.standing import STANDING
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -15,4 +20,9 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *ACCESS,
+    *MEMBERSHIP,
+    *READINGS,
+    *PAPERS,
+    *LINK,
 )

@@ -3,9 +3,12 @@
 from tests.mutants.mutant import Mutant
 
 _CHAIN = "tests/unit/test_trust_chain.py::test_"
+_CONTACTS = "tests/system/test_coordinator_contacts.py::test_"
 _CLONE = "what_one_honest_machine_cannot_have_signed_is_a_clone"
 _QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
-_MACHINE = ("tests/property/test_trust_machine.py",)
+_MACHINE = "tests/property/test_trust_machine.py"
+_STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
+_PLAY = "tests/unit/test_trust_plays.py::test_"
 
 
 def _chain(name: str, old: str, new: str, *tests: str) -> Mutant:
@@ -13,9 +16,10 @@ def _chain(name: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(f"chain-{name}", "shared/sync/incoming.py", old, new, named)
 
 
-def _machine(name: str, file: str, old: str, new: str) -> Mutant:
-    """A check that the random attacker finds missing all by himself."""
-    return Mutant(f"attacker-{name}", f"shared/trust/{file}.py", old, new, _MACHINE)
+def _machine(name: str, file: str, old: str, new: str, play: str) -> Mutant:
+    """A check that one play finds missing each time, and the random attacker sooner or later."""
+    tests = (_PLAY + play, _MACHINE)
+    return Mutant(f"attacker-{name}", f"shared/trust/{file}.py", old, new, tests)
 
 
 COORDINATOR = (
@@ -24,10 +28,7 @@ COORDINATOR = (
         "coordinator/core/intake.py",
         "        if hashlib.sha256(data).digest() not in vouched:\n            continue\n",
         "",
-        (
-            "tests/system/test_coordinator_contacts.py::"
-            "test_a_schema_that_no_report_vouches_for_is_ignored_and_counted",
-        ),
+        (_CONTACTS + "a_schema_that_no_report_vouches_for_is_ignored_and_counted",),
     ),
     _chain("same-number", "if here not in {None, digest} or", "if", _CLONE),
     _chain(
@@ -115,14 +116,51 @@ COORDINATOR = (
         "envelope",
         "InvalidSignature, ValueError):\n        return False",
         "InvalidSignature, ValueError):\n        return True",
+        "a_signature_that_was_made_up_orders_nothing",
     ),
-    _machine("root-quorum", "root", "        _signed_by(data, trusted)\n", "        pass\n"),
-    _machine("audience", "admission", "    _audience,\n    _agent_key,\n", "    _agent_key,\n"),
-    _machine("replay", "admission", "    _sequence,\n", ""),
-    _machine("nonce", "admission", "    _reply_nonce,\n", ""),
-    _machine("bounds", "bounds", "point.low <= value <= point.high", "True"),
-    _machine("class", "policy", "return named is not None and", "return True or"),
-    _machine("approvals", "granting", "    if len(counted) >= rule.threshold:\n", "    if True:\n"),
-    _machine("rollback", "keyset", "max(least, held.document.version if held else 0)", "0"),
-    _machine("far-future", "floor", "most = min(said_ms, root.expires_ms + 1)", "most = said_ms"),
+    _machine(
+        "root-quorum",
+        "root",
+        "        _signed_by(data, trusted)\n",
+        "        pass\n",
+        "the_key_set_is_not_taken_over",
+    ),
+    _machine(
+        "audience",
+        "admission",
+        "    _audience,\n    _agent_key,\n",
+        "    _agent_key,\n",
+        "a_neighbours_order_does_not_run_here",
+    ),
+    _machine("replay", "admission", "    _sequence,\n", "", "no_order_counts_a_second_time"),
+    _machine(
+        "nonce",
+        "admission",
+        "    _reply_nonce,\n",
+        "",
+        "a_time_that_answers_nothing_is_not_believed",
+    ),
+    _machine("bounds", "bounds", "point.low <= value <= point.high", "True", _STOLEN),
+    _machine("class", "policy", "return named is not None and", "return True or", _STOLEN),
+    _machine(
+        "approvals",
+        "granting",
+        "    if len(counted) >= rule.threshold:\n",
+        "    if True:\n",
+        _STOLEN,
+    ),
+    _machine(
+        "rollback",
+        "keyset",
+        "max(least, held.document.version if held else 0)",
+        "0",
+        "an_older_catalog_or_policy_does_not_come_back",
+    ),
+    _machine(
+        "far-future",
+        "floor",
+        "most = min(said_ms, root.expires_ms + 1)",
+        "most = said_ms",
+        "no_time_after_the_end_of_the_keys_is_believed",
+    ),
 )

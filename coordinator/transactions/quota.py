@@ -1,0 +1,57 @@
+"""How much of one agent is taken in on a day, so that none of them can fill the disk for all.
+
+What is over the quota is neither acknowledged nor refused: the agent keeps it and brings it the
+next day, told by `Reply.next_s` when that begins. So a quota loses nothing.
+"""
+
+from dataclasses import dataclass
+
+from coordinator.core.ports import Tx, execute, fetch_one
+from coordinator.core.retention import Keeping
+from coordinator.core.rollup import DAY_MS
+from coordinator.transactions.retention import load_keeping
+from shared.clock import WallMs
+from shared.ids import AgentId
+
+
+@dataclass(slots=True)
+class Quota:
+    """One agent's day while a contact is taken in."""
+
+    agent: AgentId
+    now_ms: WallMs
+    keeping: Keeping
+    bytes: int
+    """Taken in today before this contact, and with it."""
+    held_back: int = 0
+    """Blocks that have to wait for tomorrow."""
+
+    def admits(self, priority: int, size: int) -> bool:
+        """Take a block of so many bytes into account, or hold it back."""
+        most = self.keeping.quota_bytes(priority)
+        if most is not None and self.bytes + size > most:
+            self.held_back += 1
+            return False
+        self.bytes += size
+        return True
+
+    @property
+    def next_s(self) -> int:
+        """Return after how many seconds what was held back may come; 0: nothing was."""
+        if not self.held_back:
+            return 0
+        return (DAY_MS - self.now_ms % DAY_MS) // 1000 + 1
+
+
+def load_quota(agent: AgentId, now_ms: WallMs) -> Tx[Quota]:
+    """Return what an agent may still bring today."""
+    row = yield from fetch_one("intake_day", agent)
+    keeping = yield from load_keeping()
+    today = row is not None and row[0] == now_ms // DAY_MS
+    return Quota(agent, now_ms, keeping, int(row[1]) if row is not None and today else 0)
+
+
+def save_quota(quota: Quota) -> Tx[None]:
+    """Keep what was taken in."""
+    day = quota.now_ms // DAY_MS
+    yield from execute("intake_day_save", quota.agent, day, quota.bytes)

@@ -1,0 +1,222 @@
+"""Who may do what at the coordinator, whose word counts, and what the agent remembers of it."""
+
+from tests.mutants.mutant import Mutant
+
+_ACCESS = "tests/unit/test_coordinator_access.py::test_"
+_TOKENS = "tests/unit/test_coordinator_core.py::test_"
+_VOTES = "tests/unit/test_coordinator_approvals.py::test_"
+_LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
+_ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
+_ELSE = "a_word_about_anything_else_does_not_count"
+_GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
+
+
+def _access(name: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(f"access-{name}", "coordinator/core/access.py", old, new, tests)
+
+
+def _audit(name: str, old: str, new: str, *tests: str) -> Mutant:
+    named = tuple(_ACCESS + test for test in tests)
+    return Mutant(f"audit-{name}", "coordinator/core/audit.py", old, new, named)
+
+
+def _vote(name: str, old: str, new: str, test: str = _ELSE) -> Mutant:
+    return Mutant(f"vote-{name}", "coordinator/core/approvals.py", old, new, (_VOTES + test,))
+
+
+def _route(name: str, file: str, old: str, new: str) -> Mutant:
+    tests = ("tests/golden/rest/test_matrix.py::test_every_answer_is_as_the_table_says",)
+    return Mutant(f"route-{name}", f"coordinator/{file}.py", old, new, tests)
+
+
+def _release(name: str, old: str, new: str, test: str) -> Mutant:
+    named = (f"tests/system/test_coordinator_approvals.py::test_{test}",)
+    return Mutant(f"release-{name}", "coordinator/transactions/approvals.py", old, new, named)
+
+
+def _remembers(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(f"approved-{name}", f"agent/{file}.py", old, new, (_LIES + test,))
+
+
+ACCESS = (
+    _access(
+        "default-deny",
+        "return granted == scope or granted in SCOPES.get(scope, _NONE)",
+        "return True",
+        _ACCESS + "what_nobody_granted_is_denied",
+    ),
+    _access(
+        "secret",
+        "known is None or not hmac.compare_digest(token.secret_hash, known.secret_hash)",
+        "known is None",
+        _TOKENS + _GOOD,
+    ),
+    _access("revoked", "known.revoked_ms is not None or now_ms", "now_ms", _TOKENS + _GOOD),
+    _access("expired", " or now_ms >= known.expires_ms", "", _TOKENS + _GOOD),
+    _access(
+        "limit",
+        "return self.limit is None or self.limit.matches(labels)",
+        "return True",
+        _ACCESS + "a_limited_token_sees_what_matches",
+    ),
+    _access(
+        "gives-admin-away",
+        '    if ADMIN in scopes.split(",") and ADMIN not in maker.scope.split(","):\n',
+        "    if False:\n",
+        _ACCESS + "nobody_gives_away_what_he_has_not",
+    ),
+    _access(
+        "gives-scopes-away",
+        "if wanted.may(one) and not maker.may(one)",
+        "if False",
+        _ACCESS + "nobody_gives_away_what_he_has_not",
+    ),
+    _route(
+        "token",
+        "api/router",
+        "if route.scope != PUBLIC:\n            principal",
+        "if False:\n            principal",
+    ),
+    _route("scope", "api/auth", "    if not principal.may(scope):\n", "    if False:\n"),
+    _route(
+        "limited",
+        "api/auth",
+        "    if principal.limit is not None and not limited:\n",
+        "    if False:\n",
+    ),
+    _route(
+        "sight",
+        "transactions/sight",
+        "return agent in labels and (limit is None or limit.matches(labels[agent]))",
+        "return agent in labels",
+    ),
+    _route(
+        "sight-of-jobs",
+        "transactions/sight",
+        "    return all(map(limit.matches, labels.values()))\n",
+        "    return True\n",
+    ),
+    _audit(
+        "hash",
+        "        if chained(head.hash, entry) != kept:\n",
+        "        if False:\n",
+        "a_changed_entry_is_found",
+    ),
+    _audit(
+        "number",
+        "        if entry.number != head.number + 1:\n",
+        "        if False:\n",
+        "an_entry_that_was_taken_out_shows",
+    ),
+    _audit(
+        "before",
+        "sha256(pack([before, *fields,",
+        "sha256(pack([*fields,",
+        "every_field_of_an_entry_is_under_its_hash",
+    ),
+    _audit(
+        "expected",
+        "expected.number == head.number and expected != head",
+        "False",
+        "a_chain_that_was_made_anew_does_not_lead_through_a_head_kept_elsewhere",
+    ),
+    *(
+        _audit(
+            f"field-{field}",
+            old,
+            new,
+            "every_field_of_an_entry_is_under_its_hash",
+        )
+        for field, old, new in (
+            ("source", "entry.actor, entry.source)", "entry.actor)"),
+            ("at", "(entry.number, entry.at_ms, ", "(entry.number, "),
+            ("detail", "entry.object, entry.detail]", "entry.object]"),
+        )
+    ),
+    *(_vote(name, f"{name}, ", "", _ELSE) for name in ("_job", "_author", "_target", "_time")),
+    _vote("_fleet", "(_fleet, ", "("),
+    _vote("_uses", ", _uses)", ")"),
+    _vote(
+        "empty-selector",
+        "return bool(selector) and selector == question.selector",
+        "return selector == question.selector",
+        "a_selector_counts_only_where_it_chose_the_agents",
+    ),
+    _vote(
+        "one-hand", "    if len(signed) != 1:\n", "    if False:\n", "two_people_sign_two_papers"
+    ),
+    _vote(
+        "author",
+        "    if person.casefold() == question.author.casefold():\n",
+        "    if False:\n",
+        "the_author_does_not_agree_with_himself",
+    ),
+    _vote(
+        "ended",
+        "if vote.counts(now_ms) and",
+        "if",
+        "people_are_counted_and_not_their_keys",
+    ),
+    _vote(
+        "author-counted",
+        "vote.person.casefold() != author.casefold()",
+        "True",
+        "people_are_counted_and_not_their_keys",
+    ),
+    _release(
+        "threshold",
+        "    if not standing.enough:\n",
+        "    if False:\n",
+        "a_job_is_released_exactly_when_enough_distinct_people_agreed",
+    ),
+    _release(
+        "denied", "    if denied_ms is not None:\n", "    if False:\n", "a_denied_job_stays_denied"
+    ),
+    _release(
+        "released",
+        "    if released_ms is not None:\n        raise",
+        "    if False:\n        raise",
+        "a_released_job_takes_no_more_answers",
+    ),
+    _release(
+        "until",
+        "not_after_ms = min(case.row[11], standing.until_ms)",
+        "not_after_ms = case.row[11]",
+        "a_job_may_begin_until_the_first_of_its_approvals_ends",
+    ),
+    Mutant(
+        "issue-lost-store",
+        "coordinator/transactions/issue.py",
+        "if may_sign(signed_under=signed_under, jobs_epoch=jobs_epoch, idempotent=idempotent):",
+        "if True:",
+        (_ISSUE + "what_may_have_run_before_a_loss_is_not_signed_again",),
+    ),
+    _remembers(
+        "kept",
+        "store/queue_rows",
+        "            if job.approved_until_ms is not None:\n",
+        "            if False:\n",
+        "approvals_that_were_used_are_no_good_for_another_execution",
+    ),
+    _remembers(
+        "asked",
+        "services/guard",
+        "            approved=approved,\n",
+        "",
+        "as_many_executions_as_they_said_and_no_more_over_kills",
+    ),
+    _remembers(
+        "hole",
+        "services/guard",
+        "            approved_since_ms=since_ms,\n",
+        "",
+        "approvals_older_than_a_lost_database_are_refused_and_newer_ones_count",
+    ),
+    _remembers(
+        "put-back",
+        "store/jobs_file",
+        "        if second is not None and _is_behind(kept, second):\n",
+        "        if False:\n",
+        "a_database_that_was_put_back_does_not_make_used_approvals_new",
+    ),
+)

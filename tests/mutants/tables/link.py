@@ -1,0 +1,56 @@
+"""The link's promises: every byte counted, no day spent twice, alarms whatever is spent."""
+
+from tests.mutants.mutant import Mutant
+
+_BUDGET = "tests/unit/test_agent_budget.py::test_"
+_WISHES = "tests/simulation/test_wishes.py::test_"
+
+
+def _link(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(f"link-{name}", file, old, new, (test,))
+
+
+LINK = (
+    _link(
+        "alarm-on-every-rung",
+        "agent/core/uplink.py",
+        "    if state.urgent:\n        ways.append((now_ms, False))\n",
+        "    if state.urgent and rule.calls:\n        ways.append((now_ms, False))\n",
+        _BUDGET + "an_alarm_calls_at_once_whatever_is_spent",
+    ),
+    _link(
+        "sign-of-life",
+        "agent/core/uplink.py",
+        "    ways = [(_due(state, rule.silence_ms), True)]\n",
+        "    ways = [(_due(state, rule.silence_ms * 99), True)]\n",
+        _BUDGET + "a_sign_of_life_never_ceases",
+    ),
+    _link(
+        "day-once",
+        "agent/core/budget.py",
+        "0 if today.day > spent.day else spent.day_bytes",
+        "0 if today.day != spent.day else spent.day_bytes",
+        _BUDGET + "a_clock_that_is_set_back_does_not_let_a_day_be_spent_twice",
+    ),
+    _link(
+        "goodbyes-count",
+        "agent/services/http_connection.py",
+        "return replace(end, up=end.up + last.up, down=end.down + last.down)",
+        "return end",
+        "tests/system/test_contact_bytes.py::test_what_the_agent_counts_is_what_the_wire_carries",
+    ),
+    _link(
+        "wish-within-a-day",
+        "agent/core/uplink.py",
+        "return min(max(wish_s * 1000, limits.SYNC_MIN_MS), longest_ms)",
+        "return max(wish_s * 1000, limits.SYNC_MIN_MS)",
+        _BUDGET + "a_coordinators_wish_moves_the_next_contact_within_a_day",
+    ),
+    _link(
+        "gaps-answered-once",
+        "agent/services/contact.py",
+        "return bool(self._asked) and self._asked != self._asked_before",
+        "return bool(self._asked)",
+        _WISHES + "asking_for_the_same_again_and_again_causes_no_endless_contacts",
+    ),
+)

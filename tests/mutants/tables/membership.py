@@ -1,0 +1,259 @@
+"""Who is let in, whose key counts, who has left; and addresses that somebody announces."""
+
+from tests.mutants.mutant import Mutant
+
+_DOORS = "tests/system/test_coordinator_doors.py::test_"
+_MEMBERS = "tests/system/test_coordinator_membership.py::test_"
+_WORDS = "tests/unit/test_trust_words.py::test_"
+_CLAIMS = "tests/system/test_coordinator_enrolment.py::test_"
+_ROVING = "tests/unit/test_agent_roving.py::test_"
+_CERTIFICATES = "tests/unit/test_client_certificates.py::test_"
+_ENROLL = "coordinator/transactions/enroll.py"
+_ENROLMENTS = "coordinator/transactions/enrolments.py"
+_MEMBERSHIP = "coordinator/transactions/membership.py"
+_CONTACT = "coordinator/transactions/contact.py"
+_WORDS_FILE = "shared/trust/words.py"
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(f"member-{name}", file, old, new, tests)
+
+
+MEMBERSHIP = (
+    # --- doors
+    _mutant(
+        "fingerprint-compared",
+        _ENROLMENTS,
+        'if parse_fingerprint(wish.fingerprint, where="fingerprint") != row[1]:',
+        "if False:",
+        _DOORS + "only_the_whole_right_fingerprint_accepts_a_key",
+    ),
+    _mutant(
+        "name-taken",
+        _ENROLMENTS,
+        "    if taken is not None or promised is not None:\n",
+        "    if False:\n",
+        _DOORS + "a_site_is_needed_and_a_name_is_given_once",
+    ),
+    _mutant(
+        "name-promised",
+        _ENROLL,
+        "        if taken is None and promised is None:\n",
+        "        if taken is None:\n",
+        _DOORS + "a_promised_name_is_not_given_to_a_claim",
+    ),
+    _mutant(
+        "rejected",
+        _ENROLL,
+        'raise RefusedError(Reason.ENROLMENT_REJECTED, "an admin did not let this key in")',
+        "return Entered(None, again_s=5)",
+        _DOORS + "a_key_that_was_rejected_is_told_so_whenever_it_asks",
+    ),
+    _mutant(
+        "strangers-bounded",
+        _ENROLL,
+        "every >= limits.ENROLMENTS or ",
+        "",
+        _DOORS + "the_room_for_strangers_is_bounded_and_claims_do_not_need_it",
+    ),
+    _mutant(
+        "strangers-of-one-address-bounded",
+        _ENROLL,
+        " or here >= limits.ENROLMENTS_PER_ADDRESS",
+        "",
+        _DOORS + "the_room_for_strangers_is_bounded_and_claims_do_not_need_it",
+    ),
+    _mutant(
+        "strangers-slowed",
+        _ENROLL,
+        "    if lately >= limits.ENROLMENTS_PER_MINUTE:\n",
+        "    if False:\n",
+        _DOORS + "strangers_cannot_ask_faster_than_a_person_could_read",
+    ),
+    _mutant(
+        "claim-over",
+        _ENROLL,
+        "    if now_ms >= expires_ms:\n",
+        "    if False:\n",
+        _CLAIMS + "a_claim_that_is_over_lets_nobody_in",
+    ),
+    _mutant(
+        "claim-used-up",
+        _ENROLL,
+        "    if used >= count:\n",
+        "    if False:\n",
+        _CLAIMS + "a_claim_lets_in_as_many_keys_as_it_says",
+    ),
+    _mutant(
+        "revoked-stays-out",
+        _ENROLL,
+        "    if revoked_ms is not None:\n",
+        "    if False:\n",
+        _CLAIMS + "a_revoked_key_stays_out_and_its_name_is_never_given_again",
+    ),
+    _mutant(
+        "old-key-stays-out",
+        _ENROLL,
+        "    if not is_current:\n",
+        "    if False:\n",
+        _MEMBERS + "a_key_that_was_used_before_comes_never_back",
+    ),
+    # --- keys
+    _mutant(
+        "both-keys-sign",
+        _WORDS_FILE,
+        "        threshold = 2\n",
+        "        threshold = 1\n",
+        _WORDS + "a_key_that_only_one_of_the_two_vouches_for_is_refused",
+    ),
+    _mutant(
+        "word-answered",
+        _WORDS_FILE,
+        "    if heard.word != document_hash(word):\n",
+        "    if False:\n",
+        _WORDS + "the_answer_is_the_directors_and_to_exactly_this_word",
+    ),
+    _mutant(
+        "word-audience",
+        _WORDS_FILE,
+        "    if heard.agent != agent:\n",
+        "    if False:\n",
+        _WORDS + "the_answer_is_the_directors_and_to_exactly_this_word",
+    ),
+    _mutant(
+        "word-fields",
+        _WORDS_FILE,
+        "class Rekey(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):",
+        "class Rekey(msgspec.Struct, frozen=True, array_like=True):",
+        _WORDS + "an_unknown_field_in_a_word_is_refused",
+    ),
+    _mutant(
+        "word-fleet",
+        "coordinator/services/members.py",
+        "        if word.fleet != fleet:\n",
+        "        if False:\n",
+        _MEMBERS + "nobody_changes_an_agents_key_without_its_key",
+    ),
+    _mutant(
+        "key-used-before",
+        _MEMBERSHIP,
+        '    if (yield from fetch_one("key_known", new_key)) is not None:\n',
+        "    if False:\n",
+        _MEMBERS + "a_key_that_was_used_before_comes_never_back",
+    ),
+    _mutant(
+        "next-key-vouches-for-nothing",
+        _MEMBERSHIP,
+        "    if key != identity.public_key:\n",
+        "    if False:\n",
+        _MEMBERS + "a_new_key_that_was_lost_is_replaced_by_the_old_one_alone",
+    ),
+    _mutant(
+        "first-use-retires",
+        _CONTACT,
+        '    yield from execute("agent_turn_key", agent)\n',
+        "",
+        _MEMBERS + "the_old_key_works_until_the_first_use_of_the_new_one_and_never_after",
+    ),
+    _mutant(
+        "no-work-meanwhile",
+        _CONTACT,
+        "self.next_key is None and ",
+        "",
+        _MEMBERS + "no_work_is_signed_while_two_keys_are_good_and_then_for_the_new_one",
+    ),
+    _mutant(
+        "bundle-names-the-key",
+        "shared/trust/admission.py",
+        "    _audience,\n    _agent_key,\n",
+        "    _audience,\n",
+        _MEMBERS + "a_bundle_for_the_key_before_is_refused",
+    ),
+    # --- labels, leaving
+    _mutant(
+        "labels-numbered",
+        _MEMBERSHIP,
+        "    if word.number <= row[0]:\n",
+        "    if False:\n",
+        _MEMBERS + "a_replay_brings_no_old_labels_back",
+    ),
+    _mutant(
+        "labels-checked",
+        _MEMBERSHIP,
+        "    check_labels(word.labels)\n",
+        "",
+        _MEMBERS + "labels_that_no_selector_can_name_change_nothing",
+    ),
+    _mutant(
+        "leave-was-asked",
+        _MEMBERSHIP,
+        "    if leave_ms is None:\n",
+        "    if False:\n",
+        _MEMBERS + "an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good",
+    ),
+    _mutant(
+        "left-stays-out",
+        _CONTACT,
+        "    if left_ms is not None:\n",
+        "    if False:\n",
+        _MEMBERS + "an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good",
+    ),
+    _mutant(
+        "no-work-for-who-leaves",
+        _CONTACT,
+        " and Wish.LEAVE not in self.wish",
+        "",
+        _MEMBERS + "an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good",
+    ),
+    _mutant(
+        "no-work-on-a-stick",
+        "coordinator/transactions/carried.py",
+        "if jobs_epoch and attested and identity.may_work:",
+        "if jobs_epoch and attested:",
+        _MEMBERS + "a_stick_brings_no_work_either",
+    ),
+    # --- certificates, candidates
+    _mutant(
+        "certificate-shown",
+        "coordinator/core/client_certificates.py",
+        "        if demand is Demand.REQUIRED:\n",
+        "        if False:\n",
+        _CERTIFICATES + "a_contact_needs_the_agents_own_certificate_that_is_not_over",
+    ),
+    _mutant(
+        "certificate-own",
+        "coordinator/core/client_certificates.py",
+        "    if shown.name != agent:\n",
+        "    if False:\n",
+        _CERTIFICATES + "a_contact_needs_the_agents_own_certificate_that_is_not_over",
+    ),
+    _mutant(
+        "certificate-over",
+        "coordinator/core/client_certificates.py",
+        "    if now_ms >= shown.ends_ms:\n",
+        "    if False:\n",
+        _CERTIFICATES + "a_contact_needs_the_agents_own_certificate_that_is_not_over",
+    ),
+    _mutant(
+        "candidate-proves-itself",
+        "agent/services/http_connection.py",
+        "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
+        "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n"
+        "    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n",
+        _ROVING + "a_liar_is_left_after_one_exchange_and_the_next_one_is_tried",
+    ),
+    _mutant(
+        "candidate-needs-the-fleets-ca",
+        "agent/services/discovery.py",
+        "    if not endpoint.tls or not ca_pem:\n",
+        "    if False:\n",
+        "tests/system/test_fleet_discovery.py::test_a_candidate_needs_https_and_the_fleets_own_ca",
+    ),
+    _mutant(
+        "candidate-after-silence",
+        "agent/services/roving.py",
+        "now_ms - self._lost_ms < SILENT_MS",
+        "False",
+        _ROVING + "nobody_is_looked_for_before_the_url_was_silent_for_long",
+    ),
+)

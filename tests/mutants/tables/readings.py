@@ -1,0 +1,106 @@
+"""The promises about readings: the living are polled, what is held back is bounded and counted."""
+
+from tests.mutants.mutant import Mutant
+
+_JUDGE = "tests/unit/test_judge.py::test_"
+_BOUNDS = "tests/property/test_judging_properties.py::test_"
+_SAMPLER = "tests/unit/test_sampler.py::test_"
+_URGENCY = "tests/unit/test_urgency.py::test_"
+_QUALITY = _JUDGE + "a_change_of_quality_is_never_held_back"
+_ACCOUNT = _BOUNDS + "everything_sampled_is_recorded_or_suppressed"
+
+READINGS = (
+    Mutant(
+        "judge-deadband-quality",
+        "agent/core/deadband.py",
+        "if quality is kept_quality and self._near(kept, value):",
+        "if self._near(kept, value):",
+        (_QUALITY,),
+    ),
+    Mutant(
+        "judge-deadband-heartbeat",
+        "agent/core/deadband.py",
+        "if not self._heartbeat_ms or at.mono_ms - kept_ms < self._heartbeat_ms:",
+        "if True:",
+        (_JUDGE + "a_heartbeat_keeps_a_reading_that_says_nothing_new",),
+    ),
+    Mutant(
+        "judge-door-quality",
+        "agent/core/door.py",
+        "if value is None or changed or self._corner is None or self._stepped(at):",
+        "if value is None or self._corner is None or self._stepped(at):",
+        (_QUALITY,),
+    ),
+    Mutant(
+        "judge-door-step",
+        "agent/core/door.py",
+        "or self._corner is None or self._stepped(at):",
+        "or self._corner is None:",
+        (_JUDGE + "a_set_clock_ends_a_line",),
+    ),
+    Mutant(
+        "judge-door-opening",
+        "agent/core/door.py",
+        "self._low = max(self._low, _slope(since, start, at, value - self._bound))",
+        "self._low = _slope(since, start, at, value - self._bound)",
+        (_JUDGE + "a_line_is_near_to_every_reading_behind_it_not_only_to_the_last",),
+    ),
+    Mutant(
+        "judge-door-before-the-start",
+        "agent/core/door.py",
+        "if first and value is not None:",
+        "if False:",
+        (_JUDGE + "nothing_is_claimed_about_the_time_before_the_first_reading",),
+    ),
+    Mutant(
+        "judge-account",
+        "agent/core/judge.py",
+        "suppressed = poll.held - len(poll.late) - len(poll.breaks) - self._owed",
+        "suppressed = poll.held",
+        (_ACCOUNT,),
+    ),
+    Mutant(
+        "judge-empty-poll",
+        "agent/core/judge.py",
+        "        if not rows:\n            return [PollRow(",
+        "        if not rows:\n            return [] and [PollRow(",
+        (_ACCOUNT,),
+    ),
+    Mutant(
+        "judge-counter-modulus",
+        "agent/core/counter.py",
+        "if 2 * over <= modulus:",
+        "if False:",
+        (_BOUNDS + "a_counter_adds_up_across_its_modulus_however_often",),
+    ),
+    Mutant(
+        "bus-probe-share",
+        "agent/core/sampler.py",
+        "return max(begins_ms, self._probes_from_ms), index",
+        "return begins_ms, index",
+        (_SAMPLER + "probes_share_a_busy_bus_without_gaps_by_their_length",),
+    ),
+    Mutant(
+        "bus-utilisation",
+        "agent/config_devices.py",
+        "if not load.fits:",
+        "if False:",
+        (
+            "tests/unit/test_config.py::test_a_line_that_cannot_keep_up_is_refused_with_the_arithmetic",
+        ),
+    ),
+    Mutant(
+        "priority-gap",
+        "agent/core/urgency.py",
+        "self._urgent[device] = max(now_ms, free_ms)",
+        "self._urgent[device] = now_ms",
+        (_URGENCY + "a_device_is_urgent_at_once_and_then_at_most_every_half_minute",),
+    ),
+    Mutant(
+        "priority-sealed",
+        "agent/store/blocks.py",
+        "        if hasty and not routine:\n            state.sealed = state.next_block - 1\n",
+        "",
+        (_URGENCY + "an_urgent_block_never_grows",),
+    ),
+)
