@@ -15,7 +15,7 @@ from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
-from agent.actions.registry import ACTIONS, check_step
+from agent.actions.registry import check_step
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig
 from agent.config_uplink import zone_of
@@ -26,15 +26,13 @@ from agent.core.ports import Bus, Driver
 from agent.core.queue import Problem, plan_job
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
+from agent.engine import Engine, Site, make_engine
 from agent.services.ask import socket_path
-from agent.services.bus_tasks import BusTask
+from agent.services.bus_tasks import BusTask, Observer
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
 from agent.services.discovery import look
-from agent.services.executor import Executor
-from agent.services.facts import Facts
-from agent.services.gates import Gates
 from agent.services.guard import Guard
 from agent.services.http_connection import Endpoint, parse_url
 from agent.services.identity import (
@@ -49,7 +47,6 @@ from agent.services.membership import Member, MemberContact, Speaker, commands_o
 from agent.services.purse import Purse
 from agent.services.roving import RovingLink
 from agent.services.status import LiveStatus, troubled_services
-from agent.services.step_runner import StepRunner
 from agent.services.stick_door import StickDoor
 from agent.services.uplink import Hours, Uplink
 from agent.services.urgency import Urgency
@@ -60,6 +57,7 @@ from agent.store.jobs_file import JobsFile
 from agent.store.telemetry import TelemetryStore
 from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
+from shared.model.job import Value
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import free_mb, lock_directory
 from shared.runtime.logs import Events
@@ -105,6 +103,7 @@ class Agent:
             raise MistakeError(error.what, where=where, mend=error.mend) from error
         self._table: ChannelTable = channel_table(config.devices)
         self._uplink: Uplink | None = None
+        self._observe: Observer | None = None
         self._purse: Purse | None = None
         self._standing: Member | None = None
         self._key: AgentKey | None = None
@@ -145,13 +144,14 @@ class Agent:
         if member:
             guard = await self._make_guard(member, exchange)
             # Nothing runs for a box that does not know whom to trust.
-            executor = self._make_executor(jobs, guard)
+            engine = self._make_engine(member, file, guard)
             self._uplink = self._make_uplink(
-                member, guard, exchange, jobs, telemetry, ordered=executor.wake
+                member, guard, exchange, jobs, telemetry, ordered=engine.wake
             )
-            work = [self._uplink, executor, guard]
-            sticks = self._make_sticks(guard, file, telemetry, executor)
-            talks = {"export": sticks.export, "import": sticks.take}
+            work = [self._uplink, *engine.services, guard]
+            sticks = self._make_sticks(guard, file, telemetry, engine.wake)
+            talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
+            self._observe = engine.standing.observe
         urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
         polls = [
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
@@ -241,19 +241,32 @@ class Agent:
             await guard.load()
         return guard
 
-    def _make_executor(self, jobs: JobStore, guard: Guard) -> Executor:
-        facts = Facts(self._devices, dict)
-        runner = StepRunner(jobs, devices=self._devices, actions=ACTIONS, now=self._calendar.now)
-        return Executor(
-            jobs,
-            runner=runner,
-            facts=facts,
-            gates=Gates(facts, zone=self._config.uplink.time_zone, locked_ms=lambda: 0),
-            now=self._calendar.now,
-            entropy=self._entropy,
-            told=self._nudge,
-            permit=partial(self._permit, guard),
+    def _make_engine(self, member: _Member, file: JobsFile, guard: Guard) -> Engine:
+        uplink = self._config.uplink
+        site = Site(
+            agent=member.enrolment.agent,
+            data_dir=self._config.data_dir,
+            zone=uplink.time_zone,
+            metered=uplink.metered,
+            link=self._link_facts,
         )
+        return make_engine(
+            file,
+            self._devices,
+            site,
+            calendar=self._calendar,
+            clock=self._clock,
+            entropy=self._entropy,
+            permit=partial(self._permit, guard),
+            bells=(self._nudge, self._alarm),
+        )
+
+    def _link_facts(self) -> Mapping[str, Value]:
+        state = self._uplink.health.state if self._uplink else None
+        if state is None or state.answered_ms is None:
+            return {}
+        silent_ms = self._clock.mono_ms() - state.answered_ms
+        return {"link.up": state.failures == 0, "link.silent_s": silent_ms // 1000}
 
     def _make_uplink(
         self,
@@ -305,7 +318,7 @@ class Agent:
         )
 
     def _make_sticks(
-        self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, executor: Executor
+        self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, ordered: Callable[[], None]
     ) -> StickDoor:
         assert self._key is not None, "only a member has a guard"
         carrier = make_carrier(
@@ -316,7 +329,7 @@ class Agent:
             devices=self._config.devices,
             clock=self._clock,
             calendar=self._calendar,
-            ordered=executor.wake,
+            ordered=ordered,
         )
         return StickDoor(carrier)
 
@@ -366,6 +379,7 @@ class Agent:
             clock=self._clock,
             load=load,
             hurry=urgency.note,
+            observe=self._observe,
         )
 
     def _say_hello(self, member: _Member | None, trouble: str) -> None:

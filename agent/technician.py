@@ -1,4 +1,4 @@
-"""`outstation-agent status` and `doctor`: what a technician types on a phone at the site.
+"""`outstation-agent status`, `doctor`, `lock`, `unlock`: what a technician types at the site.
 
 Owns their arguments, and whether a terminal gets colours. What is shown stands in
 `agent.core.status_text` and `agent.core.doctor`.
@@ -26,7 +26,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "doctor", help="check config, disk, clock, link, ports and devices; say what to mend"
     )
     doctor.set_defaults(command=call_doctor)
-    for parser in (shown, doctor):
+    lock = commands.add_parser(
+        "lock", help="hands are inside: nothing is written or switched for a while"
+    )
+    lock.add_argument(
+        "--for", dest="seconds", type=seconds_of, default=7200, metavar="TIME", help="2h, 45m, 90s"
+    )
+    lock.set_defaults(command=lambda options: _say(options, f"lock {options.seconds}"))
+    unlock = commands.add_parser("unlock", help="hands are out: orders that waited go on")
+    unlock.set_defaults(command=lambda options: _say(options, "unlock"))
+    for parser in (shown, doctor, lock, unlock):
         parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
         parser.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
@@ -62,6 +71,53 @@ def call_doctor(options: argparse.Namespace) -> int:
     else:
         print(render_findings(findings, colours=has_colours(sys.stdout)))
     return FAILED if failed else OK
+
+
+def seconds_of(text: str) -> int:
+    """Return the seconds of ``90s``, ``45m``, ``2h`` or ``1d``.
+
+    >>> seconds_of("45m")
+    2700
+    """
+    number, unit = text[:-1], _UNITS.get(text[-1:])
+    if unit is None or not number.isdigit() or len(number) > 6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2h, 45m or 90s")
+    return int(number) * unit
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _say(options: argparse.Namespace, words: str) -> int:
+    """Say words to the running agent and print what it answers."""
+    import msgspec  # noqa: PLC0415
+
+    from agent.config import load_config  # noqa: PLC0415
+    from agent.services.ask import ask, socket_path  # noqa: PLC0415
+    from agent.services.site_lock import LockAnswer  # noqa: PLC0415
+
+    config = load_config(options.config)
+    said = ask(socket_path(config.runtime_dir, config.data_dir), words)
+    if not said:
+        raise MistakeError(
+            "the agent does not run, and so does nothing to the site",
+            where=str(config.data_dir),
+            mend="cut the power of what you work on if it could start",
+        )
+    try:
+        answer = msgspec.json.decode(said, type=LockAnswer)
+    except msgspec.ValidationError:
+        raise MistakeError(
+            "this agent takes no orders, so there is nothing to lock", mend="it is not enrolled"
+        ) from None
+    if options.json:
+        print(said.decode().strip())
+    elif answer.error:
+        print(f"outstation-agent: {answer.error}", file=sys.stderr)
+    else:
+        minutes = -(-answer.locked_s // 60)
+        print(f"locked for {minutes} minutes" if answer.locked_s else "unlocked")
+    return FAILED if answer.error else OK
 
 
 def _examined(path: Path) -> list[Finding]:

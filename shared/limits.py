@@ -169,6 +169,8 @@ FIRED_REMEMBERED = 512
 """Nominal times of one schedule that are known to have fired, should the clock go back."""
 TALES = 10_000
 """Pieces of history of standing jobs that wait for a report: about 1 MB on an agent's flash."""
+SITE_LOCK_S = 7 * 86_400
+"""Longest lock of a site: what somebody forgot to open again opens itself."""
 STANDING_JOBS = 256
 """Schedules and rules on one agent."""
 STANDING_LOOK_MS = 3_600_000

@@ -61,6 +61,7 @@ class Executor:
         self._woken = asyncio.Event()
         self._running = 0
         self._crashed = True
+        self._release = False
         self._canceled: frozenset[tuple[bytes, int]] = frozenset()
 
     @property
@@ -70,6 +71,11 @@ class Executor:
 
     def wake(self) -> None:
         """Look at the queue: something was admitted or called off."""
+        self._woken.set()
+
+    def release_held(self) -> None:
+        """Let what waits at a gate look again now: the site was unlocked."""
+        self._release = True
         self._woken.set()
 
     async def run(self) -> None:
@@ -84,6 +90,9 @@ class Executor:
 
     async def _work(self, attempts: asyncio.TaskGroup) -> None:
         self._woken.clear()
+        if self._release:
+            self._release = False
+            await self._store.release(Reason.SITE_LOCKED, self._now())
         if self._running:
             self._canceled = await self._store.canceled()
         claimed = await self._store.claim(self._now(), room=limits.WORKERS - self._running)

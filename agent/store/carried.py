@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agent.core.contact import Standing
 from agent.store.contact import read_epoch, read_standing, save_time
 from agent.store.jobs_file import JobsFile
+from agent.store.standing_rows import flush_tales
 from shared import limits
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed
@@ -65,6 +66,7 @@ class CarriedStore:
         def work(db: sqlite3.Connection) -> bytes:
             [(number,)] = db.execute(_SQL["carried_reserve"]).fetchall()
             standing = read_standing(db)
+            flush_tales(db, limits.RECEIPTS_PER_REPORT)
             asked = bind(receipts_after, limits.RECEIPTS_PER_REPORT)
             bodies = db.execute(_SQL["receipts_after"], asked).fetchall()
             receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]

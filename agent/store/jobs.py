@@ -108,6 +108,14 @@ class JobStore:
         # does harm twice is made durable right before its first byte, by `note`.
         return await self._file.transact(work, durable=False)
 
+    async def release(self, reason: Reason, now: Moment) -> None:
+        """Make due now whatever waits for this reason."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SQL["release_held"], bind(int(reason), now.boot_id, now.mono_ms))
+
+        await self._file.transact(work, durable=False)
+
     async def begun(self, claim: Claim, now: Moment) -> None:
         """Tell that an attempt that has gates passed them."""
 

@@ -80,6 +80,9 @@ UPDATE task SET course = $3 WHERE number = $1 AND attempt = $2 AND state = 1
 -- name: untry
 UPDATE task SET attempt = attempt - 1 WHERE number = $1
 
+-- name: release_held
+UPDATE task SET due_boot = $2, due_mono_ms = $3 WHERE state = 0 AND reason = $1
+
 -- name: end_waiting
 UPDATE task SET state = $2, reason = $3 WHERE number = $1 AND state = 0
 

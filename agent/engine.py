@@ -1,0 +1,126 @@
+"""The job engine, composed: queue, executor, schedules, rules and the lock of the site.
+
+Beside `agent.app` and `agent.sticks` the third place that names concrete classes, so that each of
+them fits on a few screens.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.actions.registry import ACTIONS, check_step
+from agent.core.device import DeviceSettings
+from agent.core.ports import Driver
+from agent.services.box import Box
+from agent.services.calendar import Calendar
+from agent.services.control import Talk
+from agent.services.executor import Executor, Permit
+from agent.services.facts import Facts
+from agent.services.gates import Gates
+from agent.services.rule_watch import RuleWatch
+from agent.services.site_lock import SiteLock
+from agent.services.standing import StandingJobs, planner
+from agent.services.step_runner import StepRunner
+from agent.store.jobs import JobStore
+from agent.store.jobs_file import JobsFile
+from agent.store.standing import StandingStore
+from shared.clock import Clock, Entropy
+from shared.ids import DeviceId
+from shared.model.job import Value
+from shared.runtime.service import Service
+
+Devices = Mapping[DeviceId, tuple[DeviceSettings, Driver]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the engine works."""
+
+    agent: str
+    """This agent's id."""
+    data_dir: Path
+    """Where the lock of the site is kept."""
+    zone: str
+    """By its IANA name."""
+    metered: bool
+    """Bytes on the link cost."""
+    link: Callable[[], Mapping[str, Value]]
+    """Tells ``link.up`` and ``link.silent_s`` as far as they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What turns orders into effects, also when nobody is there."""
+
+    executor: Executor
+    standing: StandingJobs
+    lock: SiteLock
+
+    @property
+    def services(self) -> list[Service]:
+        """Return what has to run."""
+        return [self.executor, self.standing]
+
+    @property
+    def talks(self) -> dict[str, Talk]:
+        """Return what a technician may ask for, by word."""
+        return {"lock": self.lock.talk_lock, "unlock": self.lock.talk_unlock}
+
+    def wake(self) -> None:
+        """Look at the orders: some came, or were called off."""
+        self.executor.wake()
+        self.standing.wake()
+
+
+def make_engine(
+    file: JobsFile,
+    devices: Devices,
+    site: Site,
+    *,
+    calendar: Calendar,
+    clock: Clock,
+    entropy: Entropy,
+    permit: Permit,
+    bells: tuple[Callable[[], None], Callable[[], None]],
+) -> Engine:
+    """Return the engine over a jobs.db.
+
+    Args:
+        file: the open jobs.db.
+        devices: every device with its driver.
+        site: where it works.
+        calendar: the agent's date.
+        clock: what it is read from.
+        entropy: spreads retries.
+        permit: says why an attempt may not begin at all.
+        bells: called when receipts were written, and when something urgent was.
+    """
+    told, alarmed = bells
+    jobs, store = JobStore(file), StandingStore(file)
+    lock = SiteLock(site.data_dir / "site_lock", now=calendar.now)
+    box = Box(site.data_dir, metered=site.metered, clock=clock, link=site.link)
+    known = box.facts_with(agent=site.agent, locked=lock.left_ms)
+    facts = Facts(devices, known)
+    executor = Executor(
+        jobs,
+        runner=StepRunner(jobs, devices=devices, actions=ACTIONS, now=calendar.now),
+        facts=facts,
+        gates=Gates(facts, zone=site.zone, locked_ms=lock.left_ms),
+        now=calendar.now,
+        entropy=entropy,
+        told=told,
+        permit=permit,
+    )
+    lock.changed = executor.release_held
+    plan = planner([settings for settings, _ in devices.values()], check_step)
+    standing = StandingJobs(
+        store,
+        rules=RuleWatch(store, plan=plan, facts=known, alarmed=alarmed),
+        plan=plan,
+        now=calendar.now,
+        zone=site.zone,
+        agent=site.agent,
+        fired=executor.wake,
+    )
+    calendar.watch(standing.wake)
+    return Engine(executor, standing, lock)
