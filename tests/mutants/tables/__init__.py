@@ -12,6 +12,7 @@ from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.standing import STANDING
+from tests.mutants.tables.sticks import STICKS
 
 MUTANTS: tuple[Mutant, ...] = (
     *ENVELOPE,
@@ -20,6 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *STICKS,
     *ACCESS,
     *MEMBERSHIP,
     *READINGS,
