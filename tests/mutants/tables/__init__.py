@@ -6,6 +6,7 @@ from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.link import LINK
 from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
@@ -27,4 +28,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *READINGS,
     *PAPERS,
     *LINK,
+    *HISTORY,
 )
