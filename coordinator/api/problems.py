@@ -63,6 +63,7 @@ class ProblemError(OutstationError):
     at: str = ""
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    mend: str = ""
 
     def response(self) -> web.Response:
         """Return the answer."""
@@ -71,6 +72,7 @@ class ProblemError(OutstationError):
             title=self.kind.title,
             status=self.kind.status,
             detail=self.detail,
+            mend=self.mend,
             at=self.at,
             reason=self.reason,
         )
@@ -108,7 +110,7 @@ def as_problem(error: OutstationError) -> ProblemError:
             return error
         case MistakeError():
             detail = f"{error.what}; {error.mend}" if error.mend else error.what
-            return ProblemError(Kind.INVALID, detail, at=error.where)
+            return ProblemError(Kind.INVALID, detail, at=error.where, mend=error.mend)
         case RefusedError():
             kind = _REFUSED.get(error.reason, Kind.MALFORMED)
             headers = {"Retry-After": "60"} if kind is Kind.ENROLMENT_FULL else {}

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import sys
 import tomllib
 from collections.abc import Mapping
 from functools import partial
@@ -14,8 +15,9 @@ from coordinator.commands.conclude import add_outcome, conclude
 from coordinator.commands.texts import read_catalog, read_policy
 from coordinator.core.document_text import time_text
 from coordinator.core.drafts import Exchange, exchange, next_catalog, next_policy
-from coordinator.core.papers import Document, Kind, Trusted, title_of
+from coordinator.core.papers import Document, Kind, Paper, Trusted, title_of
 from coordinator.core.papers_text import body_text, root_view
+from coordinator.core.policy_text import unknown_actions
 from shared.runtime.clock import SystemClock
 from shared.trust.root import ROOT, Root
 
@@ -98,12 +100,15 @@ def _publish(kind: Kind, options: argparse.Namespace) -> int:
             ],
         )
     policy = read_policy(options.file)
-    return conclude(
-        options,
-        lambda held: [
-            next_policy(held, policy.content, now_ms=now_ms, expires_ms=policy.expires_ms)
-        ],
-    )
+
+    def make(held: Trusted) -> list[Paper]:
+        for action in unknown_actions(policy.content, held.catalog):
+            # Harmless, and perhaps meant: the catalog may follow.
+            note = f"note: the catalog in force allows {action} to nobody"
+            print(note, file=sys.stderr)
+        return [next_policy(held, policy.content, now_ms=now_ms, expires_ms=policy.expires_ms)]
+
+    return conclude(options, make)
 
 
 def _renew(options: argparse.Namespace) -> int:

@@ -55,6 +55,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     status: int
     detail: str = ""
+    """What is wrong and what would help, for people."""
+    mend: str = ""
+    """What would help, by itself; also the end of `detail`."""
     at: str = ""
     """The member at fault: ``steps[0].params`` in the body, ``query.page_size``, ``path.job``."""
     reason: str = ""

@@ -81,6 +81,9 @@ class SeriesView(msgspec.Struct, frozen=True):
     """Readings, with a value or without one."""
     goods: list[int] = []
     """Of these, the ones of good quality."""
+    reduction: str = ""
+    """How readings were held back: ``hold 0.5``, ``hold 1 %``, ``line 0.5``, with the bound of the
+    error of what a reader draws between them; empty when every one is there."""
 
 
 class ReadingsView(msgspec.Struct, frozen=True):

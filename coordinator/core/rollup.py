@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import replace
 
 from coordinator.core.retime import Sureness
 from shared.block.schema import Schema
@@ -113,7 +114,7 @@ class Minutes:
             ):
                 # A schema travels unsigned: it may lack what its blocks refer to.
                 if runs and index < len(schema.channels):
-                    cells = self._cells.setdefault(schema.channels[index], {})
+                    cells = self._cells.setdefault(as_measured(schema.channels[index]), {})
                     for minute, first, end in runs:
                         cell = cells.setdefault(minute, _Cell())
                         cell.add(column[first:end], marks[first:end])
@@ -140,6 +141,11 @@ class Minutes:
                 runs.append((minute, row, end))
             row = end
         return runs
+
+
+def as_measured(channel: Channel) -> Channel:
+    """Return what is measured, however many of its readings were held back."""
+    return replace(channel, reduction=None)
 
 
 def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int]]:

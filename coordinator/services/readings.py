@@ -328,4 +328,12 @@ def _series_view(agent: AgentId, channel: Channel, series: Series) -> SeriesView
         values=series.values,
         qualities=[QUALITY[quality] for quality in series.qualities],
         clocks=[ClockRun(count, CLOCK[clock.sureness], clock.err_ms) for clock, count in runs],
+        reduction=_reduction(channel),
     )
+
+
+def _reduction(channel: Channel) -> str:
+    told = channel.reduction
+    if told is None:
+        return ""
+    return f"{told.between} {told.bound:g}{' %' if told.percent else ''}"

@@ -133,8 +133,9 @@ def approve(
         return None
     _check_open(case, bench)
     vote = read_vote(envelope, case.question, bench.policy, bench.now_ms)
-    if len(case.rows) >= limits.APPROVALS_PER_GRANT and vote.key not in {r[0] for r in case.rows}:
-        raise SettledError(f"it has {len(case.rows)} approvals already, as many as agents take")
+    others = [one for one in case.votes if one.counts(bench.now_ms) and one.key != vote.key]
+    if len(others) >= limits.APPROVALS_PER_GRANT:
+        raise SettledError(f"it has {len(others)} approvals already, as many as agents take")
     yield from execute(
         "approval_save",
         job,

@@ -122,7 +122,7 @@ def _check_rule(name: str, rule: ClassRule, approvers: Sequence[Approver]) -> No
     if len(set(rule.approvers)) != len(rule.approvers) or not set(rule.approvers) <= people.keys():
         raise _bad(f"{name} has an unknown approver, or one twice")
     distinct = {people[KeyId(key)] for key in rule.approvers}
-    if not 0 <= rule.threshold <= len(distinct):
+    if not 0 <= rule.threshold <= min(len(distinct), limits.APPROVALS_PER_GRANT):
         raise _bad(f"{name} asks for {rule.threshold} of {len(distinct)} people")
     if not 0 <= rule.offline_grace_s <= limits.GRACE_S:
         raise _bad(f"{name} may act alone for {rule.offline_grace_s} s")

@@ -163,6 +163,16 @@ def test_a_catalog_is_published_by_the_release_key(founded):
     assert (catalog["version"], list(catalog["action"])) == (2, ["device.read"])
 
 
+def test_a_policy_that_names_what_the_catalog_does_not_allow_is_noted(alone, capsys):
+    Path("catalog.toml").write_text('[action."device.read"]\n')
+    Path("policy.toml").write_text(alone.type("policy", "show", "--data", "data"))
+    alone.type("catalog", "publish", "--data", "data", "catalog.toml")
+    assert main(["policy", "publish", "--data", "data", "policy.toml"]) == 0
+    said = capsys.readouterr()
+    assert "note: the catalog in force allows device.write to nobody" in said.err
+    assert "in force: policy 2" in said.out
+
+
 def test_keys_for_papers_that_are_on_their_way_survive_other_papers(founded):
     founded.type("rotate", "director", "--data", "data", "--out", "director.json")
     Path("policy.toml").write_text(founded.type("policy", "show", "--data", "data"))

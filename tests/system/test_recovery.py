@@ -154,6 +154,8 @@ async def test_an_officers_key_is_replaced(reader, world, capsys):
     assert FileSigner(Path("new.pem")).public_key.hex() in after
     await gateway.contact()
     assert (gateway.root.version, gateway.root.epoch) == (2, 1)
+    warnings = (await world.read("/v1/status"))["warnings"]
+    assert not any("lies on this machine" in warning for warning in warnings)
 
 
 async def test_a_stolen_director_is_ended(reader, world, capsys):

@@ -186,12 +186,12 @@ GUARDED = replace(
 )
 
 
-def bench(at_ms):
-    return Bench(fleet=FleetId(bytes(16)), policy=GUARDED, now_ms=WallMs(at_ms))
+def bench(at_ms, policy=GUARDED):
+    return Bench(fleet=FleetId(bytes(16)), policy=policy, now_ms=WallMs(at_ms))
 
 
-async def signed(store, job, person, *, at_ms=NOW, lasts_ms=60_000):
-    form = await store.read(partial(view_approval, job, bench(at_ms)))
+async def signed(store, job, person, *, at_ms=NOW, lasts_ms=60_000, policy=GUARDED):
+    form = await store.read(partial(view_approval, job, bench(at_ms, policy)))
     approval = Approval(
         fleet=bytes.fromhex(form.fleet),
         job=bytes.fromhex(form.digest),
@@ -203,7 +203,7 @@ async def signed(store, job, person, *, at_ms=NOW, lasts_ms=60_000):
         max_executions=1,
     )
     envelope = seal(APPROVAL_TYP, pack(approval), [signer(person)])
-    body = partial(approve, job, envelope, bench(at_ms), actor="me", entropy=ENTROPY)
+    body = partial(approve, job, envelope, bench(at_ms, policy), actor="me", entropy=ENTROPY)
     return await store.run(body, durable=False)
 
 
@@ -240,3 +240,18 @@ async def test_a_policy_that_asks_for_more_meanwhile_is_obeyed(store):
         partial(view_approval, job, Bench(fleet=FleetId(bytes(16)), policy=stricter, now_ms=NOW))
     )
     assert (form.needed, form.people) == (3, ["alice"])
+
+
+async def test_approvals_that_ended_take_no_room_from_new_ones(store):
+    crowd = [f"p{number}" for number in range(limits.APPROVALS_PER_GRANT + 2)]
+    policy = replace(
+        GUARDED,
+        approvers=[Approver(name, signer(name).public_key) for name in crowd],
+        classes={"guarded": ClassRule(2, [kid(name) for name in crowd], 60, {"device.read": []})},
+    )
+    job = (await submitted(store, policy=policy)).job
+    for number, name in enumerate(crowd):
+        at_ms = NOW + 10 * number
+        await signed(store, job, name, at_ms=at_ms, lasts_ms=5, policy=policy)
+    form = await store.read(partial(view_approval, job, bench(NOW + 10 * len(crowd), policy)))
+    assert (len(form.votes), form.people) == (len(crowd), [])

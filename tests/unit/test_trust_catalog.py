@@ -128,6 +128,8 @@ def test_a_catalog_that_makes_no_sense_is_refused_whoever_signed_it(
 
 
 ANNE = Approver("anne", signer("anne").public_key)
+CROWD = [f"p{number}" for number in range(limits.APPROVALS_PER_GRANT + 1)]
+"""One more than a grant carries approvals."""
 ANNES_NEW = Approver("anne", signer("anne-2").public_key)
 
 
@@ -153,6 +155,10 @@ ANNES_NEW = Approver("anne", signer("anne-2").public_key)
         {
             "approvers": [ANNE, ANNES_NEW],
             "classes": {"c": ClassRule(2, [kid("anne"), kid("anne-2")], 0, {})},
+        },
+        {
+            "approvers": [Approver(name, signer(name).public_key) for name in CROWD],
+            "classes": {"c": ClassRule(17, [kid(name) for name in CROWD], 0, {})},
         },
     ],
 )

@@ -6,12 +6,14 @@ from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.link import LINK
 from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.standing import STANDING
+from tests.mutants.tables.sticks import STICKS
 
 MUTANTS: tuple[Mutant, ...] = (
     *ENVELOPE,
@@ -20,9 +22,11 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *STICKS,
     *ACCESS,
     *MEMBERSHIP,
     *READINGS,
     *PAPERS,
     *LINK,
+    *HISTORY,
 )

@@ -171,7 +171,8 @@ DOCUMENTS = (
     ),
     _policy("classes", "if len(policy.classes) > limits.CLASSES:", "if False:"),
     _policy("class-names", "if not is_name(name):", "if False:"),
-    _policy("threshold", "if not 0 <= rule.threshold <= len(distinct):", "if False:"),
+    _policy("threshold", "<= rule.threshold <= min(len(distinct), limits.", "<= 0 <= (limits."),
+    _policy("threshold-bound", "min(len(distinct), limits.APPROVALS_PER_GRANT)", "len(distinct)"),
     _policy(
         "people-not-keys",
         "distinct = {people[KeyId(key)] for key in rule.approvers}",

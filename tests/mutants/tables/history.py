@@ -1,0 +1,73 @@
+"""Readings on the coordinator: true time, rollups, retention, quotas, and whose one sees."""
+
+from tests.mutants.mutant import Mutant
+
+_TIME = "tests/unit/test_true_time.py::test_"
+_LIMITS = "tests/system/test_coordinator_limits.py::test_"
+_KEEP = "tests/unit/test_coordinator_retention.py::test_"
+
+HISTORY = (
+    Mutant(
+        "readings-limited-token",
+        "coordinator/api/readings.py",
+        "        selectors.append(call.limit)\n",
+        "        pass\n",
+        (_LIMITS + "readings_of_other_agents_are_hidden_from_a_limited_token",),
+    ),
+    Mutant(
+        "anchor-impossible",
+        "coordinator/core/retime.py",
+        "possible = EARLIEST_MS <= wall_ms <= now_ms + LATEST_AHEAD_MS",
+        "possible = True",
+        (_TIME + "an_anchor_that_cannot_be_true_is_left_out",),
+    ),
+    Mutant(
+        "anchor-proves-a-clock-wrong",
+        "coordinator/core/retime.py",
+        " or _misled(said, own, fixed)",
+        "",
+        (_TIME + "a_synced_clock_that_an_anchor_contradicts_is_wrong",),
+    ),
+    Mutant(
+        "anchors-that-contradict",
+        "coordinator/core/retime.py",
+        "if all(_agree(fix, other) for other in kept):",
+        "if True:",
+        (_TIME + "of_anchors_that_contradict_the_better_one_counts",),
+    ),
+    Mutant(
+        "rollup-of-what-is-gone",
+        "coordinator/services/rollups.py",
+        " if hour_ms >= gone_ms",
+        "",
+        (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
+    ),
+    Mutant(
+        "retention-before-rollup",
+        "coordinator/store/queries/keeping.sql",
+        "AND d.seq = b.seq AND d.waits = 0)",
+        "AND d.seq = b.seq AND d.waits = 9)",
+        (_KEEP + "nothing_goes_that_is_in_no_rollup_yet",),
+    ),
+    Mutant(
+        "quota",
+        "coordinator/transactions/quota.py",
+        "if most is not None and self.bytes + size > most:",
+        "if False:",
+        (_KEEP + "over_its_quota_an_agent_waits_for_tomorrow_and_loses_nothing",),
+    ),
+    Mutant(
+        "quota-of-the-day",
+        "coordinator/transactions/blocks.py",
+        "        yield from save_quota(quota)\n",
+        "        pass\n",
+        (_KEEP + "bytes_of_the_day_are_counted_over_contacts",),
+    ),
+    Mutant(
+        "apart-without-room",
+        "coordinator/transactions/blocks.py",
+        "                shelf.unkept.add(seq)\n",
+        "                pass\n",
+        (_KEEP + "what_contradicts_in_a_quarantine_is_kept_up_to_a_bound_and_then_left_there",),
+    ),
+)

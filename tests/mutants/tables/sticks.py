@@ -1,0 +1,81 @@
+"""Sticks and restores: what a courier, a finder or an old backup could do without each check."""
+
+from tests.mutants.mutant import Mutant
+
+_CARRIED = "tests/unit/test_trust_carried.py::test_"
+_STICKS = ("tests/system/test_coordinator_sticks.py",)
+_JUDGED = "a_return_is_for_one_agent_with_one_key_after_the_last_restore"
+_FREES = "a_return_frees_only_what_the_store_in_use_numbered"
+_GAPS = "only_a_gap_that_does_not_explain_itself_is_asked_for"
+
+
+def _return(name: str, old: str, new: str) -> Mutant:
+    return Mutant(f"return-{name}", "shared/trust/carried.py", old, new, (f"{_CARRIED}{_JUDGED}",))
+
+
+def _freed(name: str, old: str, new: str) -> Mutant:
+    return Mutant(f"return-{name}", "agent/core/carrier.py", old, new, (f"{_CARRIED}{_FREES}",))
+
+
+STICKS = (
+    _return("audience", "if answer.agent != held.agent:", "if False:"),
+    _return("agent-key", "if answer.agent_key != held.agent_key:", "if False:"),
+    _return("restore-epoch", "if answer.restore_epoch < known:", "if False:"),
+    _return("type", "data, typ=RETURN_TYP, keys=keys", 'data, typ="reply/1", keys=keys'),
+    _freed("store", "mine = answer.telemetry_epoch == telemetry_epoch", "mine = True"),
+    _freed("made", "(max(1, a), min(b, sealed))", "(max(1, a), b)"),
+    _freed(
+        "receipts-of-this-store",
+        "answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0",
+        "answer.receipts_to",
+    ),
+    Mutant(
+        "gap-believed-delivered",
+        "shared/sync/incoming.py",
+        "return said.delivered > readings or said.stored",
+        "return said.stored",
+        (f"{_CARRIED}{_GAPS}",),
+    ),
+    Mutant(
+        "gap-of-a-backlog",
+        "shared/sync/incoming.py",
+        "said.stored - arrived < limits.BLOCK_POINTS",
+        "True",
+        (f"{_CARRIED}{_GAPS}",),
+    ),
+    Mutant(
+        "stick-names-another-report",
+        "coordinator/transactions/carried.py",
+        "forked = known is not None and known[0] != report.previous",
+        "forked = False",
+        _STICKS,
+    ),
+    Mutant(
+        "stick-of-a-quarantined-agent",
+        "coordinator/transactions/carried.py",
+        "if jobs_epoch and attested and identity.may_work:",
+        "if jobs_epoch and attested:",
+        _STICKS,
+    ),
+    Mutant(
+        "stick-older-than-the-link",
+        "coordinator/transactions/carried.py",
+        "counter <= report.counter)",
+        "True)",
+        _STICKS,
+    ),
+    Mutant(
+        "stick-direction",
+        "coordinator/services/carrier.py",
+        "if header.direction is not Direction.UP:",
+        "if False:",
+        _STICKS,
+    ),
+    Mutant(
+        "gone-is-remembered",
+        "coordinator/transactions/gaps.py",
+        "if grown != gone and len(grown) <= limits.RANGES:",
+        "if False:",
+        _STICKS,
+    ),
+)

@@ -1,0 +1,180 @@
+"""What is over its time goes, rollups stay, and one agent cannot fill the disk for all."""
+
+from functools import partial
+
+import pytest
+
+from coordinator.core.retention import DEFAULTS, keeping_of, parse_setting, show_setting
+from coordinator.core.rollup import DAY_MS, HOUR_S, MINUTE_S
+from coordinator.services.retention import Retention
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.blocks import store_blocks
+from coordinator.transactions.retention import count_excess, save_keeping
+from shared import limits
+from shared.clock import WallMs
+from shared.errors import MistakeError, Reason
+from shared.ids import AgentId
+from tests.readings_office import (
+    AGENT,
+    NOW,
+    VirtualClock,
+    add_agent,
+    block,
+    bring,
+    group,
+    incoming,
+    report,
+    roll_everything_up,
+    rolled,
+    rows,
+)
+
+OLD = NOW - 401 * DAY_MS
+
+
+@pytest.fixture
+async def store(tmp_path):
+    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
+        await add_agent(opened)
+        yield opened
+
+
+def at(seq, time_ms, *, rows=2, **changes):
+    times = [time_ms + 1000 * row for row in range(rows)]
+    return block(seq, group(times, [1.5 * row for row in range(rows)]), **changes)
+
+
+async def keep(store, **settings):
+    values = [(name.replace("_", "."), value) for name, value in settings.items()]
+    body = partial(save_keeping, values, actor="me", now_ms=NOW)
+    await store.run(body, durable=False)
+
+
+async def apply(store):
+    return await Retention(store, VirtualClock()).round(pause_s=0)
+
+
+async def stored(store):
+    return [seq for (seq,) in await rows(store, "SELECT seq FROM block ORDER BY seq")]
+
+
+async def test_readings_go_after_400_days_and_their_hours_stay(store):
+    await bring(store, at(1, OLD), at(2, NOW - 399 * DAY_MS))
+    await roll_everything_up(store)
+    hours = await rolled(store, HOUR_S)
+    assert (await apply(store))["raw.2"] == 1
+    assert await stored(store) == [2]
+    assert await rolled(store, HOUR_S) == hours
+    assert len(await rolled(store, MINUTE_S)) == 1
+
+
+async def test_a_dry_run_counts_what_would_go_and_takes_nothing(store):
+    await bring(store, at(1, OLD, rows=3), at(2, NOW))
+    await roll_everything_up(store)
+    raw, minutes = await store.read(partial(count_excess, NOW))
+    assert (raw.setting, raw.rows, raw.readings) == ("raw.2", 1, 3)
+    assert (minutes.setting, minutes.rows) == ("1m", 1)
+    assert await stored(store) == [1, 2]
+    dropped = await apply(store)
+    assert dropped == {"raw.2": 1, "1m": 1}
+    assert await store.read(partial(count_excess, NOW)) == []
+
+
+async def test_nothing_goes_that_is_in_no_rollup_yet(store):
+    await bring(store, at(1, OLD))
+    assert await apply(store) == {}
+    await roll_everything_up(store)
+    assert (await apply(store))["raw.2"] == 1
+
+
+async def test_a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone(store):
+    await bring(store, at(1, OLD, rows=5))
+    await roll_everything_up(store)
+    hours = await rolled(store, HOUR_S)
+    await apply(store)
+    await bring(store, at(2, OLD, rows=1))
+    await roll_everything_up(store)
+    assert await rolled(store, HOUR_S) == hours
+
+
+async def test_a_bound_of_bytes_takes_the_oldest_of_its_priority(store):
+    await bring(store, *(at(seq, NOW - (9 - seq) * DAY_MS) for seq in range(1, 9)))
+    await bring(store, at(9, NOW - 300 * DAY_MS, priority=0))
+    await roll_everything_up(store)
+    ((size,),) = await rows(store, "SELECT sum(length(data)) FROM block WHERE priority = 2")
+    await keep(store, raw_2_bytes=size // 2)
+    await apply(store)
+    assert await stored(store) == [5, 6, 7, 8, 9]
+    totals = "SELECT priority, count(*), sum(length(data)) FROM block GROUP BY priority"
+    kept = "SELECT priority, blocks, bytes FROM block_total ORDER BY priority"
+    assert await rows(store, totals) == await rows(store, kept)
+
+
+async def test_over_its_quota_an_agent_waits_for_tomorrow_and_loses_nothing(store):
+    await add_agent(store, "other")
+    first, second, third = at(1, NOW), at(2, NOW + 5_000), at(3, NOW + 9_000, priority=0)
+    await keep(store, quota=len(first) + len(second) - 1)
+    said = await bring(store, first, second, third)
+    assert said.acked == [(1, 1), (3, 3)], "an alarm has room of its own"
+    assert said.nacked == []
+    assert said.refused == {Reason.STORE_QUOTA: 1}
+    left_s = (DAY_MS - NOW % DAY_MS) // 1000 + 1
+    assert said.next_s == left_s
+    assert (await bring(store, first, agent="other")).acked == [(1, 1)]
+    tomorrow = NOW + left_s * 1000
+    later = await bring(store, second, now_ms=tomorrow)
+    assert (later.acked, later.next_s) == ([(2, 2)], 0)
+
+
+async def test_bytes_of_the_day_are_counted_over_contacts(store):
+    first, second = at(1, NOW), at(2, NOW + 5_000)
+    await keep(store, quota=len(first) + len(second) - 1)
+    assert (await bring(store, first)).acked == [(1, 1)]
+    assert (await bring(store, second)).acked == []
+
+
+async def test_what_contradicts_in_a_quarantine_is_kept_up_to_a_bound_and_then_left_there(
+    store, monkeypatch
+):
+    monkeypatch.setattr(limits, "BLOCKS_APART", 2)
+    await bring(store, at(1, NOW))
+    for number in range(4):
+        other = at(1, NOW + 60_000 * (number + 1))
+        body = partial(
+            store_blocks,
+            AgentId(AGENT),
+            report([other]),
+            [incoming(other)],
+            [],
+            now_ms=WallMs(NOW),
+            quarantined=True,
+        )
+        said = await store.run(body, durable=False)
+        assert said.acked == ([(1, 1)] if number < 2 else [])
+        assert said.nacked == []
+    assert await rows(store, "SELECT count(*) FROM block_aside") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("raw.0=30d", ("raw.0", 30 * DAY_MS)),
+        ("1m=forever", ("1m", 0)),
+        ("raw.2.bytes=10GB", ("raw.2.bytes", 10_000_000_000)),
+        ("quota=unlimited", ("quota", 0)),
+    ],
+)
+def test_settings_are_read_as_people_write_them(text, setting):
+    assert parse_setting(text, where="--set") == setting
+    assert f"{setting[0]}={show_setting(*setting)}" == text
+
+
+@pytest.mark.parametrize("text", ["raw.3=4d", "1m=64MB", "quota=4d", "1m=0d", "1m=", "aside=-1d"])
+def test_what_is_no_setting_gets_a_sentence(text):
+    with pytest.raises(MistakeError) as caught:
+        parse_setting(text, where="--set")
+    assert caught.value.mend
+
+
+def test_what_nobody_set_is_the_default_and_unknown_names_are_none():
+    assert keeping_of({"raw.1": 5, "later": 7}).values == {**DEFAULTS, "raw.1": 5}
