@@ -150,7 +150,7 @@ def test_an_end_that_the_disk_does_not_take_is_tried_again_as_the_same_attempt(t
             await shop.task
         assert await shop.tasks() == {"READY": 2}
         shop.file.full = False
-        shop.task = asyncio.create_task(shop.executor.run())
+        shop.work[0] = asyncio.create_task(shop.executor.run())
         await asyncio.sleep(1)
         assert await shop.executions() == {"SUCCEEDED": 1}
         for pump in shop.pumps.values():
