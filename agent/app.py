@@ -33,6 +33,7 @@ from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
 from agent.services.discovery import look
 from agent.services.executor import Executor
+from agent.services.flash import look_at_flash
 from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.guard import Guard
@@ -186,6 +187,8 @@ class Agent:
         live.troubles = troubles
         live.calendar = self._calendar
         live.purse = self._purse
+        began_ms = self._clock.mono_ms()
+        live.flash = lambda: look_at_flash(self._config.data_dir, self._clock.mono_ms() - began_ms)
         self._say_hello(member, trouble)
         try:
             async with supervisor:
