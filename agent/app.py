@@ -33,8 +33,8 @@ from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
 from agent.services.discovery import look
 from agent.services.executor import Executor
-from agent.services.flash import look_at_flash
 from agent.services.facts import Facts
+from agent.services.flash import look_at_flash
 from agent.services.gates import Gates
 from agent.services.guard import Guard
 from agent.services.http_connection import Endpoint, parse_url
