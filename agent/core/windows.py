@@ -30,7 +30,7 @@ def check_cron(expression: str) -> None:
     """
     try:
         next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
-    except (CronSimError, StopIteration) as error:
+    except (CronSimError, StopIteration):
         raise MistakeError(
             f"{expression[:80]!r} is no time of day",
             mend='write minute, hour, day, month and weekday, for example "0 2 * * *"',
