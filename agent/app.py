@@ -354,8 +354,13 @@ class Agent:
             if uplink is not None and self._config.uplink.metered:
                 uplink.weigh(await telemetry.backlog_bytes())
 
-        interval_ms = self._config.telemetry.commit_interval_ms
-        return Keeper(telemetry, commit_interval_ms=interval_ms, then=weigh)
+        settings = self._config.telemetry
+        return Keeper(
+            telemetry,
+            commit_interval_ms=settings.commit_interval_ms,
+            budget_bytes=settings.disk_write_budget_bytes,
+            then=weigh,
+        )
 
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore, urgency: Urgency) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)

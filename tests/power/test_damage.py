@@ -55,6 +55,7 @@ async def opened_after(plant: Plant, content: bytes, folder: Path) -> list[str]:
         row = plant.row()
         await store.record(row)
         await store.seal()
+        sound = 0
         for _ in range(3):  # a contact finds what is damaged; the keeper mends it
             await store.seal()
             numbers = [one.seq for one in await store.waiting()]
