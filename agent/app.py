@@ -33,6 +33,7 @@ from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
 from agent.services.discovery import look
+from agent.services.flash import look_at_flash
 from agent.services.guard import Guard
 from agent.services.http_connection import Endpoint, parse_url
 from agent.services.identity import (
@@ -186,6 +187,8 @@ class Agent:
         live.troubles = troubles
         live.calendar = self._calendar
         live.purse = self._purse
+        began_ms = self._clock.mono_ms()
+        live.flash = lambda: look_at_flash(self._config.data_dir, self._clock.mono_ms() - began_ms)
         self._say_hello(member, trouble)
         try:
             async with supervisor:
@@ -364,8 +367,13 @@ class Agent:
             if uplink is not None and self._config.uplink.metered:
                 uplink.weigh(await telemetry.backlog_bytes())
 
-        interval_ms = self._config.telemetry.commit_interval_ms
-        return Keeper(telemetry, commit_interval_ms=interval_ms, then=weigh)
+        settings = self._config.telemetry
+        return Keeper(
+            telemetry,
+            commit_interval_ms=settings.commit_interval_ms,
+            budget_bytes=settings.disk_write_budget_bytes,
+            then=weigh,
+        )
 
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore, urgency: Urgency) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)

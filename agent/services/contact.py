@@ -25,23 +25,20 @@ from agent.core.contact import (
 from agent.core.health import health_of_queue, is_worth_telling
 from agent.core.ladder import RULES, Rule, Rung
 from agent.core.ports import TelemetryPort
-from agent.core.queue import Problem
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.guard import Guard
+from agent.services.orders import Orders, Planner
 from agent.services.purse import Purse
 from agent.store.contact import ContactStore
-from agent.store.jobs import JobStore, Planned
+from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Clock, Instant, WallMs
-from shared.errors import Reason, RefusedError, WorldError
-from shared.ids import DeviceId
+from shared.errors import RefusedError, WorldError
 from shared.model.health import Health
-from shared.model.job import JobSpec
 from shared.runtime.logs import Events
 from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
 from shared.sync.ranges import Ranges
-from shared.trust.admission import admit_bundle
 from shared.trust.documents import ECHO_BYTES, Reply, document_hash
 from shared.wire.messages import Receipt
 
@@ -64,10 +61,6 @@ class Link(Protocol):
         """Close what is open; the next exchange opens it again."""
 
 
-Planner = Callable[[JobSpec], tuple[DeviceId, ...] | Problem]
-"""Says which devices a job concerns here, or why none (`agent.core.queue.plan_job`)."""
-
-
 class Contact:
     """The agent's side of the exchange, one contact at a time."""
 
@@ -84,8 +77,8 @@ class Contact:
         calendar: Calendar,
     ) -> None:
         self._identity, self._guard = guard.identity, guard
-        self._store, self._jobs = store, jobs
-        self._telemetry, self._link, self._plan = telemetry, link, plan
+        self._store, self._telemetry, self._link = store, telemetry, link
+        self._orders = Orders(guard=guard, jobs=jobs, plan=plan, calendar=calendar)
         self._clock, self._calendar = clock, calendar
         self.purse = Purse(BudgetSettings(), clock=clock, calendar=calendar)
         """Counts the bytes; another one limits them."""
@@ -220,7 +213,7 @@ class Contact:
             return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
         # An answer to a report from earlier may be from earlier too.
         astray = not resent and await self._learn(reply, asked, here)
-        ordered = answer.bundle is not None and await self._order(answer.bundle)
+        ordered = answer.bundle is not None and await self._orders.admit(answer.bundle)
         freed = freed_by(
             reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
         )
@@ -283,23 +276,3 @@ class Contact:
         if anchor is None or not await self._telemetry.learn(anchor):
             return False
         return is_far(anchor, got)
-
-    async def _order(self, bundle: bytes) -> bool:
-        """Admit a bundle, or count why not; the reply beside it stands either way."""
-        try:
-            admitted = admit_bundle(bundle, await self._guard.held())
-        except RefusedError as error:
-            await self._guard.refuse(error, "bundle")
-            return False
-        planned = [Planned(job, self._plan(job.spec)) for job in admitted.jobs]
-        try:
-            new = await self._jobs.admit(admitted, planned, now=self._calendar.now())
-        except WorldError as error:
-            if error.reason is not Reason.STORE_FULL:
-                raise
-            # The coordinator sees that the number did not advance and offers it again.
-            _log.event("bundle_put_off", level=logging.WARNING, cause=str(error))
-            return False
-        self._guard.admitted(admitted.floor_ms)
-        _log.event("bundle_admitted", seq=admitted.seq, grants=len(admitted.jobs), new=new)
-        return True

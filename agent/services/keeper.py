@@ -7,10 +7,25 @@ up for it. Leaves out what a commit does (`agent.store.telemetry`).
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
+from agent.core.wear import Wear
 from shared import limits
 from shared.errors import WorldError
+
+
+def bytes_written() -> int | None:
+    """Return how many bytes this process has caused to be written to disks; None if nobody knows.
+
+    Pages that were made dirty count whole (proc(5), write_bytes), which is what flash sees.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/io").read_text("ascii").splitlines():
+            name, _, count = line.partition(":")
+            if name == "write_bytes":
+                return int(count)
+    return None
 
 
 class Kept(Protocol):
@@ -40,11 +55,35 @@ class Keeper:
         store: Kept,
         *,
         commit_interval_ms: int,
+        budget_bytes: int | None = None,
+        written: Callable[[], int | None] = bytes_written,
         then: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Keep `store`; `then` is called after each commit."""
+        """Keep `store`; `then` is called after each commit.
+
+        Args:
+            store: what is kept.
+            commit_interval_ms: how often, if that is cheap enough.
+            budget_bytes: to be written per day at most; None: whatever it costs.
+            written: says how much this process has written to disks; None: nobody knows.
+            then: called after each commit.
+        """
         self._store, self._then = store, then
-        self._interval_s = commit_interval_ms / 1000
+        self._wanted_ms, self._budget = commit_interval_ms, budget_bytes
+        self._written, self._before = written, written()
+        self._wear = Wear()
+
+    @property
+    def wear(self) -> Wear:
+        """Return what commits cost."""
+        return self._wear
+
+    @property
+    def interval_ms(self) -> int:
+        """Return the time between two commits, as the flash's budget allows."""
+        if self._budget is None:
+            return self._wanted_ms
+        return self._wear.interval_ms(self._wanted_ms, self._budget)
 
     async def run(self) -> None:
         """Commit until cancelled; what is open then is the store's to commit when it is closed."""
@@ -61,13 +100,20 @@ class Keeper:
                 failures += 1
             else:
                 failures = 0
+                self._count()
                 if self._then is not None:
                     await self._then()
+
+    def _count(self) -> None:
+        now = self._written()
+        if now is not None and self._before is not None:
+            self._wear = self._wear.after(now - self._before)
+        self._before = now
 
     def _patience_s(self, failures: int) -> float:
         """Return how long to wait: an interval, or a growing pause while the disk refuses."""
         if not failures:
-            return self._interval_s
+            return self.interval_ms / 1000
         doubled = limits.RESTART_INITIAL_S << min(failures - 1, 16)
         return min(doubled, limits.RESTART_MAX_S)
 

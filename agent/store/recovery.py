@@ -61,6 +61,7 @@ def attach(db: sqlite3.Connection, ledger: Ledger, plan: Attach) -> tuple[State,
     fresh_file = is_new(db)
     state = begin_state(db, plan.epoch)
     ledger.begin(state)
+    _count_again(db, ledger, state, plan.at)
     last_rows: dict[bytes, int] = dict(db.execute(QUERIES["journal_rows"]).fetchall())
     last_rows[state.journal] = state.last_row
     loss = plan.before if fresh_file else _estimate(state, plan)
@@ -117,6 +118,31 @@ def loss_before(path: Path, known: Held | None, *, now_ms: WallMs) -> Loss | Non
         first_ms=known.first_ms or now_ms,
         last_ms=known.last_ms or now_ms,
         estimated=True,
+    )
+
+
+def _count_again(db: sqlite3.Connection, ledger: Ledger, state: State, at: Instant) -> None:
+    """Compare what is counted as stored with what is here: a damaged page takes blocks in silence.
+
+    Which readings they held nobody knows, so their loss is an estimate.
+    """
+    found = int(db.execute(QUERIES["count_all"]).fetchone()[0])
+    missing, state.stored = state.stored - found, found
+    # More than were counted: damage makes up blocks as well.
+    state.sampled += max(0, -missing)
+    first_ms, last_ms = (
+        WallMs(time or at.wall_ms) for time in db.execute(QUERIES["span"]).fetchone()
+    )
+    ledger.add(
+        db,
+        state,
+        Loss(
+            reason=Reason.STORE_CORRUPT,
+            count=max(0, missing),
+            first_ms=first_ms,
+            last_ms=last_ms,
+            estimated=True,
+        ),
     )
 
 

@@ -7,7 +7,7 @@ means (`coordinator.services.intake`).
 import asyncio
 from collections.abc import AsyncIterator
 from ssl import SSLObject, cert_time_to_seconds
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 from aiohttp import web
@@ -62,9 +62,11 @@ def _shown_by(request: web.Request) -> Shown | None:
     found = tls.getpeercert() if isinstance(tls, SSLObject) else None
     if not found:
         return None
-    names = [value for rdn in found.get("subject", ()) for key, value in rdn if key == "commonName"]
+    # `ssl` types this loosely: a name is a tuple of parts, each a tuple of pairs.
+    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", found.get("subject", ()))
+    names = [value for part in subject for key, value in part if key == "commonName"]
     ends_ms = cert_time_to_seconds(str(found["notAfter"])) * 1000
-    return Shown(str(names[0]) if names else "", ends_ms)
+    return Shown(names[0] if names else "", ends_ms)
 
 
 async def enroll_agent(call: Call, request: web.Request) -> Raw:

@@ -52,12 +52,12 @@ class Announcer:
             SERVICE,
             f"outstation-{digits[:8]}-{self._port}.{SERVICE}",
             port=self._port,
-            parsed_addresses=at,
+            parsed_addresses=list(at),
             properties={"fleet": digits},
             server=f"outstation-{digits[:8]}-{self._port}.local.",
         )
         everywhere = ip_address(self._host).is_unspecified
-        interfaces = InterfaceChoice.All if everywhere else at
+        interfaces = InterfaceChoice.All if everywhere else list(at)
         responder = AsyncZeroconf(interfaces=interfaces)
         try:
             await responder.async_register_service(info, allow_name_change=True)

@@ -174,7 +174,7 @@ class Database:
         self._counters = replace(self._counters, reads=self._counters.reads + 1)
         try:
             return await self._connection.call(_read_only, query)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
                 raise  # query_only's answer to a query that writes
             blamed = blame(error, self._where)

@@ -66,7 +66,7 @@ def commit_group(db: sqlite3.Connection, works: Sequence[Work], durable: bool, w
             if len(works) == 1 or code & 0xFF not in _ALONE or db.in_transaction:
                 raise
             _one_by_one(db, works, where, group)
-    except (sqlite3.Error, WorldError, MemoryError, _MisuseError) as error:
+    except (sqlite3.Error, WorldError, MemoryError, UnicodeDecodeError, _MisuseError) as error:
         _fail_rest(group, len(works), error, where)
     if db.in_transaction:
         group.broken = WorldError(Reason.STORE_FAILED, f"{where}: a transaction could not be ended")

@@ -4,6 +4,7 @@ Owns loading `NNN_name.sql`, their checksums, and applying them to SQLite one tr
 Leaves out the connection (`shared.runtime.sqlite`) and PostgreSQL's runner.
 """
 
+import contextlib
 import hashlib
 import re
 import sqlite3
@@ -18,6 +19,7 @@ APPLICATION_ID = 0x4F757453
 """``OutS``: how SQLite's header (offset 68) marks a file as one of ours."""
 
 _FILE = re.compile(r"(\d{3})_([a-z0-9_]+)\.sql")
+_DEFINITIONS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migration (
     version INTEGER PRIMARY KEY,
@@ -31,6 +33,10 @@ class SchemaRefusedError(MistakeError):
     """A database that this program must not touch: newer than it, changed, or not ours."""
 
     reason = Reason.SCHEMA_NEWER
+
+
+class SchemaStrangeError(SchemaRefusedError):
+    """A database that no program of ours left like this: somebody else's, or damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +92,33 @@ def migrate(db: sqlite3.Connection, schema: MigrationSet, *, where: str) -> int:
     steps done.
 
     Raises:
-        SchemaRefusedError: the database is newer, its past was rewritten, or it is not ours.
+        SchemaRefusedError: the database is newer.
+        SchemaStrangeError: its past was rewritten, or it is not ours.
         sqlite3.Error: the disk or a statement failed; the step in hand was rolled back.
     """
     version = _admit(db, schema, where)
     for step in schema.migrations[version:]:
         _apply(db, step)
     return schema.latest - version
+
+
+def check_schema(db: sqlite3.Connection, schema: MigrationSet, *, where: str) -> None:
+    """Compare every definition in a migrated database with what the steps make: 2 ms.
+
+    A bit that fell over in one renames a column: the file opens, and its first statement fails.
+
+    Raises:
+        SchemaStrangeError: one differs, lacks or is too many.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as ideal:
+        migrate(ideal, schema, where=where)
+        wanted = ideal.execute(_DEFINITIONS).fetchall()
+    if db.execute(_DEFINITIONS).fetchall() != wanted:
+        raise SchemaStrangeError(
+            "this database's tables are not those that its steps make",
+            where=where,
+            mend="move this file away; a new one is made",
+        )
 
 
 def statements(sql: str) -> Iterator[str]:
@@ -118,13 +144,17 @@ def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
     marked = _value(db, "PRAGMA application_id") == APPLICATION_ID
     tables = _value(db, "SELECT count(*) FROM sqlite_schema")
     if not marked and (version or tables):
-        raise SchemaRefusedError(
+        raise SchemaStrangeError(
             "this database was not made by Outstation",
             where=where,
             mend="name another file or move this one away",
         )
     if version > schema.latest:
-        raise SchemaRefusedError(
+        newest = _value(db, "SELECT max(version) FROM schema_migration")
+        # The past first: a bit that fell over in the version alone makes no newer program.
+        _compare_past(db, schema.migrations, where)
+        refused = SchemaRefusedError if newest == version else SchemaStrangeError
+        raise refused(
             f"this database has schema version {version}, but this program knows only up to "
             f"{schema.latest}",
             where=where,
@@ -140,7 +170,7 @@ def _compare_past(db: sqlite3.Connection, known: tuple[Migration, ...], where: s
     taken = dict(db.execute("SELECT version, sha256 FROM schema_migration").fetchall())
     for step in known:
         if taken.get(step.version) != step.sha256:
-            raise SchemaRefusedError(
+            raise SchemaStrangeError(
                 f"step {step.version:03}_{step.name} of this database's schema is not the one in "
                 "this program",
                 where=where,

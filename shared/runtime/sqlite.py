@@ -14,7 +14,7 @@ from pathlib import Path
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.files import sync_directory
-from shared.runtime.migrations import MigrationSet, migrate
+from shared.runtime.migrations import MigrationSet, SchemaStrangeError, check_schema, migrate
 
 SYNC_NORMAL = 1
 SYNC_FULL = 2
@@ -77,6 +77,8 @@ def connect(settings: Settings) -> sqlite3.Connection:
     try:
         _set_up(db, settings)
         migrate(db, settings.schema, where=str(path))
+        if settings.exclusive:
+            check_schema(db, settings.schema, where=str(path))
         # Research on injected sync errors: SQLite's own directory sync fails in silence.
         sync_directory(path.parent)
     except BaseException as error:
@@ -85,7 +87,10 @@ def connect(settings: Settings) -> sqlite3.Connection:
             raise MistakeError(
                 "is open in another process", where=str(path), mend="stop that process first"
             ) from error
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, SchemaStrangeError) and settings.exclusive:
+            # Nobody else writes this file, so nobody but the disk did this.
+            raise WorldError(Reason.STORE_CORRUPT, str(error)) from error
+        if isinstance(error, sqlite3.Error | UnicodeDecodeError):
             raise blame(error, str(path)) from error
         if isinstance(error, OSError):
             raise WorldError(Reason.STORE_FAILED, f"{path.parent}: {error}") from error
@@ -95,6 +100,9 @@ def connect(settings: Settings) -> sqlite3.Connection:
 
 def reason_of(error: BaseException) -> Reason | None:
     """Return why SQLite failed when the world is to blame, None when the statement is."""
+    if isinstance(error, UnicodeDecodeError):
+        # SQLite quotes a damaged schema in its message, and Python cannot read that.
+        return Reason.STORE_CORRUPT
     code = getattr(error, "sqlite_errorcode", None)
     # The low byte is the primary result code (sqlite.org/rescode.html).
     return None if code is None else _REASONS.get(code & 0xFF)

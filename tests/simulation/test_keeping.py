@@ -139,3 +139,28 @@ async def opened_without_folder(world: World, folder) -> TelemetryStore:
         clock=world.clock,
         entropy=world.entropy,
     )
+
+
+def test_dear_commits_come_less_often_so_that_the_flash_s_budget_is_kept(tmp_path):
+    async def scenario(world: World) -> None:
+        store = await opened(world, tmp_path)
+        database = store._file.usable
+        assert database
+        cost, day_s = 200_000, 86_400
+        budget = cost * day_s // 1_800
+        keeper = Keeper(
+            store,
+            commit_interval_ms=INTERVAL_MS,
+            budget_bytes=budget,
+            written=lambda: database.counters.commits * cost,
+        )
+        task = asyncio.create_task(keeper.run())
+        await poll(world, store, 4 * 3_600, every_s=20)
+        before = database.counters.commits
+        await poll(world, store, 4 * 3_600, every_s=20)
+        assert 7 <= database.counters.commits - before <= 9
+        assert keeper.interval_ms == 1_800_000
+        await stop(task)
+        await store.close()
+
+    simulate(scenario, seed=1)

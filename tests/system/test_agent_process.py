@@ -268,6 +268,7 @@ async def test_a_newer_programs_database_is_left_alone(tmp_path: Path):
         await agent.said("not_enrolled")
         await agent.end()
     with sqlite3.connect(tmp_path / "data" / "jobs.db") as db:
+        db.execute("INSERT INTO schema_migration VALUES (99, 'of_tomorrow', x'00')")
         db.execute("PRAGMA user_version = 99")
     db.close()
     _, err, code = await run("run", "--config", str(config))

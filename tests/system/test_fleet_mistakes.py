@@ -153,5 +153,9 @@ def change_version(database: Path, version: int) -> int:
     """Let a database be of another version, as a later program would; return its own."""
     with closing(sqlite3.connect(database)) as db:
         (before,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute("DELETE FROM schema_migration WHERE version > ?", (version,))
+        if version > before:
+            db.execute("INSERT INTO schema_migration VALUES (?, 'later', x'00')", (version,))
         db.execute(f"PRAGMA user_version = {version}")
+        db.commit()
         return int(before)

@@ -10,7 +10,7 @@ import pytest
 from coordinator.core.ports import Query, execute, fetch, fetch_one
 from coordinator.store.sqlite import SqliteStore, load_statements
 from coordinator.transactions import rows
-from coordinator.transactions.fleet import Document, Fleet, load_fleet, ping, save_fleet
+from coordinator.transactions.fleet import Fleet, load_fleet, ping
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
 from shared.ids import FleetId
@@ -19,18 +19,13 @@ NOW = WallMs(1)
 FLEET = Fleet(
     fleet_id=FleetId(b"f" * 16), url="u", page_key=b"k", roots=(b"r",), catalog=b"c", policy=b"p"
 )
-FOUND = partial(
-    save_fleet,
-    FLEET.fleet_id,
-    [
-        Document("root", 1, 1, FLEET.root),
-        Document("catalog", 1, 1, FLEET.catalog),
-        Document("policy", 1, 1, FLEET.policy),
-    ],
-    url=FLEET.url,
-    page_key=FLEET.page_key,
-    now_ms=NOW,
-)
+
+
+def found_fleet():
+    """A fleet of bytes that nobody signed: what is stored matters here, not what it says."""
+    for kind, envelope in (("root", FLEET.root), ("catalog", b"c"), ("policy", b"p")):
+        yield from execute("document_insert", kind, 1, 1, envelope, NOW)
+    yield from execute("fleet_insert", FLEET.fleet_id, FLEET.url, FLEET.page_key, NOW)
 
 
 @pytest.fixture
@@ -42,6 +37,11 @@ async def store(tmp_path):
 def audit(*objects):
     for name in objects:
         yield from rows.audit(WallMs(1), actor="a", action="b", object_=name, detail={})
+
+
+def _entry(name):
+    number = int.from_bytes(name.encode()[:6])
+    return number, 1, "a", "", "b", name, "{}", b""
 
 
 def audit_then(error):
@@ -59,7 +59,7 @@ async def count(store):
 
 
 async def test_a_transaction_returns_what_its_body_returns(store):
-    await store.run(FOUND, durable=True)
+    await store.run(found_fleet, durable=True)
     assert await store.run(load_fleet, durable=False) == FLEET
     assert await store.read(load_fleet) == FLEET
 
@@ -103,7 +103,7 @@ async def test_a_reader_cannot_write(store):
 
 async def test_a_reader_sees_one_state_while_others_commit(store):
     """A commit between two queries of one body is not seen by the second of them."""
-    await store.run(FOUND, durable=True)
+    await store.run(found_fleet, durable=True)
     loop = asyncio.get_running_loop()
     seen = []
 
@@ -150,7 +150,7 @@ async def test_another_process_that_closes_the_file_takes_nothing_away(store):
 async def test_a_damaged_file_is_noticed_and_works_again_once_it_is_mended(tmp_path):
     path = tmp_path / "coordinator.db"
     async with await SqliteStore.open(path) as store:
-        await store.run(FOUND, durable=True)
+        await store.run(found_fleet, durable=True)
     good = path.read_bytes()
     async with await SqliteStore.open(path) as store:
         path.write_bytes(good[:8192] + b"\xee" * (len(good) - 8192))
@@ -183,6 +183,7 @@ def test_every_statement_is_what_the_schema_can_run():
 
     db = sqlite3.connect(":memory:", isolation_level=None)
     migrate(db, SCHEMA, where="memory")
+    db.text_factory = bytes  # a literal blob is shown as it is
     for name, statement in load_statements().items():
         parameters = {str(number): None for number in range(1, 30)}
         assert db.execute(f"EXPLAIN {statement}", parameters).fetchall(), name

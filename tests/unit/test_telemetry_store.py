@@ -296,11 +296,23 @@ async def test_a_database_of_a_newer_program_is_refused_and_left_alone(plant):
     async with plant.running() as store:
         await plant.record(store)
     with closing(sqlite3.connect(plant.database)) as db:
+        db.execute("INSERT INTO schema_migration VALUES (99, 'of_tomorrow', x'00')")
         db.execute("PRAGMA user_version = 99")
+        db.commit()
     before = plant.database.read_bytes()
     with pytest.raises(MistakeError, match="version 99"):
         await plant.open()
     assert plant.database.read_bytes() == before
+
+
+async def test_a_version_that_no_step_vouches_for_is_damage(plant):
+    async with plant.running() as store:
+        await plant.record(store)
+    with closing(sqlite3.connect(plant.database)) as db:
+        db.execute("PRAGMA user_version = 99")
+    async with plant.running() as store:
+        assert [row.reason for row in await store.ledger()] == [Reason.STORE_CORRUPT]
+        assert is_balanced(await store.tally())
 
 
 @pytest.mark.slow  # as long as SQLite waits for another process

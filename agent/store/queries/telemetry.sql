@@ -101,6 +101,9 @@ UNION ALL SELECT digest, data FROM kept WHERE seq = $1 LIMIT 1
 -- name: count_blocks
 SELECT coalesce(sum(count), 0) FROM block WHERE seq BETWEEN $1 AND $2
 
+-- name: count_all
+SELECT coalesce(sum(count), 0) FROM block
+
 -- name: delete_blocks
 DELETE FROM block WHERE seq BETWEEN $1 AND $2
 

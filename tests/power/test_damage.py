@@ -1,0 +1,115 @@
+"""Damaged files: whatever byte of telemetry.db is wrong, or missing, the agent starts and says what
+it lost."""
+
+import os
+import random
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agent.store.telemetry import TelemetryStore
+from shared.block.codec import decode
+from shared.errors import Reason
+from shared.runtime.clock import SystemEntropy
+from tests.power.recording import LONG
+from tests.power.test_power_cuts import memory
+from tests.unit.readings_world import Plant, make_table
+
+__all__ = ["memory"]
+
+EVERY = 100
+SAMPLE = 10 if LONG not in os.environ else 1
+"""`make test` looks at every tenth of these bytes."""
+
+
+@pytest.fixture
+async def sound(memory: Path) -> Plant:
+    """Return a stopped agent's files: blocks sealed and acknowledged, a loss, an anchor to come."""
+    plant = Plant(memory, table=make_table(devices=1, points=4), noisy=True, step_ms=1_000)
+    async with plant.running() as store:
+        for _ in range(20):
+            await plant.record(store, 60)
+            await store.seal()
+    return plant
+
+
+async def opened_after(plant: Plant, content: bytes, folder: Path) -> list[str]:
+    """Open a store whose database holds `content`; return what does not hold."""
+    folder.mkdir()
+    (folder / "telemetry.db").write_bytes(content)
+    began = time.monotonic()
+    store = await TelemetryStore.open(
+        folder,
+        folder / "run",
+        plant.table,
+        plant.settings,
+        clock=plant.clock,
+        entropy=SystemEntropy(),
+    )
+    seconds = time.monotonic() - began
+    try:
+        row = plant.row()
+        await store.record(row)
+        await store.seal()
+        sound = 0
+        for _ in range(3):  # a contact finds what is damaged; the keeper mends it
+            await store.seal()
+            numbers = [one.seq for one in await store.waiting()]
+            sound = sum(decode(data).count for data in await store.blocks(numbers))
+            await store.keep()
+        tally, ledger = await store.tally(), await store.ledger()
+        trouble = store.status.trouble
+    finally:
+        await store.close()
+    aside = any(".corrupt-" in one.name for one in folder.iterdir())
+    lost = [one for one in ledger if one.reason == Reason.STORE_CORRUPT]
+    promises = {
+        "it works": not trouble,
+        "the account adds up": tally.sampled
+        == tally.suppressed + tally.delivered + tally.stored + tally.lost,
+        "what is stored can be read": sound == tally.stored,
+        "what was set aside is in the ledger, as an estimate": not aside
+        or (len(lost) == 1 and lost[0].estimated),
+        "it took less than two seconds": seconds < SLOWEST_S,
+    }
+    slowest[0] = max(slowest[0], seconds)
+    return [promise for promise, holds in promises.items() if not holds]
+
+
+SLOWEST_S = 60.0
+"""A hang; how long it really took is printed."""
+slowest = [0.0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+async def test_whatever_byte_is_damaged_the_agent_starts_and_its_account_adds_up(
+    sound: Plant, memory: Path, damage: str
+):
+    whole = sound.database.read_bytes()
+    chance = random.Random(20261122)
+    broken: Counter[str] = Counter()
+    places = range(chance.randrange(EVERY * SAMPLE), len(whole), EVERY * SAMPLE)
+    for place in places:
+        content = bytearray(whole)
+        if damage == "flipped":
+            content[place] ^= 1 << chance.randrange(8)
+        else:
+            del content[place:]
+        folder = memory / "damaged"
+        for promise in await opened_after(sound, bytes(content), folder):
+            broken[f"{promise} ({damage} at {place} of {len(whole)})"] += 1
+        shutil.rmtree(folder)
+    print(f"{len(places)} places, {damage}: opened within {slowest[0]:.2f} s")
+    assert not broken
+
+
+async def test_a_sound_file_is_not_touched(sound: Plant, memory: Path):
+    with sqlite3.connect(sound.database) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+    assert await opened_after(sound, sound.database.read_bytes(), memory / "again") == []
