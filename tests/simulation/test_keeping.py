@@ -164,3 +164,28 @@ def test_dear_commits_come_less_often_so_that_the_flash_s_budget_is_kept(tmp_pat
         await store.close()
 
     simulate(scenario, seed=1)
+
+
+def test_a_disk_that_is_full_for_a_day_stops_no_poll_and_the_account_is_exact(tmp_path):
+    async def scenario(world: World) -> None:
+        store = await opened(world, tmp_path)
+        keeper = keeping(store)
+        readings = await poll(world, store, 3_600, every_s=300)
+        database = store._file.usable
+        assert database
+        # The real limit of a real file: SQLite answers as it does when the kernel says ENOSPC.
+        await database.read(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
+        readings += await poll(world, store, 86_400, every_s=300)
+        assert "full" in store.status.trouble
+        tally = await store.tally()
+        assert tally.sampled == readings == tally.stored
+        await database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
+        readings += await poll(world, store, 600, every_s=300)
+        assert not store.status.trouble
+        tally = await store.tally()
+        assert await store.ledger() == []
+        assert tally.sampled == readings == tally.stored
+        await stop(keeper)
+        await store.close()
+
+    simulate(scenario, seed=1)
