@@ -2,6 +2,7 @@
 for nothing."""
 
 import asyncio
+import random
 
 from agent.core.ports import PollRow
 from agent.core.settings import TelemetrySettings
@@ -28,12 +29,21 @@ async def opened(world: World, folder) -> TelemetryStore:
     )
 
 
-async def poll(world: World, store: TelemetryStore, seconds: int, *, every_s: float = 1.0) -> int:
+async def poll(
+    world: World,
+    store: TelemetryStore,
+    seconds: int,
+    *,
+    every_s: float = 1.0,
+    noise: random.Random | None = None,
+) -> int:
     """Record every device for a while; return how many readings that was."""
     readings = 0
     for turn in range(int(seconds / every_s)):
         for group in TABLE.groups:
             values = [turn / 10 + point for point in range(len(group.channels))]
+            if noise:
+                values = [noise.random() for _ in values]
             await store.record(
                 PollRow(
                     channels=group.channels,
@@ -168,19 +178,20 @@ def test_dear_commits_come_less_often_so_that_the_flash_s_budget_is_kept(tmp_pat
 
 def test_a_disk_that_is_full_for_a_day_stops_no_poll_and_the_account_is_exact(tmp_path):
     async def scenario(world: World) -> None:
+        noise = random.Random(1)  # nothing fits into what the file has already
         store = await opened(world, tmp_path)
         keeper = keeping(store)
-        readings = await poll(world, store, 3_600, every_s=300)
+        readings = await poll(world, store, 3_600, every_s=300, noise=noise)
         database = store._file.usable
         assert database
         # The real limit of a real file: SQLite answers as it does when the kernel says ENOSPC.
         await database.read(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
-        readings += await poll(world, store, 86_400, every_s=300)
+        readings += await poll(world, store, 86_400, every_s=300, noise=noise)
         assert "full" in store.status.trouble
         tally = await store.tally()
         assert tally.sampled == readings == tally.stored
         await database.read(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchone())
-        readings += await poll(world, store, 600, every_s=300)
+        readings += await poll(world, store, 600, every_s=300, noise=noise)
         assert not store.status.trouble
         tally = await store.tally()
         assert await store.ledger() == []
