@@ -347,9 +347,7 @@ def _carrier_key(directory: DataDirectory) -> X25519PrivateKey | None:
     return load_carrier_key(path) if path.exists() else None
 
 
-def _announcing(
-    fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Parts
-) -> Supervisor:
+def _announcing(fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Parts) -> Supervisor:
     port = int(url.rpartition(":")[2])
     announcer = Announcer(fleet.fleet_id, host=listen.host, port=port)
     return Supervisor([announcer], clock=clock, entropy=parts.entropy)

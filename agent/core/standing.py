@@ -5,7 +5,7 @@ vouches for it, it stepped back, the agent was off. Leaves out rows (`agent.stor
 """
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from agent.core.moment import Moment
 from agent.core.queue import Due, due_in
@@ -45,7 +45,7 @@ class Agenda:
 
 
 def agenda(
-    schedule: Schedule, last: WallMs, now: Moment, zone: ZoneInfo, *, elapsed_due: Due | None
+    schedule: Schedule, last: WallMs, now: Moment, zone: tzinfo, *, elapsed_due: Due | None
 ) -> Agenda:
     """Return what there is to do.
 
@@ -68,7 +68,7 @@ def agenda(
 
 
 def _elapsed(
-    schedule: Schedule, last: WallMs, now: Moment, zone: ZoneInfo, due: Due | None
+    schedule: Schedule, last: WallMs, now: Moment, zone: tzinfo, due: Due | None
 ) -> Agenda:
     """Fire after as much powered time as lies between two nominal times."""
     nominal = next_nominal(schedule, last, zone)
@@ -84,7 +84,7 @@ def _elapsed(
     )
 
 
-def _rebased(schedule: Schedule, last: WallMs, now: Moment, zone: ZoneInfo) -> WallMs:
+def _rebased(schedule: Schedule, last: WallMs, now: Moment, zone: tzinfo) -> WallMs:
     """Return where to go on from after the clock was set back by more than a period.
 
     A clock that ran years ahead must not silence a schedule for years. What fired before does not
@@ -96,7 +96,7 @@ def _rebased(schedule: Schedule, last: WallMs, now: Moment, zone: ZoneInfo) -> W
     return last if following is None or following > last else now.today_ms
 
 
-def _missed(schedule: Schedule, last: WallMs, before: WallMs, zone: ZoneInfo) -> Missed | None:
+def _missed(schedule: Schedule, last: WallMs, before: WallMs, zone: tzinfo) -> Missed | None:
     """Return the nominal times after `last` and before `before`."""
     until = WallMs(before - 1)
     if until <= last:

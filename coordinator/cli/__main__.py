@@ -60,9 +60,7 @@ def agents_list(
         At most so many.
     """
     if membership.is_enrolment(state):
-        _with_client(
-            common, lambda c, s: membership.list_enrolments(c, s, state=state, most=most)
-        )
+        _with_client(common, lambda c, s: membership.list_enrolments(c, s, state=state, most=most))
         return
     _with_client(
         common,

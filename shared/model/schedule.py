@@ -13,13 +13,11 @@ really starts is later: by jitter, by slack, by a gap that was made up.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
-from cronsim import CronSim, CronSimError
 
 from shared import limits
 from shared.clock import WallMs
@@ -146,12 +144,15 @@ def check_window(window: Window, *, where: str, site: str = "UTC") -> None:
     _between(window.duration_s, 60, limits.WINDOW_S, f"{where}.duration_s")
 
 
-def find_zone(name: str, *, site: str, where: str) -> ZoneInfo:
+def find_zone(name: str, *, site: str, where: str) -> tzinfo:
     """Return the zone of an IANA name, or of the site.
 
     Raises:
         MistakeError: there is none of that name.
     """
+    # Most gateways have no schedule: they need not carry what reads one.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
     try:
         return ZoneInfo(site if name == SITE else name)
     except (KeyError, ValueError, OSError):
@@ -162,7 +163,9 @@ def find_zone(name: str, *, site: str, where: str) -> ZoneInfo:
         ) from None
 
 
-def _check_cron(text: str, zone: ZoneInfo, *, where: str) -> None:
+def _check_cron(text: str, zone: tzinfo, *, where: str) -> None:
+    from cronsim import CronSimError  # noqa: PLC0415
+
     mend = "write five fields: minute hour day month weekday, for example 0 2 * * SUN-THU"
     if len(text) > limits.CRON_CHARS or len(text.split()) != 5:
         raise MistakeError(f"{text[:60]!r} is no cron expression", where=where, mend=mend)
@@ -181,7 +184,7 @@ def _between(value: int, low: int, high: int, where: str) -> None:
 
 
 # --- nominal times --------------------------------------------------------------------------------
-def nominal_times(schedule: Schedule, after: WallMs, zone: ZoneInfo) -> Iterator[WallMs]:
+def nominal_times(schedule: Schedule, after: WallMs, zone: tzinfo) -> Iterator[WallMs]:
     """Yield the nominal times after `after`, each once, ascending."""
     begin = max(after, schedule.start_ms - 1)
     if schedule.at_ms:
@@ -196,13 +199,13 @@ def nominal_times(schedule: Schedule, after: WallMs, zone: ZoneInfo) -> Iterator
         yield nominal
 
 
-def next_nominal(schedule: Schedule, after: WallMs, zone: ZoneInfo) -> WallMs | None:
+def next_nominal(schedule: Schedule, after: WallMs, zone: tzinfo) -> WallMs | None:
     """Return the first nominal time after `after`, None when there is none."""
     return next(nominal_times(schedule, after, zone), None)
 
 
 def newest_nominal(
-    schedule: Schedule, after: WallMs, until: WallMs, zone: ZoneInfo, *, count: int = 1
+    schedule: Schedule, after: WallMs, until: WallMs, zone: tzinfo, *, count: int = 1
 ) -> list[WallMs]:
     """Return the newest `count` nominal times in (after, until], ascending.
 
@@ -231,7 +234,9 @@ def _interval_times(schedule: Schedule, after: int) -> Iterator[WallMs]:
         nominal += step
 
 
-def _cron_times(text: str, after: WallMs, zone: ZoneInfo) -> Iterator[WallMs]:
+def _cron_times(text: str, after: WallMs, zone: tzinfo) -> Iterator[WallMs]:
+    from cronsim import CronSim  # noqa: PLC0415
+
     begin = datetime.fromtimestamp(after // 1000, UTC)
     newest = after
     try:
@@ -251,7 +256,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 # --- what fires -----------------------------------------------------------------------------------
 def to_fire(
-    schedule: Schedule, last: WallMs, now: WallMs, zone: ZoneInfo
+    schedule: Schedule, last: WallMs, now: WallMs, zone: tzinfo
 ) -> tuple[list[WallMs], WallMs | None]:
     """Return which nominal times fire now, oldest first, and the next one after now.
 
@@ -282,7 +287,7 @@ def jitter_ms(schedule: Schedule, key: bytes, nominal: WallMs) -> int:
     return int.from_bytes(digest[:8], "big") % (schedule.jitter_s * 1000)
 
 
-def gate(window: Window, now: WallMs, zone: ZoneInfo) -> Gate:
+def gate(window: Window, now: WallMs, zone: tzinfo) -> Gate:
     """Return whether a window is open at `now`, and when that changes."""
     table = Schedule(cron=window.cron)
     duration = window.duration_s * 1000

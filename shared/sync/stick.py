@@ -4,7 +4,8 @@
 size of 0. Each parcel is one contact's body (`shared.sync.body`), sealed to the receiver with the
 header as HPKE's info. Any number of parcels may be missing, doubled or in another order: a stick
 that was pulled out too early, or is half worn out, brings what is still readable. The decoder is
-fed bytes in any pieces and never sees a file. Leaves out what a parcel means (`shared.trust.carried`).
+fed bytes in any pieces and never sees a file. Leaves out what a parcel means
+(`shared.trust.carried`).
 """
 
 from dataclasses import dataclass

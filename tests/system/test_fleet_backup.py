@@ -1,4 +1,4 @@
-"""A coordinator that comes back from yesterday's backup: everything comes again, nobody is blamed."""
+"""A coordinator comes back from yesterday's backup: everything comes again, nobody is blamed."""
 
 from pathlib import Path
 

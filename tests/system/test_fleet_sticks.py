@@ -1,4 +1,4 @@
-"""A gateway that never has a link: its readings and a job travel on sticks, between real programs."""
+"""A gateway that never has a link: readings and a job travel on sticks, between real programs."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,8 @@ async def test_bad_sticks_are_told_in_a_sentence_and_change_nothing(
     ):
         ended = await fleet.outstation("import", str(file))
         assert ended.status in {1, 2}, ended
-        assert words in ended.err and "Traceback" not in ended.err, ended
+        assert words in ended.err
+        assert "Traceback" not in ended.err
     assert (await fleet.agent_view(north))["blocks_received"] == 0
 
     assert (await back(fleet, north, letter)).status == 0
@@ -98,11 +99,14 @@ async def test_bad_sticks_are_told_in_a_sentence_and_change_nothing(
     ):
         ended = await processes.outcome(command(gateway, "import", file))
         assert ended.status == 2, ended
-        assert words in ended.err and "Traceback" not in ended.err, ended
+        assert words in ended.err
+        assert "Traceback" not in ended.err
     ended = await processes.outcome(command(north, "export", tmp_path / "no" / "such" / "folder"))
-    assert ended.status == 2 and "cannot be written" in ended.err
+    assert ended.status == 2
+    assert "cannot be written" in ended.err
     ended = await processes.outcome(command(north, "export", tmp_path / "tiny", "--size", "100"))
-    assert ended.status == 2 and not (tmp_path / "tiny").exists()
+    assert ended.status == 2
+    assert not (tmp_path / "tiny").exists()
 
 
 def command(gateway: Gateway, verb: str, *arguments: Path | str) -> list[str]:
