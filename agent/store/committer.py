@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,8 @@ from shared.sync.outgoing import Freed
 
 T = TypeVar("T")
 FILE_NAME = "telemetry.db"
+_PROBE = 64
+"""Rows that ask a disk which refused whether it still does."""
 EPOCH_BYTES = 16
 _log = Events(__name__)
 
@@ -174,12 +177,19 @@ class Committer:
         Raises:
             WorldError: the disk refuses; everything is as before.
         """
-        work = self._commit_in_turn(rows=rows, durable=durable, seal=seal, clean=clean)
+        if rows and self._trouble:
+            # Everything that waits is encoded in vain while the disk refuses: a little asks it.
+            await to_the_end(self._commit_in_turn(rows=_PROBE, durable=False, seal=False))
+        most = sys.maxsize if rows else 0
+        work = self._commit_in_turn(rows=most, durable=durable, seal=seal, clean=clean)
         await to_the_end(work)
 
-    async def _commit_in_turn(self, *, rows: bool, durable: bool, seal: bool, clean: bool) -> None:
+    async def _commit_in_turn(
+        self, *, rows: int, durable: bool, seal: bool, clean: bool = False
+    ) -> None:
+        """Commit at most so many `rows`; 0 leaves all of them open."""
         async with self._turn:
-            items = self._open.items() if rows else None
+            items = self._open.items()[:rows] if rows else None
             grows = bool(self._state and self._state.sealed < self._state.next_block - 1)
             unsafe = durable and self._unsynced
             if not (items or self._frees or clean or unsafe or (seal and grows)):

@@ -4,6 +4,8 @@ for nothing."""
 import asyncio
 import random
 
+import pytest
+
 from agent.core.ports import PollRow
 from agent.core.settings import TelemetrySettings
 from agent.services.keeper import Keeper
@@ -176,6 +178,7 @@ def test_dear_commits_come_less_often_so_that_the_flash_s_budget_is_kept(tmp_pat
     simulate(scenario, seed=1)
 
 
+@pytest.mark.slow  # the keeper asks the disk once a minute
 def test_a_disk_that_is_full_for_a_day_stops_no_poll_and_the_account_is_exact(tmp_path):
     async def scenario(world: World) -> None:
         noise = random.Random(1)  # nothing fits into what the file has already
