@@ -31,6 +31,7 @@ BENCHES = {
     "agent": "tests.bench.agent",
     "blackhole": "tests.bench.blackhole",
     "drain": "tests.bench.drain",
+    "queue": "tests.bench.queue",
     "rollup": "tests.bench.rollup",
     "rs485": "tests.bench.rs485",
 }
