@@ -42,7 +42,7 @@ check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, d
 	$(call say,documents)
 	@$(PY) -m pytest -q tests/unit/test_docs.py tests/unit/test_records.py
 
-peers: $(VENV)/.test $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
+peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
 	@$(PY) -m pytest -m peer tests/peers $(ARGS)
 
 mutants: $(VENV)/.test $(VENV)/.project ## take the checks of trust out one by one: each must be missed by a test
@@ -89,6 +89,13 @@ $(VENV)/.test: constraints/test.txt $(VENV)/.demo
 $(VENV)/.dev: constraints/dev.txt $(VENV)/.test
 	$(call say,installing the checkers)
 	@$(PIP) -r $<
+	@touch $@
+
+# Foreign programs get an environment of their own: what they depend on never meets what we test.
+$(VENV)/.peers: constraints/peers.txt $(VENV)/.made
+	$(call say,installing foreign programs)
+	@$(PY) -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.lock: constraints/lock.txt $(VENV)/.made

@@ -36,11 +36,12 @@ def normal(requirement: str) -> str:
 
 
 def direct() -> set[str]:
-    """Every package that pyproject.toml asks for itself."""
+    """Every package that pyproject.toml or peers.in asks for itself."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     asked = itertools.chain(project["dependencies"], *extras)
-    return {normal(requirement) for requirement in asked} - {"outstation"}
+    peers = re.findall(r"(?m)^[a-z].*", (PROJECT / "constraints" / "peers.in").read_text())
+    return {normal(requirement) for requirement in (*asked, *peers)} - {"outstation"}
 
 
 # --- documents ----------------------------------------------------------------------------------
