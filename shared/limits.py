@@ -143,6 +143,8 @@ SPEC_BYTES = 16_384
 """One job specification."""
 STEPS = 32
 """Steps of one job."""
+CANCELS_PER_BUNDLE = 256
+"""Executions called off at once: 5 kB of a bundle; what is beyond comes in the next one."""
 GRANTS_PER_BUNDLE = 64
 """Executions signed into one bundle; more wait for the next contact."""
 TASKS_PER_EXECUTION = 256
@@ -379,6 +381,8 @@ RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
 ROLLUP_ORDERS = 32
 """Blocks of one agent rolled up together: those of an hour share most of its minutes."""
+FIRINGS_KEPT = 10_000
+"""Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
 JOB_EXPIRES_S = 2_592_000
 """30 days until a job must have begun, when nobody says otherwise."""
 BUNDLE_S = 604_800

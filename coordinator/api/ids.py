@@ -29,3 +29,15 @@ def uuid_in_path(text: str, what: str) -> bytes:
 def missing(what: str, text: str) -> ProblemError:
     """Return the problem of a thing that is not there."""
     return ProblemError(Kind.NOT_FOUND, f"no {what} {text!r}", at=f"path.{what}")
+
+
+def job_filter(text: str) -> bytes:
+    """Return the id of a job that a list is about; empty for all jobs.
+
+    Raises:
+        MistakeError: at ``query.job``.
+    """
+    try:
+        return parse_uuid(text, what="a job") if text else b""
+    except MistakeError as error:
+        raise MistakeError(error.what, where="query.job", mend=error.mend) from None

@@ -9,22 +9,22 @@ import msgspec
 from msgspec import Meta
 
 from coordinator.api.context import Call
-from coordinator.api.ids import missing, uuid_in_path
+from coordinator.api.ids import job_filter, missing, uuid_in_path
 from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.common import Page, to_wall_ms
+from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
 from coordinator.contract.jobs import (
     SETTLED,
     ExecutionQuery,
     ExecutionView,
     JobPreview,
     JobQuery,
-    JobSubmission,
     JobView,
     SubmitQuery,
-    to_spec,
 )
+from coordinator.transactions.cancel import cancel
 from coordinator.transactions.jobs import (
     NEWEST,
     Wanted,
@@ -34,6 +34,7 @@ from coordinator.transactions.jobs import (
     view_job,
 )
 from coordinator.transactions.submit import (
+    Draft,
     KeyReusedError,
     Submission,
     draft,
@@ -73,13 +74,7 @@ async def submit_job(
     Where the policy asks for people's approval it waits for them first (``PENDING_APPROVAL``).
     """
     parts, now_ms = call.parts, call.parts.clock.wall_ms()
-    job = draft(
-        to_spec(body),
-        parts.documents.now.shelf.policy,
-        not_after_ms=_not_after(body, now_ms),
-        now_ms=now_ms,
-        wanted_class=body.job_class,
-    )
+    job = _draft(call, body, now_ms)
     if query.validate_only:
         agents = await parts.store.read(partial(preview, job, call.limit))
         sample = list(agents[:_SAMPLE])
@@ -110,13 +105,18 @@ async def submit_job(
 
 async def get_jobs(call: Call, query: JobQuery) -> Page[JobView]:
     """List jobs, newest first."""
-    secret = call.parts.fleet.page_key
-    before = read_page_token(query.page_token, scope="jobs", secret=secret) or NEWEST
-    now_ms = call.parts.clock.wall_ms()
-    body = partial(list_jobs, before=before, size=query.page_size, now_ms=now_ms, limit=call.limit)
+    secret, scope = call.parts.fleet.page_key, f"jobs {query.standing}".strip()
+    body = partial(
+        list_jobs,
+        before=read_page_token(query.page_token, scope=scope, secret=secret) or NEWEST,
+        size=query.page_size,
+        now_ms=call.parts.clock.wall_ms(),
+        limit=call.limit,
+        standing=query.standing,
+    )
     views, more = await call.parts.store.read(body)
     last = parse_uuid(views[-1].id, what="a job") if more else b""
-    token = page_token(last, scope="jobs", secret=secret) if more else None
+    token = page_token(last, scope=scope, secret=secret) if more else None
     return Page(views, token)
 
 
@@ -141,6 +141,25 @@ async def get_job(call: Call, job: str, headers: WaitHeaders) -> Answer[JobView]
     return Answer(view, 304 if same else 200, reply_headers)
 
 
+async def cancel_job(call: Call, job: str) -> Answer[JobView]:
+    """Call a job off: at once where nothing was signed, else its agents are told to stop.
+
+    Again and again does no harm. What each agent stopped, or that it was too late, shows in its
+    execution's `cancel`.
+    """
+    parts, job_id = call.parts, uuid_in_path(job, "job")
+    act = partial(cancel, job_id, actor=call.actor, now_ms=parts.clock.wall_ms(), limit=call.limit)
+    done = await parts.store.run(act, durable=True)
+    if done is None:
+        raise missing("job", job)
+    if done.settled:
+        raise ProblemError(Kind.CONFLICT, done.settled)
+    _log.event("job_canceled", job=job_id, told=len(done.agents))
+    parts.work.wake(done.agents)
+    parts.jobs.wake([job_id])
+    return Answer(await _job(call, job_id), 202, {"Retry-After": "1"})
+
+
 async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionView]:
     """List executions of one job, one agent or all, newest first."""
     secret = call.parts.fleet.page_key
@@ -148,7 +167,7 @@ async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionVie
     body = partial(
         list_executions,
         Wanted(
-            job=_job_filter(query.job),
+            job=job_filter(query.job),
             agent=query.agent,
             state=_state(query.state),
             limit=call.limit,
@@ -168,6 +187,19 @@ async def get_execution(call: Call, execution: str) -> ExecutionView:
     if view is None:
         raise missing("execution", execution)
     return view
+
+
+def _draft(call: Call, body: JobSubmission, now_ms: WallMs) -> Draft:
+    try:
+        return draft(
+            to_spec(body),
+            call.parts.documents.now.shelf.policy,
+            not_after_ms=_not_after(body, now_ms),
+            now_ms=now_ms,
+            wanted_class=body.job_class,
+        )
+    except MistakeError as error:
+        raise MistakeError(error.what, where=place_in_body(error.where), mend=error.mend) from None
 
 
 async def _job(call: Call, job: bytes) -> JobView:
@@ -197,13 +229,6 @@ def _state(text: str) -> int | None:
             mend=f"use {', '.join(ExecutionState.__members__)}",
         )
     return ExecutionState[text]
-
-
-def _job_filter(text: str) -> bytes:
-    try:
-        return parse_uuid(text, what="a job") if text else b""
-    except MistakeError as error:
-        raise MistakeError(error.what, where="query.job", mend=error.mend) from None
 
 
 def _etag(view: JobView) -> str:

@@ -31,10 +31,18 @@ from coordinator.api.fleet import (
     get_status,
 )
 from coordinator.api.gaps import get_gaps
-from coordinator.api.jobs import get_execution, get_executions, get_job, get_jobs, submit_job
+from coordinator.api.jobs import (
+    cancel_job,
+    get_execution,
+    get_executions,
+    get_job,
+    get_jobs,
+    submit_job,
+)
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
 from coordinator.api.router import PUBLIC, Route
+from coordinator.api.standing import get_alarms, get_firings, get_standing
 from coordinator.api.sync import enroll_agent, hear_word, sync
 from coordinator.api.tokens import cancel_token, create_token, get_tokens
 
@@ -80,6 +88,10 @@ ROUTES = (
     Limited("POST /v1/jobs",                   submit_job,     "jobs:write", _SUBMIT, status=202),
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
     Limited("GET  /v1/jobs/{job}",             get_job,        "jobs:read"),
+    Limited("POST /v1/jobs/{job}/cancel",      cancel_job,     "jobs:write", _SETTLED, status=202),
+    Limited("GET  /v1/jobs/{job}/firings",     get_firings,    "jobs:read"),
+    Limited("GET  /v1/standing",               get_standing,   "jobs:read"),
+    Limited("GET  /v1/alarms",                 get_alarms,     "jobs:read"),
     Limited("GET  /v1/executions",             get_executions, "executions:read"),
     Limited("GET  /v1/executions/{execution}", get_execution,  "executions:read"),
 

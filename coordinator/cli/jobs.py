@@ -13,14 +13,13 @@ from coordinator.cli.approvals import agreed
 from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.show import Screen, ago, count
 from coordinator.contract.approvals import ApprovalForm
+from coordinator.contract.job_spec import JobSubmission, parse_submission
 from coordinator.contract.jobs import (
     SETTLED,
     ExecutionView,
     JobPreview,
-    JobSubmission,
     JobView,
     TaskView,
-    parse_submission,
 )
 from shared import limits
 from shared.errors import MistakeError

@@ -1,73 +1,30 @@
-"""Jobs: what is submitted, what became of it on each agent, and the conversion to the signed form.
+"""Jobs: the questions about them, and what became of each on every agent.
 
-`shared.model.job.JobSpec` is what agents receive; a submission is the same content as a JSON
-object plus how long it stays valid.
+What a job says stands in `coordinator.contract.job_spec`.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
-from msgspec import Meta
 
 from coordinator.contract.common import PageSize, PageToken, Time
-from shared import limits
-from shared.model.job import JobSpec, Retry, Step, Targets, Value
+from coordinator.contract.job_spec import SpecBody
+from coordinator.contract.standing import StandingKind
+from shared.model.job import Value
 
-JobState = Literal["PENDING_APPROVAL", "DENIED", "EXPIRED", "IN_PROGRESS", "COMPLETED"]
+# fmt: off
+JobState = Literal[
+    "PENDING_APPROVAL", "DENIED", "EXPIRED", "IN_PROGRESS", "CANCELING", "CANCELED", "COMPLETED"
+]
+# fmt: on
 """PENDING_APPROVAL leaves when enough distinct people signed it; EXPIRED: they did not in time.
-COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for."""
-SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED"})
+COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for.
+CANCELING: it was called off and an agent has yet to say what that stopped."""
+CancelOutcome = Literal["never_delivered", "not_started", "stopped", "too_late"]
+"""``stopped``: at a safe point; the history says what was done until then. ``too_late``: it had
+ended before."""
+SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED"})
 """States that a job does not leave."""
-
-
-class StepBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One action, applied to each matching device."""
-
-    id: str
-    action: str
-    params: dict[str, Value | list[str]] = {}
-    timeout_s: int = Step("", "").timeout_s
-
-
-class TargetsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which agents, and which of their devices."""
-
-    agents: list[str] = []
-    """Joined with what `selector` matches."""
-    selector: str = ""
-    """Over agents' labels; empty selects by `agents` alone."""
-    device_selector: str = ""
-    """Over an agent's devices, evaluated by the agent; empty: all of them."""
-
-
-class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often and how patiently the agent tries again by itself."""
-
-    failed: int = Retry().failed
-    initial_s: int = Retry().initial_s
-    max_s: int = Retry().max_s
-
-
-class SpecBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is wanted: the JSON form of `JobSpec`."""
-
-    name: str
-    steps: list[StepBody]
-    targets: TargetsBody = TargetsBody()
-    retry: RetryBody = RetryBody()
-    delay_s: int = 0
-    """Seconds the agent waits after it accepted the job."""
-
-
-class JobSubmission(SpecBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``POST /v1/jobs``: a spec, and until when it may still begin."""
-
-    not_after: Time | None = None
-    expires_in_s: Annotated[int, Meta(ge=1, le=limits.DELAY_S)] | None = None
-    """Instead of `not_after`, counted from submission; 30 days when neither is given."""
-    job_class: str = ""
-    """Of the policy; empty: the class that may do this and asks for the fewest people."""
 
 
 class SubmitQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,11 +72,17 @@ class JobView(msgspec.Struct, frozen=True):
     job_class: str
     author: str
     agreement: Agreement
+    standing: StandingKind | Literal[""]
+    """Whether it runs again and again, and by what."""
+    canceled_at: Time | None
+    canceled_by: str
 
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``GET /v1/jobs``, newest first."""
 
+    standing: StandingKind | Literal[""] = ""
+    """Only schedules, or only rules."""
     page_size: PageSize = 50
     page_token: PageToken = ""
 
@@ -160,6 +123,14 @@ class FactView(msgspec.Struct, frozen=True):
     received_at: Time
 
 
+class CancelView(msgspec.Struct, frozen=True):
+    """That an execution was called off, and what came of it."""
+
+    asked_at: Time
+    outcome: CancelOutcome | None
+    """Null until the agent's receipt says it."""
+
+
 class ExecutionView(msgspec.Struct, frozen=True):
     """One job on one agent."""
 
@@ -172,46 +143,11 @@ class ExecutionView(msgspec.Struct, frozen=True):
     """It was presumed OVERDUE before the agent's receipt came; the receipt is what counts."""
     created_at: Time
     updated_at: Time
+    detail: str
+    """What it waits for or why it ended so, as the agent says it."""
+    since: Time | None
+    """Of its state, by the agent's clock; null while nothing came from the agent."""
+    cancel: CancelView | None
     tasks: list[TaskView]
     history: list[FactView]
     """In the agent's order; empty in lists."""
-
-
-def to_spec(body: SpecBody) -> JobSpec:
-    """Return what agents receive: everything of a submission but its validity."""
-    return JobSpec(
-        name=body.name,
-        steps=[Step(s.id, s.action, s.params, s.timeout_s) for s in body.steps],
-        targets=Targets(body.targets.agents, body.targets.selector, body.targets.device_selector),
-        retry=Retry(body.retry.failed, body.retry.initial_s, body.retry.max_s),
-        delay_s=body.delay_s,
-    )
-
-
-def from_spec(spec: JobSpec) -> SpecBody:
-    """Return the JSON form of a spec."""
-    return SpecBody(
-        name=spec.name,
-        steps=[
-            StepBody(id=s.id, action=s.action, params=s.params, timeout_s=s.timeout_s)
-            for s in spec.steps
-        ],
-        targets=TargetsBody(
-            agents=spec.targets.agents,
-            selector=spec.targets.selector,
-            device_selector=spec.targets.device_selector,
-        ),
-        retry=RetryBody(
-            failed=spec.retry.failed, initial_s=spec.retry.initial_s, max_s=spec.retry.max_s
-        ),
-        delay_s=spec.delay_s,
-    )
-
-
-def parse_submission(document: Mapping[str, Any]) -> JobSubmission:
-    """Return a submission from a decoded TOML or JSON document.
-
-    Raises:
-        msgspec.ValidationError: the sentence ends with the path of the member at fault.
-    """
-    return msgspec.convert(document, JobSubmission)

@@ -18,11 +18,7 @@ def choose_class(spec: JobSpec, policy: Policy, wanted: str = "") -> tuple[str, 
     if not wanted:
         name = policy.least_class(steps)
         if name is None:
-            raise MistakeError(
-                "no class of the policy in force may do all of these steps together",
-                where="steps",
-                mend="split the job, or publish a policy with a class for it",
-            )
+            raise _no_class(spec, policy)
         return name, policy.classes[name]
     rule = policy.classes.get(wanted)
     if rule is None:
@@ -40,3 +36,25 @@ def choose_class(spec: JobSpec, policy: Policy, wanted: str = "") -> tuple[str, 
                 mend="leave it out: the class that asks for the fewest people is taken",
             )
     return wanted, rule
+
+
+def _no_class(spec: JobSpec, policy: Policy) -> MistakeError:
+    """Return the sentence about the first step that nobody may do, or about all of them."""
+    lists = (
+        ("steps", spec.steps),
+        ("finally", spec.final_steps),
+        ("compensation", spec.compensation),
+    )
+    for name, steps in lists:
+        for number, step in enumerate(steps):
+            if not any(rule.allows(step) for rule in policy.classes.values()):
+                return MistakeError(
+                    f"no class of the policy in force may do this ({step.action})",
+                    where=f"{name}[{number}]",
+                    mend="leave the step out, or publish a policy with a class for it",
+                )
+    return MistakeError(
+        "no class of the policy in force may do all of these steps together",
+        where="steps",
+        mend="split the job, or publish a policy with a class for it",
+    )

@@ -8,6 +8,7 @@ the same. What the coordinator itself supposed (queued, overdue) gives way to an
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from shared.model.job import (
     TERMINAL_EXECUTION,
@@ -25,6 +26,13 @@ REPORTABLE = (TERMINAL_EXECUTION - {ExecutionState.REMOVED}) | {
     ExecutionState.VERIFYING,
 }
 """The execution states an agent can know."""
+CANCEL: Final = "cancel"
+"""Where the result of an agent's receipt says how a calling off came out."""
+NEVER_DELIVERED: Final = "never_delivered"
+STOPPED: Final = "stopped"
+"""At a safe point; what was done until then is in the history."""
+TOO_LATE: Final = "too_late"
+OUTCOMES: Final = frozenset({NEVER_DELIVERED, "not_started", STOPPED, TOO_LATE})
 OPEN_BELOW = 10
 """States below this number are neither terminal nor given up as OVERDUE; queries rely on it."""
 assert all(
@@ -62,10 +70,34 @@ class Known:
 
     state: ExecutionState
     reason: int = 0
+    detail: str = ""
+    since_ms: int | None = None
+    """By the agent's clock, None while the state is the coordinator's own."""
     rank: Rank | None = None
     """Of the fact that set the state, None while the state is the coordinator's own."""
     tasks: Mapping[str, TaskKnown] = field(default_factory=dict)
     """By device."""
+
+
+def how_it_stopped(known: Known, receipts: Iterable[Receipt], *, asked: bool, before: str) -> str:
+    """Return how the calling off of an execution came out, empty while nobody knows.
+
+    What the agent proves in a receipt stays, whatever it says once more after a loss; an execution
+    that ended otherwise was called off too late.
+
+    Args:
+        known: what is known with these receipts counted in.
+        receipts: the newest facts about the execution.
+        asked: it was called off here.
+        before: what was known of this before.
+    """
+    for receipt in receipts:
+        said = receipt.result.get(CANCEL)
+        if receipt.state == ExecutionState.CANCELED and not receipt.device and said in OUTCOMES:
+            return str(said)
+    if before or not asked or known.state not in TERMINAL_EXECUTION:
+        return before
+    return STOPPED if known.state is ExecutionState.CANCELED else TOO_LATE
 
 
 def fold(known: Known, receipts: Iterable[Receipt], *, epoch: int) -> Known:
@@ -91,7 +123,14 @@ def _own(known: Known, receipt: Receipt, epoch: int) -> Known:
     rank = Rank(state in TERMINAL_EXECUTION, epoch, receipt.number)
     if state not in REPORTABLE or (known.rank is not None and rank <= known.rank):
         return known
-    return replace(known, state=state, reason=receipt.reason, rank=rank)
+    return replace(
+        known,
+        state=state,
+        reason=receipt.reason,
+        detail=receipt.detail,
+        since_ms=receipt.wall_ms,
+        rank=rank,
+    )
 
 
 def _with_task(known: Known, receipt: Receipt, epoch: int) -> Known:

@@ -46,5 +46,6 @@ def sign_bundle(
         expires_ms=now_ms + valid_s * 1000,
         stale_s=STALE_S,
         grants=list(order.grants),
+        cancels=list(order.cancels),
     )
     return seal(BUNDLE_TYP, pack(bundle), [force.director])

@@ -1,7 +1,8 @@
 """What becomes of executions that have not begun when their job may no longer begin.
 
 Never signed: EXPIRED, nobody can have it. Signed: OVERDUE, which is only supposed; the agent's
-receipt, whenever it comes, is what counts.
+receipt, whenever it comes, is what counts. A standing job that its agent has is never late: it
+did what it was for while it stood, and its agent says when it ended.
 """
 
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
@@ -20,7 +21,7 @@ def next_deadline() -> Tx[WallMs | None]:
 def expire(now_ms: WallMs) -> Tx[list[JobId]]:
     """Settle what has not begun of every job whose time is over; return those jobs."""
     rows = yield from fetch("jobs_due", now_ms)
-    for (job,) in rows:
+    for job, standing in rows:
         yield from execute(
             "executions_expire",
             job,
@@ -30,7 +31,12 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
             now_ms,
         )
         yield from execute(
-            "executions_overdue", job, ExecutionState.IN_PROGRESS, ExecutionState.OVERDUE, now_ms
+            "executions_overdue",
+            job,
+            ExecutionState.IN_PROGRESS,
+            ExecutionState.OVERDUE,
+            now_ms,
+            standing,
         )
         yield from execute("job_expired", job, now_ms)
-    return [JobId(job) for (job,) in rows]
+    return [JobId(job) for job, _ in rows]

@@ -177,18 +177,25 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     executions = {ExecutionState(state).name: count for state, count in rows}
     busy = yield from fetch_one("jobs_open", OPEN_BELOW)
     every = yield from fetch_one("jobs_all")
+    canceling = yield from fetch_one("jobs_canceling", OPEN_BELOW)
+    canceled = yield from fetch_one("jobs_canceled")
     unreleased = yield from fetch("jobs_unreleased")
     readings = yield from fetch_one("readings_total")
     refused = yield from fetch("refusals_total")
     assert busy is not None, "an aggregate always answers"
     assert every is not None, "an aggregate always answers"
+    assert canceling is not None, "an aggregate always answers"
+    assert canceled is not None, "an aggregate always answers"
+    over = canceled[0] - canceling[0]
     assert readings is not None, "an aggregate always answers"
     return Totals(
         agents=dict(agents),
         jobs={
             **dict(unreleased),
-            "IN_PROGRESS": busy[0],
-            "COMPLETED": every[0] - busy[0] - sum(count for _, count in unreleased),
+            "IN_PROGRESS": busy[0] - canceling[0],
+            **({"CANCELING": canceling[0]} if canceling[0] else {}),
+            **({"CANCELED": over} if over else {}),
+            "COMPLETED": every[0] - busy[0] - over - sum(count for _, count in unreleased),
         },
         executions=executions,
         readings=ReadingsTotal(*readings),

@@ -1,8 +1,9 @@
-"""Work for one agent: which executions go into its next bundle, under which number.
+"""Work for one agent: what goes into its next bundle and what is called off, under which number.
 
 The number is committed before anything is signed, so two bundles never share one. An execution
 that was signed but not confirmed goes out again, with a higher number: the agent knows
-executions by their id, so once more does no harm and a lost answer loses no job.
+executions by their id, so once more does no harm and a lost answer loses no job. The same holds
+for what is called off: each bundle says so until a receipt tells what came of it.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ CONFIRM_MS = 30_000
 full would otherwise be answered at once, for ever, instead of being held."""
 _ENVELOPE_BYTES = 1_024
 """A bundle's own fields and its signature, rounded up."""
+_CANCEL_BYTES = 18
+"""An execution's id, packed."""
 _GRANT_BYTES = 64
 """One grant besides its spec, rounded up."""
 
@@ -36,6 +39,8 @@ class Order:
 
     seq: int
     grants: Sequence[Grant]
+    cancels: Sequence[bytes] = ()
+    """Executions that must not begin any more, or stop."""
 
 
 def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
@@ -53,8 +58,12 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     epoch = yield from fetch_one("jobs_epoch_of", agent)
     jobs_epoch: bytes = epoch[0] if epoch else b""
     rows = yield from _not_lost(agent, rows, jobs_epoch, now_ms)
+    found = yield from fetch(
+        "executions_to_stop", agent, confirm_ms, jobs_epoch, limits.CANCELS_PER_BUNDLE
+    )
+    cancels = [execution for (execution,) in found]
     grants = yield from _fitting(rows)
-    if not grants:
+    if not grants and not cancels:
         return None
     row = yield from fetch_one("agent_next_bundle", agent)
     assert row is not None, "the agent was read in this transaction"
@@ -62,7 +71,10 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
     yield from execute_many(
         "execution_signed", ((agent, grant.execution, seq, now_ms, jobs_epoch) for grant in grants)
     )
-    return Order(seq, grants)
+    yield from execute_many(
+        "execution_stop_signed", ((agent, execution, now_ms, jobs_epoch) for execution in cancels)
+    )
+    return Order(seq, grants, cancels)
 
 
 def _not_lost(
@@ -91,10 +103,10 @@ def _is_idempotent(packed: bytes) -> bool:
 
 
 def _fitting(rows: Sequence[Row]) -> Tx[list[Grant]]:
-    room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES
+    room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES - limits.CANCELS_PER_BUNDLE * _CANCEL_BYTES
     grants: list[Grant] = []
     for execution, spec, not_after_ms, job_class, job, threshold, proof, _ in rows:
-        grant = Grant(execution, spec, not_after_ms, job_class)
+        grant = Grant(execution, spec, not_after_ms, job_class, job=job)
         if threshold > 0:
             grant = yield from _with_approvals(grant, job, proof)
         # Counted as it is packed, for a proof and its approvals are of any size.

@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.contract.common import to_time
+from coordinator.contract.job_spec import from_spec
 from coordinator.contract.jobs import (
     Agreement,
+    CancelView,
     ExecutionView,
     FactView,
     JobView,
     TaskView,
-    from_spec,
 )
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
+from coordinator.transactions.words import reason_text
 from shared import limits
 from shared.clock import WallMs
-from shared.errors import Reason
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.model.selector import Selector
@@ -41,10 +42,13 @@ def view_job(job: bytes, *, now_ms: WallMs, limit: Selector | None = None) -> Tx
 
 
 def list_jobs(
-    *, before: bytes, size: int, now_ms: WallMs, limit: Selector | None = None
+    *, before: bytes, size: int, now_ms: WallMs, limit: Selector | None = None, standing: str = ""
 ) -> Tx[tuple[list[JobView], bool]]:
-    """Return up to `size` jobs older than an id, newest first, and whether there are more."""
-    rows = yield from _jobs_before(before, size + 1, limit)
+    """Return up to `size` jobs older than an id, newest first, and whether there are more.
+
+    `standing`: only schedules, or only rules.
+    """
+    rows = yield from _jobs_before(before, size + 1, limit, standing)
     shown = rows[:size]
     counts: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
     if shown:
@@ -111,11 +115,11 @@ def _executions_before(wanted: Wanted, before: bytes, most: int) -> Tx[Sequence[
     return (yield from fetch("executions_before", before, state, most))
 
 
-def _jobs_before(before: bytes, most: int, limit: Selector | None) -> Tx[list[Row]]:
+def _jobs_before(before: bytes, most: int, limit: Selector | None, standing: str) -> Tx[list[Row]]:
     """Return up to `most` rows of jobs all of whose agents are within a token's limit."""
     rows: list[Row] = []
     while len(rows) < most:
-        page = yield from fetch("jobs_before", before, most)
+        page = yield from fetch("jobs_before", before, most, standing)
         for row in page:
             rows += [row] if (yield from sees_job(row[0], limit)) else []
         if len(page) < most:
@@ -136,7 +140,8 @@ def _people(row: Row, now_ms: WallMs) -> Tx[list[str]]:
 
 def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) -> JobView:
     job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
-    job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms = rest
+    job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms, *off = rest
+    standing, cancel_ms, cancel_by = off
     return JobView(
         id=uuid_text(job),
         name=name,
@@ -146,6 +151,7 @@ def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) ->
             denied_ms=denied_ms,
             expired_ms=expired_ms,
             busy=any(state < OPEN_BELOW for state, _ in counts),
+            cancel_ms=cancel_ms,
         ),
         created_at=to_time(created_ms),
         created_by=created_by,
@@ -156,11 +162,15 @@ def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) ->
         job_class=job_class,
         author=author,
         agreement=Agreement(threshold, people, denied_by, why),
+        standing=standing,
+        canceled_at=None if cancel_ms is None else to_time(cancel_ms),
+        canceled_by=cancel_by,
     )
 
 
 def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
-    execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms = row
+    execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms, *rest = row
+    detail, since_ms, cancel_ms, cancel_how = rest
     return ExecutionView(
         id=uuid_text(execution),
         job=uuid_text(job),
@@ -170,6 +180,9 @@ def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> Exe
         late=overdue_ms is not None and state != ExecutionState.OVERDUE,
         created_at=to_time(created_ms),
         updated_at=to_time(updated_ms),
+        detail=detail,
+        since=None if since_ms is None else to_time(since_ms),
+        cancel=None if cancel_ms is None else CancelView(to_time(cancel_ms), cancel_how or None),
         tasks=[_task_view(task) for task in tasks],
         history=[_fact_view(fact) for fact in facts],
     )
@@ -204,13 +217,3 @@ def _fact_view(row: Row) -> FactView:
         wall=to_time(wall_ms),
         received_at=to_time(received_ms),
     )
-
-
-def reason_text(reason: int) -> str | None:
-    """Return a reason's stable text, None for none; an unknown number as it is."""
-    if not reason:
-        return None
-    try:
-        return Reason(reason).text
-    except ValueError:
-        return str(reason)

@@ -1,7 +1,8 @@
 """Receipts of a contact, folded into the executions and tasks they speak of.
 
-Each is kept as history, once per (agent, jobs store, number), whatever it says. Leaves out the
-rules of the fold: `coordinator.core.reconcile`.
+Each is kept as history, once per (agent, jobs store, number), whatever it says. What standing jobs
+did is history of its own (`coordinator.transactions.firings`). Leaves out the rules of the fold:
+`coordinator.core.reconcile`.
 """
 
 from collections import defaultdict
@@ -9,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
-from coordinator.core.reconcile import Known, Rank, TaskKnown, fold
+from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stopped
 from coordinator.transactions.blocks import contiguous, without_lost
+from coordinator.transactions.firings import keep_firings
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
 from shared import limits
 from shared.clock import WallMs
@@ -59,12 +61,20 @@ def reconcile_receipts(
             continue
         received = grown
         new[receipt.execution].append(receipt)
-        yield from _keep(agent, ordinal, receipt, now_ms)
+        if not receipt.count:
+            yield from _keep(agent, ordinal, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
     jobs = set()
     for execution, facts in new.items():
-        job = yield from _fold_in(agent, execution, facts, ordinal, now_ms)
+        row = yield from fetch_one("execution_known", agent, execution)
+        job = None if row is None else row[0]
+        own = [fact for fact in facts if not fact.count]
+        if row is not None and own:
+            yield from _fold_in((agent, execution, ordinal), row, own, now_ms)
+        if len(own) < len(facts):
+            told = [fact for fact in facts if fact.count]
+            yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
         if job is not None:
             jobs.add(job)
     count = sum(map(len, new.values()))
@@ -90,13 +100,10 @@ def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[
 
 
 def _fold_in(
-    agent: AgentId, execution: bytes, facts: Sequence[Receipt], ordinal: int, now_ms: WallMs
-) -> Tx[bytes | None]:
-    """Return the job whose execution this is, None when it is not this agent's."""
-    row = yield from fetch_one("execution_known", agent, execution)
-    if row is None:
-        return None
-    job: bytes = row[0]
+    whose: tuple[AgentId, bytes, int], row: Row, facts: Sequence[Receipt], now_ms: WallMs
+) -> Tx[None]:
+    """Fold facts into the row of an execution: whose, which one, and of which jobs store."""
+    agent, execution, ordinal = whose
     tasks = yield from fetch("task_known", agent, execution)
     before = _known(row, tasks)
     after = fold(before, facts, epoch=ordinal)
@@ -109,11 +116,16 @@ def _fold_in(
         after.rank.epoch if after.rank else 0,
         after.rank.number if after.rank else 0,
         now_ms,
+        after.detail,
+        after.since_ms,
     )
+    *_, cancel_ms, how = row
+    stopped = how_it_stopped(after, facts, asked=cancel_ms is not None, before=how)
+    if stopped != how:
+        yield from execute("execution_stopped", agent, execution, stopped)
     for device, task in after.tasks.items():
         if before.tasks.get(device) is not task:
             yield from _save_task(agent, execution, device, task)
-    return job
 
 
 def _save_task(agent: AgentId, execution: bytes, device: str, task: TaskKnown) -> Tx[None]:
@@ -133,10 +145,12 @@ def _save_task(agent: AgentId, execution: bytes, device: str, task: TaskKnown) -
 
 
 def _known(row: Row, tasks: Sequence[Row]) -> Known:
-    _, state, reason, epoch, number = row
+    _, state, reason, epoch, number, detail, since_ms, *_ = row
     return Known(
         state=ExecutionState(state),
         reason=reason,
+        detail=detail,
+        since_ms=since_ms,
         rank=Rank(state in TERMINAL_EXECUTION, epoch, number) if number else None,
         tasks={task[0]: _task_known(task) for task in tasks},
     )

@@ -14,10 +14,11 @@ from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rows import audit
+from coordinator.transactions.sight import sees_job
 from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import MistakeError, OutstationError
-from shared.ids import AgentId, JobId, uuid7, uuid_text
+from shared.ids import AgentId, JobId, parse_uuid, uuid7, uuid_text
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
 from shared.model.spec_check import check_spec
@@ -43,6 +44,13 @@ class Draft:
     def digest(self) -> bytes:
         """Return what people and keys sign."""
         return sha256(self.packed).digest()
+
+    @property
+    def standing(self) -> str:
+        """Return by what it runs again and again; empty: it runs once."""
+        if self.spec.schedule is not None:
+            return "schedule"
+        return "rule" if self.spec.rule is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +124,13 @@ def preview(job: Draft, limit: Selector | None = None) -> Tx[Sequence[str]]:
     """Return the agents a job would go to now, as far as they are within a token's limit.
 
     Raises:
-        MistakeError: a named agent does not exist, or nothing matches.
+        MistakeError: a named agent does not exist, nothing matches, or the job that it waits for
+            is not known.
     """
     labels = fold_labels((yield from fetch("labels_of_targets")))
     if limit is not None:
         labels = {agent: own for agent, own in labels.items() if limit.matches(own)}
+    yield from _check_dependency(job.spec, limit)
     return resolve(job.spec.targets, job.selector, labels)
 
 
@@ -152,6 +162,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         submission.author,
         job.threshold,
         None if job.threshold else now_ms,
+        job.standing,
     )
     targets = [AgentId(agent) for agent in agents]
     if job.threshold:
@@ -182,6 +193,23 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         },
     )
     return Submitted(job_id, () if job.threshold else targets, replayed=False)
+
+
+def _check_dependency(spec: JobSpec, limit: Selector | None) -> Tx[None]:
+    if spec.after is None:
+        return
+    job = parse_uuid(spec.after.job, what="a job")
+    row = yield from fetch_one("job", job)
+    if row is None or not (yield from sees_job(job, limit)):
+        raise MistakeError(
+            f"there is no job {spec.after.job}",
+            where="after.job",
+            mend="use an id that outstation jobs list shows",
+        )
+    if row[16]:
+        raise MistakeError(
+            "it would wait for a standing job, which has no outcome", where="after.job"
+        )
 
 
 def _before(submission: Submission) -> Tx[JobId | None]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator.contract.common import to_time, to_wall_ms
-from coordinator.contract.jobs import from_spec, parse_submission, to_spec
+from coordinator.contract.job_spec import from_spec, parse_submission, to_spec
 from coordinator.core.access import KnownToken, Principal, judge_token, make_token, parse_token
 from coordinator.core.presence import GRACE_MS, is_silent, smooth_interval
 from coordinator.core.retime import Sureness

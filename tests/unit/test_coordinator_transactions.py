@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from msgspec.structs import replace
 
-from coordinator.contract.jobs import parse_submission, to_spec
+from coordinator.contract.job_spec import parse_submission, to_spec
 from coordinator.core.ports import execute, fetch
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.approvals import Bench, SettledError, approve, view_approval

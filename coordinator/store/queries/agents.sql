@@ -1,6 +1,8 @@
 -- name: agent_identity
 SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
-    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0),
+    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0)
+        OR EXISTS (SELECT 1 FROM execution e
+            WHERE e.agent_id = a.agent_id AND e.cancel_ms IS NOT NULL AND e.cancel_how = ''),
     a.next_key, a.rekey_ms, a.leave_ms, a.left_ms
 FROM agent a WHERE a.agent_id = $1;
 

@@ -51,4 +51,4 @@ UPDATE job SET denied_ms = $2, denied_by = $3, denied_reason = $4 WHERE job_id =
 -- name: jobs_unreleased
 SELECT CASE WHEN denied_ms IS NOT NULL THEN 'DENIED' WHEN expired_ms IS NOT NULL THEN 'EXPIRED'
     ELSE 'PENDING_APPROVAL' END AS state, count(*)
-FROM job WHERE released_ms IS NULL GROUP BY state;
+FROM job WHERE released_ms IS NULL AND cancel_ms IS NULL GROUP BY state;

@@ -37,6 +37,13 @@ SELECT state, count(*) FROM execution GROUP BY state ORDER BY state;
 -- name: jobs_open
 SELECT count(DISTINCT job_id) FROM execution WHERE state < $1;
 
+-- name: jobs_canceling
+SELECT count(DISTINCT e.job_id) FROM job j JOIN execution e ON e.job_id = j.job_id
+WHERE j.cancel_ms IS NOT NULL AND e.state < $1;
+
+-- name: jobs_canceled
+SELECT count(*) FROM job WHERE cancel_ms IS NOT NULL;
+
 -- name: jobs_all
 SELECT count(*) FROM job;
 

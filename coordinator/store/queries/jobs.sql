@@ -1,17 +1,19 @@
 -- name: job_insert
 INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, created_ms,
-    created_by, trace, author, threshold, released_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+    created_by, trace, author, threshold, released_ms, standing)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
-    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms
+    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
+    cancel_by
 FROM job WHERE job_id = $1;
 
 -- name: jobs_before
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
-    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms
-FROM job WHERE job_id < $1 ORDER BY job_id DESC LIMIT $2;
+    threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
+    cancel_by
+FROM job WHERE job_id < $1 AND ($3 = '' OR standing = $3) ORDER BY job_id DESC LIMIT $2;
 
 -- name: job_counts
 SELECT job_id, state, count(*) FROM execution
@@ -32,7 +34,7 @@ DELETE FROM idempotency WHERE created_ms < $1;
 SELECT not_after_ms FROM job WHERE expired_ms IS NULL ORDER BY not_after_ms LIMIT 1;
 
 -- name: jobs_due
-SELECT job_id FROM job WHERE expired_ms IS NULL AND not_after_ms <= $1;
+SELECT job_id, standing <> '' FROM job WHERE expired_ms IS NULL AND not_after_ms <= $1;
 
 -- name: job_expired
 UPDATE job SET expired_ms = $2 WHERE job_id = $1;
@@ -43,7 +45,7 @@ WHERE job_id = $1 AND state = $2 AND signed_seq IS NULL;
 
 -- name: executions_overdue
 UPDATE execution SET state = $3, overdue_ms = $4, updated_ms = $4, version = version + 1
-WHERE job_id = $1 AND state < $2;
+WHERE job_id = $1 AND state < $2 AND (state = 0 OR $5 = 0);
 
 -- name: execution_insert
 INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, updated_ms)
@@ -54,7 +56,7 @@ SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshol
     e.signed_under
 FROM execution e JOIN job j ON j.job_id = e.job_id
     LEFT JOIN job_target t ON t.job_id = e.job_id AND t.agent_id = e.agent_id
-WHERE e.agent_id = $1 AND e.state = 0 AND j.not_after_ms > $2
+WHERE e.agent_id = $1 AND e.state = 0 AND e.cancel_ms IS NULL AND j.not_after_ms > $2
     AND (e.signed_ms IS NULL OR e.signed_ms <= $3)
 ORDER BY e.execution_id LIMIT $4;
 
@@ -70,32 +72,36 @@ WHERE agent_id = $1 AND execution_id = $2 AND reason <> $3;
 SELECT jobs_epoch FROM contact WHERE agent_id = $1;
 
 -- name: execution_known
-SELECT job_id, state, reason, fact_epoch, fact_number
+SELECT job_id, state, reason, fact_epoch, fact_number, detail, since_ms, cancel_ms, cancel_how
 FROM execution WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution_save
 UPDATE execution SET state = $3, reason = $4, fact_epoch = $5, fact_number = $6, updated_ms = $7,
-    version = version + 1
+    detail = $8, since_ms = $9, version = version + 1
 WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution
-SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
+    since_ms, cancel_ms, cancel_how
 FROM execution WHERE execution_id = $1;
 
 -- name: executions_of_job
-SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
+    since_ms, cancel_ms, cancel_how
 FROM execution
 WHERE job_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3) AND ($4 = '' OR agent_id = $4)
 ORDER BY execution_id DESC LIMIT $5;
 
 -- name: executions_of_agent
-SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
+    since_ms, cancel_ms, cancel_how
 FROM execution
 WHERE agent_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3)
 ORDER BY execution_id DESC LIMIT $4;
 
 -- name: executions_before
-SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms
+SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
+    since_ms, cancel_ms, cancel_how
 FROM execution
 WHERE execution_id < $1 AND ($2 = -1 OR state = $2)
 ORDER BY execution_id DESC LIMIT $3;
