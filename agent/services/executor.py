@@ -61,7 +61,7 @@ class Executor:
         self._woken = asyncio.Event()
         self._running = 0
         self._crashed = True
-        self._release = False
+        self._release = self._ordered = False
         self._canceled: frozenset[tuple[bytes, int]] = frozenset()
 
     @property
@@ -71,6 +71,7 @@ class Executor:
 
     def wake(self) -> None:
         """Look at the queue: something was admitted or called off."""
+        self._ordered = True
         self._woken.set()
 
     def release_held(self) -> None:
@@ -93,7 +94,8 @@ class Executor:
         if self._release:
             self._release = False
             await self._store.release(Reason.SITE_LOCKED, self._now())
-        if self._running:
+        if self._running and self._ordered:
+            self._ordered = False
             self._canceled = await self._store.canceled()
         claimed = await self._store.claim(self._now(), room=limits.WORKERS - self._running)
         for claim in claimed.claims:

@@ -95,14 +95,8 @@ class JobStore:
         def work(db: sqlite3.Connection) -> Claimed:
             queue = QueueRows(db, now)
             queue.end_late()
-            claims: list[Claim] = []
-            while len(claims) < room:
-                row = db.execute(_SQL["claim"], bind(now.mono_ms)).fetchone()
-                if row is None:
-                    break
-                claims.append(queue.begin(row))
-            due = db.execute(_SQL["next_due"]).fetchone()[0]
-            return Claimed(tuple(claims), None if due is None else MonoMs(due), queue.receipts)
+            claims, next_due_ms = queue.claim(room)
+            return Claimed(tuple(claims), next_due_ms, queue.receipts)
 
         # Not durable: after a power cut the task is READY again and nothing of it was told. What
         # does harm twice is made durable right before its first byte, by `note`.

@@ -32,25 +32,35 @@ class Fact:
     """It is about firings of a standing job: the first, the last, how many."""
 
 
-def tell(db: sqlite3.Connection, execution: tuple[int, bytes], fact: Fact, at: WallMs) -> int:
-    """Write the receipt of a fact about an execution (row number, id); return its number."""
-    row, uid = execution
-    number: int = db.execute(_SQL["reserve_receipt"]).fetchone()[0]
-    receipt = Receipt(
-        number=number,
-        execution=uid,
-        device=fact.device,
-        state=int(fact.state),
-        attempt=fact.attempt,
-        reason=int(fact.reason or 0),
-        wall_ms=at,
-        # A path's name may hold what is no text; a receipt must stay readable.
-        detail=fact.detail[: limits.DETAIL_CHARS].encode("utf-8", "replace").decode(),
-        result=dict(fact.result),
-        firing_ms=fact.firings[0],
-        last_ms=fact.firings[1],
-        count=fact.firings[2],
-    )
-    db.execute(_SQL["write_receipt"], bind(number, pack(receipt)))
-    db.execute(_SQL["set_newest_receipt"], bind(row, number))
-    return number
+class Outbox:
+    """One transaction's view of the receipts that wait."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._newest: int | None = None
+
+    def write(self, execution: bytes, fact: Fact, at: WallMs) -> int:
+        """Write the receipt of a fact about an execution; return its number.
+
+        Whoever calls this notes the number as the execution's newest.
+        """
+        if self._newest is None:
+            self._newest = self._db.execute(_SQL["newest_receipt"]).fetchone()[0]
+        self._newest = number = self._newest + 1
+        receipt = Receipt(
+            number=number,
+            execution=execution,
+            device=fact.device,
+            state=int(fact.state),
+            attempt=fact.attempt,
+            reason=int(fact.reason or 0),
+            wall_ms=at,
+            # A path's name may hold what is no text; a receipt must stay readable.
+            detail=fact.detail[: limits.DETAIL_CHARS].encode("utf-8", "replace").decode(),
+            result=dict(fact.result),
+            firing_ms=fact.firings[0],
+            last_ms=fact.firings[1],
+            count=fact.firings[2],
+        )
+        self._db.execute(_SQL["write_receipt"], bind(number, pack(receipt)))
+        return number

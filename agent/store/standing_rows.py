@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.core.moment import Moment
 from agent.core.queue import Due, due_in
 from agent.core.rules import RuleMemory
-from agent.store.outbox import Fact, tell
+from agent.store.outbox import Fact, Outbox
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason
@@ -124,15 +124,11 @@ class StandingRows:
 
     def firing_ended(self, execution: int, firing: int, detail: str, result: object) -> None:
         """Turn a firing whose tasks are all over into history; one that is not stays."""
-        rows = self._db.execute(_JOBS["tasks_of"], bind(execution, firing)).fetchall()
-        seen = [
-            TaskSeen(TaskState(state), attempts, Reason(reason) if reason else None, bool(checks))
-            for state, attempts, reason, checks in rows
-        ]
-        tolerate = self._db.execute(_JOBS["execution"], bind(execution)).fetchone()[6]
-        outcome = fold_tasks(seen, tolerate_ppm=tolerate)
+        seen = seen_tasks(self._db, execution, firing)
         if any(task.state in {TaskState.READY, TaskState.RUNNING} for task in seen):
             return
+        (tolerate,) = self._db.execute(_SQL["tolerated"], bind(execution)).fetchone()
+        outcome = fold_tasks(seen, tolerate_ppm=tolerate)
         failed = sum(task.state is not TaskState.DONE for task in seen)
         if len(seen) > 1:
             detail = f"{failed} of {len(seen)} devices failed; {detail}" if failed else ""
@@ -234,11 +230,21 @@ class StandingRows:
         )
 
 
+def seen_tasks(db: sqlite3.Connection, execution: int, firing: int) -> list[TaskSeen]:
+    """Return what a fold has to know of the tasks of an execution, or of one firing of it."""
+    rows = db.execute(_JOBS["tasks_of"], bind(execution, firing)).fetchall()
+    return [
+        TaskSeen(TaskState(state), attempts, Reason(reason) if reason else None, bool(checks))
+        for state, attempts, reason, checks in rows
+    ]
+
+
 def flush_tales(db: sqlite3.Connection, room: int) -> None:
     """Turn as many tales as there is room for into receipts, the newest first.
 
     Called in the transaction that freezes a report: until then a tale can still grow.
     """
+    outbox = Outbox(db)
     for row in db.execute(_SQL["tales"], bind(max(0, room))).fetchall():
         number, execution, uid, device, state, reason, first, last, count, wall, detail, body = row
         fact = Fact(
@@ -251,7 +257,8 @@ def flush_tales(db: sqlite3.Connection, room: int) -> None:
             },
             firings=(first, last, count),
         )
-        tell(db, (execution, uid), fact, WallMs(wall))
+        receipt = outbox.write(uid, fact, WallMs(wall))
+        db.execute(_JOBS["set_newest_receipt"], bind(execution, receipt))
         db.execute(_SQL["told_tale"], bind(number))
 
 

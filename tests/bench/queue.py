@@ -187,4 +187,3 @@ async def _permitted(*_: Any) -> None:
 
 def _ring() -> None:
     """Tell nobody."""
-

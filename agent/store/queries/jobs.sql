@@ -22,47 +22,63 @@ SELECT count(*) FROM task WHERE state IN (0, 1)
 -- name: late_tasks
 -- Waiting tasks that are due although their execution may no longer begin.
 SELECT task.number, task.execution, task.device, task.attempt, task.reason, task.firing
-FROM task JOIN execution ON execution.number = task.execution
-WHERE task.state = 0 AND task.due_mono_ms <= $1 AND execution.not_after_ms < $2
-    AND task.verifying = 0
+FROM execution INDEXED BY execution_open
+JOIN task ON task.execution = execution.number
+WHERE execution.state < 10 AND execution.not_after_ms < $2
+    AND task.state = 0 AND task.due_mono_ms <= $1 AND task.verifying = 0
 ORDER BY task.number
 
--- name: claim
--- The first due task of a device that has none running: one seek in each priority.
-UPDATE task SET state = 1, attempt = attempt + 1, reason = 0
-WHERE number = (
-    SELECT number FROM (
-        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
-            WHERE state = 0 AND blocked = 0 AND priority = 0 AND due_mono_ms <= $1
-            AND NOT EXISTS (SELECT 1 FROM task AS busy
-                WHERE busy.state = 1 AND busy.device = task.device)
+-- name: heads
+-- For each device with work that waits and none that runs: its first due task, or when one is due.
+-- One seek to each device, one for whether it is busy, one in each priority.
+WITH RECURSIVE lane (device) AS (
+    SELECT min(device) FROM task INDEXED BY task_lane WHERE state = 0 AND blocked = 0
+    UNION ALL
+    SELECT (SELECT min(device) FROM task INDEXED BY task_lane
+        WHERE state = 0 AND blocked = 0 AND device > lane.device)
+    FROM lane WHERE lane.device IS NOT NULL
+), idle (device) AS (
+    SELECT device FROM lane WHERE device IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM task INDEXED BY task_running
+        WHERE task.state = 1 AND task.device = lane.device)
+), head (device, first) AS MATERIALIZED (
+    SELECT device, coalesce(
+        (SELECT number FROM task INDEXED BY task_lane WHERE state = 0 AND blocked = 0
+            AND device = idle.device AND priority = 0 AND due_mono_ms <= $1
+            ORDER BY due_mono_ms, number LIMIT 1),
+        (SELECT number FROM task INDEXED BY task_lane WHERE state = 0 AND blocked = 0
+            AND device = idle.device AND priority = 1 AND due_mono_ms <= $1
+            ORDER BY due_mono_ms, number LIMIT 1),
+        (SELECT number FROM task INDEXED BY task_lane WHERE state = 0 AND blocked = 0
+            AND device = idle.device AND priority = 2 AND due_mono_ms <= $1
+            ORDER BY due_mono_ms, number LIMIT 1),
+        (SELECT number FROM task INDEXED BY task_lane WHERE state = 0 AND blocked = 0
+            AND device = idle.device AND priority = 3 AND due_mono_ms <= $1
             ORDER BY due_mono_ms, number LIMIT 1)
-        UNION ALL
-        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
-            WHERE state = 0 AND blocked = 0 AND priority = 1 AND due_mono_ms <= $1
-            AND NOT EXISTS (SELECT 1 FROM task AS busy
-                WHERE busy.state = 1 AND busy.device = task.device)
-            ORDER BY due_mono_ms, number LIMIT 1)
-        UNION ALL
-        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
-            WHERE state = 0 AND blocked = 0 AND priority = 2 AND due_mono_ms <= $1
-            AND NOT EXISTS (SELECT 1 FROM task AS busy
-                WHERE busy.state = 1 AND busy.device = task.device)
-            ORDER BY due_mono_ms, number LIMIT 1)
-        UNION ALL
-        SELECT * FROM (SELECT number FROM task INDEXED BY task_ready
-            WHERE state = 0 AND blocked = 0 AND priority = 3 AND due_mono_ms <= $1
-            AND NOT EXISTS (SELECT 1 FROM task AS busy
-                WHERE busy.state = 1 AND busy.device = task.device)
-            ORDER BY due_mono_ms, number LIMIT 1)
-    ) LIMIT 1
+    ) FROM idle
 )
-RETURNING number, execution, device, attempt, crashes, firing, course
+SELECT task.priority, task.due_mono_ms, head.first, CASE WHEN head.first IS NULL THEN (
+    SELECT min(due) FROM (
+        SELECT (SELECT min(due_mono_ms) FROM task INDEXED BY task_lane WHERE state = 0
+            AND blocked = 0 AND device = head.device AND priority = 0) AS due
+        UNION ALL SELECT (SELECT min(due_mono_ms) FROM task INDEXED BY task_lane WHERE state = 0
+            AND blocked = 0 AND device = head.device AND priority = 1)
+        UNION ALL SELECT (SELECT min(due_mono_ms) FROM task INDEXED BY task_lane WHERE state = 0
+            AND blocked = 0 AND device = head.device AND priority = 2)
+        UNION ALL SELECT (SELECT min(due_mono_ms) FROM task INDEXED BY task_lane WHERE state = 0
+            AND blocked = 0 AND device = head.device AND priority = 3)
+    )
+) END
+FROM head LEFT JOIN task ON task.number = head.first
 
--- name: next_due
--- When a device that is idle has something to do; what waits for a busy one is found at its end.
-SELECT min(due_mono_ms) FROM task
-WHERE state = 0 AND blocked = 0 AND device NOT IN (SELECT device FROM task WHERE state = 1)
+-- name: claim
+UPDATE task SET state = 1, attempt = attempt + 1, reason = 0 WHERE number = $1
+RETURNING execution, device, attempt, crashes, firing, course
+
+-- name: ordered
+SELECT spec, not_after_ms, class, grace_s,
+    id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tolerate_ppm > 0
+FROM execution WHERE number = $1
 
 -- name: end_attempt
 -- $9: the attempt was no try, for it was held before its first step.
@@ -108,7 +124,7 @@ SELECT state, attempt, reason, verifying FROM task
 WHERE execution = $1 AND firing = $2 ORDER BY number
 
 -- name: execution
-SELECT id, state, spec, not_after_ms, class, grace_s, tolerate_ppm, canceled
+SELECT id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tolerate_ppm > 0
 FROM execution WHERE number = $1
 
 -- name: find_execution
@@ -122,10 +138,7 @@ SELECT number, device, attempt, firing FROM task
 WHERE execution = $1 AND state = 0 AND blocked = 1 ORDER BY number
 
 -- name: dependency
-SELECT after_job, after_state, id FROM execution WHERE number = $1
-
--- name: job_of
-SELECT job FROM execution WHERE number = $1
+SELECT after_job, after_state, id, max_parallel, canary FROM execution WHERE number = $1
 
 -- name: count_running_of
 SELECT count(*) FROM task WHERE execution = $1 AND state = 1
@@ -167,8 +180,12 @@ WHERE number IN (
 SELECT state FROM execution WHERE job = $1 ORDER BY number DESC LIMIT 1
 
 -- name: dependents
-SELECT number, id, after_state FROM execution
-WHERE after_job = $1 AND state IN (1, 2) ORDER BY number
+SELECT number FROM execution WHERE after_job = $1 AND state IN (1, 2) ORDER BY number
+
+-- name: dependents_end
+-- When the first that still waits for another job may wait no longer.
+SELECT min(not_after_ms) FROM execution
+WHERE after_job IS NOT NULL AND state IN (1, 2) AND not_after_ms >= $1
 
 -- name: release_dependents
 UPDATE execution SET after_job = NULL WHERE number = $1
@@ -179,16 +196,17 @@ SELECT number, state, reason FROM execution
 WHERE id = $1 AND receipt < (SELECT coalesce(min(number), receipt + 1) FROM outbox)
 
 -- name: set_execution
-UPDATE execution SET state = $2, reason = $3 WHERE number = $1
+UPDATE execution SET state = $2, reason = $3, receipt = $4 WHERE number = $1 RETURNING job
 
 -- name: set_newest_receipt
 UPDATE execution SET receipt = $2 WHERE number = $1
 
--- name: reserve_receipt
-INSERT INTO outbox (body) VALUES (x'') RETURNING number
+-- name: newest_receipt
+-- A number is never used twice, also not once its receipt is acknowledged.
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
 
 -- name: write_receipt
-UPDATE outbox SET body = $2 WHERE number = $1
+INSERT INTO outbox (number, body) VALUES ($1, $2)
 
 -- name: receipts
 SELECT body FROM outbox ORDER BY number LIMIT $1

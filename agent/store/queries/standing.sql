@@ -31,7 +31,7 @@ UPDATE standing SET cancel_to = firings - 1 WHERE execution = $1
 SELECT DISTINCT firing FROM task WHERE execution = $1 AND firing > 0 AND state = 0 ORDER BY firing
 
 -- name: cancel_waiting
-UPDATE task SET state = 3, reason = $2 WHERE execution = $1 AND firing > 0 AND state = 0
+UPDATE task SET state = 4, reason = $2 WHERE execution = $1 AND firing > 0 AND state = 0
 
 -- name: open_firings
 -- Firings with tasks that wait or are at work.
@@ -54,6 +54,9 @@ DELETE FROM fired WHERE execution = $1 AND number <= $2
 
 -- name: nominal_of
 SELECT nominal_ms FROM fired WHERE execution = $1 AND number = $2
+
+-- name: tolerated
+SELECT tolerate_ppm FROM execution WHERE number = $1
 
 -- name: drop_firing
 DELETE FROM task WHERE execution = $1 AND firing = $2
