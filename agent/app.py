@@ -62,6 +62,7 @@ from shared.model.job import Value
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import free_mb, lock_directory
 from shared.runtime.logs import Events
+from shared.runtime.memory import hand_back_code
 from shared.runtime.service import Service, Supervisor
 
 FAREWELL_S = 5
@@ -364,6 +365,8 @@ class Agent:
         uplink = self._uplink
 
         async def weigh() -> None:
+            # What a start and a contact run through is not what polling needs.
+            hand_back_code()
             if uplink is not None and self._config.uplink.metered:
                 uplink.weigh(await telemetry.backlog_bytes())
 
