@@ -84,6 +84,11 @@ def ended(end: Ended, course: Course) -> Conclusion:
     return Conclusion(state=end.state, reason=end.reason, detail=detail, result=result)
 
 
+def so_far(course: Course) -> dict[str, Value]:
+    """Return what a receipt tells of the steps that were done when a task ended before its end."""
+    return bounded_result(course.result, dropped=course.dropped)[0]
+
+
 def bounded_result(
     result: Mapping[str, Value], *, dropped: int = 0
 ) -> tuple[dict[str, Value], str]:

@@ -3,7 +3,7 @@
 Owns the attempts in flight. Nothing polls: it wakes when a bundle was admitted, when an attempt
 ended and when the next task is due. Decisions stand in `agent.core.program`, rows in
 `agent.store.jobs`, one step in `agent.services.step_runner`. What a stop interrupts between two
-steps is given back and counts as nothing.
+steps is given back and is no failure.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent.core.course import Course, Do, Ended, Phase, Rest, Watch
-from agent.core.executor import Claim, Conclusion, ended, held_back, resting
+from agent.core.executor import Claim, Conclusion, ended, held_back, resting, so_far
 from agent.core.moment import Moment
 from agent.core.program import Program
 from agent.core.queue import Problem, due_in
@@ -191,5 +191,5 @@ def _stopped(course: Course) -> Conclusion:
     done = [name.removesuffix(".ok") for name, ok in course.facts.items() if name.endswith(".ok")]
     where = f"stopped after {done[-1]}" if done else "stopped before its first step"
     return Conclusion(
-        state=TaskState.CANCELED, reason=Reason.CANCELED, detail=where, result=course.result
+        state=TaskState.CANCELED, reason=Reason.CANCELED, detail=where, result=so_far(course)
     )

@@ -28,6 +28,13 @@ from shared.model.job import Step
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
+_AMBIGUOUS = frozenset(
+    {
+        *(Reason.TIMED_OUT, Reason.JOB_TIMED_OUT, Reason.STEP_FAILED),
+        *(Reason.DEVICE_SILENT, Reason.DEVICE_BAD_FRAME, Reason.BUS_DOWN),
+    }
+)
+"""Failures that prove nothing about an effect: its answer may be all that was lost."""
 
 
 class StepRunner:
@@ -74,7 +81,7 @@ class StepRunner:
 
         async def effect() -> Course:
             outcome = await self._outcome(claim, step, within_s)
-            if outcome.reason in {Reason.TIMED_OUT, Reason.JOB_TIMED_OUT}:
+            if outcome.reason in _AMBIGUOUS:
                 # Its bytes may have arrived: nobody can say whether it was done.
                 outcome = StepOutcome(Reason.UNKNOWN_EFFECT, outcome.detail, outcome.result)
             after = program.did(course, step, outcome)

@@ -9,6 +9,8 @@ import sqlite3
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from agent.core.course import Course
+from agent.core.executor import so_far
 from agent.core.moment import Moment
 from agent.store.contact import save_approved
 from agent.store.outbox import Fact, Outbox
@@ -27,6 +29,7 @@ from shared.model.job import (
 )
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import AdmittedJob
+from shared.wire.codec import unpack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _ANY: Final = -1
@@ -219,11 +222,17 @@ class ExecutionRows:
         query = "blocked_tasks" if blocked_only else "waiting_tasks"
         firings = set()
         fact = Fact(state=TaskState.CANCELED, reason=reason, detail=detail)
-        for task, device, attempt, firing in self._db.execute(
+        for task, device, attempt, firing, course in self._db.execute(
             _SQL[query], bind(execution)
         ).fetchall():
-            state = TaskState.CANCELED
-            fact = Fact(state=state, device=device, attempt=attempt, reason=reason, detail=detail)
+            fact = Fact(
+                state=TaskState.CANCELED,
+                device=device,
+                attempt=attempt,
+                reason=reason,
+                detail=detail,
+                result=so_far(read_course(course)),
+            )
             self.end_task(task, execution, firing, fact)
             firings.add(firing)
         for firing in sorted(firings):
@@ -246,3 +255,8 @@ def called_off(how: str) -> Fact:
     return Fact(
         state=ExecutionState.CANCELED, reason=Reason.CANCELED, detail=how, result={"cancel": how}
     )
+
+
+def read_course(packed: bytes) -> Course:
+    """Return where a task stands, as its row says it."""
+    return unpack(packed, Course, bound=2 * limits.COURSE_BYTES) if packed else Course()

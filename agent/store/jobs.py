@@ -148,7 +148,7 @@ class JobStore:
         return await self._file.transact(work, durable=True)
 
     async def give_back(self, now: Moment) -> int:
-        """Undo every claim that has not ended: work was interrupted on purpose, not tried.
+        """Give back every claim that has not ended: it goes on where it stands, and did not fail.
 
         What was cut off in the middle of an effect that must not happen twice has failed.
         """

@@ -5,15 +5,15 @@ folded into its execution (`agent.store.execution_rows`), and both are told to t
 """
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from agent.core.course import Course
-from agent.core.executor import Claim, Conclusion
+from agent.core.executor import Claim, Conclusion, so_far
 from agent.core.moment import Moment
 from agent.core.queue import Due, Problem, due_in, expire, rebased
-from agent.store.execution_rows import ExecutionRows, Seen, called_off
+from agent.store.execution_rows import ExecutionRows, Seen, called_off, read_course
 from agent.store.outbox import Fact
 from shared import limits
 from shared.clock import MonoMs, WallMs
@@ -32,6 +32,7 @@ from shared.wire.codec import pack, unpack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _TOO_LATE: Final = "not_after has passed"
+_CALLED_OFF: Final = "it was called off while it ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,16 @@ class QueueRows:
         """End waiting tasks whose execution may no longer begin."""
         late = self._db.execute(_SQL["late_tasks"], bind(self._now.mono_ms, self._now.today_ms))
         causes: dict[tuple[int, int], Fact] = {}
-        for task, execution, device, attempt, reason, firing in late.fetchall():
+        for task, execution, device, attempt, reason, firing, course in late.fetchall():
             state, why = expire(attempt, Reason(reason) if reason else None)
-            fact = Fact(state=state, device=device, attempt=attempt, reason=why, detail=_TOO_LATE)
+            fact = Fact(
+                state=state,
+                device=device,
+                attempt=attempt,
+                reason=why,
+                detail=_TOO_LATE,
+                result=so_far(read_course(course)),
+            )
             self._executions.end_task(task, execution, firing, fact)
             causes[execution, firing] = fact
         # All of an execution's tasks first: half of them would not fold to EXPIRED.
@@ -187,7 +195,7 @@ class QueueRows:
             grace_s=grace_s,
             not_after_ms=WallMs(not_after_ms),
             firing=firing,
-            course=_course(course),
+            course=read_course(course),
         )
 
     def begun(self, claim: Claim) -> None:
@@ -217,29 +225,50 @@ class QueueRows:
             detail=end.detail,
             result=end.result,
         )
-        if end.state is TaskState.READY:
+        if end.state is not TaskState.READY:
+            self._executions.task_ended(execution, firing, fact)
+        elif (end.course is None or not end.course.reason) and self._is_off(execution, firing):
+            # Called off while it worked, and it would have gone on later.
+            fact = replace(
+                fact,
+                state=TaskState.CANCELED,
+                reason=Reason.CANCELED,
+                detail=_CALLED_OFF,
+                result=so_far(end.course or claim.course),
+            )
+            self._executions.end_task(claim.task, execution, firing, fact)
             self._executions.refold(execution, firing, fact)
         else:
-            self._executions.task_ended(execution, firing, fact)
+            self._executions.refold(execution, firing, fact)
         return True
 
     def recover(self, *, crashed: bool) -> int:
         """Put right what an earlier life left running; return how many tasks that was."""
         rows = self._db.execute(_SQL["running_tasks"]).fetchall()
-        for task, execution, device, attempt, crashes, firing, course, canceled in rows:
+        for task, execution, device, attempt, crashes, firing, packed, canceled in rows:
+            course = read_course(packed)
             state, reason, detail = _recovered(
-                _course(course), crashes + int(crashed), crashed=crashed, canceled=bool(canceled)
+                course, crashes + int(crashed), crashed=crashed, canceled=bool(canceled)
             )
             check_task_transition(TaskState.RUNNING, state)
             self._db.execute(_SQL["recover_task"], bind(task, state, reason or 0, int(crashed)))
-            if state is TaskState.READY and not crashed:
-                self._db.execute(_SQL["untry"], bind(task))
-            fact = Fact(state=state, device=device, attempt=attempt, reason=reason, detail=detail)
+            fact = Fact(
+                state=state,
+                device=device,
+                attempt=attempt,
+                reason=reason,
+                detail=detail,
+                result=so_far(course),
+            )
             if state is TaskState.READY:
                 self._executions.refold(execution, firing, fact)
             else:
                 self._executions.task_ended(execution, firing, fact)
         return len(rows)
+
+    def _is_off(self, execution: int, firing: int) -> bool:
+        (off,) = self._db.execute(_SQL["called_off"], bind(execution, firing)).fetchone()
+        return bool(off)
 
     def rebase(self) -> None:
         """Convert due times of another boot to this one's."""
@@ -259,8 +288,9 @@ def _recovered(
     if crashed and crashes >= limits.CRASHES:
         detail = f"the agent went down {crashes} times while it ran"
         return TaskState.QUARANTINED, Reason.POISONED, detail
-    if canceled:
-        return TaskState.CANCELED, Reason.CANCELED, "it was called off while it ran"
+    # What failed is put back first, called off or not.
+    if canceled and not course.reason:
+        return TaskState.CANCELED, Reason.CANCELED, _CALLED_OFF
     return TaskState.READY, None, ""
 
 
@@ -268,10 +298,6 @@ def _recovered(
 def _spec(packed: bytes) -> JobSpec:
     """Return a job as it was admitted; the tasks of one execution share it."""
     return unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
-
-
-def _course(packed: bytes) -> Course:
-    return unpack(packed, Course, bound=2 * limits.COURSE_BYTES) if packed else Course()
 
 
 def _due_row(due: Due) -> tuple[bytes, int, int, int]:

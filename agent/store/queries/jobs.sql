@@ -21,7 +21,8 @@ SELECT count(*) FROM task WHERE state IN (0, 1)
 
 -- name: late_tasks
 -- Waiting tasks that are due although their execution may no longer begin.
-SELECT task.number, task.execution, task.device, task.attempt, task.reason, task.firing
+SELECT task.number, task.execution, task.device, task.attempt, task.reason, task.firing,
+    task.course
 FROM execution INDEXED BY execution_open
 JOIN task ON task.execution = execution.number
 WHERE execution.state < 10 AND execution.not_after_ms < $2
@@ -93,9 +94,6 @@ RETURNING execution, device, firing
 -- name: note_course
 UPDATE task SET course = $3 WHERE number = $1 AND attempt = $2 AND state = 1
 
--- name: untry
-UPDATE task SET attempt = attempt - 1 WHERE number = $1
-
 -- name: release_held
 UPDATE task SET due_boot = $2, due_mono_ms = $3 WHERE state = 0 AND reason = $1
 
@@ -103,9 +101,17 @@ UPDATE task SET due_boot = $2, due_mono_ms = $3 WHERE state = 0 AND reason = $1
 UPDATE task SET state = $2, reason = $3 WHERE number = $1 AND state = 0
 
 -- name: running_tasks
-SELECT task.number, execution, device, attempt, crashes, firing, course, canceled
+SELECT task.number, task.execution, device, attempt, crashes, firing, course,
+    canceled = 1 OR (firing > 0 AND firing <= coalesce(cancel_to, 0))
 FROM task JOIN execution ON execution.number = task.execution
+LEFT JOIN standing ON standing.execution = task.execution
 WHERE task.state = 1 ORDER BY task.number
+
+-- name: called_off
+-- Whether an execution, or one firing of it, was called off.
+SELECT canceled = 1 OR ($2 > 0 AND $2 <= coalesce(cancel_to, 0))
+FROM execution LEFT JOIN standing ON standing.execution = execution.number
+WHERE execution.number = $1
 
 -- name: recover_task
 UPDATE task SET state = $2, reason = $3, crashes = crashes + $4 WHERE number = $1 AND state = 1
@@ -131,10 +137,11 @@ FROM execution WHERE number = $1
 SELECT number, state FROM execution WHERE id = $1
 
 -- name: waiting_tasks
-SELECT number, device, attempt, firing FROM task WHERE execution = $1 AND state = 0 ORDER BY number
+SELECT number, device, attempt, firing, course FROM task
+WHERE execution = $1 AND state = 0 ORDER BY number
 
 -- name: blocked_tasks
-SELECT number, device, attempt, firing FROM task
+SELECT number, device, attempt, firing, course FROM task
 WHERE execution = $1 AND state = 0 AND blocked = 1 ORDER BY number
 
 -- name: dependency
