@@ -261,7 +261,7 @@ class Agent:
             calendar=self._calendar,
             clock=self._clock,
             entropy=self._entropy,
-            permit=partial(self._permit, guard),
+            permits=(partial(self._permit, guard), guard.may_write),
             bells=(self._nudge, self._alarm),
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.actions.hand import MayWrite
 from agent.actions.registry import ACTIONS, check_step
 from agent.core.device import DeviceSettings
 from agent.core.ports import Driver
@@ -17,10 +18,12 @@ from agent.services.control import Talk
 from agent.services.executor import Executor, Permit
 from agent.services.facts import Facts
 from agent.services.gates import Gates
+from agent.services.restorer import Restorer
 from agent.services.rule_watch import RuleWatch
 from agent.services.site_lock import SiteLock
 from agent.services.standing import StandingJobs, planner
 from agent.services.step_runner import StepRunner
+from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
 from agent.store.standing import StandingStore
@@ -54,12 +57,13 @@ class Engine:
 
     executor: Executor
     standing: StandingJobs
+    restorer: Restorer
     lock: SiteLock
 
     @property
     def services(self) -> list[Service]:
         """Return what has to run."""
-        return [self.executor, self.standing]
+        return [self.executor, self.standing, self.restorer]
 
     @property
     def talks(self) -> dict[str, Talk]:
@@ -80,7 +84,7 @@ def make_engine(
     calendar: Calendar,
     clock: Clock,
     entropy: Entropy,
-    permit: Permit,
+    permits: tuple[Permit, MayWrite],
     bells: tuple[Callable[[], None], Callable[[], None]],
 ) -> Engine:
     """Return the engine over a jobs.db.
@@ -92,18 +96,36 @@ def make_engine(
         calendar: the agent's date.
         clock: what it is read from.
         entropy: spreads retries.
-        permit: says why an attempt may not begin at all.
+        permits: say why an attempt may not begin at all, and why a write is not allowed.
         bells: called when receipts were written, and when something urgent was.
     """
     told, alarmed = bells
+    permit, may_write = permits
     jobs, store = JobStore(file), StandingStore(file)
     lock = SiteLock(site.data_dir / "site_lock", now=calendar.now)
     box = Box(site.data_dir, metered=site.metered, clock=clock, link=site.link)
     known = box.facts_with(agent=site.agent, locked=lock.left_ms)
     facts = Facts(devices, known)
+    memory = DeviceMemory(file, now=calendar.now)
+    runner = StepRunner(
+        jobs,
+        devices=devices,
+        actions=ACTIONS,
+        memory=memory,
+        may_write=may_write,
+        now=calendar.now,
+    )
+    restorer = Restorer(
+        memory,
+        devices=devices,
+        lane=runner.lane,
+        locked_ms=lock.left_ms,
+        now=calendar.now,
+        told=told,
+    )
     executor = Executor(
         jobs,
-        runner=StepRunner(jobs, devices=devices, actions=ACTIONS, now=calendar.now),
+        runner=runner,
         facts=facts,
         gates=Gates(facts, zone=site.zone, locked_ms=lock.left_ms),
         now=calendar.now,
@@ -111,7 +133,12 @@ def make_engine(
         told=told,
         permit=permit,
     )
-    lock.changed = executor.release_held
+
+    def unlocked() -> None:
+        executor.release_held()
+        restorer.wake()
+
+    lock.changed = unlocked
     plan = planner([settings for settings, _ in devices.values()], check_step)
     standing = StandingJobs(
         store,
@@ -123,4 +150,4 @@ def make_engine(
         fired=executor.wake,
     )
     calendar.watch(standing.wake)
-    return Engine(executor, standing, lock)
+    return Engine(executor, standing, restorer, lock)

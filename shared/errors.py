@@ -112,6 +112,8 @@ class Reason(IntEnum):
     POINT_UNKNOWN = 405
     POINT_READ_ONLY = 406
     VALUE_OUT_OF_RANGE = 407
+    WRITTEN_TOO_SOON = 408
+    CALL_UNKNOWN = 409
 
     # 5xx configuration: what a person wrote cannot be used.
     CONFIG_INVALID = 500

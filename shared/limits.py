@@ -171,6 +171,24 @@ FIRED_REMEMBERED = 512
 """Nominal times of one schedule that are known to have fired, should the clock go back."""
 TALES = 10_000
 """Pieces of history of standing jobs that wait for a report: about 1 MB on an agent's flash."""
+CONFIG_POINTS = 64
+"""Points of one configuration that is read, compared or put back: what a step's time allows."""
+CONFIG_BYTES_KEPT = 4_096
+"""One of them as it is kept: CONFIG_POINTS names of 40 characters with their values fit."""
+CONFIGS_KEPT = 32
+"""Configurations kept of one device, the newest: those of its last jobs, and the named ones."""
+RESTORE_RETRY_S = 60
+"""First pause before a temporary value that could not be put back is tried again; it doubles."""
+RESTORE_RETRY_MAX_S = 3_600
+"""Longest such pause: a device that was switched off is set right within the hour."""
+RESTORES = 256
+"""Temporary values that are put back in one look."""
+WRITE_INTERVAL_S = 7 * 86_400
+"""Longest pause between two writes that a profile may ask for."""
+PULSE_MS = 10_000
+"""Longest pulse of a call: the bus is free meanwhile, the device's lane is not."""
+CALLS = 64
+"""Calls of one profile."""
 SITE_LOCK_S = 7 * 86_400
 """Longest lock of a site: what somebody forgot to open again opens itself."""
 STANDING_JOBS = 256

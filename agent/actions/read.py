@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from agent.actions.hand import Hand
 from agent.core.device import DeviceSettings
-from agent.core.ports import Driver, StepOutcome, Urgency
+from agent.core.ports import StepOutcome, Urgency
 from agent.core.queue import Problem
 from shared.errors import Reason
 from shared.ids import DeviceId
@@ -22,7 +23,7 @@ class ReadAction:
                 return unknown(step, device.id, point)
         return None
 
-    async def run(self, step: Step, driver: Driver) -> StepOutcome:
+    async def run(self, step: Step, driver: Hand) -> StepOutcome:
         """Read the step's points; what was read is reported even when one of them failed."""
         readings = await driver.read(_points(step), urgency=Urgency.COMMAND)
         result = {one.point: one.value for one in readings if one.value is not None}

@@ -1,25 +1,27 @@
-"""`device.write`: make points have these values, and prove it by reading them back.
+"""`device.write`: make points have these values, and prove it as their profile says.
 
 What a point already has is not written again: registers wear out, and a repeated attempt must
-leave no second effect.
+leave no second effect. With ``for_s`` the former values come back by themselves.
 """
 
 from collections.abc import Mapping, Sequence
 
+from agent.actions.hand import Hand, Values, faulted, uncertain
 from agent.actions.read import unknown
 from agent.core.device import DeviceSettings
-from agent.core.ports import Driver, StepOutcome, Urgency
+from agent.core.ports import StepOutcome
 from agent.core.queue import Problem
 from shared.errors import MistakeError, Reason, WorldError
-from shared.ids import DeviceId
 from shared.model.job import Step, Value
 
 SKIPPED = "_skipped"
 """Result member: whether nothing had to be written. No point's name begins like this."""
+DRY_RUN = "_dry_run"
+"""Result member: nothing was written, ``POINT.new`` says what would be."""
 
 
 class WriteAction:
-    """Reads, writes what differs, reads back; gives `{point: value read back}` and `SKIPPED`."""
+    """Reads, writes what differs, proves it; gives `{point: value}` and `SKIPPED`."""
 
     name = "device.write"
 
@@ -27,63 +29,89 @@ class WriteAction:
         """Return the first point the profile does not have, or does not let be written so."""
         for name, value in step.params.items():
             assert isinstance(value, int | float), "parameters were checked at admission"
+            if problem := check_value(step, device, name, value):
+                return problem
             point = device.profile.point(name)
-            if point is None:
-                return unknown(step, device.id, name)
-            place = f"{step.id}: {_place(device.id, name)}"
-            if not point.writable:
-                return Problem(Reason.POINT_READ_ONLY, f"{place} is read-only")
-            if not point.within_limits(value):
-                bounds = f"{point.minimum} to {point.maximum} {point.unit}".rstrip()
-                return Problem(Reason.VALUE_OUT_OF_RANGE, f"{place}: {value} is not in {bounds}")
+            assert point is not None, "it was just checked"
+            place = f"{step.id}: {device.id}.{name}"
+            if step.for_s and point.write.verify == "none":
+                return Problem(Reason.BAD_PARAMETERS, f"{place}: nobody knows what to put back")
+            if 0 < step.for_s < point.write.min_interval_s:
+                detail = f"{place} must be spared for longer than for_s = {step.for_s}"
+                return Problem(Reason.BAD_PARAMETERS, detail)
         return None
 
-    async def run(self, step: Step, driver: Driver) -> StepOutcome:
+    async def run(self, step: Step, driver: Hand) -> StepOutcome:
         """Write the step's points; nothing is written unless all of them can be."""
-        wanted = {name: value for name, value in step.params.items() if not isinstance(value, list)}
-        try:
-            expected = driver.expected(wanted)
-            before = await _read(driver, list(wanted))
-            if isinstance(before, StepOutcome):
-                return before
-            different = {n: wanted[n] for n, value in expected.items() if before.get(n) != value}
-            if not different:
-                return StepOutcome(result={**before, SKIPPED: True})
-            await driver.write(different)
-        except MistakeError as error:
-            return StepOutcome(Reason.BAD_PARAMETERS, str(error))
-        except WorldError as error:
-            return StepOutcome(error.reason, error.detail)
-        return await _verify(driver, expected)
+        wanted = values_of(step)
+        outcome = await make_so(driver, wanted, for_s=step.for_s)
+        if is_hazardous(driver.settings, wanted):
+            return uncertain(outcome)
+        return outcome
 
 
-async def _verify(driver: Driver, expected: Mapping[str, int | float]) -> StepOutcome:
-    after = await _read(driver, list(expected))
-    if isinstance(after, StepOutcome):
-        return after
-    result: dict[str, Value] = {**after, SKIPPED: False}
-    for name, value in expected.items():
-        if after.get(name) != value:
-            detail = (
-                f"{_place(driver.device, name)} reads {after.get(name)} after {value} was written"
-            )
-            return StepOutcome(Reason.VERIFY_MISMATCH, detail, result)
-    return StepOutcome(result=result)
+async def make_so(hand: Hand, wanted: Mapping[str, Value], *, for_s: int = 0) -> StepOutcome:
+    """Make points have these values, writing only what differs."""
+    try:
+        expected = hand.expected(wanted)
+        readable = [name for name in wanted if hand.verify(name) != "none"]
+        before = await hand.present(readable)
+        if isinstance(before, StepOutcome):
+            return before
+        different = {n: wanted[n] for n, value in expected.items() if before.get(n) != value}
+        if problem := await hand.forbidden(different):
+            return problem
+        if hand.dry_run:
+            return _would(before, different)
+        if not different:
+            await _keep_lent(hand, wanted, for_s)
+            return StepOutcome(result={**before, SKIPPED: True})
+        if for_s:
+            lent = {name: before[name] for name in different if name in before}
+            await hand.memory.lend(hand.owner, hand.device, lent, for_s)
+        await hand.put(different)
+        outcome = await hand.proven(expected)
+    except (MistakeError, WorldError) as error:
+        return faulted(error)
+    if outcome.reason is None:
+        await _keep_lent(hand, wanted, for_s)
+    return StepOutcome(outcome.reason, outcome.detail, {**outcome.result, SKIPPED: False})
 
 
-async def _read(driver: Driver, names: Sequence[str]) -> dict[str, int | float] | StepOutcome:
-    """Return the points' values, or the outcome when one has none.
-
-    A value out of the point's limits is a value: it is what the write shall put right.
-    """
-    readings = await driver.read(names, urgency=Urgency.COMMAND)
-    found = {one.point: one.value for one in readings if one.value is not None}
-    for one in readings:
-        if one.value is None and one.reason is not Reason.VALUE_OUT_OF_RANGE:
-            place = _place(driver.device, one.point)
-            return StepOutcome(one.reason or Reason.STEP_FAILED, f"{place} cannot be read", found)
-    return found
+async def _keep_lent(hand: Hand, wanted: Mapping[str, Value], for_s: int) -> None:
+    """Give what is lent already its new time, or nothing back: the values are to stay."""
+    if for_s:
+        await hand.memory.prolong(hand.owner, hand.device, wanted, for_s)
+    else:
+        await hand.memory.settle(hand.device, wanted)
 
 
-def _place(device: DeviceId, point: str) -> str:
-    return f"{device}.{point}"
+def values_of(step: Step) -> dict[str, Value]:
+    """Return the values a step gives for points."""
+    return {name: value for name, value in step.params.items() if not isinstance(value, list)}
+
+
+def is_hazardous(device: DeviceSettings, points: Mapping[str, object] | Sequence[str]) -> bool:
+    """Tell whether writing these points twice may do twice what it does."""
+    found = (device.profile.point(name) for name in points)
+    return any(point is not None and point.write.verify == "none" for point in found)
+
+
+def check_value(step: Step, device: DeviceSettings, name: str, value: float) -> Problem | None:
+    """Return why a device's point cannot be written so, as far as its profile tells."""
+    point = device.profile.point(name)
+    if point is None:
+        return unknown(step, device.id, name)
+    place = f"{step.id}: {device.id}.{name}"
+    if not point.writable:
+        return Problem(Reason.POINT_READ_ONLY, f"{place} is read-only")
+    if not point.within_limits(value):
+        bounds = f"{point.minimum} to {point.maximum} {point.unit}".rstrip()
+        return Problem(Reason.VALUE_OUT_OF_RANGE, f"{place}: {value} is not in {bounds}")
+    return None
+
+
+def _would(before: Values, different: Mapping[str, Value]) -> StepOutcome:
+    told: dict[str, Value] = dict(before)
+    told |= {f"{name}.new": value for name, value in different.items()}
+    return StepOutcome(result={**told, SKIPPED: not different, DRY_RUN: True})

@@ -18,8 +18,9 @@ from agent.store.carried import Left, shorter
 from agent.store.contact import ContactStore
 from shared import limits
 from shared.clock import Clock, WallMs
-from shared.errors import RefusedError
-from shared.model.job import JobSpec
+from shared.errors import Reason, RefusedError
+from shared.model.action import reads_only
+from shared.model.job import JobSpec, Value
 from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
@@ -158,6 +159,25 @@ class Guard:
             )
             if profile is not None and held.trust.catalog is not None:
                 _check_device(claim.spec, profile, held.trust.catalog.document)
+        except RefusedError as error:
+            return Problem(error.reason, error.detail)
+        return None
+
+    def may_write(self, profile: bytes, point: str, value: Value) -> Problem | None:
+        """Return why the catalog in force allows no such write, None when it does.
+
+        Asked right before every write, whatever action it is of.
+
+        Args:
+            profile: content hash of the device's profile.
+            point: what is written.
+            value: in the profile's unit.
+        """
+        held = self._trust.catalog
+        if held is None:
+            return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
+        try:
+            check_write(held.document, profile=profile, point=point, value=value)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
         return None
@@ -341,7 +361,7 @@ def _under(held: Held, trust: Trust) -> Held:
 def _check_device(spec: JobSpec, profile: bytes, catalog: Catalog) -> None:
     """Check every write against the catalog's bounds for this very kind of device."""
     for step in spec.every_step:
-        if not catalog.actions[step.action].by_profile:
+        if not catalog.actions[step.action].by_profile or reads_only(step.action):
             continue
         for point, value in step.params.items():
             if not isinstance(value, list):

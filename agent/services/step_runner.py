@@ -12,13 +12,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agent.actions.registry import CheckedAction
+from agent.actions.hand import Hand, MayWrite
+from agent.actions.registry import CheckedAction, may_repeat
 from agent.core.course import Course, Phase
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
+from agent.core.loan import Owner
 from agent.core.moment import Moment
 from agent.core.ports import Driver, StepOutcome
 from agent.core.program import Program
+from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from shared import limits
 from shared.errors import Reason
@@ -46,9 +49,27 @@ class StepRunner:
         *,
         devices: Mapping[DeviceId, tuple[DeviceSettings, Driver]],
         actions: Mapping[str, CheckedAction],
+        memory: DeviceMemory,
+        may_write: MayWrite,
         now: Callable[[], Moment],
     ) -> None:
+        """Wire it up.
+
+        Args:
+            store: attempts are written down there.
+            devices: every device with its driver.
+            actions: what can be done, by name.
+            memory: what is known of devices between steps.
+            may_write: says what the catalog in force does not allow to be written.
+            now: the agent's time.
+        """
         self._store, self._devices, self._actions, self._now = store, devices, actions, now
+        self._memory, self._may_write = memory, may_write
+        self._lanes: dict[DeviceId, asyncio.Lock] = {}
+
+    def lane(self, device: DeviceId) -> asyncio.Lock:
+        """Return what whoever changes a device holds meanwhile: one at a time."""
+        return self._lanes.setdefault(device, asyncio.Lock())
 
     def profile_of(self, device: DeviceId) -> bytes | None:
         """Return the content hash of a device's profile, None when it is not attached."""
@@ -63,7 +84,7 @@ class StepRunner:
             what = f"the whole job took longer than {claim.spec.timeout_s} s"
             return program.failed(course, Reason.JOB_TIMED_OUT, what)
         within_s = min(step.timeout_s, limits.DELAY_S if left_ms is None else left_ms / 1000)
-        if DECLARED[step.action].idempotent or claim.spec.dry_run:
+        if claim.spec.dry_run or self._may_repeat(claim, step):
             outcome = await self._outcome(claim, step, within_s)
             after = program.did(course, step, outcome)
             # A job of one step is at its end: its finish is written anyway.
@@ -90,6 +111,11 @@ class StepRunner:
 
         return await _uncut(effect())
 
+    def _may_repeat(self, claim: Claim, step: Step) -> bool:
+        found = self._devices.get(claim.device)
+        told = None if found is None else may_repeat(step, found[0])
+        return DECLARED[step.action].idempotent if told is None else told
+
     async def _outcome(self, claim: Claim, step: Step, within_s: float) -> StepOutcome:
         """Return how a step went; every way it can go wrong becomes an outcome."""
         found = self._devices.get(claim.device)
@@ -101,9 +127,18 @@ class StepRunner:
             return StepOutcome(Reason.UNKNOWN_ACTION, step.action)
         if problem := action.check(step, settings):
             return StepOutcome(problem.reason, problem.detail)
+        hand = Hand(
+            driver=driver,
+            settings=settings,
+            memory=self._memory,
+            owner=Owner(claim.execution, claim.firing),
+            may_write=self._may_write,
+            dry_run=claim.spec.dry_run,
+        )
         try:
             async with asyncio.timeout(within_s):
-                return await action.run(step, driver)
+                async with self.lane(claim.device):
+                    return await action.run(step, hand)
         except TimeoutError:
             if within_s < step.timeout_s:
                 whole = f"the whole job took longer than {claim.spec.timeout_s} s"

@@ -11,6 +11,7 @@ _HOPELESS = frozenset(
         Reason.POINT_UNKNOWN,
         Reason.POINT_READ_ONLY,
         Reason.VALUE_OUT_OF_RANGE,
+        Reason.CALL_UNKNOWN,
         Reason.POISONED,
         Reason.UNKNOWN_EFFECT,
         Reason.JOB_TIMED_OUT,

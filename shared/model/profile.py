@@ -12,10 +12,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Literal, NewType, cast, get_args
+from typing import NewType, cast, get_args
 
 from shared import limits
 from shared.ids import is_name
+from shared.model.calls import USUAL, WRITE_KEYS, Call, Writing, calls_of, writing_of
 from shared.model.judging import EVERYTHING, JUDGING_KEYS, Judging, aggregate_name, judging_of
 from shared.model.linear import Linear
 from shared.model.reading import Kind
@@ -39,12 +40,12 @@ FORMAT = 1
 """The only format there is; a text says which one it is written in."""
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "point")
+_ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "point", "call")
 _LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 _AT_KEYS = ("table", "address", "type", "word_order")
 _MEANING_KEYS = ("scale", "offset", "min", "max")
 _POINT_KEYS = (
-    *("name", "at", *_MEANING_KEYS, "unit", "kind", "poll", "writable", "verify"),
+    *("name", "at", *_MEANING_KEYS, "unit", "kind", "poll", *WRITE_KEYS),
     *JUDGING_KEYS,
 )
 
@@ -64,10 +65,11 @@ class Point:
     poll: bool = True
     """False: read only when somebody asks."""
     writable: bool = False
+    write: Writing = USUAL
+    """How it is written, where it can be."""
     minimum: int | float | None = None
     """In engineering units: the least that is written, and the least that is believed."""
     maximum: int | float | None = None
-    verify: Literal["read_back"] = "read_back"
     judging: Judging = EVERYTHING
     """What is kept of its readings, unless an agent's configuration says otherwise."""
 
@@ -116,7 +118,18 @@ class Profile:
     points: tuple[Point, ...]
     """In the order of the text."""
     limits: RequestLimits = RequestLimits()
+    calls: tuple[Call, ...] = ()
+    """What it can be told to do."""
     content_hash: ProfileHash
+
+    def call(self, name: str) -> Call | None:
+        """Return the call of that name, if there is one."""
+        return next((call for call in self.calls if call.name == name), None)
+
+    @property
+    def config(self) -> tuple[Point, ...]:
+        """Return the points that make up the device's configuration."""
+        return tuple(point for point in self.points if point.write.config)
 
     def point(self, name: str) -> Point | None:
         """Return the point of that name, if there is one."""
@@ -151,13 +164,15 @@ def parse_profile(text: str, *, source: str) -> Profile:
         refuse_aggregate_twins(table, point.name, point.judging, {one.name for one in points})
     _refuse_overlaps(tables, points)
     _refuse_unreadable(tables, points, request_limits)
+    calls = calls_of(root, points)
     return Profile(
         name=name,
         kind=kind,
         protocol=protocol,
         points=points,
         limits=request_limits,
-        content_hash=_content_hash(name, kind, protocol, request_limits, points),
+        calls=calls,
+        content_hash=_content_hash(name, kind, protocol, request_limits, points, calls=calls),
     )
 
 
@@ -203,9 +218,6 @@ def _point(table: TomlTable) -> Point:
             key="writable",
             mend=f"only {' and '.join(sorted(WRITABLE_TABLES))} can",
         )
-    if "verify" in table.values and not writable:
-        raise table.mistake("only a writable point is verified", key="verify")
-    table.choice("verify", ("read_back",), "read_back")
     scale, offset = (
         _coefficient(table, "scale", Decimal(1)),
         _coefficient(table, "offset", Decimal(0)),
@@ -227,6 +239,7 @@ def _point(table: TomlTable) -> Point:
         kind=kind,
         poll=poll,
         writable=writable,
+        write=writing_of(table, writable=writable),
         minimum=minimum,
         maximum=maximum,
         judging=judging,
@@ -366,11 +379,20 @@ def _content_hash(
     protocol: str,
     request_limits: RequestLimits,
     points: tuple[Point, ...],
+    *,
+    calls: tuple[Call, ...],
 ) -> ProfileHash:
     """Hash everything the profile means, in one form, defaults spelt out."""
     rows = [
         [
-            [point.name, point.unit, point.kind, point.poll, point.writable, point.verify],
+            [
+                point.name,
+                point.unit,
+                point.kind,
+                point.poll,
+                point.writable,
+                *point.write.canonical,
+            ],
             [point.at.table, point.at.address, point.at.type, point.at.word_order],
             [_text(point.scale), _text(point.offset), point.minimum, point.maximum],
             [str(getattr(point.judging, name)) for name in Judging.__dataclass_fields__],
@@ -379,7 +401,9 @@ def _content_hash(
     ]
     asked = [getattr(request_limits, key) for key in _LIMIT_KEYS]
     canonical = json.dumps(
-        [FORMAT, name, kind, protocol, asked, rows], separators=(",", ":"), ensure_ascii=True
+        [FORMAT, name, kind, protocol, asked, rows, [call.canonical for call in calls]],
+        separators=(",", ":"),
+        ensure_ascii=True,
     )
     return ProfileHash(hashlib.sha256(canonical.encode()).digest())
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from shared import limits
 from shared.errors import MistakeError
 from shared.ids import is_name, parse_uuid
-from shared.model.action import check_parameters
+from shared.model.action import check_parameters, check_sources
 from shared.model.condition import Condition
 from shared.model.condition_text import parse_condition
 from shared.model.facts import RESERVED, job_facts
@@ -94,6 +94,12 @@ def _check_steps(spec: JobSpec) -> None:
             check_parameters(step, where)
             _check_step(step, where)
             _check_failure(step, [later.id for later in steps[number + 1 :]], where)
+    lists = (
+        ("steps", spec.steps),
+        ("compensation", spec.compensation),
+        ("finally", spec.final_steps),
+    )
+    check_sources([(f"{name}[{n}]", step) for name, steps in lists for n, step in enumerate(steps)])
     conditions_of(spec)
 
 

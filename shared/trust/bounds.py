@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from shared.errors import Reason, RefusedError
 from shared.ids import is_name
+from shared.model.action import reads_only
 from shared.model.job import Step, Value
 from shared.trust.catalog import (
     Bound,
@@ -38,7 +39,8 @@ def check_step(catalog: Catalog, step: Step) -> None:
         if bound is not None:
             _check_value(where, value, bound)
         elif action.by_profile:
-            _check_some_profile(where, catalog, name, value)
+            if not reads_only(step.action):
+                _check_some_profile(where, catalog, name, value)
         else:
             raise RefusedError(Reason.OUT_OF_BOUNDS, f"{where} is not a parameter it may have")
 

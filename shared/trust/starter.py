@@ -7,7 +7,15 @@ aloud. A fleet that keeps its release key elsewhere writes its own catalog and p
 from typing import Final
 
 from shared import limits
-from shared.trust.catalog import ActionBounds, Catalog, ConfigBounds, NamesBound
+from shared.trust.catalog import (
+    ActionBounds,
+    Bound,
+    Catalog,
+    ConfigBounds,
+    NamesBound,
+    NumberBound,
+    TextBound,
+)
 from shared.trust.policy import ClassRule, Policy
 from shared.trust.root import RELEASE, ROOT, Root
 
@@ -29,10 +37,7 @@ def first_catalog(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Catalog:
         issued_ms=issued_ms,
         expires_ms=expires_ms,
         any_profile=True,
-        actions={
-            "device.read": ActionBounds({"points": NamesBound(limits.POINTS)}, by_profile=False),
-            "device.write": ActionBounds({}, by_profile=True),
-        },
+        actions=_actions(),
         profiles=[],
         config=ConfigBounds([], {}),
         scripts=[],
@@ -41,9 +46,25 @@ def first_catalog(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Catalog:
     )
 
 
+def _actions() -> dict[str, ActionBounds]:
+    """Return what may be asked of devices: their own profiles bound what is written."""
+    names, name = NamesBound(limits.POINTS), TextBound(_NAME_CHARS)
+    asked: dict[str, dict[str, Bound]] = {
+        "device.read": {"points": names},
+        "device.command": {"call": name, "value": NumberBound(-_ANY, _ANY)},
+        "device.read_config": {"points": names, "save_as": name},
+        "device.restore_config": {"from": name, "saved": name},
+        "device.sync": {},
+    }
+    bounds = {action: ActionBounds(each, by_profile=False) for action, each in asked.items()}
+    valued = {"device.write": {}, "device.configure": {}, "device.validate": {"saved": name}}
+    return bounds | {a: ActionBounds(dict(each), by_profile=True) for a, each in valued.items()}
+
+
 def first_policy(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Policy:
     """Return a policy that tells reading from writing and asks nobody's approval."""
-    reads: dict[str, list[str]] = {"device.read": []}
+    reads: dict[str, list[str]] = {name: [] for name in sorted(_HARMLESS)}
+    writes: dict[str, list[str]] = {name: [] for name in _OPERATING}
     return Policy(
         version=1,
         fleet=fleet,
@@ -53,7 +74,7 @@ def first_policy(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Policy:
         approvers=[],
         classes={
             OBSERVE: ClassRule(0, [], _GRACE_S, reads),
-            OPERATE: ClassRule(0, [], _GRACE_S, reads | {"device.write": []}),
+            OPERATE: ClassRule(0, [], _GRACE_S, reads | writes),
         },
     )
 
@@ -80,4 +101,15 @@ def weaknesses(root: Root, catalog: Catalog, policy: Policy) -> tuple[str, ...]:
     return tuple(found)
 
 
-_HARMLESS: Final = frozenset({"device.read"})
+_HARMLESS: Final = frozenset(
+    {"device.read", "device.read_config", "device.sync", "device.validate"}
+)
+_OPERATING: Final = (
+    "device.command",
+    "device.configure",
+    "device.restore_config",
+    "device.write",
+)
+_NAME_CHARS: Final = 40
+_ANY: Final = 10**15
+"""No number that a device holds is beyond it."""

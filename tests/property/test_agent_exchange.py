@@ -35,6 +35,7 @@ from agent.services.gates import Gates
 from agent.services.guard import Guard
 from agent.services.step_runner import StepRunner
 from agent.store.contact import ContactStore, read_epoch
+from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
@@ -172,7 +173,14 @@ class Site:
         facts = Facts(devices, dict)
         self.executor = Executor(
             jobs,
-            runner=StepRunner(jobs, devices=devices, actions=ACTIONS, now=calendar.now),
+            runner=StepRunner(
+                jobs,
+                devices=devices,
+                actions=ACTIONS,
+                memory=DeviceMemory(self.file, now=calendar.now),
+                may_write=guard.may_write,
+                now=calendar.now,
+            ),
             facts=facts,
             gates=Gates(facts, zone="UTC", locked_ms=lambda: 0),
             now=calendar.now,

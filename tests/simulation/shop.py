@@ -18,16 +18,18 @@ from agent.services.calendar import Calendar
 from agent.services.executor import Executor
 from agent.services.facts import Facts
 from agent.services.gates import Gates
+from agent.services.restorer import Restorer
 from agent.services.rule_watch import RuleWatch
 from agent.services.standing import StandingJobs, planner
 from agent.services.step_runner import StepRunner
+from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile
 from agent.store.standing import StandingStore
 from shared import limits
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId
-from shared.model.job import ExecutionState, JobSpec, Step, TaskState
+from shared.model.job import ExecutionState, JobSpec, Step, TaskState, Value
 from shared.model.reading import Quality
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
@@ -81,6 +83,8 @@ class Shop:
     known: dict[str, Any] = field(default_factory=dict)
     """Facts of the agent."""
     locked_ms: int = 0
+    forbidden: dict[str, Problem] = field(default_factory=dict)
+    """Points that the catalog does not let be written."""
     rung: int = 0
     """Alarms that wanted to be sent at once."""
 
@@ -92,11 +96,26 @@ class Shop:
         self.pumps = {one.id: MemoryDevice(one.id) for one in PUMPS}
         devices = {one.id: (one, self.pumps[one.id]) for one in PUMPS}
         self.facts = Facts(devices, lambda: self.known)
+        self.memory = DeviceMemory(self.file, now=self.calendar.now)
+        runner = StepRunner(
+            self.jobs,
+            devices=devices,
+            actions=self.actions,
+            memory=self.memory,
+            may_write=self.may_write,
+            now=self.calendar.now,
+        )
+        self.restorer = Restorer(
+            self.memory,
+            devices=devices,
+            lane=runner.lane,
+            locked_ms=lambda: self.locked_ms,
+            now=self.calendar.now,
+            told=self.tell,
+        )
         self.executor = Executor(
             self.jobs,
-            runner=StepRunner(
-                self.jobs, devices=devices, actions=self.actions, now=self.calendar.now
-            ),
+            runner=runner,
             facts=self.facts,
             gates=Gates(self.facts, zone="Europe/Berlin", locked_ms=lambda: self.locked_ms),
             now=self.calendar.now,
@@ -119,6 +138,7 @@ class Shop:
         self.work = [
             asyncio.create_task(self.executor.run()),
             asyncio.create_task(self.standing.run()),
+            asyncio.create_task(self.restorer.run()),
         ]
         self.task = self.work[0]
         return self
@@ -154,6 +174,9 @@ class Shop:
 
     async def permit(self, claim: Claim, profile: bytes | None) -> Problem | None:
         return None
+
+    def may_write(self, profile: bytes, point: str, value: Value) -> Problem | None:
+        return self.forbidden.get(point)
 
     def tell(self) -> None:
         self.told += 1
@@ -194,6 +217,7 @@ class Shop:
                 "state": (TaskState if one.device else ExecutionState)(one.state).name,
                 "reason": one.reason,
                 "detail": one.detail,
+                "result": one.result,
             }
             for one in receipts
             if one.execution == execution

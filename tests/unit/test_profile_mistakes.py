@@ -54,7 +54,9 @@ MISTAKES = [
     ('scale = "0.01"', 'unit = "much too long to be any unit"', 10, "a unit has at most 24"),
     ('scale = "0.01"', "writable = true", 10, "the input table cannot be written"),
     ('scale = "0.01"', 'verify = "read_back"', 10, "only a writable point is verified"),
-    ("max = 5000", 'verify = "none"', 16, "verify cannot be 'none'"),
+    ("max = 5000", 'verify = "hope"', 16, "verify cannot be 'hope'"),
+    ("max = 5000", 'verify = "none"', 16, "cannot be proven is not polled"),
+    ("max = 5000", "min_write_interval_s = 604801", 16, "min_write_interval_s"),
     (
         'name = "setpoint"',
         'name = "pressure"',

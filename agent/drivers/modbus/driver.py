@@ -155,6 +155,9 @@ class ModbusDriver:
             # Some devices know only the long form; a function they do not have had no effect.
             answer = await self._ask(codec.write(at.table, at.address, words, multiple=True))
             self._only_long_writes = not isinstance(answer, Refusal)
+        if isinstance(answer, Refusal) and answer.code == codec.GATEWAY_SILENT:
+            # The gateway is heard, the device is not: it may have obeyed.
+            raise WorldError(Reason.DEVICE_SILENT, answer.text)
         if isinstance(answer, Refusal):
             raise WorldError(Reason.DEVICE_EXCEPTION, answer.text)
 

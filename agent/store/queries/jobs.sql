@@ -236,6 +236,7 @@ WHERE number IN (
     SELECT number FROM execution
     WHERE state BETWEEN 10 AND 29 AND receipt < $1
         AND NOT EXISTS (SELECT 1 FROM tale WHERE tale.execution = execution.number)
+        AND NOT EXISTS (SELECT 1 FROM temporary WHERE temporary.execution = execution.number)
     ORDER BY number DESC LIMIT -1 OFFSET $2
 )
 
