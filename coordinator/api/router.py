@@ -19,6 +19,7 @@ from aiohttp import web
 from coordinator.api.auth import NOBODY, authenticate
 from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
+from coordinator.contract.mistakes import mistake_of
 from shared import limits
 
 T = TypeVar("T")
@@ -189,7 +190,7 @@ def _decode(raw: bytes, kind: Any) -> Any:  # noqa: ANN401  # any Struct
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error, "") from None
+        raise mistake_of(error, kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemError(Kind.MALFORMED, f"the body is not JSON: {error}") from None
 

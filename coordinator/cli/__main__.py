@@ -9,10 +9,11 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
-from coordinator.cli import approvals, audit, gaps, keys, membership, readings, tokens
+from coordinator.cli import approvals, audit, gaps, keys, membership, readings, standing, tokens
 from coordinator.cli import carrier as carrier_commands
 from coordinator.cli import jobs as job_commands
 from coordinator.cli.client import CallError, Exit
+from coordinator.cli.job_file import read_job
 from coordinator.cli.options import DEFAULT as _DEFAULT
 from coordinator.cli.options import MOST as _MOST
 from coordinator.cli.options import Common
@@ -34,7 +35,9 @@ app = App(
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 jobs = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
-for _group in (agents, jobs, readings.app, approvals.app, keys.app, tokens.app, audit.app):
+for _group in (agents, jobs, standing.schedules, standing.rules, standing.alarms):
+    app.command(_group)
+for _group in (readings.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
 
 
@@ -184,11 +187,66 @@ def jobs_submit(
     dry_run
         Only check it, and tell which agents it would go to.
     """
-    job = job_commands.read_submission(file)
+    job = read_job(file)
     if dry_run:
         return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
     wait_s = timeout if wait else None
     return _with_client(common, lambda c, s: job_commands.submit(c, s, job, wait_s=wait_s))
+
+
+@jobs.command(name="check")
+def jobs_check(file: str, /, *, local: bool = False, common: Common = _DEFAULT) -> Exit:
+    """Check a job without handing it in; tell which agents it would go to.
+
+    Parameters
+    ----------
+    local
+        Only what can be known without the coordinator.
+    """
+    job = read_job(file)
+    if local:
+        job.check()
+        Screen(as_json=False).text("the job is good, as far as its file tells")
+        return Exit.OK
+    return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
+
+
+@jobs.command(name="cancel")
+def jobs_cancel(
+    job: str,
+    /,
+    *,
+    wait: bool = False,
+    timeout: int = _FOREVER_S,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Call a job off: what has not begun never does, what runs stops at a safe point.
+
+    Parameters
+    ----------
+    wait
+        Wait until every agent said what that stopped.
+    timeout
+        Seconds to wait at most; exit status 7 after that.
+    """
+    wait_s = timeout if wait else None
+    return _with_client(common, lambda c, s: job_commands.cancel(c, s, job, wait_s=wait_s))
+
+
+@jobs.command(name="history")
+def jobs_history(
+    job: str, /, *, agent: str = "", most: int = 100, common: Common = _DEFAULT
+) -> None:
+    """Show what a schedule or rule did, newest first.
+
+    Parameters
+    ----------
+    agent
+        Only on this agent.
+    most
+        At most so many.
+    """
+    _with_client(common, lambda c, s: standing.history(c, s, job, agent=agent, most=most))
 
 
 @jobs.command(name="list")

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from coordinator.cli.client import Client, segment
 from coordinator.cli.show import Screen, ago, count, span
+from coordinator.cli.standing import standing_of, standing_table
 from coordinator.contract.agents import AgentView, HealthView, TallyView
 from coordinator.contract.fleet import FleetStatus
 from coordinator.contract.jobs import ExecutionView
@@ -64,8 +65,9 @@ def show_agent(client: Client, screen: Screen, name: str) -> None:
     """Print everything known about one agent, and its latest work."""
     agent = client.get(f"/v1/agents/{segment(name)}", AgentView)
     work = list(client.pages("/v1/executions", ExecutionView, {"agent": agent.id}, most=10))
+    stands = standing_of(client, agent.id)
     if screen.as_json:
-        screen.json({"agent": agent, "executions": work})
+        screen.json({"agent": agent, "executions": work, "standing": stands})
         return
     screen.facts(_facts(agent))
     if work:
@@ -74,6 +76,9 @@ def show_agent(client: Client, screen: Screen, name: str) -> None:
             ("EXECUTION", "STATE", "REASON", "UPDATED"),
             [(one.id, one.state, one.reason, ago(one.updated_at)) for one in work],
         )
+    if stands:
+        screen.text()
+        standing_table(screen, stands)
 
 
 def _facts(agent: AgentView) -> list[tuple[str, object]]:

@@ -1,19 +1,17 @@
 """`outstation jobs`: hand in work, watch it, and see what really happened on each device."""
 
-import json
 import sys
 import time
-import tomllib
-from pathlib import Path
-from typing import Any
-
-import msgspec
+from collections.abc import Sequence
 
 from coordinator.cli.approvals import agreed
 from coordinator.cli.client import CallError, Client, Exit, segment
+from coordinator.cli.explain import explain
+from coordinator.cli.job_file import JobFile
 from coordinator.cli.show import Screen, ago, count
+from coordinator.cli.standing import when
 from coordinator.contract.approvals import ApprovalForm
-from coordinator.contract.job_spec import JobSubmission, parse_submission
+from coordinator.contract.job_spec import StepBody
 from coordinator.contract.jobs import (
     SETTLED,
     ExecutionView,
@@ -21,31 +19,15 @@ from coordinator.contract.jobs import (
     JobView,
     TaskView,
 )
-from shared import limits
-from shared.errors import MistakeError
 from shared.model.job import Value
 
 _LONG_POLL_S = 30
 
 
-def read_submission(path: str) -> JobSubmission:
-    """Return the job that a TOML or JSON file describes; ``-`` is standard input.
-
-    Raises:
-        MistakeError: it cannot be read, parsed, or understood; says where.
-    """
-    document = _document(path)
-    try:
-        return parse_submission(document)
-    except msgspec.ValidationError as error:
-        what, _, at = str(error).partition(" - at `$")
-        member = at.rstrip("`").lstrip(".")
-        raise MistakeError(what, where=f"{path}: {member}" if member else path) from None
-
-
-def submit(client: Client, screen: Screen, job: JobSubmission, *, wait_s: int | None) -> Exit:
+def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) -> Exit:
     """Hand a job in; with `wait_s`, wait for its end and return what it means."""
-    view = client.post("/v1/jobs", job, JobView)
+    with job.pointing():
+        view = client.post("/v1/jobs", job.submission, JobView)
     if wait_s is not None:
         return wait(client, screen, view.id, wait_s)
     if screen.as_json:
@@ -55,13 +37,17 @@ def submit(client: Client, screen: Screen, job: JobSubmission, *, wait_s: int | 
         if view.state == "PENDING_APPROVAL":
             screen.text(f"it waits for {view.agreement.needed} people: class {view.job_class}")
             screen.text(f"they sign it with: outstation approvals sign {view.id} --key FILE")
-        screen.text(f"follow it with: outstation jobs wait {view.id}")
+        follow = "history" if view.standing else "wait"
+        screen.text(f"follow it with: outstation jobs {follow} {view.id}")
     return Exit.OK
 
 
-def preview(client: Client, screen: Screen, job: JobSubmission) -> Exit:
+def preview(client: Client, screen: Screen, job: JobFile) -> Exit:
     """Check a job and tell what it would touch, without handing it in."""
-    view = client.post("/v1/jobs", job, JobPreview, query={"validate_only": "true"})
+    job.check()
+    with job.pointing():
+        query = {"validate_only": "true"}
+        view = client.post("/v1/jobs", job.submission, JobPreview, query=query)
     if screen.as_json:
         screen.json(view)
     else:
@@ -107,27 +93,58 @@ def show(client: Client, screen: Screen, job_id: str) -> Exit:
             *_waits_for(client, job),
             ("submitted", f"{ago(job.created_at)} by {job.created_by}"),
             ("may begin until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),
-            ("steps", " -> ".join(f"{step.id} ({step.action})" for step in job.spec.steps)),
+            ("steps", _steps(job.spec.steps)),
+            *_rest_of_plan(job),
+            *_canceled(job),
         ]
     )
     screen.text()
     screen.table(
-        ("AGENT", "DEVICE", "STATE", "TRY", "RESULT"),
-        [row for execution in executions for row in _rows(execution)],
+        ("AGENT", "STATE", "WHAT THAT MEANS"),
+        [(one.agent, one.state, explain(one, job.standing) + _late(one)) for one in executions],
     )
+    rows = [row for execution in executions for row in _rows(execution)]
+    if rows:
+        screen.text()
+        screen.table(("AGENT", "DEVICE", "STATE", "TRY", "RESULT"), rows)
     return Exit.OK
+
+
+def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -> Exit:
+    """Call a job off; with `wait_s`, wait until every agent said what that stopped."""
+    view = client.post(f"/v1/jobs/{segment(job_id)}/cancel", {}, JobView)
+    if wait_s is not None and view.state == "CANCELING":
+        view = _until_settled(client, view.id, wait_s)
+    if screen.as_json:
+        screen.json({"job": view, "executions": _executions(client, view.id)})
+        return Exit.OK
+    if view.state == "CANCELING":
+        screen.text(f"job {view.id} is called off; its agents hear of it with their next contacts")
+        screen.text(f"what that stopped shows: outstation jobs show {view.id}")
+        return Exit.OK
+    return show(client, screen, view.id)
 
 
 def wait(client: Client, screen: Screen, job_id: str, wait_s: int) -> Exit:
     """Wait until a job is done, print it, and return OK only if every execution succeeded."""
+    job = _until_settled(client, job_id, wait_s)
+    show(client, screen, job_id)
+    return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
+
+
+def _until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
+    """Return a job that is over.
+
+    Raises:
+        CallError: TIMED_OUT.
+    """
     deadline = time.monotonic() + wait_s
     while True:
         left = deadline - time.monotonic()
         hold = max(1, min(_LONG_POLL_S, int(left)))
         job = client.get(f"/v1/jobs/{segment(job_id)}", JobView, wait_s=hold)
         if job.state in SETTLED:
-            show(client, screen, job_id)
-            return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
+            return job
         if time.monotonic() >= deadline:
             raise CallError(
                 f"the job is not done after {wait_s} s: {_standing(job)}; it goes on by itself",
@@ -163,12 +180,48 @@ def _executions(client: Client, job_id: str) -> list[ExecutionView]:
     return sorted(pages, key=lambda execution: execution.agent)
 
 
+def _steps(steps: Sequence[StepBody]) -> str:
+    return " -> ".join(f"{step.id} ({step.action})" for step in steps) or "-"
+
+
+def _rest_of_plan(job: JobView) -> list[tuple[str, object]]:
+    """Return what a job says beyond its steps, a line each."""
+    spec = job.spec
+    facts: list[tuple[str, object]] = []
+    if job.standing:
+        facts.append(("runs", when(spec)))
+    if spec.final_steps:
+        facts.append(("finally", _steps(spec.final_steps)))
+    if spec.post_check is not None:
+        soak = f", and for {spec.post_check.soak_s} s" if spec.post_check.soak_s else ""
+        facts.append(("must hold then", spec.post_check.condition + soak))
+    if spec.compensation.steps:
+        facts.append(("if it fails", _steps(spec.compensation.steps)))
+    if spec.preconditions:
+        facts.append(("begins only if", "; ".join(spec.preconditions)))
+    if spec.window is not None:
+        span_s = spec.window.duration_s
+        facts.append(("window", f"{spec.window.cron} ({spec.window.zone}), {span_s} s"))
+    if spec.after is not None:
+        facts.append(("after", f"job {spec.after.job}: {spec.after.outcome}"))
+    if spec.dry_run:
+        facts.append(("dry run", "it only tells what it would do"))
+    return facts
+
+
+def _canceled(job: JobView) -> list[tuple[str, object]]:
+    if job.canceled_at is None:
+        return []
+    return [("called off", f"{ago(job.canceled_at)} by {job.canceled_by}")]
+
+
+def _late(execution: ExecutionView) -> str:
+    return " (late)" if execution.late else ""
+
+
 def _rows(execution: ExecutionView) -> list[tuple[object, ...]]:
-    late = " (late)" if execution.late else ""
-    if not execution.tasks:
-        return [(execution.agent, "", execution.state, "", (execution.reason or "") + late)]
     return [
-        (execution.agent, task.device, task.state, task.attempt, _result(task.result, task) + late)
+        (execution.agent, task.device, task.state, task.attempt, _result(task.result, task))
         for task in execution.tasks
     ]
 
@@ -180,18 +233,3 @@ def _result(values: dict[str, Value], task: TaskView) -> str:
         said += " (was so already)"
     why = ": ".join(part for part in (task.reason, task.detail) if part)
     return "; ".join(part for part in (said, why) if part)
-
-
-def _document(path: str) -> dict[str, Any]:
-    try:
-        text = sys.stdin.read(limits.SPEC_BYTES + 1) if path == "-" else Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise MistakeError(f"it cannot be read: {said}", where=path) from None
-    if len(text) > limits.SPEC_BYTES:
-        raise MistakeError(f"a job has at most {limits.SPEC_BYTES} bytes", where=path)
-    try:
-        document = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MistakeError(f"it is neither TOML nor JSON: {error}", where=path) from None
-    return dict(document)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from coordinator.contract.common import Time, to_time, to_wall_ms
+from coordinator.contract.mistakes import mistake_of
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.job import JobSpec, Retry, Step, Targets, Value
@@ -199,9 +200,12 @@ def parse_submission(document: Mapping[str, Any]) -> JobSubmission:
     """Return a submission from a decoded TOML or JSON document.
 
     Raises:
-        msgspec.ValidationError: the sentence ends with the path of the member at fault.
+        MistakeError: names the member at fault.
     """
-    return msgspec.convert(document, JobSubmission)
+    try:
+        return msgspec.convert(document, JobSubmission)
+    except msgspec.ValidationError as error:
+        raise mistake_of(error, JobSubmission) from None
 
 
 def place_in_body(where: str) -> str:

@@ -160,7 +160,7 @@ def _check_beginning(spec: JobSpec, site: str) -> None:
 
 def _check_job_id(text: str) -> None:
     try:
-        parse_uuid(text, what="job")
+        parse_uuid(text, what="a job")
     except MistakeError as error:
         raise MistakeError(error.what, where="after.job", mend=error.mend) from None
 

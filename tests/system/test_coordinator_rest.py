@@ -136,7 +136,7 @@ async def test_the_description_is_complete(world):
         ({"targets": {"selector": "site in north"}}, "targets.selector"),
         ({"targets": {"agents": ["nobody"]}}, "targets.agents[0]"),
         ({"targets": {}}, "targets"),
-        ({"targets": {"selectr": "x"}}, "targets"),
+        ({"targets": {"selectr": "x"}}, "targets.selectr"),
         ({"name": "Not A Name"}, "name"),
         ({"steps": []}, "steps"),
         ({"steps": [{"id": "a", "action": "device.melt"}]}, "steps[0].action"),
@@ -154,7 +154,7 @@ async def test_the_description_is_complete(world):
         ({"not_after": "2020-01-01T00:00:00"}, "not_after"),
         ({"not_after": "2999-01-01T00:00:00Z"}, "not_after"),
         ({"not_after": "2999-01-01T00:00:00Z", "expires_in_s": 60}, "expires_in_s"),
-        ({"colour": "red"}, ""),
+        ({"colour": "red"}, "colour"),
     ],
 )
 async def test_a_job_that_cannot_be_meant_is_pointed_at(world, gateway, changes, at):

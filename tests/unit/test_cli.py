@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coordinator.cli.__main__ import main
 from coordinator.cli.access import find_access
-from coordinator.cli.jobs import read_submission
+from coordinator.cli.job_file import read_job
 from coordinator.cli.plot import Line, draw
 from coordinator.cli.readings_show import parse_moment
 from shared.errors import MistakeError
@@ -78,17 +78,17 @@ def test_a_job_file_is_toml_or_json_and_mistakes_name_the_member(tmp_path: Path)
     good = '[[steps]]\nid = "a"\naction = "device.read"\nparams = { points = ["p"] }\n'
     file = tmp_path / "job"
     file.write_text('name = "look"\n' + good)
-    toml = read_submission(str(file))
+    toml = read_job(str(file)).submission
     file.write_text(
         '{"name":"look","steps":[{"id":"a","action":"device.read","params":{"points":["p"]}}]}'
     )
-    assert read_submission(str(file)) == toml
+    assert read_job(str(file)).submission == toml
     file.write_text('name = "look"\nstesp = 1\n')
     with pytest.raises(MistakeError, match="stesp"):
-        read_submission(str(file))
+        read_job(str(file))
     file.write_text('name = "look"\n' + good.replace('"a"', "7"))
     with pytest.raises(MistakeError) as caught:
-        read_submission(str(file))
+        read_job(str(file))
     assert caught.value.where.endswith("steps[0].id")
 
 

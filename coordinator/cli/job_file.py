@@ -1,0 +1,124 @@
+"""A job in a file: read as TOML or JSON, and every complaint about it points at its line.
+
+Owns finding the line of a member, whoever complains: the reader here, the shared checks, or the
+coordinator. Leaves out what a job may say (`coordinator.contract.job_spec`).
+"""
+
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coordinator.cli.client import CallError
+from coordinator.contract.job_spec import (
+    JobSubmission,
+    parse_submission,
+    place_in_body,
+    to_spec,
+)
+from shared import limits
+from shared.errors import MistakeError
+from shared.model.spec_check import check_spec
+from shared.model.toml_text import TomlText
+
+_PARTS = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
+_NOT_OF_BODY = ("path.", "query", "headers.")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """One job as somebody wrote it."""
+
+    source: str
+    """What complaints call it."""
+    submission: JobSubmission
+    text: TomlText | None
+    """None: it is JSON, which has members and no lines."""
+
+    def check(self) -> None:
+        """Check what can be known without a coordinator.
+
+        Raises:
+            MistakeError: points at the line.
+        """
+        try:
+            check_spec(to_spec(self.submission))
+        except MistakeError as error:
+            where = self.where(place_in_body(error.where))
+            raise MistakeError(error.what, where=where, mend=error.mend) from None
+
+    def where(self, member: str) -> str:
+        """Return where a member stands, e.g. ``job.toml line 7: steps[1].when``."""
+        return _where(self.source, self.text, member)
+
+    @contextmanager
+    def pointing(self) -> Iterator[None]:
+        """Let what the coordinator says about a member of the job point at its line."""
+        try:
+            yield
+        except CallError as error:
+            problem = error.problem
+            if problem is None or not problem.at or problem.at.startswith(_NOT_OF_BODY):
+                raise
+            sentence = f"{self.where(problem.at)}: {problem.detail or problem.title}"
+            raise CallError(sentence, error.code, problem) from None
+
+
+def read_job(path: str) -> JobFile:
+    """Return the job in a TOML or JSON file; ``-`` is standard input.
+
+    Raises:
+        MistakeError: it cannot be read, parsed, or understood; says where.
+    """
+    content = _content(path)
+    text, document = _parsed(content, path)
+    try:
+        return JobFile(path, parse_submission(document), text)
+    except MistakeError as error:
+        where = _where(path, text, error.where)
+        raise MistakeError(error.what, where=where, mend=error.mend) from None
+
+
+def _parsed(content: str, path: str) -> tuple[TomlText | None, dict[str, Any]]:
+    if content.lstrip().startswith("{"):
+        try:
+            return None, dict(json.loads(content))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise MistakeError(f"it is no JSON: {error}", where=path) from None
+    text = TomlText(content, source=path, bound=limits.SPEC_BYTES)
+    # Once more, for its fractions are decimals there and floats in a job.
+    return text, tomllib.loads(content)
+
+
+def _content(path: str) -> str:
+    try:
+        text = sys.stdin.read(limits.SPEC_BYTES + 1) if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise MistakeError(f"it cannot be read: {said}", where=path) from None
+    if len(text) > limits.SPEC_BYTES:
+        raise MistakeError(f"a job has at most {limits.SPEC_BYTES} bytes", where=path)
+    return text
+
+
+def _where(source: str, text: TomlText | None, member: str) -> str:
+    if not member:
+        return source
+    if text is None:
+        return f"{source}: {member}"
+    return f"{source} line {text.line(_path(member))}: {member}"
+
+
+def _path(member: str) -> tuple[str | int, ...]:
+    """Return the keys and positions in a member's name.
+
+    >>> _path("compensation.steps[1].when")
+    ('compensation', 'steps', 1, 'when')
+    """
+    found = _PARTS.findall(member)
+    return tuple(int(number) if number else name for name, number in found)
