@@ -6,61 +6,38 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import tzinfo
-from functools import partial
 from pathlib import Path
 
-from agent.actions.registry import check_step
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig
-from agent.config_uplink import zone_of
-from agent.core.contact import Identity
 from agent.core.device import DeviceSettings
-from agent.core.executor import Claim
 from agent.core.ports import Bus, Driver
-from agent.core.queue import Problem, plan_job
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
 from agent.engine import Engine, Site, make_engine
+from agent.line import Around, Joined, Line, find_joined
 from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask, Observer
 from agent.services.calendar import Calendar
-from agent.services.contact_http import HttpLink
 from agent.services.control import Control, Talk
-from agent.services.discovery import look
 from agent.services.flash import look_at_flash
-from agent.services.guard import Guard
-from agent.services.http_connection import Endpoint, parse_url
-from agent.services.identity import (
-    ENROLMENT_NAME,
-    AgentKey,
-    Enrolment,
-    find_certificate,
-    load_enrolment,
-)
 from agent.services.keeper import Keeper
-from agent.services.membership import Member, MemberContact, Speaker, commands_of
-from agent.services.purse import Purse
-from agent.services.roving import RovingLink
+from agent.services.membership import commands_of
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.stick_door import StickDoor
-from agent.services.uplink import Hours, Uplink
 from agent.services.urgency import Urgency
 from agent.sticks import make_carrier
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
 from agent.store.telemetry import TelemetryStore
-from shared.errors import MistakeError, Reason, WorldError
+from shared.errors import MistakeError
 from shared.ids import DeviceId
-from shared.model.job import Value
 from shared.runtime.clock import SystemClock, SystemEntropy
-from shared.runtime.files import free_mb, lock_directory
+from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.memory import hand_back_code
 from shared.runtime.service import Service, Supervisor
@@ -70,16 +47,6 @@ FAREWELL_S = 5
 _log = Events(__name__)
 
 Devices = Mapping[DeviceId, tuple[DeviceSettings, Driver]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """What an enrolled agent needs to speak to its coordinator."""
-
-    enrolment: Enrolment
-    identity: Identity
-    link: HttpLink | RovingLink
-    key: AgentKey
 
 
 class Agent:
@@ -104,11 +71,9 @@ class Agent:
             where = f"{config.path}: {error.where}"
             raise MistakeError(error.what, where=where, mend=error.mend) from error
         self._table: ChannelTable = channel_table(config.devices)
-        self._uplink: Uplink | None = None
+        self._around = Around(config, self._clock, self._calendar, self._entropy)
+        self._line: Line | None = None
         self._observe: Observer | None = None
-        self._purse: Purse | None = None
-        self._standing: Member | None = None
-        self._key: AgentKey | None = None
 
     async def run(self) -> int:
         """Work until cancelled; return the exit status.
@@ -138,20 +103,21 @@ class Agent:
         return 0
 
     async def _work(self, telemetry: TelemetryStore, file: JobsFile) -> None:
-        member, trouble = self._member()
+        joined, trouble = find_joined(self._around)
         jobs, exchange = JobStore(file), ContactStore(file)
         work: list[Service] = []
         talks: dict[str, Talk] = {}
-        guard: Guard | None = None
-        if member:
-            guard = await self._make_guard(member, exchange)
+        if joined:
+            line = self._line = Line(self._around, joined, exchange)
+            await line.prepare()
             # Nothing runs for a box that does not know whom to trust.
-            engine = self._make_engine(member, file, guard)
-            self._uplink = self._make_uplink(
-                member, guard, exchange, jobs, telemetry, ordered=engine.wake
-            )
-            work = [self._uplink, *engine.services, guard]
-            sticks = self._make_sticks(guard, file, telemetry, engine.wake)
+            engine = self._make_engine(line, file)
+            work = [
+                line.connect(jobs, telemetry, ordered=engine.wake),
+                *engine.services,
+                line.guard,
+            ]
+            sticks = self._make_sticks(line, file, telemetry, engine.wake)
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe
         urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
@@ -159,100 +125,76 @@ class Agent:
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
         ]
         live = LiveStatus(
-            enrolment=member.enrolment if member else None,
+            enrolment=joined.enrolment if joined else None,
             telemetry=telemetry,
             jobs=jobs,
             contact=exchange,
-            uplink=self._uplink,
+            uplink=self._line.uplink if self._line else None,
             buses=polls,
             clock=self._clock,
         )
         path = socket_path(self._config.runtime_dir, self._config.data_dir)
+        standing = self._line.standing if self._line else None
         services: list[Service] = [
             *work,
             self._keeper(telemetry),
             urgency,
             *(task for _, task in polls),
-            Control(path, {"status": live.gather, **commands_of(self._standing)}, talks),
+            Control(path, {"status": live.gather, **commands_of(standing)}, talks),
         ]
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
-
-        def troubles() -> dict[str, str]:
-            kept = telemetry.status
-            told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
-            told |= {"jobs": file.trouble, "trust": guard.trouble if guard else ""}
-            told["member"] = self._standing.trouble if self._standing else ""
-            told |= troubled_services(supervisor.health)
-            return {part: what for part, what in told.items() if what}
-
-        live.troubles = troubles
-        live.calendar = self._calendar
-        live.purse = self._purse
-        began_ms = self._clock.mono_ms()
-        live.flash = lambda: look_at_flash(self._config.data_dir, self._clock.mono_ms() - began_ms)
-        self._say_hello(member, trouble)
+        self._explain(live, supervisor, telemetry, file, trouble)
+        self._say_hello(joined, trouble)
         try:
             async with supervisor:
                 await asyncio.Event().wait()
         finally:
             await self._leave(telemetry)
 
+    def _explain(
+        self,
+        live: LiveStatus,
+        supervisor: Supervisor,
+        telemetry: TelemetryStore,
+        file: JobsFile,
+        trouble: str,
+    ) -> None:
+        """Let the status know what only the whole knows."""
+        line = self._line
+
+        def troubles() -> dict[str, str]:
+            kept = telemetry.status
+            told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
+            told |= {"jobs": file.trouble, "trust": line.guard.trouble if line else ""}
+            told["member"] = line.standing.trouble if line else ""
+            told |= troubled_services(supervisor.health)
+            return {part: what for part, what in told.items() if what}
+
+        live.troubles = troubles
+        live.calendar = self._calendar
+        live.purse = line.purse if line else None
+        began_ms = self._clock.mono_ms()
+        live.flash = lambda: look_at_flash(self._config.data_dir, self._clock.mono_ms() - began_ms)
+
     async def _leave(self, telemetry: TelemetryStore) -> None:
         """Take leave: what was read is sealed, and sent if the link was up."""
         await telemetry.seal()
-        if self._uplink is not None:
-            await self._uplink.farewell(FAREWELL_S)
+        if self._line is not None and self._line.uplink is not None:
+            await self._line.uplink.farewell(FAREWELL_S)
         _log.event("agent_stopped")
 
     def _alarm(self) -> None:
-        if self._uplink is not None:
-            self._uplink.nudge(urgent=True)
+        if self._line is not None:
+            self._line.alarm()
 
-    def _nudge(self) -> None:
-        if self._uplink is not None:
-            self._uplink.nudge()
-
-    def _member(self) -> tuple[_Member | None, str]:
-        """Return the membership, or why there is none: damage keeps nobody from acquiring."""
-        data_dir = self._config.data_dir
-        where = str(data_dir / ENROLMENT_NAME)
-        try:
-            enrolment = load_enrolment(data_dir)
-            if enrolment is None:
-                return None, ""
-            endpoint = parse_url(enrolment.url, where=where)
-            link = self._make_link(endpoint, enrolment, where)
-            if certificate := find_certificate(data_dir):
-                link.present(certificate)
-            key = self._key = AgentKey.load(data_dir)
-            return _Member(enrolment, enrolment.identity(key), link, key), ""
-        except MistakeError as error:
-            return None, str(error)
-
-    def _make_link(
-        self, endpoint: Endpoint, enrolment: Enrolment, where: str
-    ) -> HttpLink | RovingLink:
-        if not self._config.uplink.discover:
-            return HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
-        find = partial(look, enrolment.root.fleet)
-        return RovingLink(
-            endpoint, ca_pem=enrolment.ca_pem, where=where, find=find, clock=self._clock
-        )
-
-    async def _make_guard(self, member: _Member, exchange: ContactStore) -> Guard:
-        guard = Guard(member.identity, exchange, clock=self._clock, calendar=self._calendar)
-        with contextlib.suppress(WorldError):  # the first contact that can read it loads it
-            await guard.load()
-        return guard
-
-    def _make_engine(self, member: _Member, file: JobsFile, guard: Guard) -> Engine:
+    def _make_engine(self, line: Line, file: JobsFile) -> Engine:
         uplink = self._config.uplink
         site = Site(
-            agent=member.enrolment.agent,
+            agent=line.joined.enrolment.agent,
             data_dir=self._config.data_dir,
             zone=uplink.time_zone,
             metered=uplink.metered,
-            link=self._link_facts,
+            link=line.facts,
         )
         return make_engine(
             file,
@@ -261,73 +203,16 @@ class Agent:
             calendar=self._calendar,
             clock=self._clock,
             entropy=self._entropy,
-            permits=(partial(self._permit, guard), guard.may_write),
-            bells=(self._nudge, self._alarm),
-        )
-
-    def _link_facts(self) -> Mapping[str, Value]:
-        state = self._uplink.health.state if self._uplink else None
-        if state is None or state.answered_ms is None:
-            return {}
-        silent_ms = self._clock.mono_ms() - state.answered_ms
-        return {"link.up": state.failures == 0, "link.silent_s": silent_ms // 1000}
-
-    def _make_uplink(
-        self,
-        member: _Member,
-        guard: Guard,
-        exchange: ContactStore,
-        jobs: JobStore,
-        telemetry: TelemetryStore,
-        *,
-        ordered: Callable[[], None],
-    ) -> Uplink:
-        contact = MemberContact(
-            self._make_standing(member, guard),
-            guard=guard,
-            store=exchange,
-            jobs=jobs,
-            telemetry=telemetry,
-            link=member.link,
-            plan=partial(plan_job, devices=self._config.devices, check=check_step),
-            clock=self._clock,
-            calendar=self._calendar,
-        )
-        settings = self._config.uplink
-        zone = zone_of(settings.time_zone)
-        self._purse = contact.purse = Purse(
-            settings.budget, clock=self._clock, calendar=self._calendar, zone=zone
-        )
-        contact.free_mb = partial(free_mb, self._config.data_dir)
-        return Uplink(
-            contact,
-            member.link,
-            settings,
-            clock=self._clock,
-            entropy=self._entropy,
-            ordered=ordered,
-            purse=contact.purse,
-            hours=self._hours(zone),
-        )
-
-    def _hours(self, zone: tzinfo) -> Hours | None:
-        window = self._config.uplink.window
-        if window is None:
-            return None
-        # A link without hours need not carry what reads them.
-        from agent.services.hours import WindowHours  # noqa: PLC0415
-
-        return WindowHours(
-            window, zone, clock=self._clock, calendar=self._calendar, entropy=self._entropy
+            permits=(line.permit, line.guard.may_write),
+            bells=(line.nudge, line.alarm),
         )
 
     def _make_sticks(
-        self, guard: Guard, file: JobsFile, telemetry: TelemetryStore, ordered: Callable[[], None]
+        self, line: Line, file: JobsFile, telemetry: TelemetryStore, ordered: Callable[[], None]
     ) -> StickDoor:
-        assert self._key is not None, "only a member has a guard"
         carrier = make_carrier(
-            guard=guard,
-            signer=self._key,
+            guard=line.guard,
+            signer=line.joined.key,
             file=file,
             telemetry=telemetry,
             devices=self._config.devices,
@@ -337,32 +222,8 @@ class Agent:
         )
         return StickDoor(carrier)
 
-    def _make_standing(self, member: _Member, guard: Guard) -> Member:
-        self._standing = Member(
-            guard,
-            Speaker(
-                enrolment=member.enrolment,
-                key=member.key,
-                root=lambda: guard.root,
-                door=member.link,
-            ),
-            self._config.data_dir,
-            labels=self._config.labels,
-            clock=self._clock,
-            entropy=self._entropy,
-            present=self._calendar.present,
-            nudge=self._nudge,
-        )
-        return self._standing
-
-    async def _permit(self, guard: Guard, claim: Claim, profile: bytes | None) -> Problem | None:
-        """Return why an attempt may not begin now: nothing runs for a fleet that was left."""
-        if self._standing is not None and not self._standing.may_work:
-            return Problem(Reason.DECOMMISSIONED, "this agent was told to leave")
-        return await guard.permit(claim, profile)
-
     def _keeper(self, telemetry: TelemetryStore) -> Keeper:
-        uplink = self._uplink
+        uplink = self._line.uplink if self._line else None
 
         async def weigh() -> None:
             # What a start and a contact run through is not what polling needs.
@@ -393,18 +254,18 @@ class Agent:
             observe=self._observe,
         )
 
-    def _say_hello(self, member: _Member | None, trouble: str) -> None:
+    def _say_hello(self, joined: Joined | None, trouble: str) -> None:
         _log.event(
             "agent_started",
-            agent=member.enrolment.agent if member else None,
-            coordinator=member.enrolment.url if member else None,
+            agent=joined.enrolment.agent if joined else None,
+            coordinator=joined.enrolment.url if joined else None,
             buses=len(self._buses),
             devices=len(self._devices),
             channels=len(self._table.schema.channels),
         )
         if trouble:
             _log.event("enrolment_unusable", level=logging.ERROR, cause=trouble)
-        elif member is None:
+        elif joined is None:
             _log.event("not_enrolled", mend="outstation-agent enroll, then start the agent again")
 
 

@@ -1,0 +1,187 @@
+"""The way to the coordinator, composed: whom the agent trusts, what it says, what that may cost.
+
+Beside `agent.app`, `agent.engine` and `agent.sticks` the fourth place that names concrete classes.
+A box that belongs to no fleet has no line, and acquires all the same.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import partial
+
+from agent.actions.registry import check_step
+from agent.config import AgentConfig
+from agent.config_uplink import zone_of
+from agent.core.contact import Identity
+from agent.core.executor import Claim
+from agent.core.queue import Problem, plan_job
+from agent.services.calendar import Calendar
+from agent.services.contact_http import HttpLink
+from agent.services.discovery import look
+from agent.services.guard import Guard
+from agent.services.http_connection import parse_url
+from agent.services.identity import (
+    ENROLMENT_NAME,
+    AgentKey,
+    Enrolment,
+    find_certificate,
+    load_enrolment,
+)
+from agent.services.membership import Member, MemberContact, Speaker
+from agent.services.purse import Purse
+from agent.services.roving import RovingLink
+from agent.services.uplink import Hours, Uplink
+from agent.store.contact import ContactStore
+from agent.store.jobs import JobStore
+from agent.store.telemetry import TelemetryStore
+from shared.clock import Clock, Entropy
+from shared.errors import MistakeError, Reason, WorldError
+from shared.model.job import Value
+from shared.runtime.files import free_mb
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What an enrolled agent needs to speak to its coordinator."""
+
+    enrolment: Enrolment
+    identity: Identity
+    link: HttpLink | RovingLink
+    key: AgentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What every part of an agent goes by."""
+
+    config: AgentConfig
+    clock: Clock
+    calendar: Calendar
+    entropy: Entropy
+
+
+def find_joined(around: Around) -> tuple[Joined | None, str]:
+    """Return the membership, or why there is none: damage keeps nobody from acquiring."""
+    config = around.config
+    where = str(config.data_dir / ENROLMENT_NAME)
+    try:
+        enrolment = load_enrolment(config.data_dir)
+        if enrolment is None:
+            return None, ""
+        link = _make_link(around, enrolment, where)
+        if certificate := find_certificate(config.data_dir):
+            link.present(certificate)
+        key = AgentKey.load(config.data_dir)
+        return Joined(enrolment, enrolment.identity(key), link, key), ""
+    except MistakeError as error:
+        return None, str(error)
+
+
+class Line:
+    """One agent's way to its coordinator; `connect` makes it whole."""
+
+    def __init__(self, around: Around, joined: Joined, exchange: ContactStore) -> None:
+        self._around, self._exchange = around, exchange
+        self.joined = joined
+        self.guard = Guard(joined.identity, exchange, clock=around.clock, calendar=around.calendar)
+        self.standing = self._make_standing()
+        self.uplink: Uplink | None = None
+        self.purse: Purse | None = None
+
+    async def prepare(self) -> None:
+        """Load what orders are judged by; the first contact does it where the disk refuses now."""
+        with contextlib.suppress(WorldError):
+            await self.guard.load()
+
+    def connect(
+        self, jobs: JobStore, telemetry: TelemetryStore, *, ordered: Callable[[], None]
+    ) -> Uplink:
+        """Return the service that makes contacts; `ordered` is called when one brought work."""
+        around, settings = self._around, self._around.config.uplink
+        contact = MemberContact(
+            self.standing,
+            guard=self.guard,
+            store=self._exchange,
+            jobs=jobs,
+            telemetry=telemetry,
+            link=self.joined.link,
+            plan=partial(plan_job, devices=around.config.devices, check=check_step),
+            clock=around.clock,
+            calendar=around.calendar,
+        )
+        zone = zone_of(settings.time_zone)
+        self.purse = contact.purse = Purse(
+            settings.budget, clock=around.clock, calendar=around.calendar, zone=zone
+        )
+        contact.free_mb = partial(free_mb, around.config.data_dir)
+        self.uplink = Uplink(
+            contact,
+            self.joined.link,
+            settings,
+            clock=around.clock,
+            entropy=around.entropy,
+            ordered=ordered,
+            purse=contact.purse,
+            hours=self._hours(zone),
+        )
+        return self.uplink
+
+    def nudge(self) -> None:
+        """Have receipts brought with the next contact that may come soon."""
+        if self.uplink is not None:
+            self.uplink.nudge()
+
+    def alarm(self) -> None:
+        """Have something urgent brought at once."""
+        if self.uplink is not None:
+            self.uplink.nudge(urgent=True)
+
+    def facts(self) -> Mapping[str, Value]:
+        """Return what conditions may know of the link."""
+        state = self.uplink.health.state if self.uplink else None
+        if state is None or state.answered_ms is None:
+            return {}
+        silent_ms = self._around.clock.mono_ms() - state.answered_ms
+        return {"link.up": state.failures == 0, "link.silent_s": silent_ms // 1000}
+
+    async def permit(self, claim: Claim, profile: bytes | None) -> Problem | None:
+        """Return why an attempt may not begin now: nothing runs for a fleet that was left."""
+        if not self.standing.may_work:
+            return Problem(Reason.DECOMMISSIONED, "this agent was told to leave")
+        return await self.guard.permit(claim, profile)
+
+    def _make_standing(self) -> Member:
+        around, joined, guard = self._around, self.joined, self.guard
+        speaker = Speaker(
+            enrolment=joined.enrolment, key=joined.key, root=lambda: guard.root, door=joined.link
+        )
+        return Member(
+            guard,
+            speaker,
+            around.config.data_dir,
+            labels=around.config.labels,
+            clock=around.clock,
+            entropy=around.entropy,
+            present=around.calendar.present,
+            nudge=self.nudge,
+        )
+
+    def _hours(self, zone: tzinfo) -> Hours | None:
+        around, window = self._around, self._around.config.uplink.window
+        if window is None:
+            return None
+        # A link without hours need not carry what reads them.
+        from agent.services.hours import WindowHours  # noqa: PLC0415
+
+        return WindowHours(
+            window, zone, clock=around.clock, calendar=around.calendar, entropy=around.entropy
+        )
+
+
+def _make_link(around: Around, enrolment: Enrolment, where: str) -> HttpLink | RovingLink:
+    endpoint = parse_url(enrolment.url, where=where)
+    if not around.config.uplink.discover:
+        return HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
+    find = partial(look, enrolment.root.fleet)
+    return RovingLink(endpoint, ca_pem=enrolment.ca_pem, where=where, find=find, clock=around.clock)
