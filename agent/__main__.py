@@ -6,6 +6,7 @@ a small gateway does not load what `run` does.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
     # Before anything else: loading takes a third of a second on a small machine, and a stop in it
     # is as clean as any, for nothing was begun. The event loop's own handler follows.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))
-    from agent.app import Agent  # noqa: PLC0415
+    from agent.app import BEGIN_AGAIN, Agent  # noqa: PLC0415
     from agent.config import load_config  # noqa: PLC0415
     from shared.runtime.logs import configure_logging  # noqa: PLC0415
     from shared.runtime.service import run_until_signal  # noqa: PLC0415
@@ -124,7 +125,11 @@ def _run(options: argparse.Namespace) -> int:
     async def live() -> int:
         return await Agent(config).run()
 
-    return run_until_signal(live)
+    status = run_until_signal(live)
+    if status == BEGIN_AGAIN:
+        # By itself, not by whoever watches it: nobody may be there who starts what ended well.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+    return status
 
 
 def _export(options: argparse.Namespace) -> int:

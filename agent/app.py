@@ -42,6 +42,8 @@ from shared.runtime.logs import Events
 from shared.runtime.memory import hand_back_code
 from shared.runtime.service import Service, Supervisor
 
+BEGIN_AGAIN = 75
+"""Exit status of a run that a job ended so that another begins (EX_TEMPFAIL of sysexits.h)."""
 FAREWELL_S = 5
 """For the last contact: service managers kill what has not stopped after some ten seconds."""
 _log = Events(__name__)
@@ -74,9 +76,10 @@ class Agent:
         self._around = Around(config, self._clock, self._calendar, self._entropy)
         self._line: Line | None = None
         self._observe: Observer | None = None
+        self._leaving = asyncio.Event()
 
     async def run(self) -> int:
-        """Work until cancelled; return the exit status.
+        """Work until cancelled, or until a job restarts it; return the exit status.
 
         Raises:
             MistakeError: another process uses the data directory or a database, a newer program
@@ -100,13 +103,14 @@ class Agent:
             for bus in self._buses.values():
                 stack.push_async_callback(bus.close)
             await self._work(telemetry, file)
-        return 0
+        return BEGIN_AGAIN if self._leaving.is_set() else 0
 
     async def _work(self, telemetry: TelemetryStore, file: JobsFile) -> None:
         joined, trouble = find_joined(self._around)
         jobs, exchange = JobStore(file), ContactStore(file)
         work: list[Service] = []
         talks: dict[str, Talk] = {}
+        engine: Engine | None = None
         if joined:
             line = self._line = Line(self._around, joined, exchange)
             await line.prepare()
@@ -142,12 +146,14 @@ class Agent:
             *(task for _, task in polls),
             Control(path, {"status": live.gather, **commands_of(standing)}, talks),
         ]
+        if engine:
+            engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)
         self._say_hello(joined, trouble)
         try:
             async with supervisor:
-                await asyncio.Event().wait()
+                await self._leaving.wait()
         finally:
             await self._leave(telemetry)
 

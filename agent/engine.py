@@ -14,6 +14,7 @@ from agent.core.device import DeviceSettings
 from agent.core.ports import Driver
 from agent.services.box import Box
 from agent.services.calendar import Calendar
+from agent.services.caretaker import Caretaker
 from agent.services.control import Talk
 from agent.services.executor import Executor, Permit
 from agent.services.facts import Facts
@@ -23,6 +24,7 @@ from agent.services.rule_watch import RuleWatch
 from agent.services.site_lock import SiteLock
 from agent.services.standing import StandingJobs, planner
 from agent.services.step_runner import StepRunner
+from agent.store.caretaker import CaretakerStore
 from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
@@ -58,12 +60,13 @@ class Engine:
     executor: Executor
     standing: StandingJobs
     restorer: Restorer
+    caretaker: Caretaker
     lock: SiteLock
 
     @property
     def services(self) -> list[Service]:
         """Return what has to run."""
-        return [self.executor, self.standing, self.restorer]
+        return [self.executor, self.standing, self.restorer, self.caretaker]
 
     @property
     def talks(self) -> dict[str, Talk]:
@@ -107,12 +110,21 @@ def make_engine(
     known = box.facts_with(agent=site.agent, locked=lock.left_ms)
     facts = Facts(devices, known)
     memory = DeviceMemory(file, now=calendar.now)
+    caretaker = Caretaker(
+        site.data_dir,
+        CaretakerStore(file),
+        jobs,
+        facts=known,
+        now=calendar.now,
+        entropy=entropy,
+    )
     runner = StepRunner(
         jobs,
         devices=devices,
         actions=ACTIONS,
         memory=memory,
         may_write=may_write,
+        caretaker=caretaker,
         now=calendar.now,
     )
     restorer = Restorer(
@@ -150,4 +162,4 @@ def make_engine(
         fired=executor.wake,
     )
     calendar.watch(standing.wake)
-    return Engine(executor, standing, restorer, lock)
+    return Engine(executor, standing, restorer, caretaker, lock)

@@ -187,6 +187,18 @@ WRITE_INTERVAL_S = 7 * 86_400
 """Longest pause between two writes that a profile may ask for."""
 PULSE_MS = 10_000
 """Longest pulse of a call: the bus is free meanwhile, the device's lane is not."""
+EXECUTIONS_KEPT_LEAST = 100
+"""Finished executions that no cleanup forgets: a grant that comes again must find them."""
+RESTARTS_KEPT = 64
+"""Restarts that were asked for, remembered until the step that asked has seen them."""
+SUPPORT_BYTES = 262_144
+"""One support bundle: the status of DEVICES devices and LOG_TAIL_LINES lines fit."""
+SUPPORT_KEPT = 3
+"""Support bundles kept on a gateway, the newest."""
+LOG_TAIL_LINES = 200
+"""Log lines remembered for a support bundle: about 40 kB of memory."""
+LOG_TAIL_CHARS = 500
+"""One of them; tracebacks are cut."""
 CALLS = 64
 """Calls of one profile."""
 SITE_LOCK_S = 7 * 86_400

@@ -14,6 +14,13 @@ from agent.actions.config import (
     ValidateAction,
 )
 from agent.actions.hand import Hand
+from agent.actions.own import (
+    AgentAction,
+    CleanupAction,
+    DiagnoseAction,
+    HealthAction,
+    RestartAction,
+)
 from agent.actions.read import ReadAction
 from agent.actions.sync import SyncAction
 from agent.actions.write import WriteAction, is_hazardous
@@ -51,8 +58,16 @@ ACTIONS: Mapping[str, CheckedAction] = {
 }
 
 
+OWN_ACTIONS: Mapping[str, AgentAction] = {
+    action.name: action
+    for action in (HealthAction(), DiagnoseAction(), CleanupAction(), RestartAction())
+}
+
+
 def check_step(step: Step, device: DeviceSettings) -> Problem | None:
     """Return why a device can never do a step, as far as its profile tells."""
+    if step.action in OWN_ACTIONS:
+        return None
     action = ACTIONS.get(step.action)
     if action is None:
         return Problem(Reason.UNKNOWN_ACTION, f"{step.id}: there is no {step.action} here")

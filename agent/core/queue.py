@@ -32,6 +32,8 @@ class Problem:
 
 AGENT_ITSELF: Final = DeviceId("")
 """What the task of a job stands for that does nothing on any device."""
+TOLD_AS: Final = "@agent"
+"""What receipts call that task: no device can have this name, and none is an execution's own."""
 _DEVICE: Final = "device."
 """How actions on devices begin, and facts of the device in work."""
 

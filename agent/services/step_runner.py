@@ -7,13 +7,15 @@ twice, INTENT is durable; after it, so is what became of it. Decides nothing abo
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from agent.actions.hand import Hand, MayWrite
-from agent.actions.registry import CheckedAction, may_repeat
+from agent.actions.own import AgentHand, Caretaker
+from agent.actions.registry import OWN_ACTIONS, CheckedAction, may_repeat
 from agent.core.course import Course, Phase
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
@@ -21,6 +23,7 @@ from agent.core.loan import Owner
 from agent.core.moment import Moment
 from agent.core.ports import Driver, StepOutcome
 from agent.core.program import Program
+from agent.core.queue import AGENT_ITSELF
 from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from shared import limits
@@ -40,6 +43,9 @@ _AMBIGUOUS = frozenset(
 """Failures that prove nothing about an effect: its answer may be all that was lost."""
 
 
+_Effect = Callable[[], Awaitable[StepOutcome]]
+
+
 class StepRunner:
     """The hands of the executor."""
 
@@ -51,6 +57,7 @@ class StepRunner:
         actions: Mapping[str, CheckedAction],
         memory: DeviceMemory,
         may_write: MayWrite,
+        caretaker: Caretaker | None = None,
         now: Callable[[], Moment],
     ) -> None:
         """Wire it up.
@@ -61,10 +68,11 @@ class StepRunner:
             actions: what can be done, by name.
             memory: what is known of devices between steps.
             may_write: says what the catalog in force does not allow to be written.
+            caretaker: what the agent can do to itself; None: nothing.
             now: the agent's time.
         """
         self._store, self._devices, self._actions, self._now = store, devices, actions, now
-        self._memory, self._may_write = memory, may_write
+        self._memory, self._may_write, self._caretaker = memory, may_write, caretaker
         self._lanes: dict[DeviceId, asyncio.Lock] = {}
 
     def lane(self, device: DeviceId) -> asyncio.Lock:
@@ -118,6 +126,31 @@ class StepRunner:
 
     async def _outcome(self, claim: Claim, step: Step, within_s: float) -> StepOutcome:
         """Return how a step went; every way it can go wrong becomes an outcome."""
+        found = self._effect(claim, step)
+        if isinstance(found, StepOutcome):
+            return found
+        lane, effect = found
+        try:
+            async with asyncio.timeout(within_s), lane:
+                return await effect()
+        except TimeoutError:
+            if within_s < step.timeout_s:
+                whole = f"the whole job took longer than {claim.spec.timeout_s} s"
+                return StepOutcome(Reason.JOB_TIMED_OUT, whole)
+            return StepOutcome(Reason.TIMED_OUT, f"it took longer than {step.timeout_s} s")
+        # A defect in one action must not stop the others' work; it is told and logged.
+        except Exception as error:  # noqa: BLE001
+            _log.event("action_failed", level=logging.ERROR, error=error, action=step.action)
+            return StepOutcome(Reason.STEP_FAILED, f"{type(error).__name__}: {error}")
+
+    def _effect(self, claim: Claim, step: Step) -> StepOutcome | tuple[asyncio.Lock, _Effect]:
+        """Return what does a step, and the lane it needs; or why nothing can."""
+        owner, dry_run = Owner(claim.execution, claim.firing), claim.spec.dry_run
+        if (own := OWN_ACTIONS.get(step.action)) is not None:
+            if self._caretaker is None:
+                return StepOutcome(Reason.UNKNOWN_ACTION, step.action)
+            itself = AgentHand(caretaker=self._caretaker, owner=owner, dry_run=dry_run)
+            return self.lane(AGENT_ITSELF), partial(own.run, step, itself)
         found = self._devices.get(claim.device)
         if found is None:
             return StepOutcome(Reason.NO_MATCHING_DEVICE, f"{claim.device} is no longer attached")
@@ -131,23 +164,11 @@ class StepRunner:
             driver=driver,
             settings=settings,
             memory=self._memory,
-            owner=Owner(claim.execution, claim.firing),
+            owner=owner,
             may_write=self._may_write,
-            dry_run=claim.spec.dry_run,
+            dry_run=dry_run,
         )
-        try:
-            async with asyncio.timeout(within_s):
-                async with self.lane(claim.device):
-                    return await action.run(step, hand)
-        except TimeoutError:
-            if within_s < step.timeout_s:
-                whole = f"the whole job took longer than {claim.spec.timeout_s} s"
-                return StepOutcome(Reason.JOB_TIMED_OUT, whole)
-            return StepOutcome(Reason.TIMED_OUT, f"it took longer than {step.timeout_s} s")
-        # A defect in one action must not stop the others' work; it is told and logged.
-        except Exception as error:  # noqa: BLE001
-            _log.event("action_failed", level=logging.ERROR, error=error, action=step.action)
-            return StepOutcome(Reason.STEP_FAILED, f"{type(error).__name__}: {error}")
+        return self.lane(claim.device), partial(action.run, step, hand)
 
 
 async def _uncut(effect: Coroutine[Any, Any, Course]) -> Course:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.core.queue import TOLD_AS
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -50,7 +51,7 @@ class Outbox:
         receipt = Receipt(
             number=number,
             execution=execution,
-            device=fact.device,
+            device=fact.device or (TOLD_AS if isinstance(fact.state, TaskState) else ""),
             state=int(fact.state),
             attempt=fact.attempt,
             reason=int(fact.reason or 0),

@@ -68,8 +68,24 @@ class RestoreConfigParameters(
             raise ValueError("it says either from (a step) or saved (a name)")
 
 
-class SyncParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`device.sync` takes no parameters."""
+class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For actions that take none."""
+
+
+class CleanupParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.cleanup`: what stays; see `agent.core.tidying.Tidying`."""
+
+    keep: int = limits.EXECUTIONS_KEPT
+    max_bytes: int = 0
+    older_than_s: int = 0
+    damaged: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that would forget too much, or nothing a number can say."""
+        if self.keep < limits.EXECUTIONS_KEPT_LEAST:
+            raise ValueError(f"keep is at least {limits.EXECUTIONS_KEPT_LEAST}")
+        if self.max_bytes < 0 or self.older_than_s < 0:
+            raise ValueError("bytes and ages are not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +193,46 @@ ACTIONS: Mapping[str, ActionKind] = {
         reads_only=True,
     ),
     "device.sync": ActionKind(
-        parameters=SyncParameters,
+        parameters=NoParameters,
         idempotent=True,
         summary="report what the device is and says of itself",
         undo="",
         capability="",
         cost=Cost(fixed=limits.CONFIG_POINTS),
+        reads_only=True,
+        may_be_empty=True,
+    ),
+    "agent.health": ActionKind(
+        parameters=NoParameters,
+        idempotent=True,
+        summary="tell how the agent is",
+        reads_only=True,
+        may_be_empty=True,
+    ),
+    "agent.diagnose": ActionKind(
+        parameters=NoParameters,
+        idempotent=True,
+        summary="write a support bundle on the gateway",
+        capability="room on the disk",
+        cost=Cost(commits=1),
+        reads_only=True,
+        may_be_empty=True,
+    ),
+    "agent.cleanup": ActionKind(
+        parameters=CleanupParameters,
+        idempotent=True,
+        summary="forget work that is over and acknowledged",
+        cost=Cost(commits=1),
+        reads_only=True,
+        may_be_empty=True,
+    ),
+    # A step that was cut finds its restart noted, and itself in another process.
+    "agent.restart": ActionKind(
+        parameters=NoParameters,
+        idempotent=True,
+        summary="end the process cleanly and begin again",
+        capability="a process that can begin again",
+        cost=Cost(commits=2),
         reads_only=True,
         may_be_empty=True,
     ),

@@ -12,6 +12,7 @@ from shared.trust.catalog import (
     Bound,
     Catalog,
     ConfigBounds,
+    FlagBound,
     NamesBound,
     NumberBound,
     TextBound,
@@ -47,7 +48,7 @@ def first_catalog(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Catalog:
 
 
 def _actions() -> dict[str, ActionBounds]:
-    """Return what may be asked of devices: their own profiles bound what is written."""
+    """Return what may be asked for: devices' own profiles bound what is written to them."""
     names, name = NamesBound(limits.POINTS), TextBound(_NAME_CHARS)
     asked: dict[str, dict[str, Bound]] = {
         "device.read": {"points": names},
@@ -55,6 +56,13 @@ def _actions() -> dict[str, ActionBounds]:
         "device.read_config": {"points": names, "save_as": name},
         "device.restore_config": {"from": name, "saved": name},
         "device.sync": {},
+        "agent.health": {},
+        "agent.diagnose": {},
+        "agent.restart": {},
+        "agent.cleanup": {
+            **dict.fromkeys(("keep", "max_bytes", "older_than_s"), NumberBound(0, _ANY)),
+            "damaged": FlagBound(),
+        },
     }
     bounds = {action: ActionBounds(each, by_profile=False) for action, each in asked.items()}
     valued = {"device.write": {}, "device.configure": {}, "device.validate": {"saved": name}}
@@ -102,9 +110,14 @@ def weaknesses(root: Root, catalog: Catalog, policy: Policy) -> tuple[str, ...]:
 
 
 _HARMLESS: Final = frozenset(
-    {"device.read", "device.read_config", "device.sync", "device.validate"}
+    {
+        *("device.read", "device.read_config", "device.sync", "device.validate"),
+        *("agent.health", "agent.diagnose"),
+    }
 )
 _OPERATING: Final = (
+    "agent.cleanup",
+    "agent.restart",
     "device.command",
     "device.configure",
     "device.restore_config",

@@ -1,0 +1,117 @@
+"""`agent.health`, `agent.diagnose`, `agent.cleanup`, `agent.restart`: the agent as its own device.
+
+Owns what each step does and tells. What the agent can do to itself stands behind `Caretaker`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from agent.actions.write import DRY_RUN
+from agent.core.loan import Owner
+from agent.core.ports import StepOutcome
+from agent.core.tidying import Tidying
+from shared.errors import Reason, WorldError
+from shared.model.job import Step, Value
+
+
+class Caretaker(Protocol):
+    """What the agent can tell of itself and do to itself."""
+
+    async def health(self) -> Mapping[str, Value]:
+        """Return facts, counts and troubles, bounded."""
+
+    async def diagnose(self, name: str, *, dry_run: bool) -> Mapping[str, Value]:
+        """Write a support bundle of this name; return where it lies and what it begins with.
+
+        Raises:
+            WorldError: the disk did not take it.
+        """
+
+    async def tidy(self, wish: Tidying, *, dry_run: bool) -> Mapping[str, Value]:
+        """Forget what may go, or count it."""
+
+    async def restarted(self, mark: bytes) -> Mapping[str, Value] | None:
+        """Return the proof that this process began after a restart was asked for, if it did."""
+
+    async def restart(self, mark: bytes) -> None:
+        """Note durably that a restart was asked for, and ask the process to end cleanly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHand:
+    """One step's hold of the agent itself."""
+
+    caretaker: Caretaker
+    owner: Owner
+    dry_run: bool = False
+
+
+class AgentAction(Protocol):
+    """One kind of step on the agent itself."""
+
+    name: str
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Do the step; faults become outcomes."""
+
+
+class HealthAction:
+    """Gives facts, counts of the queue, and what is in trouble."""
+
+    name = "agent.health"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Tell how the agent is."""
+        return StepOutcome(result=await hand.caretaker.health())
+
+
+class DiagnoseAction:
+    """Writes a support bundle on the gateway; gives its name, size, hash and summary."""
+
+    name = "agent.diagnose"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Gather status and the last log lines; secrets are left out."""
+        name = f"{hand.owner.execution.hex()}-{step.id}"
+        try:
+            return StepOutcome(result=await hand.caretaker.diagnose(name, dry_run=hand.dry_run))
+        except WorldError as error:
+            return StepOutcome(error.reason, error.detail)
+
+
+class CleanupAction:
+    """Forgets work that is over and acknowledged; gives how much."""
+
+    name = "agent.cleanup"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Forget what is beyond the bounds; a dry run counts it."""
+        wish = msgspec.convert(step.params, Tidying)
+        told = await hand.caretaker.tidy(wish, dry_run=hand.dry_run)
+        return StepOutcome(result={**told, **({DRY_RUN: True} if hand.dry_run else {})})
+
+
+class RestartAction:
+    """Ends the process cleanly; the step goes on in the next one, and proves that it is another."""
+
+    name = "agent.restart"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Restart once: the attempt is given back by the stop and ends in the new process."""
+        if hand.dry_run:
+            return StepOutcome(result={DRY_RUN: True})
+        mark = hand.owner.key + step.id.encode()
+        proof = await hand.caretaker.restarted(mark)
+        if proof is not None:
+            return StepOutcome(result=proof)
+        try:
+            await hand.caretaker.restart(mark)
+        except WorldError as error:
+            return StepOutcome(error.reason or Reason.STEP_FAILED, error.detail)
+        # The stop cancels this; if it never comes, the step's time is over some day.
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets that event")

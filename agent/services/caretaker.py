@@ -1,0 +1,162 @@
+"""The agent looks after itself: how it is, what may go, a bundle for support, a clean restart.
+
+Owns the last log lines and the folder of support bundles. Which of it a job may ask for stands in
+`shared.model.action`; what status means in `agent.core.status`.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.core.moment import Moment
+from agent.core.tidying import Tidying
+from agent.store.caretaker import CaretakerStore
+from agent.store.jobs import JobStore
+from shared import limits
+from shared.clock import Entropy
+from shared.errors import Reason, WorldError
+from shared.model.job import Value
+from shared.runtime.files import write_atomically
+from shared.runtime.logs import JsonFormat, redact
+
+SUPPORT: Final = "support"
+"""The folder of bundles, in the data directory."""
+
+
+class Caretaker:
+    """The service that remembers the last log lines, and does what `agent.*` steps ask."""
+
+    name = "caretaker"
+
+    def __init__(
+        self,
+        data_dir: Path,
+        store: CaretakerStore,
+        jobs: JobStore,
+        *,
+        facts: Callable[[], Mapping[str, Value]],
+        now: Callable[[], Moment],
+        entropy: Entropy,
+    ) -> None:
+        """Wire it up.
+
+        Args:
+            data_dir: bundles lie there, and what was set aside as damaged.
+            store: its rows.
+            jobs: the queue is counted there.
+            facts: what is known of the box and its link.
+            now: the agent's time.
+            entropy: names this process.
+        """
+        self._data_dir, self._store, self._jobs = data_dir, store, jobs
+        self._facts, self._now = facts, now
+        self.process = entropy.token(8)
+        """This process: no other one ever has it."""
+        self.status: Callable[[], Awaitable[object]] | None = None
+        """Returns the agent's status, a Struct; set by whoever knows it."""
+        self.leave: Callable[[], None] | None = None
+        """Ends the process cleanly so that another begins; set by whoever can."""
+        self._tail = LogTail()
+
+    async def run(self) -> None:
+        """Remember log lines until cancelled."""
+        root = logging.getLogger()
+        root.addHandler(self._tail)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            root.removeHandler(self._tail)
+
+    async def health(self) -> Mapping[str, Value]:
+        """Return facts and counts, see `agent.actions.own.Caretaker`."""
+        counts = await self._jobs.counts()
+        told: dict[str, Value] = {**self._facts(), "receipts": counts.receipts}
+        told |= {f"tasks.{state.name.lower()}": count for state, count in counts.tasks.items()}
+        return told
+
+    async def diagnose(self, name: str, *, dry_run: bool) -> Mapping[str, Value]:
+        """Write a bundle, see `agent.actions.own.Caretaker`."""
+        status = await self.status() if self.status is not None else None
+        shown = msgspec.json.format(msgspec.json.encode(status), indent=1).decode()
+        health = "\n".join(f"{name} = {value}" for name, value in (await self.health()).items())
+        text = "\n".join([health, redact(shown), *self._tail.lines])
+        data = text.encode("utf-8", "replace")[: limits.SUPPORT_BYTES]
+        told: dict[str, Value] = {
+            "bytes": len(data),
+            "lines": len(self._tail.lines),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "worst": "; ".join(self._tail.worst)[-limits.DETAIL_CHARS :],
+        }
+        if dry_run:
+            return told
+        await asyncio.to_thread(self._write, name, data)
+        return {**told, "file": f"{SUPPORT}/{name}.txt"}
+
+    async def tidy(self, wish: Tidying, *, dry_run: bool) -> Mapping[str, Value]:
+        """Forget what may go, see `agent.actions.own.Caretaker`."""
+        now_ms = self._now().today_ms
+        count, size = await self._store.tidy(wish, now_ms=now_ms, dry_run=dry_run)
+        told: dict[str, Value] = {"executions": count, "execution_bytes": size}
+        if wish.damaged:
+            files, freed = await asyncio.to_thread(self._drop_damaged, dry_run=dry_run)
+            told |= {"damaged_files": files, "damaged_bytes": freed}
+        return told
+
+    async def restarted(self, mark: bytes) -> Mapping[str, Value] | None:
+        """Return the proof of a restart, see `agent.actions.own.Caretaker`."""
+        before = await self._store.restart_asked(mark)
+        if before is None or before == self.process:
+            return None
+        return {"process_before": before.hex(), "process": self.process.hex()}
+
+    async def restart(self, mark: bytes) -> None:
+        """Ask the process to end, see `agent.actions.own.Caretaker`.
+
+        Raises:
+            WorldError: nothing here can begin it again.
+        """
+        if self.leave is None:
+            raise WorldError(Reason.STEP_FAILED, "nothing would start this agent again")
+        await self._store.ask_restart(mark, self.process)
+        self.leave()
+
+    def _write(self, name: str, data: bytes) -> None:
+        folder = self._data_dir / SUPPORT
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            write_atomically(folder / f"{name}.txt", data)
+            bundles = sorted(folder.glob("*.txt"), key=lambda path: path.stat().st_mtime_ns)
+            for old in bundles[: -limits.SUPPORT_KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            raise WorldError(Reason.STORE_FAILED, f"the bundle: {error.strerror}") from error
+
+    def _drop_damaged(self, *, dry_run: bool) -> tuple[int, int]:
+        found = [path for path in self._data_dir.glob("*.corrupt-*") if path.is_file()]
+        size = sum(path.stat().st_size for path in found)
+        if not dry_run:
+            for path in found:
+                path.unlink(missing_ok=True)
+        return len(found), size
+
+
+class LogTail(logging.Handler):
+    """The last lines of the log, and the last of those that speak of trouble."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormat())
+        self.lines: deque[str] = deque(maxlen=limits.LOG_TAIL_LINES)
+        self.worst: deque[str] = deque(maxlen=3)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember one line, shortened."""
+        self.lines.append(redact(self.format(record))[: limits.LOG_TAIL_CHARS])
+        if record.levelno >= logging.WARNING:
+            self.worst.append(str(record.msg)[: limits.DETAIL_CHARS // 3])

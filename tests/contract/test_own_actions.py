@@ -1,0 +1,213 @@
+"""What the agent does to itself: it tells, tidies and restarts, and proves it."""
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.actions.own import AgentHand
+from agent.actions.registry import OWN_ACTIONS
+from agent.core.loan import Owner
+from agent.core.ports import StepOutcome
+from agent.core.tidying import Over, Tidying, to_forget
+from agent.services.calendar import Calendar
+from agent.services.caretaker import Caretaker
+from agent.store.caretaker import CaretakerStore
+from agent.store.jobs import JobStore, Planned
+from agent.store.jobs_file import JobsFile
+from shared import limits
+from shared.clock import WallMs
+from shared.errors import MistakeError, Reason
+from shared.ids import DeviceId
+from shared.model.action import ACTIONS as DECLARED
+from shared.model.action import check_parameters
+from shared.model.job import Step
+from shared.runtime.logs import Events
+from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
+
+OWNER = Owner(uid(1))
+
+
+class Shown(msgspec.Struct):
+    """A status with something that nobody may see."""
+
+    link: str = "Bearer abcdefghijkl"
+
+
+@dataclass
+class Box:
+    """A caretaker over real files."""
+
+    folder: Path
+    file: JobsFile
+    caretaker: Caretaker
+
+    async def do(self, name: str, *, dry_run: bool = False, **params: int) -> StepOutcome:
+        hand = AgentHand(caretaker=self.caretaker, owner=OWNER, dry_run=dry_run)
+        return await OWN_ACTIONS[name].run(Step("s", name, dict(params)), hand)
+
+
+def make(folder: Path, file: JobsFile, process: bytes) -> Caretaker:
+    calendar = Calendar(HandClock())
+    caretaker = Caretaker(
+        folder,
+        CaretakerStore(file),
+        JobStore(file),
+        facts=lambda: {"disk.free_mb": 99},
+        now=calendar.now,
+        entropy=Fixed(),
+    )
+    caretaker.process = process
+    return caretaker
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    file = await JobsFile(tmp_path, Fixed()).open()
+    caretaker = make(tmp_path, file, b"before..")
+    try:
+        yield Box(tmp_path, file, caretaker)
+    finally:
+        await file.close()
+
+
+@pytest.mark.parametrize("name", sorted(set(OWN_ACTIONS) - {"agent.restart"}))
+async def test_it_succeeds_and_a_dry_run_leaves_no_file(box: Box, name: str):
+    dry = await box.do(name, dry_run=True)
+    assert dry.reason is None
+    assert not (box.folder / "support").exists()
+    assert (await box.do(name)).reason is None
+    assert DECLARED[name].idempotent
+    assert DECLARED[name].may_be_empty
+
+
+async def test_health_tells_facts_and_counts(box: Box):
+    await admit(box, 3)
+    told = (await box.do("agent.health")).result
+    assert told == {"disk.free_mb": 99, "receipts": 3, "tasks.ready": 3}
+
+
+async def test_a_bundle_has_the_status_and_the_last_lines_and_no_secret(box: Box):
+    async def status() -> Shown:
+        return Shown()
+
+    box.caretaker.status = status
+    watching = asyncio.create_task(box.caretaker.run())
+    await asyncio.sleep(0)
+    log = Events("tests.bundle")
+    for number in range(limits.LOG_TAIL_LINES + 5):
+        log.event("tick", level=logging.WARNING, number=number, cause="ost_abcdefghijklmnop")
+    told = (await box.do("agent.diagnose")).result
+    watching.cancel()
+    await asyncio.wait([watching])
+    data = (box.folder / str(told["file"])).read_bytes()
+    assert told["sha256"] == hashlib.sha256(data).hexdigest()
+    assert told["lines"] == limits.LOG_TAIL_LINES
+    assert b'"number": 204' in data
+    assert b'"number": 4,' not in data
+    assert b"abcdefghijkl" not in data
+    assert "tick" in str(told["worst"])
+
+
+async def test_only_the_newest_bundles_are_kept(box: Box):
+    for number in range(limits.SUPPORT_KEPT + 2):
+        await box.caretaker.diagnose(f"b{number}", dry_run=False)
+    kept = sorted(path.stem for path in (box.folder / "support").iterdir())
+    assert kept == ["b2", "b3", "b4"]
+
+
+# --- cleanup ------------------------------------------------------------------------------------
+async def admit(box: Box, count: int, *, acknowledged: int = 0, over: bool = False) -> None:
+    bundle = admitted(1, *((uid(n), read_job("flow")) for n in range(count)))
+    calendar = Calendar(HandClock())
+    planned = [Planned(job, (DeviceId("pump-1"),)) for job in bundle.jobs]
+    await JobStore(box.file).admit(bundle, planned, now=calendar.now())
+
+    def work(db: sqlite3.Connection) -> None:
+        if over:
+            db.execute("UPDATE execution SET state = 10")
+        db.execute("DELETE FROM outbox WHERE number <= ?", [acknowledged])
+
+    await box.file.transact(work, durable=False)
+
+
+async def count(box: Box) -> int:
+    def query(db: sqlite3.Connection) -> int:
+        return int(db.execute("SELECT count(*) FROM execution").fetchone()[0])
+
+    return await box.file.read(query)
+
+
+async def test_a_cleanup_forgets_what_is_acknowledged_and_beyond_the_newest(box: Box):
+    await admit(box, 150, acknowledged=150, over=True)
+    dry = (await box.do("agent.cleanup", dry_run=True, keep=100)).result
+    assert (dry["executions"], dry["_dry_run"]) == (50, True)
+    assert await count(box) == 150
+    assert (await box.do("agent.cleanup", keep=100)).result["executions"] == 50
+    assert await count(box) == 100
+    assert (await box.do("agent.cleanup", keep=100)).result["executions"] == 0
+
+
+async def test_a_cleanup_never_forgets_what_is_open_or_not_acknowledged(box: Box):
+    await admit(box, 150, acknowledged=20, over=True)
+    # The 20 oldest are acknowledged, but they are among those that always stay.
+    assert (await box.do("agent.cleanup", keep=100)).result["executions"] == 0
+    await box.file.transact(lambda db: db.execute("UPDATE execution SET state = 3"), durable=False)
+    await box.file.transact(lambda db: db.execute("DELETE FROM outbox"), durable=False)
+    assert (await box.do("agent.cleanup", keep=100)).result["executions"] == 0
+    assert await count(box) == 150
+
+
+async def test_damaged_databases_go_only_when_asked(box: Box):
+    (box.folder / "telemetry.db.corrupt-1").write_bytes(b"1234")
+    await box.do("agent.cleanup")
+    assert (box.folder / "telemetry.db.corrupt-1").exists()
+    told = (await box.do("agent.cleanup", damaged=True)).result
+    assert (told["damaged_files"], told["damaged_bytes"]) == (1, 4)
+    assert not (box.folder / "telemetry.db.corrupt-1").exists()
+
+
+def test_bytes_and_age_bound_what_stays_and_the_newest_hundred_always_do():
+    over = [Over(number, 10, WallMs(number * 1000)) for number in range(300, 0, -1)]
+    now = WallMs(300_000)
+    assert to_forget(over, Tidying(), now_ms=now) == []
+    assert len(to_forget(over, Tidying(max_bytes=1_500), now_ms=now)) == 150
+    assert len(to_forget(over, Tidying(older_than_s=120), now_ms=now)) == 179
+    assert len(to_forget(over, Tidying(max_bytes=1), now_ms=now)) == 200
+
+
+@pytest.mark.parametrize("params", [{"keep": 99}, {"max_bytes": -1}, {"hurry": 1}, {"keep": "all"}])
+def test_a_cleanup_that_forgets_too_much_is_refused_at_submission(params):
+    with pytest.raises(MistakeError, match="params"):
+        check_parameters(Step("s", "agent.cleanup", params), "steps[0]")
+
+
+# --- restart ------------------------------------------------------------------------------------
+async def test_a_restart_is_proven_by_the_next_process_and_asked_for_once(box: Box):
+    asked = asyncio.Event()
+    box.caretaker.leave = asked.set
+    step = asyncio.create_task(box.do("agent.restart"))
+    await asyncio.wait_for(asked.wait(), 5)
+    step.cancel()
+    await asyncio.wait([step])
+    box.caretaker = make(box.folder, box.file, b"after...")
+    box.caretaker.leave = asked.clear
+    proof = await box.do("agent.restart")
+    assert proof.result == {"process_before": b"before..".hex(), "process": b"after...".hex()}
+    assert asked.is_set(), "it is not asked for again"
+
+
+async def test_an_agent_that_nobody_would_start_again_does_not_stop(box: Box):
+    outcome = await box.do("agent.restart")
+    assert outcome.reason is Reason.STEP_FAILED
+    assert "nothing would start this agent again" in outcome.detail
+
+
+async def test_a_dry_run_restarts_nothing(box: Box):
+    assert (await box.do("agent.restart", dry_run=True)).result == {"_dry_run": True}

@@ -1,0 +1,61 @@
+"""What a job does to devices and to the agent itself, with processes that are killed in between."""
+
+import asyncio
+from typing import Any
+
+from tests.system.fleet import Fleet
+from tests.system.fleet_parts import TCP_PUMP, seeded
+
+KILLS = 4
+
+
+def job(action: str, *, site: str, **params: Any) -> dict[str, object]:
+    """Return a job of one step."""
+    return {
+        "name": "act",
+        "targets": {"selector": f"site={site}"},
+        "steps": [{"id": "act", "action": action, "params": params, "timeout_s": 60}],
+    }
+
+
+async def test_a_hazardous_call_is_done_once_or_said_to_be_unknown(fleet: Fleet) -> None:
+    chance = seeded("when the agent is killed")
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP, poll_interval_s=1, fault="slow=150")
+    await fleet.delivered(site)
+    jobs: dict[int, str] = {}
+    for number in range(KILLS):
+        value = 1000 + number
+        order = job("device.command", site="site", call="set-once", value=value)
+        jobs[value] = await fleet.submit(order)
+        await asyncio.sleep(chance.uniform(0.1, 0.7))
+        await site.kill()
+        await site.start()
+    for value, number in jobs.items():
+        (execution,) = await fleet.admin.finished(number)
+        (task,) = execution["tasks"]
+        effects = site.record("pump-2").setpoints().count(value)
+        if task["state"] == "DONE":
+            assert effects == 1, "a receipt that says done is one effect"
+        else:
+            assert (task["state"], task["reason"]) == ("FAILED", "unknown_effect"), task
+            assert effects <= 1, "nobody repeats what may have happened"
+
+
+async def test_an_agent_restarts_tells_of_itself_and_proves_it(fleet: Fleet) -> None:
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP)
+    await fleet.delivered(site)
+    told: dict[str, dict[str, Any]] = {}
+    for action in ("agent.restart", "agent.health", "agent.diagnose", "device.sync"):
+        number = await fleet.submit(job(action, site="site"))
+        (execution,) = await fleet.admin.finished(number)
+        (task,) = execution["tasks"]
+        assert (execution["state"], task["state"]) == ("SUCCEEDED", "DONE"), execution
+        assert task["device"] == ("pump-2" if action == "device.sync" else "@agent")
+        told[action] = task["result"]
+    restart = told["agent.restart"]
+    assert restart["act.process_before"] != restart["act.process"]
+    assert told["agent.health"]["act.disk.free_mb"] > 0
+    assert (site.data / told["agent.diagnose"]["act.file"]).stat().st_size > 1000
+    assert told["device.sync"]["act._kind"] == "pump"
