@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +21,9 @@ from shared.errors import Reason
 from shared.model.condition import Condition, Known, Look
 from shared.model.job import Step, TaskState, Value
 from shared.wire.codec import pack
+
+SKIPPED: Final = "skipped"
+"""The reason of a step whose condition did not hold."""
 
 
 class Phase(IntEnum):
@@ -120,11 +124,11 @@ class Course(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def result(self) -> dict[str, Value]:
-        """Return what its steps read and wrote, by ``step.point``."""
+        """Return what its steps read and wrote, by ``step.point``, and why some failed."""
         return {
             name: value
             for name, value in self.facts.items()
-            if not name.endswith((".ok", ".reason"))
+            if not name.endswith(".ok") and (not name.endswith(".reason") or value != SKIPPED)
         }
 
 

@@ -61,7 +61,8 @@ def held_back(claim: Claim, problem: Problem) -> Conclusion:
     """
     state = TaskState.CANCELED if claim.attempt == 1 else TaskState.FAILED
     detail = problem.detail[: limits.DETAIL_CHARS]
-    return Conclusion(state=state, reason=problem.reason, detail=detail)
+    result = so_far(claim.course)
+    return Conclusion(state=state, reason=problem.reason, detail=detail, result=result)
 
 
 def resting(rest: Rest, course: Course | None, *, untried: bool) -> Conclusion:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from agent.core.course import Course, Do, Ended, Next, Phase, Rest, Watch
+from agent.core.course import SKIPPED, Course, Do, Ended, Next, Phase, Rest, Watch
 from agent.core.moment import Moment
 from agent.core.ports import StepOutcome
 from agent.core.queue import due_in
@@ -73,7 +73,7 @@ class Program:
         if holds is True:
             return replace(course, cleared=True)
         step = self._steps(course.phase)[course.index]
-        return course.moved({f"{step.id}.reason": "skipped"})
+        return course.moved({f"{step.id}.reason": SKIPPED})
 
     def did(self, course: Course, step: Step, outcome: StepOutcome) -> Course:
         """Return the course once a step ended: the next one, a jump, another try, or FAILED."""

@@ -161,27 +161,28 @@ class Executor:
     async def _walk(self, claim: Claim, program: Program, course: Course) -> Conclusion:
         only_looking = course.is_verifying
         while True:
-            if (claim.execution, claim.firing) in self._canceled and not course.reason:
-                return _stopped(course)
-            course, todo = program.advance(course, self._now())
             rest: Rest | None = None
-            match todo:
-                case Ended():
-                    return ended(todo, course)
-                case Watch(condition):
-                    holds = await self._facts.holds(condition, claim.device, course.facts)
-                    if course.is_verifying:
-                        course, rest = program.seen(course, self._now(), holds=holds)
-                    else:
-                        course = program.decided(course, holds=holds)
-                case Do(step):
-                    course = await self._runner.do(claim, program, course, step)
-                    only_looking = False
-                case Rest():  # a program rests after a look or a failure only
-                    rest = todo
-            if course.phase is Phase.FAILED:
+            if course.phase is Phase.FAILED:  # an earlier life may have ended right here
                 fraction = self._entropy.fraction()
                 course, rest = program.after_failure(course, self._now(), fraction=fraction)
+            elif (claim.execution, claim.firing) in self._canceled and not course.reason:
+                return _stopped(course)
+            else:
+                course, todo = program.advance(course, self._now())
+                match todo:
+                    case Ended():
+                        return ended(todo, course)
+                    case Watch(condition):
+                        holds = await self._facts.holds(condition, claim.device, course.facts)
+                        if course.is_verifying:
+                            course, rest = program.seen(course, self._now(), holds=holds)
+                        else:
+                            course = program.decided(course, holds=holds)
+                    case Do(step):
+                        course = await self._runner.do(claim, program, course, step)
+                        only_looking = False
+                    case Rest():  # a program rests after a look or a failure only
+                        rest = todo
             if rest is not None:
                 return resting(rest, course, untried=only_looking)
 

@@ -168,7 +168,7 @@ class JobSpec(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     delay_s: int = 0
     """Seconds the agent waits after it accepted the job, kept offline and across restarts."""
     final_steps: list[Step] = []
-    """Done at the end of each attempt, however it ended; ``[[finally]]`` in a job file."""
+    """Done at the end, after the last attempt, however it went; ``[[finally]]`` in a job file."""
     post_check: PostCheck | None = None
     compensation: list[Step] = []
     """Done when the steps or the post-check failed for good."""

@@ -16,6 +16,8 @@ _HOPELESS = frozenset(
         Reason.UNKNOWN_EFFECT,
         Reason.JOB_TIMED_OUT,
         Reason.CANCELED,
+        # All steps succeeded: another attempt would repeat effects that must not happen twice.
+        Reason.POST_CHECK_FAILED,
     }
 )
 

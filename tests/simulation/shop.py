@@ -87,13 +87,17 @@ class Shop:
     """Points that the catalog does not let be written."""
     rung: int = 0
     """Alarms that wanted to be sent at once."""
+    disk: type[FullDisk] = FullDisk
+    """What its jobs.db is."""
+    pumps: dict[DeviceId, MemoryDevice] = field(default_factory=dict)
 
     async def open(self) -> "Shop":
-        self.file = FullDisk(self.folder, self.world.entropy)
+        self.file = self.disk(self.folder, self.world.entropy)
         await self.file.open()
         self.jobs = JobStore(self.file)
         self.calendar = Calendar(self.world.clock)
-        self.pumps = {one.id: MemoryDevice(one.id) for one in PUMPS}
+        # What stands in the cabinet does not notice that the agent begins anew.
+        self.pumps = self.pumps or {one.id: MemoryDevice(one.id) for one in PUMPS}
         devices = {one.id: (one, self.pumps[one.id]) for one in PUMPS}
         self.facts = Facts(devices, lambda: self.known)
         self.memory = DeviceMemory(self.file, now=self.calendar.now)
