@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
-from agent.config_uplink import UPLINK_KEYS, uplink_of
+from agent.config_uplink import UPLINK_KEYS, uplink_of, zone_label
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
 from agent.core.settings import TelemetrySettings, UplinkSettings
@@ -72,12 +72,13 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
     named = buses_of(root)
     devices = devices_of(root, named, folder)
     buses = tuple(with_silence(bus, devices) for bus in named.values())
+    uplink = uplink_of(root.table("uplink", UPLINK_KEYS))
     return AgentConfig(
         path=path,
         data_dir=data_dir,
         runtime_dir=_runtime_dir(agent, folder, data_dir, environ),
-        labels=labels_of(agent),
-        uplink=uplink_of(root.table("uplink", UPLINK_KEYS)),
+        labels={**zone_label(uplink.time_zone), **labels_of(agent)},
+        uplink=uplink,
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
         buses=buses,
         devices=devices,

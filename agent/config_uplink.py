@@ -11,6 +11,7 @@ from agent.core.budget import BudgetSettings
 from agent.core.settings import METERED_SYNC_INTERVAL_MS, UplinkSettings, WindowSettings
 from shared import limits
 from shared.errors import MistakeError
+from shared.model.selector import is_label
 from shared.model.toml_text import TomlTable
 
 UPLINK_KEYS = (
@@ -98,6 +99,16 @@ def _window(table: TomlTable) -> WindowSettings | None:
     except MistakeError as error:
         raise window.mistake(error.what, key="cron", mend=error.mend) from None
     return WindowSettings(cron=cron, minutes=window.integer("minutes", 1, _WINDOW_MINUTES))
+
+
+def zone_label(name: str) -> dict[str, str]:
+    """Return the label by which the coordinator knows when schedules of the site are due.
+
+    >>> zone_label("Europe/Madrid"), zone_label("UTC")
+    ({'time_zone': 'Europe.Madrid'}, {})
+    """
+    value = name.replace("/", ".")
+    return {"time_zone": value} if name != "UTC" and is_label("time_zone", value) else {}
 
 
 def _time_zone(table: TomlTable) -> str:

@@ -22,6 +22,7 @@ DEFAULTS: Mapping[str, int] = {
     "1m": 400 * DAY_MS,
     "1h": FOREVER,
     "aside": 400 * DAY_MS,
+    "history": 400 * DAY_MS,
     "quota": 256_000_000,
 }
 """Ages in milliseconds, sizes in bytes. 400 days: the same season of the year before can be seen.
@@ -50,6 +51,10 @@ class Keeping:
     def asides_before_ms(self, now_ms: int) -> int | None:
         """Return which conflicting blocks go by the time they came, None when they stay."""
         return _before(self.values["aside"], now_ms)
+
+    def history_before_ms(self, now_ms: int) -> int | None:
+        """Return which history of standing jobs goes by the time it came, None when it stays."""
+        return _before(self.values["history"], now_ms)
 
     def quota_bytes(self, priority: int) -> int | None:
         """Return how much an agent may bring in a day before a block of a priority waits.

@@ -66,6 +66,11 @@ def count_excess(now_ms: WallMs) -> Tx[list[Excess]]:
         row = yield from fetch_one("asides_older", before_ms)
         assert row is not None, "count answers a row"
         found.append(Excess("aside", *row))
+    before_ms = keeping.history_before_ms(now_ms)
+    if before_ms is not None:
+        row = yield from fetch_one("firings_older", before_ms)
+        assert row is not None, "count answers a row"
+        found.append(Excess("history", *row))
     return [one for one in found if one.rows or one.bytes]
 
 
@@ -92,6 +97,9 @@ def drop_some(now_ms: WallMs, *, size: int = limits.RETENTION_ROWS) -> Tx[dict[s
     before_ms = keeping.asides_before_ms(now_ms)
     if before_ms is not None:
         dropped["aside"] = len((yield from fetch("asides_drop", before_ms, size)))
+    before_ms = keeping.history_before_ms(now_ms)
+    if before_ms is not None:
+        dropped["history"] = len((yield from fetch("firings_drop", before_ms, size)))
     return {name: count for name, count in dropped.items() if count}
 
 

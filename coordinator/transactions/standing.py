@@ -24,7 +24,7 @@ from shared.model.selector import Selector
 from shared.wire.codec import unpack
 
 ZONE_LABEL: Final = "time_zone"
-"""An agent's label that says what ``site`` means there."""
+"""An agent's label that says what ``site`` means there; labels have no slash, so a dot stands."""
 _ARMED: Final = frozenset({ExecutionState.DELIVERED, ExecutionState.HELD})
 
 
@@ -102,7 +102,8 @@ def _view(
 
 def _zone(schedule: Schedule, labels: Mapping[str, str]) -> tuple[str, tzinfo]:
     """Return the zone of a schedule, by name too; UTC where an agent's label names none."""
-    name = labels.get(ZONE_LABEL, "UTC") if schedule.zone == SITE else schedule.zone
+    site = labels.get(ZONE_LABEL, "UTC").replace(".", "/")
+    name = site if schedule.zone == SITE else schedule.zone
     try:
         return name, find_zone(name, site="UTC", where=ZONE_LABEL)
     except MistakeError:

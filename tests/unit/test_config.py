@@ -99,6 +99,12 @@ def test_a_metered_link_calls_every_six_hours_unless_somebody_chose(write):
     assert chosen.sync_interval_ms == 60_000
 
 
+def test_the_zone_of_the_site_is_a_label(write):
+    zoned = load_config(write('[uplink]\ntime_zone = "Europe/Berlin"\n'))
+    assert zoned.labels == {"time_zone": "Europe.Berlin"}
+    assert load_config(write("")).labels == {}
+
+
 def test_everything_that_can_be_said_has_its_place(write, tmp_path):
     config = load_config(write(FULL))
     assert config.data_dir == tmp_path / "state"

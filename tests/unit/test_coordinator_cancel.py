@@ -11,8 +11,10 @@ from coordinator.transactions.deadlines import expire
 from coordinator.transactions.issue import CONFIRM_MS
 from coordinator.transactions.jobs import Wanted, list_executions, view_job
 from coordinator.transactions.receipts import reconcile_receipts
+from coordinator.transactions.standing import WantedStanding, list_standing
 from shared.clock import WallMs
-from shared.errors import Reason
+from shared.errors import MistakeError, Reason
+from shared.ids import uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
@@ -20,6 +22,7 @@ from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, 
 __all__ = ["store"]
 EPOCH = b"J" * 16
 NEWEST = b"\xff" * 16
+DAY_MS = 86_400_000
 
 
 async def called_off(store: SqliteStore, job: bytes, at_ms: int = NOW):
@@ -149,3 +152,51 @@ async def test_a_standing_job_that_never_arrived_is_overdue(store):
     await issued(store, NOW)
     await store.run(partial(expire, WallMs(NOW + 60_000)), durable=False)
     assert (await execution_of(store)).state == "OVERDUE"
+
+
+# --- what stands, and what waits for another ------------------------------------------------------
+async def standing_of(store, at_ms):
+    body = partial(list_standing, WantedStanding(), before=NEWEST, size=9, now_ms=WallMs(at_ms))
+    views, _ = await store.read(body)
+    (view,) = views
+    return view
+
+
+@pytest.mark.parametrize(
+    ("zone", "label", "by", "hour"),
+    [
+        ("site", "", "UTC", 2),
+        ("site", "Europe.Berlin", "Europe/Berlin", 1),
+        ("site", "Mars.North", "UTC", 2),
+        ("Asia/Tokyo", "Europe.Berlin", "Asia/Tokyo", 17),
+    ],
+)
+async def test_the_next_time_is_told_in_the_zone_of_the_site(store, zone, label, by, hour):
+    if label:
+        row = (AGENT, "time_zone", label)
+        await store.run(partial(execute, "label_insert", *row), durable=False)
+    await submitted(store, schedule={"cron": "0 2 * * *", "zone": zone}, lasts_ms=9 * DAY_MS)
+    (grant,) = (await issued(store, NOW)).grants
+    assert (await standing_of(store, NOW)).armed is False
+    await told(store, grant.execution, ExecutionState.HELD)
+    view = await standing_of(store, NOW)
+    assert (view.armed, view.zone, view.next_at.hour) == (True, by, hour)
+    assert (await standing_of(store, NOW + 9 * DAY_MS + 1)).armed is False
+
+
+async def test_a_schedule_that_ends_before_its_next_time_has_none(store):
+    await submitted(store, schedule={"cron": "0 2 * * *"}, lasts_ms=60_000)
+    (grant,) = (await issued(store, NOW)).grants
+    await told(store, grant.execution, ExecutionState.HELD)
+    assert (await standing_of(store, NOW)).next_at is None
+
+
+async def test_a_job_waits_only_for_one_that_is_known_and_ends(store):
+    first = (await submitted(store)).job
+    await submitted(store, after={"job": uuid_text(first)})
+    with pytest.raises(MistakeError) as caught:
+        await submitted(store, after={"job": uuid_text(bytes(16))})
+    assert caught.value.where == "after.job"
+    stands = (await submitted(store, schedule={"interval_s": 60})).job
+    with pytest.raises(MistakeError, match="no outcome"):
+        await submitted(store, after={"job": uuid_text(stands)})

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from coordinator.contract.common import to_time, to_wall_ms
 from coordinator.contract.job_spec import from_spec, parse_submission, to_spec
 from coordinator.core.access import KnownToken, Principal, judge_token, make_token, parse_token
+from coordinator.core.job_class import choose_class
 from coordinator.core.presence import GRACE_MS, is_silent, smooth_interval
 from coordinator.core.retime import Sureness
 from coordinator.core.series import ClockQuality, Collection, Piece, Question
@@ -19,6 +21,7 @@ from shared.ids import AgentId, BlockSeq, DeviceId
 from shared.model.job import Targets
 from shared.model.reading import Block, BootRef, Channel, EpochRef, Group, Quality, SchemaRef
 from shared.runtime.logs import redact
+from shared.trust.starter import first_policy
 
 LABELS = fold_labels(
     [
@@ -225,3 +228,24 @@ def test_the_answer_begins_at_the_oldest_of_the_newest():
     found = collected([block([1, 2, 3, 4], [[1, 2, 3, 4]])], limit=3)
     assert found.oldest_answered_ms() == 2
     assert collected([block([1], [[1]])], limit=2).oldest_answered_ms() is None
+
+
+# --- classes of jobs ----------------------------------------------------------------------------
+@pytest.mark.parametrize("place", ["steps", "finally", "compensation"])
+def test_a_job_is_of_the_least_class_that_allows_every_step_wherever_it_stands(place):
+    write = {"id": "apply", "action": "device.write", "params": {"x": 1}}
+    look = {"id": "look", "action": "device.read", "params": {"points": ["x"]}}
+    lists = {"steps": [look], "finally": [], "compensation": []}
+    lists[place].append(write)
+    document = {**lists, "name": "n", "compensation": {"steps": lists["compensation"]}}
+    for standing in ({}, {"schedule": {"interval_s": 60}}, {"rule": {"condition": "battery < 5"}}):
+        spec = to_spec(parse_submission({**document, **standing}))
+        policy = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1)
+        name, rule = choose_class(spec, policy)
+        assert all(map(rule.allows, spec.every_step))
+        assert name != "observe"
+        only = structs.replace(policy, classes={"observe": policy.classes["observe"]})
+        with pytest.raises(MistakeError) as caught:
+            choose_class(spec, only)
+        number = len(lists[place]) - 1
+        assert caught.value.where == f"{place}[{number}]"

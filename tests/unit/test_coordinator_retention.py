@@ -9,11 +9,14 @@ from coordinator.core.rollup import DAY_MS, HOUR_S, MINUTE_S
 from coordinator.services.retention import Retention
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.blocks import store_blocks
+from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.retention import count_excess, save_keeping
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import AgentId
+from shared.model.job import ExecutionState
+from shared.wire.messages import Receipt
 from tests.readings_office import (
     AGENT,
     NOW,
@@ -47,6 +50,21 @@ def at(seq, time_ms, *, rows=2, **changes):
 async def keep(store, **settings):
     values = [(name.replace("_", "."), value) for name, value in settings.items()]
     body = partial(save_keeping, values, actor="me", now_ms=NOW)
+    await store.run(body, durable=False)
+
+
+async def fired(store, numbers, *, now_ms=NOW):
+    """History of a standing job, a firing an hour."""
+    told = [
+        Receipt(
+            *(number, b"x" * 16, "", ExecutionState.SUCCEEDED, 1, 0, now_ms),
+            firing_ms=number * 3_600_000,
+            last_ms=number * 3_600_000,
+            count=1,
+        )
+        for number in numbers
+    ]
+    body = partial(reconcile_receipts, AGENT, b"J" * 16, told, now_ms=now_ms)
     await store.run(body, durable=False)
 
 
@@ -178,3 +196,19 @@ def test_what_is_no_setting_gets_a_sentence(text):
 
 def test_what_nobody_set_is_the_default_and_unknown_names_are_none():
     assert keeping_of({"raw.1": 5, "later": 7}).values == {**DEFAULTS, "raw.1": 5}
+
+
+async def test_history_of_standing_jobs_goes_when_its_time_is_over(store):
+    await fired(store, [1], now_ms=WallMs(OLD))
+    await fired(store, [2])
+    (excess,) = await store.read(partial(count_excess, NOW))
+    assert (excess.setting, excess.rows) == ("history", 1)
+    assert await apply(store) == {"history": 1}
+    assert await rows(store, "SELECT number FROM firing") == [(2,)]
+
+
+async def test_of_one_standing_job_only_the_newest_history_stays(store, monkeypatch):
+    monkeypatch.setattr(limits, "FIRINGS_KEPT", 3)
+    await fired(store, [4, 2, 5])
+    await fired(store, [1, 3])
+    assert await rows(store, "SELECT number FROM firing ORDER BY number") == [(3,), (4,), (5,)]

@@ -36,20 +36,25 @@ ENTROPY = SystemEntropy()
 POLICY = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1 << 50)
 
 
+async def enrolled(store):
+    """Let one agent in."""
+    claim = Claim(
+        claim_id=b"c",
+        secret_hash=sha256(b"secret").digest(),
+        site="north",
+        count=9,
+        expires_ms=1 << 50,
+    )
+    await store.run(partial(save_claim, claim, actor="me", now_ms=NOW), durable=False)
+    request = EnrollRequest(b"secret", b"key", AGENT)
+    await store.run(partial(enroll, request, now_ms=NOW), durable=False)
+
+
 @pytest.fixture
 async def store(tmp_path):
     """A store with one agent in it."""
     async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
-        claim = Claim(
-            claim_id=b"c",
-            secret_hash=sha256(b"secret").digest(),
-            site="north",
-            count=9,
-            expires_ms=1 << 50,
-        )
-        await opened.run(partial(save_claim, claim, actor="me", now_ms=NOW), durable=False)
-        request = EnrollRequest(b"secret", b"key", AGENT)
-        await opened.run(partial(enroll, request, now_ms=NOW), durable=False)
+        await enrolled(opened)
         yield opened
 
 
