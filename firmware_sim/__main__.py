@@ -13,8 +13,11 @@ from pathlib import Path
 from firmware_sim import faults
 from firmware_sim.address import parse_address
 from firmware_sim.commands.device import DeviceOrder, parse_setting, run_device
+from firmware_sim.commands.image import add_image_options, run_image
 from firmware_sim.commands.link import LinkOrder, run_link
 from firmware_sim.commands.models import models_json, models_text
+from firmware_sim.commands.node_line import NAME as SENSOR_NODE
+from firmware_sim.commands.node_line import add_node_options, node_order
 from firmware_sim.commands.tell import run_tell
 from shared.errors import MistakeError, WorldError
 
@@ -34,6 +37,9 @@ examples:
       then:  {PROG} tell /tmp/pump.ctl fault bad-crc:p=0.2
              {PROG} tell /tmp/pump.ctl set setpoint=4200
              {PROG} tell /tmp/pump.ctl clear | show | stats
+  {PROG} device {SENSOR_NODE} --udp 127.0.0.1:1337 --flash /tmp/node.flash
+      an MCUmgr device with MCUboot; {PROG} image makes images for it
+  {PROG} device {SENSOR_NODE} --serial /tmp/node --baud 115200 --fault power-cut=20
 
 When it listens it prints one line on standard output: ready HOST:PORT, or ready PATH.
 """
@@ -87,8 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(
         commands.add_parser(
             "device",
-            help="devices that answer Modbus RTU or Modbus TCP",
-            description="Devices that answer Modbus: RTU on a real pseudo-terminal, or TCP.",
+            help="devices that answer Modbus RTU, Modbus TCP or MCUmgr SMP",
+            description="Devices that answer Modbus (RTU on a real pseudo-terminal, or TCP), and a "
+            f"{SENSOR_NODE} that answers SMP (on a pseudo-terminal, or UDP).",
             epilog=_DEVICE_EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -102,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
+    image = commands.add_parser("image", help=f"a signed MCUboot image for a {SENSOR_NODE}")
+    add_image_options(image)
+    image.set_defaults(run=_image)
     models = commands.add_parser("models", help="the register maps of the devices")
     models.add_argument("model", nargs="*", help="a shipped model, or a TOML file of your own")
     models.add_argument("--json", action="store_true", help="as JSON")
@@ -121,11 +131,14 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="+",
         metavar="MODEL[@UNIT]",
-        help=f"'{PROG} models' lists them; or a TOML file of your own",
+        help=f"'{PROG} models' lists them; or a TOML file of your own; or {SENSOR_NODE}",
     )
     port = parser.add_mutually_exclusive_group(required=True)
-    port.add_argument("--serial", type=Path, metavar="PATH", help="Modbus RTU; PATH is created")
+    port.add_argument(
+        "--serial", type=Path, metavar="PATH", help="Modbus RTU, or SMP console; PATH is created"
+    )
     port.add_argument("--tcp", metavar="HOST:PORT", help="Modbus TCP; port 0 takes a free one")
+    port.add_argument("--udp", metavar="HOST:PORT", help="SMP; port 0 takes a free one")
     add = parser.add_argument
     add("--unit", type=int, action="append", default=[], help="unit address; may be repeated")
     add("--count", type=int, default=1, help="this many of them, at consecutive units")
@@ -157,6 +170,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     add("--speed", type=float, default=1.0, help="simulated seconds per second")
     add("--start-ms", type=int, metavar="UNIX_MS", help="simulated time at the start; default now")
     add("--baud", type=int, help="let bytes take the time they take at this speed (serial)")
+    add_node_options(parser)
     _add_common(parser)
     parser.set_defaults(run=_device)
 
@@ -199,6 +213,10 @@ def _device(given: argparse.Namespace) -> int:
         raise MistakeError("--baud is for a serial line", mend="use it with --serial")
     if given.baud is not None and not 50 <= given.baud <= 10_000_000:
         raise MistakeError(f"--baud {given.baud} is no line speed", mend="9600 is usual")
+    if SENSOR_NODE in given.models:
+        return _node(given)
+    if given.udp is not None:
+        raise MistakeError("--udp is for SMP", mend=f"Modbus devices take --tcp, {SENSOR_NODE} it")
     if given.columns and given.replay is None:
         raise MistakeError("--map says what to replay", mend="name the file with --replay")
     if given.count < 1:
@@ -227,6 +245,18 @@ def _device(given: argparse.Namespace) -> int:
     return 0
 
 
+def _node(given: argparse.Namespace) -> int:
+    order = node_order(given)
+    try:
+        from firmware_sim.commands.node import run_node  # noqa: PLC0415 - only it needs cbor2
+    except ModuleNotFoundError as missing:
+        raise MistakeError(
+            f"a {SENSOR_NODE} needs {missing.name}", mend="pip install 'outstation[smp]'"
+        ) from None
+    asyncio.run(run_node(order))
+    return 0
+
+
 def _pair(text: str) -> tuple[str, str]:
     point, equals, column = text.partition("=")
     if not equals or not point or not column:
@@ -250,6 +280,11 @@ def _link(given: argparse.Namespace) -> int:
         ready_fd=given.ready_fd,
     )
     asyncio.run(run_link(order))
+    return 0
+
+
+def _image(given: argparse.Namespace) -> int:
+    print(run_image(given), flush=True)
     return 0
 
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from shared.errors import MistakeError, Reason, WorldError
+from shared.errors import MistakeError, OutstationError, Reason, WorldError
 
 
 class Address(NamedTuple):
@@ -48,22 +48,38 @@ async def listen(serve: Serve, address: Address, *, limit: int = 2**16) -> async
     """
     try:
         return await asyncio.start_server(serve, address.host, address.port, limit=limit)
-    except socket.gaierror:
-        raise MistakeError(f"there is no host {address.host!r}") from None
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise WorldError(
+        raise _explained(address, error) from None
+
+
+async def listen_datagrams(
+    protocol: Callable[[], asyncio.DatagramProtocol], address: Address
+) -> asyncio.DatagramTransport:
+    """Return a bound UDP socket; port 0 takes a free one. Raises as `listen` does."""
+    loop = asyncio.get_running_loop()
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            protocol, local_addr=(address.host, address.port)
+        )
+    except OSError as error:
+        raise _explained(address, error) from None
+    return transport
+
+
+def _explained(address: Address, error: OSError) -> OutstationError:
+    if isinstance(error, socket.gaierror):
+        return MistakeError(f"there is no host {address.host!r}")
+    match error.errno:
+        case errno.EADDRINUSE:
+            return WorldError(
                 Reason.BUS_DOWN, f"port {address} is already taken; choose another, or 0 for any"
-            ) from None
-        if error.errno == errno.EACCES:
-            raise MistakeError(
-                f"may not listen on {address}", mend="ports below 1024 need root"
-            ) from None
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise MistakeError(f"{address.host} is no address of this machine") from None
-        raise WorldError(
-            Reason.BUS_DOWN, f"cannot listen on {address}: {error.strerror}"
-        ) from error
+            )
+        case errno.EACCES:
+            return MistakeError(f"may not listen on {address}", mend="ports below 1024 need root")
+        case errno.EADDRNOTAVAIL:
+            return MistakeError(f"{address.host} is no address of this machine")
+        case _:
+            return WorldError(Reason.BUS_DOWN, f"cannot listen on {address}: {error.strerror}")
 
 
 def bound_address(server: asyncio.Server) -> Address:

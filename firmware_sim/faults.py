@@ -29,14 +29,52 @@ class FaultKind(StrEnum):
     """Nothing happens; the answer is an exception (4, server device failure, if none is named)."""
     SLOW = "slow"
     """The device begins this many milliseconds late."""
+    NOISE = "noise"
+    """The answer comes among lines that others print (sensor node, serial line only)."""
+    REBOOT_LOOP = "reboot-loop"
+    """What follows is about a sensor node: it resets itself this many seconds after each start."""
+    POWER_CUT = "power-cut"
+    """The supply fails, once, in the middle of this flash operation, counted from now."""
+    FLASH_FULL = "flash-full"
+    """No write to flash or to a file succeeds."""
+    SLOW_ERASE = "slow-erase"
+    """Erasing a sector takes this many milliseconds more."""
+    WRONG_CLOCK = "wrong-clock"
+    """Its clock shows this many seconds too little."""
+    BRICK = "brick"
+    """The next reset is its last: nothing boots."""
 
+
+STANDING = frozenset(
+    {
+        FaultKind.REBOOT_LOOP,
+        FaultKind.POWER_CUT,
+        FaultKind.FLASH_FULL,
+        FaultKind.SLOW_ERASE,
+        FaultKind.WRONG_CLOCK,
+        FaultKind.BRICK,
+    }
+)
+"""Faults of the device and not of a request; p= says nothing about them."""
+NODE_ONLY = STANDING | {FaultKind.NOISE}
+"""Faults that a Modbus device cannot have."""
 
 HELP = (
     "silence | lost-reply | garbage | bad-crc | exception[=CODE] | slow=MS, each with "
     ":p=PROBABILITY, after=SECONDS, for=SECONDS, unit=N; for example slow=300 or "
-    "silence:p=0.1,after=10,for=5"
+    "silence:p=0.1,after=10,for=5. A sensor node also: noise | reboot-loop=SECONDS | "
+    "power-cut=OPERATIONS | flash-full | slow-erase=MS | wrong-clock=SECONDS | brick"
 )
 _SLOW_MAX_MS = 600_000
+_AMOUNTS: dict[FaultKind, tuple[int | None, int]] = {
+    FaultKind.SLOW: (None, _SLOW_MAX_MS),
+    FaultKind.EXCEPTION: (4, 255),
+    FaultKind.REBOOT_LOOP: (None, 86_400),
+    FaultKind.POWER_CUT: (1, 1_000_000),
+    FaultKind.SLOW_ERASE: (None, 10_000),
+    FaultKind.WRONG_CLOCK: (None, 1_000_000_000),
+}
+"""Faults that take a number: its default, None if it must be given, and the largest."""
 _NOISE_BYTES = 40
 
 
@@ -46,7 +84,7 @@ class Fault:
 
     kind: FaultKind
     amount: int = 0
-    """Milliseconds of `slow`, code of `exception`."""
+    """Milliseconds of `slow`, code of `exception`, and so on."""
     probability: float = 1.0
     after_s: float = 0.0
     """Begins this long after it was switched on."""
@@ -109,7 +147,7 @@ for_s=5.0, unit=None)
 
 
 def _amount(kind: FaultKind, text: str | None, where: str) -> int:
-    allowed = {FaultKind.SLOW: (None, _SLOW_MAX_MS), FaultKind.EXCEPTION: (4, 255)}.get(kind)
+    allowed = _AMOUNTS.get(kind)
     if allowed is None:
         if text is not None:
             raise MistakeError(f"{kind} takes no number", where=where)
@@ -172,15 +210,21 @@ class FaultPlan:
         """Switch all faults off."""
         self._active.clear()
 
+    def standing(self, now_ms: MonoMs) -> tuple[Fault, ...]:
+        """Return the faults of the device that are inside their windows, in order."""
+        due = (fault for fault, since_ms in self._active if _is_due(fault, since_ms, now_ms))
+        return tuple(fault for fault in due if fault.kind in STANDING)
+
     def judge(self, unit: int, now_ms: MonoMs) -> Verdict:
         """Draw what happens to a request: all delays add up, otherwise the first hit counts."""
         self._drawn += 1
         delay_ms = 0
         hit: Fault | None = None
         for index, (fault, since_ms) in enumerate(self._active):
-            passed_s = (now_ms - since_ms) / 1000.0 - fault.after_s
-            due = 0.0 <= passed_s < fault.for_s and fault.unit in {None, unit}
-            if not due or uniform(self._seed, self._drawn, index) >= fault.probability:
+            due = _is_due(fault, since_ms, now_ms) and fault.unit in {None, unit}
+            if fault.kind in STANDING or not due:
+                continue
+            if uniform(self._seed, self._drawn, index) >= fault.probability:
                 continue
             if fault.kind is FaultKind.SLOW:
                 delay_ms += fault.amount
@@ -194,3 +238,7 @@ class FaultPlan:
             # The top bits keep it from being a Modbus TCP header or a served function by chance.
             noise = bytes(byte | 0x80 for byte in noise_bytes(size, self._seed, self._drawn))
         return Verdict(hit.kind, delay_ms, hit.amount, noise)
+
+
+def _is_due(fault: Fault, since_ms: MonoMs, now_ms: MonoMs) -> bool:
+    return 0.0 <= (now_ms - since_ms) / 1000.0 - fault.after_s < fault.for_s

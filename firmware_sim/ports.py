@@ -1,25 +1,21 @@
 """The two ports a simulated Modbus device has: a TCP socket, and a real pseudo-terminal.
 
-Owns descriptors, waiting, byte pacing, and the name of the terminal. Leaves out every decision:
-bytes go to a decoder, requests to the station, answers back.
+Owns waiting and byte pacing. Leaves out the terminal itself (`terminal`) and every decision: bytes
+go to a decoder, requests to the station, answers back.
 """
 
 import asyncio
 import os
-import socket
-import tty
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from hashlib import sha256
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from firmware_sim.address import Address, bound_address, listen
 from firmware_sim.crew import Crew
 from firmware_sim.modbus import rtu, tcp
 from firmware_sim.station import Exchange, Line, Reply, Station
+from firmware_sim.terminal import named_terminal
 from shared import limits
-from shared.errors import MistakeError, Reason, WorldError
 
 _READ_BYTES = 4096
 _BITS_PER_CHARACTER = 11
@@ -121,69 +117,6 @@ async def serve_tcp(
 
 
 # --- Modbus RTU on a pseudo-terminal ------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class _Terminal:
-    """A pseudo-terminal: our end, and the end that masters open by name."""
-
-    ours: int
-    theirs: int
-    """Kept open: otherwise our end reports a hang-up whenever the last master closes it."""
-    device: str
-
-    @staticmethod
-    def make() -> "_Terminal":
-        try:
-            ours, theirs = os.openpty()
-        except OSError as error:
-            raise WorldError(
-                Reason.BUS_DOWN, f"this machine has no pseudo-terminal left: {error.strerror}"
-            ) from error
-        tty.setraw(theirs)
-        os.set_blocking(ours, False)
-        return _Terminal(ours, theirs, os.ttyname(theirs))
-
-    def close(self) -> None:
-        os.close(self.ours)
-        os.close(self.theirs)
-
-
-def _claim(path: Path) -> socket.socket:
-    """Return a lock on a terminal's name that ends with this process, however it ends.
-
-    An abstract socket: a lock on the terminal itself would keep masters from locking theirs.
-    """
-    name = sha256(os.fsencode(path.absolute())).hexdigest()
-    lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        lock.bind(f"\0outstation-sim-{name}")
-    except OSError:
-        lock.close()
-        raise WorldError(
-            Reason.BUS_DOWN, f"{path} is already served by another simulated device"
-        ) from None
-    return lock
-
-
-def _publish(path: Path, device: str) -> None:
-    """Let `path` name the terminal; replace what an earlier run left, and nothing else."""
-    if os.path.lexists(path) and not (
-        path.is_symlink() and path.readlink().is_relative_to("/dev/pts")
-    ):
-        raise MistakeError(
-            f"{path} exists and is no simulated port", mend="remove it or choose another --serial"
-        )
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.symlink_to(device)
-        fresh.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            fresh.unlink()
-        raise MistakeError(
-            f"cannot create {path}: {error.strerror}", mend="choose another --serial"
-        ) from None
-
-
 class PtyPort:
     """A Modbus RTU line on a pseudo-terminal with a stable name."""
 
@@ -208,22 +141,9 @@ class PtyPort:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["PtyPort"]:
         """Create the terminal and its name, answer until the block is left, remove both."""
-        lock = _claim(self.path)
-        try:
-            terminal = _Terminal.make()
-            try:
-                _publish(self.path, terminal.device)
-                try:
-                    async with self._listening(terminal.ours):
-                        yield self
-                finally:
-                    with suppress(OSError):
-                        if self.path.readlink() == Path(terminal.device):
-                            self.path.unlink()
-            finally:
-                terminal.close()
-        finally:
-            lock.close()
+        with named_terminal(self.path) as fd:
+            async with self._listening(fd):
+                yield self
 
     @asynccontextmanager
     async def _listening(self, fd: int) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from enum import Enum
 
 from firmware_sim.clock import SimTime
 from firmware_sim.device import Device
-from firmware_sim.faults import Fault, FaultKind, FaultPlan, Verdict, parse_fault
+from firmware_sim.faults import NODE_ONLY, Fault, FaultKind, FaultPlan, Verdict, parse_fault
 from firmware_sim.ledger import Ledger
 from firmware_sim.modbus import pdu as modbus
 from firmware_sim.modbus.pdu import ExceptionCode, Identify, Read, ReadWrite, Refusal, Write
@@ -123,6 +123,8 @@ class Station:
         parsed = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         if self.line is Line.TCP and any(f.kind is FaultKind.BAD_CRC for f in parsed):
             raise MistakeError("Modbus TCP has no CRC to be bad", mend="use garbage instead")
+        if foreign := [f.kind.value for f in parsed if f.kind in NODE_ONLY]:
+            raise MistakeError(f"{foreign[0]} is a fault of a sensor node, not of a Modbus device")
         for fault in parsed:
             self._plan.add(fault, self.time.ticks.mono_ms())
 

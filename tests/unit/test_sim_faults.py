@@ -18,6 +18,9 @@ GOOD = [
     ("lost-reply:unit=2", Fault(kind=FaultKind.LOST_REPLY, unit=2)),
     ("silence:after=10,for=5", Fault(kind=FaultKind.SILENCE, after_s=10, for_s=5)),
     ("garbage:p=0", Fault(kind=FaultKind.GARBAGE, probability=0)),
+    ("reboot-loop=3", Fault(kind=FaultKind.REBOOT_LOOP, amount=3)),
+    ("power-cut", Fault(kind=FaultKind.POWER_CUT, amount=1)),
+    ("flash-full:for=5", Fault(kind=FaultKind.FLASH_FULL, for_s=5)),
 ]
 
 
@@ -30,7 +33,20 @@ def test_a_fault_reads_as_it_is_written(text, fault):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "noise", "slow", "slow=", "slow=-1", "slow=0", "slow=x", "slow=9999999", "slow=²"),
+        *(
+            "",
+            "thunder",
+            "noise=2",
+            "reboot-loop",
+            "power-cut=0",
+            "slow",
+            "slow=",
+            "slow=-1",
+            "slow=0",
+            "slow=x",
+            "slow=9999999",
+            "slow=²",
+        ),
         *("silence=3", "exception=0", "exception=256", "silence:p=2", "silence:p=", "silence:p"),
         *("silence:x=1", "silence:after=-1", "silence:for=nan", "silence:for=inf"),
         *("silence:unit=0", "silence:unit=1.5", "silence:,"),

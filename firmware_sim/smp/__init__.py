@@ -1,0 +1,1 @@
+"""MCUmgr's Simple Management Protocol as a device speaks it: serial console and UDP."""
