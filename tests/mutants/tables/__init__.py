@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 from tests.mutants.tables.access import ACCESS
 from tests.mutants.tables.approvals import APPROVALS
+from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
@@ -22,6 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *CALLING_OFF,
     *STICKS,
     *ACCESS,
     *MEMBERSHIP,

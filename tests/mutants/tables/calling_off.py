@@ -1,0 +1,80 @@
+"""What is called off, what stands, and what an agent told of it once."""
+
+from tests.mutants.mutant import Mutant
+
+_CANCEL = "tests/unit/test_coordinator_cancel.py::test_"
+_FILES = "tests/unit/test_coordinator_retention.py::test_"
+_CLI = "tests/system/test_cli_jobs.py::test_"
+_SIGNED = "what_was_signed_is_called_off_in_every_bundle_until_a_receipt_settles_it"
+
+
+def _cancel(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    named = tuple(_CANCEL + test for test in tests)
+    return Mutant(f"cancel-{name}", f"coordinator/{file}", old, new, named)
+
+
+CALLING_OFF = (
+    _cancel(
+        "in-the-bundle",
+        "transactions/issue.py",
+        "    return Order(seq, grants, cancels)\n",
+        "    return Order(seq, grants)\n",
+        _SIGNED,
+    ),
+    _cancel(
+        "alone-in-the-bundle",
+        "transactions/issue.py",
+        "    if not grants and not cancels:\n",
+        "    if not grants:\n",
+        _SIGNED,
+    ),
+    _cancel(
+        "what-a-restore-forgot",
+        "transactions/cancel.py",
+        "        restored[0],\n",
+        "        0,\n",
+        "what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent",
+    ),
+    _cancel(
+        "asked-before",
+        "transactions/cancel.py",
+        "    if cancel_ms is not None:\n        return CalledOff(())\n",
+        "",
+        "called_off_again_nothing_changes",
+    ),
+    _cancel(
+        "over",
+        "transactions/cancel.py",
+        "    if released_ms is not None and not open_:\n",
+        "    if False:\n",
+        "a_job_that_is_over_cannot_be_called_off",
+    ),
+    _cancel(
+        "too-late",
+        "core/reconcile.py",
+        "return STOPPED if known.state is ExecutionState.CANCELED else TOO_LATE",
+        "return STOPPED",
+        "an_execution_that_ended_was_called_off_too_late",
+    ),
+    _cancel(
+        "proof-stays",
+        "core/reconcile.py",
+        "    if before or not asked or known.state not in TERMINAL_EXECUTION:\n",
+        "    if not asked or known.state not in TERMINAL_EXECUTION:\n",
+        "what_an_agent_proved_stays_when_it_says_less_after_a_loss",
+    ),
+    Mutant(
+        "firing-moves-nothing",
+        "coordinator/transactions/receipts.py",
+        "        own = [fact for fact in facts if not fact.count]\n",
+        "        own = facts\n",
+        (_CLI + "history_is_complete_whatever_is_told_twice_and_moves_nothing",),
+    ),
+    Mutant(
+        "history-bounded",
+        "coordinator/transactions/firings.py",
+        '    yield from execute("firings_forget_most", agent, execution, *most)\n',
+        "",
+        (_FILES + "of_one_standing_job_only_the_newest_history_stays",),
+    ),
+)
