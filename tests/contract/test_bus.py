@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import serial
@@ -221,12 +222,17 @@ async def test_a_port_that_is_put_back_works_at_the_next_exchange(wire: Wire):
         assert bus.counters.up
 
 
+def has_heard(bus: Any) -> bool:
+    """Tell whether bytes came that are no whole answer yet."""
+    return bool(bus._connection and bus._connection._heard)
+
+
 async def test_half_an_answer_from_before_the_plug_was_pulled_is_no_part_of_the_next(wire: Wire):
     async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(refused(bus, b"ping"))
         await wire.heard(4)
         wire.say(b"po")
-        while not bus._connection or not bus._connection._heard:
+        while not has_heard(bus):
             await asyncio.sleep(0)
         wire.pull()
         assert await asked is Reason.BUS_DOWN
@@ -242,7 +248,7 @@ async def test_a_repeat_after_a_re_plug_begins_with_an_empty_buffer(wire: Wire):
         asked = group.create_task(ask(bus, b"ping", urgency=Urgency.COMMAND))
         await wire.heard(4)
         wire.say(b"po")
-        while not bus._connection or not bus._connection._heard:
+        while not has_heard(bus):
             await asyncio.sleep(0)
         wire.pull()
         await wire.put_back()

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from decimal import Decimal
 from itertools import accumulate
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ WALKS = st.lists(st.integers(-2, 2), min_size=1, max_size=80).map(lambda up: [*a
 SERIES = st.one_of(WALKS, st.lists(CELLS, min_size=1, max_size=80))
 
 
-def polled(bench: Bench, series, steps) -> list[tuple[int, object, Quality]]:
+def polled(bench: Bench, series, steps) -> list[tuple[int, Any, Quality]]:
     """Poll a series; return what was measured: (time, value, quality)."""
     truth, at_ms = [], 0
     for cell, step_ms in zip(series, steps, strict=False):
@@ -43,7 +44,7 @@ def polled(bench: Bench, series, steps) -> list[tuple[int, object, Quality]]:
 def test_a_line_between_corners_is_within_the_stated_bound(series, steps, bound):
     bench = Bench([Judging(door=bound, heartbeat_ms=60_000)])
     truth = polled(bench, series, steps)
-    kept = sorted(bench.kept(), key=lambda cell: cell[0])
+    kept: list[Any] = sorted(bench.kept(), key=lambda cell: cell[0])
     assert {(at, quality) for at, _, quality in kept} <= {
         (at, quality) for at, _, quality in truth
     } | {(0, Quality.STALE)}
@@ -78,6 +79,7 @@ def test_what_a_deadband_holds_back_is_within_it_and_no_heartbeat_is_missed(
     truth = polled(bench, series, steps)
     kept = bench.kept()
     times = [at for at, _, _ in kept]
+    last: Any
     for at, value, quality in truth:
         last_ms, last, last_quality = kept[bisect_right(times, at) - 1]
         assert last_quality is quality
@@ -154,4 +156,6 @@ def test_an_increase_is_never_negative_whatever_a_counter_shows(shown, modulus):
     counted = Increase(None if modulus is None else Decimal(modulus))
     for value in shown:
         counted.offer(value)
-        assert counted.take() >= 0
+        taken = counted.take()
+        assert taken is not None
+        assert taken >= 0

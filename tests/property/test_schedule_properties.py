@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.clock import WallMs
 from shared.model.schedule import (
     Misfire,
     Schedule,
@@ -91,7 +92,7 @@ def test_no_step_of_the_clock_fires_a_nominal_time_twice(schedule, zone, start, 
 def test_a_window_is_open_exactly_between_an_opening_and_its_duration(cron, zone, now, seconds):
     window = Window(cron, seconds)
     seen = gate(window, now, zone)
-    opening = newest_nominal(Schedule(cron=cron), FIRST - 400 * DAY_MS, now, zone)
+    opening = newest_nominal(Schedule(cron=cron), WallMs(FIRST - 400 * DAY_MS), now, zone)
     assert seen.is_open == bool(opening and now < opening[0] + seconds * 1000)
     if seen.until_ms is not None:
         assert seen.until_ms > now

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.actions.hand import Hand
 from agent.actions.registry import ACTIONS, CheckedAction, check_step
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
 from agent.core.judge import Judged
-from agent.core.ports import Driver, StepOutcome
+from agent.core.ports import StepOutcome
 from agent.core.queue import Problem, plan_job
 from agent.services.calendar import Calendar
 from agent.services.executor import Executor
@@ -51,7 +52,7 @@ class SlowAction:
     def check(self, step: Step, device: DeviceSettings) -> None:
         return None
 
-    async def run(self, step: Step, driver: Driver) -> StepOutcome:
+    async def run(self, step: Step, driver: Hand) -> StepOutcome:
         self.begun.append((driver.device, asyncio.get_running_loop().time()))
         await asyncio.sleep(self.seconds)
         outcome = self.fails.pop(0) if self.fails else StepOutcome()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.ports import Driver, StepOutcome
+from agent.actions.hand import Hand
+from agent.core.ports import StepOutcome
 from agent.store.jobs import Planned
 from shared.errors import Reason
 from shared.ids import DeviceId
@@ -236,7 +237,7 @@ class Pulse:
     def check(self, step: Step, device: Any) -> None:
         return None
 
-    async def run(self, step: Step, driver: Driver) -> StepOutcome:
+    async def run(self, step: Step, driver: Hand) -> StepOutcome:
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:

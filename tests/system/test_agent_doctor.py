@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -34,7 +35,7 @@ from tests.system.fleet_parts import Gateway
 def box(folder: Path, **changes: object) -> Box:
     """Return a box without devices."""
     (folder / "data").mkdir(exist_ok=True)
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "data_dir": folder / "data",
         "runtime_dir": folder / "run",
         "buses": (),

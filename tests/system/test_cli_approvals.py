@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -203,6 +204,7 @@ async def test_a_coordinator_that_contradicts_itself_gets_no_signature(world):
     theirs = msgspec.json.decode(
         (await world.get(f"/v1/approvals/{other['id']}")).body, type=ApprovalForm
     )
+    lie: dict[str, Any]
     for lie in (
         {"spec": theirs.spec},
         {"digest": theirs.digest},

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 from msgspec.structs import replace
 
-from shared.ids import key_id
+from shared.ids import AgentId, key_id
 from shared.model.job import JobSpec
 from shared.trust.approval import SelectorTarget
 from shared.trust.targets import list_digest
@@ -174,7 +174,7 @@ async def test_a_shorter_list_is_another_list(world, gateway):
     await world.gateway("pump-2")
     job = await submit_write(world)
     form = await world.read(f"/v1/approvals/{job['id']}")
-    target = replace(approval_of(form).target, count=1, digest=list_digest(["pump-1"]))
+    target = replace(approval_of(form).target, count=1, digest=list_digest([AgentId("pump-1")]))
     body = sealed(approval_of(form, target=target), PEOPLE["anna"])
     answered = await world.post(f"/v1/approvals/{job['id']}/sign", body)
     assert answered.json["reason"] == "approval_other_target"

@@ -63,7 +63,8 @@ async def test_pages_of_a_limited_token_are_whole(world, south):
         await world.submit("pump-n")
         await world.submit("pump-s")
     for noun in ("jobs", "executions"):
-        found, page = [], ""
+        found: list[str] = []
+        page: str | None = ""
         while page is not None:
             query = f"?page_size=1&page_token={page}"
             answered = (await world.get(f"/v1/{noun}{query}", token=south)).json

@@ -40,7 +40,11 @@ async def carry(
     root = gateway.root
     envelope = seal(CARRIED_TYP, pack(Carried(number, report)), [gateway.signer])
     parts = [Part(PartKind.CARRIED, envelope), *(Part(PartKind.BLOCK, data) for data in blocks)]
-    to = {"direction": Direction.UP, "fleet": root.fleet, "receiver": KeyId(key_id(root.carrier))}
+    to: dict[str, Any] = {
+        "direction": Direction.UP,
+        "fleet": root.fleet,
+        "receiver": KeyId(key_id(root.carrier)),
+    }
     header = StickHeader(**(to | other))
     body = header.encode() + seal_parcel(header, parts, root.carrier)
     return await world.request(

@@ -173,18 +173,18 @@ def answer(**changes: Any) -> bytes:
 
 
 def test_the_answers_root_is_the_claims_or_follows_from_it(claim):
-    same = _accept(answer(), claim, "https://a.test", {"role": "pump"})
+    same: Any = _accept(answer(), claim, "https://a.test", {"role": "pump"})
     assert (same.agent, same.root, same.url) == ("north-1", ROOT, "https://a.test")
     assert same.labels == {"role": "pump", "site": claim.site}
     newer = make_root(version=2)
-    follows = _accept(answer(root=seal_root(newer)), claim, "https://a.test", {"role": "pump"})
+    follows: Any = _accept(answer(root=seal_root(newer)), claim, "https://a.test", {"role": "pump"})
     assert follows.root == newer
 
 
 def test_a_box_follows_every_root_that_was_made_since_its_claim(claim):
     steps = [seal_root(make_root(version=version)) for version in (2, 3)]
     newest = seal_root(make_root(version=4, epoch=2))
-    led = _accept(answer(root=newest, steps=steps), claim, "https://a.test", {})
+    led: Any = _accept(answer(root=newest, steps=steps), claim, "https://a.test", {})
     assert (led.root.version, led.root.epoch, led.root_envelope) == (4, 2, newest)
     assert open_enroll(_request(claim, "", {}, KeySigner(bytes(32)))).root_version == 1
     with pytest.raises(RefusedError) as refusal:

@@ -1,6 +1,7 @@
 """What a coordinator asks for again, and how a box says how it is."""
 
 from pathlib import Path
+from typing import Any
 
 from agent.core.health import AGAIN, health_of_queue, is_worth_telling
 from shared.model.health import Health, health_of
@@ -13,7 +14,7 @@ def candidates(*numbers: int, priority: int = 2) -> list[Candidate]:
     return [Candidate(seq, priority, 1_000, b"d" * 16) for seq in numbers]
 
 
-def chosen(blocks: list[Candidate], room: int, **options: object) -> list[int]:
+def chosen(blocks: list[Candidate], room: int, **options: Any) -> list[int]:
     budget = room * 1_050
     return [one.seq for one in choose_blocks(blocks, budget_bytes=budget, **options)]
 

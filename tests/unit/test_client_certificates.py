@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.services.identity import load_or_make_signer, save_certificate
@@ -42,7 +43,9 @@ def test_a_certificate_is_for_the_agents_own_key_and_begins_in_1970(tmp_path):
     signer = load_or_make_signer(tmp_path, SystemEntropy())
     authority = create_authority(tmp_path / "ca.pem", tmp_path / "ca-key.pem", name="x", now_ms=NOW)
     made = issue_client(authority, signer.public_key, name="pump", now_ms=NOW)
-    assert made.public_key().public_bytes_raw() == signer.public_key
+    key = made.public_key()
+    assert isinstance(key, Ed25519PublicKey)
+    assert key.public_bytes_raw() == signer.public_key
     assert made.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
     assert made.not_valid_after_utc.timestamp() * 1000 == NOW + CLIENT_DAYS * 86_400_000
     made.verify_directly_issued_by(authority.certificate)

@@ -1,6 +1,7 @@
 """What is kept of a poll: quality, deadband, heartbeat, aggregates, doors, counters, priorities."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,19 @@ def test_a_heartbeat_keeps_a_reading_that_says_nothing_new():
 )
 def test_a_change_of_quality_is_never_held_back(judging: Judging):
     bench = Bench([judging])
-    cells = [1.0, 1.0, COMM, COMM, (1.0, RANGE), (1.0, RANGE), 1.0, 1.0, (1.0, STALE), COMM, 1.0]
+    cells: list[Any] = [
+        1.0,
+        1.0,
+        COMM,
+        COMM,
+        (1.0, RANGE),
+        (1.0, RANGE),
+        1.0,
+        1.0,
+        (1.0, STALE),
+        COMM,
+        1.0,
+    ]
     for second, cell in enumerate(cells):
         bench.poll(instant(1_000 * second), cell)
     kept = {(at, quality) for at, _, quality in bench.kept()}
@@ -123,7 +136,7 @@ def test_a_measurement_that_moves_again_is_good_again():
 
 
 def test_an_interval_becomes_one_row_of_its_aggregates():
-    asked = ("min", "max", "mean", "last", "count")
+    asked: Any = ("min", "max", "mean", "last", "count")
     bench = Bench([Judging(aggregate=asked, aggregate_interval_ms=MINUTE, raw=False)], decimals=1)
     for second in range(0, 121, 10):
         bench.poll(instant(1_000 * second), 20 + second / 10)

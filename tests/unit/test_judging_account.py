@@ -1,6 +1,7 @@
 """What judging held back is in the account whatever happens to the process, and status can tell."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -101,8 +102,8 @@ async def test_a_kill_keeps_the_account_of_what_was_held_back(plant):
 def test_a_stop_records_what_an_interval_holds_so_far():
     async def scenario(world: World) -> None:
         table, recorded = channel_table([TANK]), Recorded()
-        seen = []
-        device = Device(TANK.id)
+        seen: list[Any] = []
+        device: Any = Device(TANK.id)
 
         async def read(points, *, urgency):
             device.reads += 1
@@ -146,7 +147,7 @@ def test_rules_that_fail_keep_nothing_from_being_recorded():
             clock=world.clock,
             observe=fail,
         )
-        device = task._drivers[TANK.id]
+        device: Any = task._drivers[TANK.id]
         device.takes_s = 0.0
 
         async def read(points, *, urgency):

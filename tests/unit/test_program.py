@@ -182,7 +182,9 @@ def test_an_undoing_that_fails_is_told_with_both_reasons() -> None:
 
 # --- post-check -----------------------------------------------------------------------------------
 CHECK = PostCheck("device.level > 3", within_s=60, soak_s=600, every_s=30)
-GOOD, BAD, UNSURE = {"device.level": 4}, {"device.level": 2}, {}
+GOOD: dict[str, Value] = {"device.level": 4}
+BAD: dict[str, Value] = {"device.level": 2}
+UNSURE: dict[str, Value] = {}
 
 
 def test_a_check_without_soak_is_one_look() -> None:

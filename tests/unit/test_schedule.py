@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared import limits
+from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.model.schedule import (
     Misfire,
@@ -25,10 +26,11 @@ from shared.model.schedule import (
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+EVER, NOON = WallMs(0), WallMs(1_000)
 
 
-def at(text):
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+def at(text: str, later_ms: int = 0) -> WallMs:
+    return WallMs(round(datetime.fromisoformat(text).timestamp() * 1000) + later_ms)
 
 
 def texts(times, zone=UTC):
@@ -69,22 +71,22 @@ def test_a_wildcard_fires_in_both_runs_of_an_hour():
 # --- kinds of tables ------------------------------------------------------------------------------
 def test_an_interval_counts_from_its_start():
     schedule = Schedule(interval_s=600, start_ms=at("2026-01-01T00:05+00:00"))
-    times = list(islice(nominal_times(schedule, 0, BERLIN), 2))
+    times = list(islice(nominal_times(schedule, EVER, BERLIN), 2))
     assert texts(times) == ["01.01. 00:05", "01.01. 00:15"]
     assert next_nominal(schedule, times[0], BERLIN) == times[1]
-    assert next_nominal(schedule, times[1] - 1, BERLIN) == times[1]
+    assert next_nominal(schedule, WallMs(times[1] - 1), BERLIN) == times[1]
 
 
 def test_a_moment_fires_once():
     schedule = Schedule(at_ms=at("2026-06-01T18:00+02:00"))
-    assert next_nominal(schedule, schedule.at_ms - 1, BERLIN) == schedule.at_ms
-    assert next_nominal(schedule, schedule.at_ms, BERLIN) is None
+    assert next_nominal(schedule, WallMs(schedule.at_ms - 1), BERLIN) == schedule.at_ms
+    assert next_nominal(schedule, WallMs(schedule.at_ms), BERLIN) is None
 
 
 def test_nothing_fires_outside_of_start_and_end():
     start, end = at("2026-06-01T00:00+02:00"), at("2026-06-03T12:00+02:00")
     schedule = Schedule(cron="0 12 * * *", start_ms=start, end_ms=end)
-    assert texts(nominal_times(schedule, 0, BERLIN)) == ["01.06. 10:00", "02.06. 10:00"]
+    assert texts(nominal_times(schedule, EVER, BERLIN)) == ["01.06. 10:00", "02.06. 10:00"]
 
 
 # --- what is made up ------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def test_a_gap_is_made_up_as_the_policy_says(misfire, count, fired):
 
 def test_a_time_that_just_passed_is_not_missed():
     schedule = Schedule(cron="0 0 * * *", misfire=Misfire.SKIP)
-    last, now = at("2025-12-31T00:00+00:00"), at("2026-01-03T00:00+00:00") + limits.ON_TIME_MS - 1
+    last, now = at("2025-12-31T00:00+00:00"), at("2026-01-03T00:00+00:00", limits.ON_TIME_MS - 1)
     fires, _ = to_fire(schedule, last, now, ZoneInfo("UTC"))
     assert texts(fires) == ["03.01. 00:00"]
 
@@ -115,36 +117,38 @@ def test_a_time_that_just_passed_is_not_missed():
 def test_a_step_back_fires_nothing_again_and_goes_on_after_what_fired():
     schedule = Schedule(cron="0 * * * *")
     last = at("2026-01-03T05:00+00:00")
-    assert to_fire(schedule, last, last - DAY_MS, ZoneInfo("UTC")) == ([], last + HOUR_MS)
+    assert to_fire(schedule, last, WallMs(last - DAY_MS), ZoneInfo("UTC")) == ([], last + HOUR_MS)
 
 
 def test_the_newest_time_is_found_without_walking_through_years():
     every_minute, century = Schedule(cron="* * * * *"), at("2090-01-01T00:00+00:00")
-    assert newest_nominal(every_minute, 0, century, BERLIN) == [century]
+    assert newest_nominal(every_minute, EVER, century, BERLIN) == [century]
     over = Schedule(cron="* * * * *", end_ms=at("2026-01-01T00:00+00:00"))
-    assert newest_nominal(over, 0, century, BERLIN) == [over.end_ms - 60_000]
+    assert newest_nominal(over, EVER, century, BERLIN) == [over.end_ms - 60_000]
     rare = Schedule(cron="0 0 29 2 *")
-    assert texts(newest_nominal(rare, 0, century, BERLIN, count=2), BERLIN) == ["29.02. 00:00"] * 2
+    assert (
+        texts(newest_nominal(rare, EVER, century, BERLIN, count=2), BERLIN) == ["29.02. 00:00"] * 2
+    )
 
 
 def test_jitter_is_fixed_for_a_firing_and_spreads_a_fleet():
     schedule = Schedule(cron="0 2 * * *", jitter_s=600)
-    fleet = [jitter_ms(schedule, b"agent %d" % number, 1_000) for number in range(200)]
-    assert fleet[7] == jitter_ms(schedule, b"agent 7", 1_000)
+    fleet = [jitter_ms(schedule, b"agent %d" % number, NOON) for number in range(200)]
+    assert fleet[7] == jitter_ms(schedule, b"agent 7", NOON)
     assert all(0 <= each < 600_000 for each in fleet)
     assert min(fleet) < 60_000
     assert max(fleet) > 540_000
-    assert jitter_ms(Schedule(cron="0 2 * * *"), b"agent", 1_000) == 0
+    assert jitter_ms(Schedule(cron="0 2 * * *"), b"agent", NOON) == 0
 
 
 # --- windows --------------------------------------------------------------------------------------
 def test_a_window_opens_and_closes_to_the_millisecond():
     window = Window("0 2 * * *", 7200)
     opens, closes = at("2026-06-01T02:00+02:00"), at("2026-06-01T04:00+02:00")
-    assert gate(window, opens - 1, BERLIN).until_ms == opens
-    assert not gate(window, opens - 1, BERLIN).is_open
+    assert gate(window, WallMs(opens - 1), BERLIN).until_ms == opens
+    assert not gate(window, WallMs(opens - 1), BERLIN).is_open
     assert gate(window, opens, BERLIN).is_open
-    assert gate(window, closes - 1, BERLIN).until_ms == closes
+    assert gate(window, WallMs(closes - 1), BERLIN).until_ms == closes
     assert gate(window, closes, BERLIN).until_ms == opens + DAY_MS
 
 
@@ -157,8 +161,8 @@ def test_a_window_that_overlaps_itself_stays_open():
 def test_a_window_is_as_long_on_the_days_the_clock_changes():
     window = Window("0 1 * * *", 7200)
     opens = at("2026-03-29T01:00+01:00")
-    assert gate(window, opens + 7_199_999, BERLIN).is_open
-    assert not gate(window, opens + 7_200_000, BERLIN).is_open
+    assert gate(window, WallMs(opens + 7_199_999), BERLIN).is_open
+    assert not gate(window, WallMs(opens + 7_200_000), BERLIN).is_open
 
 
 # --- mistakes -------------------------------------------------------------------------------------

@@ -108,6 +108,6 @@ def test_a_box_tells_what_it_knows_and_nothing_else(tmp_path: Path):
     again = Box(
         tmp_path, metered=False, clock=clock, link=lambda: {"link.up": True}, supplies=supplies
     )
-    facts = again.facts_with(agent="north", locked=lambda: 5)()
-    assert (facts["battery"], facts["link.up"], facts["clock.synced"]) == (73, True, False)
-    assert (facts["agent.id"], facts["site.locked"]) == ("north", True)
+    more = again.facts_with(agent="north", locked=lambda: 5)()
+    assert (more["battery"], more["link.up"], more["clock.synced"]) == (73, True, False)
+    assert (more["agent.id"], more["site.locked"]) == ("north", True)

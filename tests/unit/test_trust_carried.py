@@ -1,6 +1,6 @@
 """What a stick brings back is judged like an answer, and asks for no more than it may."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_return_is_for_one_agent_with_one_key_after_the_last_restore():
         (Reason.WRONG_TYPE, {"typ": REPLY_TYP}),
     ):
         with pytest.raises(RefusedError) as refused:
-            admit(**{"restore_epoch": 7, **changes})
+            admit(**cast("dict[str, Any]", {"restore_epoch": 7, **changes}))
         assert refused.value.reason is reason
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -109,8 +110,8 @@ def test_priority_one_tells_nobody_and_routine_wakes_nobody():
 # --- in the store --------------------------------------------------------------------------------
 
 
-async def record(plant: Plant, store, *priorities: int) -> list[float]:
-    values: list[float] = []
+async def record(plant: Plant, store, *priorities: int) -> list[Any]:
+    values: list[Any] = []
     for priority in priorities:
         row = replace(plant.row(), priority=priority)
         await store.record(row)
