@@ -190,6 +190,9 @@ def jobs_submit(
     job = read_job(file)
     if dry_run:
         return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
+    if wait and job.is_standing:
+        mend = "hand it in without, then see outstation jobs history"
+        raise MistakeError("a standing job has no end to wait for", where="--wait", mend=mend)
     wait_s = timeout if wait else None
     return _with_client(common, lambda c, s: job_commands.submit(c, s, job, wait_s=wait_s))
 

@@ -40,6 +40,11 @@ class JobFile:
     text: TomlText | None
     """None: it is JSON, which has members and no lines."""
 
+    @property
+    def is_standing(self) -> bool:
+        """Tell whether agents do it again and again."""
+        return self.submission.schedule is not None or self.submission.rule is not None
+
     def check(self) -> None:
         """Check what can be known without a coordinator.
 

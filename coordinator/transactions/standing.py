@@ -4,7 +4,7 @@ The next nominal time is worked out here as the agent does it; what the agent do
 (`shared.model.schedule.Unsynced`) nobody here can know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
@@ -46,8 +46,7 @@ def list_standing(
     rows: list[Row] = []
     labels: dict[str, Mapping[str, str]] = {}
     while len(rows) <= size:
-        filters = (wanted.kind, wanted.job, wanted.agent)
-        page = yield from fetch("standing_before", *filters, before, size + 1)
+        page = yield from _before(wanted, before, size + 1)
         for row in page:
             if row[1] not in labels:
                 found = fold_labels((yield from fetch("labels_of_one", row[1])))
@@ -65,6 +64,15 @@ def list_standing(
         assert counted is not None, "an aggregate always answers"
         views.append(_view(row, newest, counted[0], labels[row[1]], now_ms))
     return views, len(rows) > size
+
+
+def _before(wanted: WantedStanding, before: bytes, most: int) -> Tx[Sequence[Row]]:
+    kind, agent = wanted.kind, wanted.agent
+    if wanted.job:
+        return (yield from fetch("standing_of_job", wanted.job, kind, agent, before, most))
+    if agent:
+        return (yield from fetch("standing_of_agent", agent, kind, before, most))
+    return (yield from fetch("standing_before", kind, before, most))
 
 
 def _view(

@@ -65,13 +65,30 @@ DELETE FROM firing WHERE firing_id IN (
     SELECT firing_id FROM firing WHERE received_ms < $1 ORDER BY received_ms LIMIT $2)
 RETURNING firing_id;
 
--- name: standing_before
+-- name: standing_of_job
 SELECT e.execution_id, e.agent_id, e.job_id, j.name, j.standing, j.spec, j.not_after_ms, e.state,
     e.reason, e.detail, e.since_ms, e.cancel_ms, e.updated_ms
 FROM execution e JOIN job j ON j.job_id = e.job_id
-WHERE j.standing <> '' AND ($1 = '' OR j.standing = $1) AND ($2 = x'' OR e.job_id = $2)
+WHERE e.job_id = $1 AND j.standing <> '' AND ($2 = '' OR j.standing = $2)
     AND ($3 = '' OR e.agent_id = $3) AND e.execution_id < $4
 ORDER BY e.execution_id DESC LIMIT $5;
+
+-- name: standing_of_agent
+SELECT e.execution_id, e.agent_id, e.job_id, j.name, j.standing, j.spec, j.not_after_ms, e.state,
+    e.reason, e.detail, e.since_ms, e.cancel_ms, e.updated_ms
+FROM execution e JOIN job j ON j.job_id = e.job_id
+WHERE e.agent_id = $1 AND j.standing <> '' AND ($2 = '' OR j.standing = $2)
+    AND e.execution_id < $3
+ORDER BY e.execution_id DESC LIMIT $4;
+
+-- name: standing_before
+-- Few jobs stand: from them to their executions, never through all executions there are.
+SELECT e.execution_id, e.agent_id, e.job_id, j.name, j.standing, j.spec, j.not_after_ms, e.state,
+    e.reason, e.detail, e.since_ms, e.cancel_ms, e.updated_ms
+FROM job j CROSS JOIN execution e
+WHERE e.job_id = j.job_id AND j.standing <> '' AND ($1 = '' OR j.standing = $1)
+    AND e.execution_id < $2
+ORDER BY e.execution_id DESC LIMIT $3;
 
 -- name: firing_newest
 SELECT last_ms, state, reason FROM firing WHERE agent_id = $1 AND execution_id = $2

@@ -43,7 +43,7 @@ CREATE TABLE firing (
     UNIQUE (agent_id, epoch, number)
 ) STRICT;
 
-CREATE INDEX firing_by_execution ON firing (agent_id, execution_id, last_ms, firing_id);
+CREATE INDEX firing_by_execution ON firing (agent_id, execution_id, last_ms, firing_id, count);
 CREATE INDEX firing_by_job ON firing (job_id, last_ms, firing_id);
 CREATE INDEX firing_alarm ON firing (last_ms, firing_id) WHERE severity <> '';
 CREATE INDEX firing_by_age ON firing (received_ms);
