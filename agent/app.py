@@ -201,6 +201,7 @@ class Agent:
             zone=uplink.time_zone,
             metered=uplink.metered,
             link=line.facts,
+            scripts=self._config.scripts,
         )
         return make_engine(
             file,
@@ -209,7 +210,7 @@ class Agent:
             calendar=self._calendar,
             clock=self._clock,
             entropy=self._entropy,
-            permits=(line.permit, line.guard.may_write),
+            permits=(line.permit, line.guard.may_write, line.guard.script_hash),
             bells=(line.nudge, line.alarm),
         )
 

@@ -17,7 +17,7 @@ from agent.config_devices import buses_of, devices_of, labels_of, loads_of, mill
 from agent.config_uplink import UPLINK_KEYS, uplink_of, zone_label
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
-from agent.core.settings import TelemetrySettings, UplinkSettings
+from agent.core.settings import ScriptSettings, TelemetrySettings, UplinkSettings
 from agent.core.utilisation import BusLoad
 from shared import limits
 from shared.errors import MistakeError
@@ -26,8 +26,9 @@ from shared.model.toml_text import TomlTable, TomlText
 DEFAULT_PATH = Path("/etc/outstation/agent.toml")
 SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
-_ROOT_KEYS = ("agent", "uplink", "telemetry", "bus", "device")
+_ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
+_SCRIPT_KEYS = ("dir", "user")
 _TELEMETRY_KEYS = (
     "commit_interval_s",
     "storage_max_mb",
@@ -50,6 +51,8 @@ class AgentConfig:
     """Facts for selectors; the site comes from the claim."""
     uplink: UplinkSettings
     telemetry: TelemetrySettings
+    scripts: ScriptSettings | None
+    """None: no job runs a script here, whatever the catalog says."""
     buses: tuple[BusSettings, ...]
     """With the longest pause that any device on them asks for."""
     devices: tuple[DeviceSettings, ...]
@@ -80,6 +83,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
         labels={**zone_label(uplink.time_zone), **labels_of(agent)},
         uplink=uplink,
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
+        scripts=_scripts(root.table("scripts", _SCRIPT_KEYS), folder),
         buses=buses,
         devices=devices,
         loads=loads_of(root, buses, devices),
@@ -123,6 +127,14 @@ def _runtime_dir(
     if "runtime_dir" in agent.values:
         return folder / path_of(agent, "runtime_dir")
     return default_runtime_dir(data_dir, environ)
+
+
+def _scripts(table: TomlTable, folder: Path) -> ScriptSettings | None:
+    if not table.values:
+        return None
+    return ScriptSettings(
+        folder=folder / path_of(table, "dir"), user=table.string("user", "nobody")
+    )
 
 
 def _telemetry(table: TomlTable) -> TelemetrySettings:

@@ -12,6 +12,7 @@ from agent.actions.hand import MayWrite
 from agent.actions.registry import ACTIONS, check_step
 from agent.core.device import DeviceSettings
 from agent.core.ports import Driver
+from agent.core.settings import ScriptSettings
 from agent.services.box import Box
 from agent.services.calendar import Calendar
 from agent.services.caretaker import Caretaker
@@ -21,6 +22,7 @@ from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.restorer import Restorer
 from agent.services.rule_watch import RuleWatch
+from agent.services.scripts import ScriptHash, Scripts
 from agent.services.site_lock import SiteLock
 from agent.services.standing import StandingJobs, planner
 from agent.services.step_runner import StepRunner
@@ -51,6 +53,8 @@ class Site:
     """Bytes on the link cost."""
     link: Callable[[], Mapping[str, Value]]
     """Tells ``link.up`` and ``link.silent_s`` as far as they are known."""
+    scripts: ScriptSettings | None = None
+    """Where scripts lie that jobs may run; None: they may run none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def make_engine(
     calendar: Calendar,
     clock: Clock,
     entropy: Entropy,
-    permits: tuple[Permit, MayWrite],
+    permits: tuple[Permit, MayWrite, ScriptHash],
     bells: tuple[Callable[[], None], Callable[[], None]],
 ) -> Engine:
     """Return the engine over a jobs.db.
@@ -99,11 +103,12 @@ def make_engine(
         calendar: the agent's date.
         clock: what it is read from.
         entropy: spreads retries.
-        permits: say why an attempt may not begin at all, and why a write is not allowed.
+        permits: say why an attempt may not begin at all, why a write is not allowed, and which
+            script is.
         bells: called when receipts were written, and when something urgent was.
     """
     told, alarmed = bells
-    permit, may_write = permits
+    permit, may_write, script_hash = permits
     jobs, store = JobStore(file), StandingStore(file)
     lock = SiteLock(site.data_dir / "site_lock", now=calendar.now)
     box = Box(site.data_dir, metered=site.metered, clock=clock, link=site.link)
@@ -118,6 +123,8 @@ def make_engine(
         now=calendar.now,
         entropy=entropy,
     )
+    if site.scripts is not None:
+        caretaker.scripts = Scripts(site.scripts, named=script_hash)
     runner = StepRunner(
         jobs,
         devices=devices,

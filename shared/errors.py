@@ -102,6 +102,7 @@ class Reason(IntEnum):
     OVERLAPPED = 322
     MISSED = 323
     RATE_LIMITED = 324
+    SCRIPT_FAILED = 325
 
     # 4xx device: the thing on the wire did not do what was asked.
     DEVICE_SILENT = 400

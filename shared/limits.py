@@ -189,6 +189,18 @@ PULSE_MS = 10_000
 """Longest pulse of a call: the bus is free meanwhile, the device's lane is not."""
 EXECUTIONS_KEPT_LEAST = 100
 """Finished executions that no cleanup forgets: a grant that comes again must find them."""
+SCRIPT_BYTES = 65_536
+"""One script: it is read whole, so that the bytes that were checked are those that run."""
+SCRIPT_S = 300
+"""Longest time of one script, of the processor too."""
+SCRIPT_MEMORY_BYTES = 134_217_728
+"""Address space of one script: a shell and its tools, on a gateway with 256 MB."""
+SCRIPT_FILE_BYTES = 1_048_576
+"""Longest file a script may write."""
+SCRIPT_SAYS_BYTES = 1_048_576
+"""A script that says more is stopped."""
+SCRIPT_OUTPUT_BYTES = 512
+"""The beginning of its output, as a receipt carries it."""
 RESTARTS_KEPT = 64
 """Restarts that were asked for, remembered until the step that asked has seen them."""
 SUPPORT_BYTES = 262_144

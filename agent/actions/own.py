@@ -1,4 +1,4 @@
-"""`agent.health`, `agent.diagnose`, `agent.cleanup`, `agent.restart`: the agent as its own device.
+"""What `agent.*` steps do: health, diagnose, cleanup, restart, run_script.
 
 Owns what each step does and tells. What the agent can do to itself stands behind `Caretaker`.
 """
@@ -39,6 +39,9 @@ class Caretaker(Protocol):
 
     async def restart(self, mark: bytes) -> None:
         """Note durably that a restart was asked for, and ask the process to end cleanly."""
+
+    async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
+        """Run a script that the catalog names, or say why not; never stays behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,3 +118,13 @@ class RestartAction:
         # The stop cancels this; if it never comes, the step's time is over some day.
         await asyncio.Event().wait()
         raise AssertionError("nobody sets that event")
+
+
+class RunScriptAction:
+    """Runs a script of the gateway; gives its status and the beginning of its output."""
+
+    name = "agent.run_script"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Run it once, within its bounds."""
+        return await hand.caretaker.run_script(str(step.params["script"]), dry_run=hand.dry_run)

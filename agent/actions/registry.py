@@ -20,6 +20,7 @@ from agent.actions.own import (
     DiagnoseAction,
     HealthAction,
     RestartAction,
+    RunScriptAction,
 )
 from agent.actions.read import ReadAction
 from agent.actions.sync import SyncAction
@@ -60,7 +61,13 @@ ACTIONS: Mapping[str, CheckedAction] = {
 
 OWN_ACTIONS: Mapping[str, AgentAction] = {
     action.name: action
-    for action in (HealthAction(), DiagnoseAction(), CleanupAction(), RestartAction())
+    for action in (
+        HealthAction(),
+        DiagnoseAction(),
+        CleanupAction(),
+        RestartAction(),
+        RunScriptAction(),
+    )
 }
 
 

@@ -5,6 +5,7 @@ a port stand in `agent.core.ports`, those of a device in `agent.core.device`.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.core.budget import BudgetSettings
 
@@ -37,6 +38,15 @@ class UplinkSettings:
     """When the coordinator can be reached at all; None: always."""
     time_zone: str = "UTC"
     """The site's: where its days begin and its windows open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptSettings:
+    """Scripts that jobs may run, if the catalog names their very bytes."""
+
+    folder: Path
+    user: str = "nobody"
+    """Who runs them, where the agent runs as root; elsewhere they run as the agent does."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

@@ -15,7 +15,9 @@ from typing import Final
 import msgspec
 
 from agent.core.moment import Moment
+from agent.core.ports import StepOutcome
 from agent.core.tidying import Tidying
+from agent.services.scripts import Scripts
 from agent.store.caretaker import CaretakerStore
 from agent.store.jobs import JobStore
 from shared import limits
@@ -62,6 +64,8 @@ class Caretaker:
         """Returns the agent's status, a Struct; set by whoever knows it."""
         self.leave: Callable[[], None] | None = None
         """Ends the process cleanly so that another begins; set by whoever can."""
+        self.scripts: Scripts | None = None
+        """What may be run; None: nothing."""
         self._tail = LogTail()
 
     async def run(self) -> None:
@@ -125,6 +129,13 @@ class Caretaker:
             raise WorldError(Reason.STEP_FAILED, "nothing would start this agent again")
         await self._store.ask_restart(mark, self.process)
         self.leave()
+
+    async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
+        """Run a script, see `agent.actions.own.Caretaker`."""
+        if self.scripts is None:
+            detail = "scripts are switched off here: agent.toml has no [scripts]"
+            return StepOutcome(Reason.ACTION_NOT_ALLOWED, detail)
+        return await self.scripts.run(name, dry_run=dry_run)
 
     def _write(self, name: str, data: bytes) -> None:
         folder = self._data_dir / SUPPORT

@@ -182,6 +182,12 @@ class Guard:
             return Problem(error.reason, error.detail)
         return None
 
+    def script_hash(self, name: str) -> bytes | None:
+        """Return the sha256 that the catalog in force names for a script, None: it names none."""
+        held = self._trust.catalog
+        scripts = held.document.scripts if held is not None else []
+        return next((one.sha256 for one in scripts if one.name == name), None)
+
     async def take(self, answer: Answer, *, report_hash: bytes) -> Reply:
         """Take an answer's roots, reply, catalog and policy; its bundle comes after them.
 

@@ -72,6 +72,17 @@ class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For actions that take none."""
 
 
+class ScriptParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.run_script`: a script by its name in the catalog."""
+
+    script: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none: it becomes a part of a path."""
+        if not is_name(self.script):
+            raise ValueError(f"{self.script[:40]!r} is no name")
+
+
 class CleanupParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`agent.cleanup`: what stays; see `agent.core.tidying.Tidying`."""
 
@@ -235,6 +246,13 @@ ACTIONS: Mapping[str, ActionKind] = {
         cost=Cost(commits=2),
         reads_only=True,
         may_be_empty=True,
+    ),
+    "agent.run_script": ActionKind(
+        parameters=ScriptParameters,
+        idempotent=False,
+        summary="run a script whose bytes the catalog names",
+        capability="[scripts] in agent.toml",
+        cost=Cost(commits=2),
     ),
 }
 

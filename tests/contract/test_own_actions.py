@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from agent.actions.own import AgentHand
 from agent.actions.registry import OWN_ACTIONS
 from agent.core.loan import Owner
 from agent.core.ports import StepOutcome
+from agent.core.settings import ScriptSettings
 from agent.core.tidying import Over, Tidying, to_forget
 from agent.services.calendar import Calendar
 from agent.services.caretaker import Caretaker
+from agent.services.scripts import Scripts
 from agent.store.caretaker import CaretakerStore
 from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile
@@ -77,7 +79,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
         await file.close()
 
 
-@pytest.mark.parametrize("name", sorted(set(OWN_ACTIONS) - {"agent.restart"}))
+@pytest.mark.parametrize("name", sorted(set(OWN_ACTIONS) - {"agent.restart", "agent.run_script"}))
 async def test_it_succeeds_and_a_dry_run_leaves_no_file(box: Box, name: str):
     dry = await box.do(name, dry_run=True)
     assert dry.reason is None
@@ -211,3 +213,101 @@ async def test_an_agent_that_nobody_would_start_again_does_not_stop(box: Box):
 
 async def test_a_dry_run_restarts_nothing(box: Box):
     assert (await box.do("agent.restart", dry_run=True)).result == {"_dry_run": True}
+
+
+# --- run_script -----------------------------------------------------------------------------------
+@pytest.fixture
+def shelf(box: Box, tmp_path: Path) -> Callable[..., Awaitable[StepOutcome]]:
+    """Put a script into the folder, name it in the catalog, and run it."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    names: dict[str, bytes] = {}
+    box.caretaker.scripts = Scripts(ScriptSettings(folder=folder), named=names.get)
+
+    async def run(text: str, *, named: str | None = None, dry_run: bool = False) -> StepOutcome:
+        (folder / "job").write_text(text)
+        names["job"] = hashlib.sha256((named or text).encode()).digest()
+        hand = AgentHand(caretaker=box.caretaker, owner=OWNER, dry_run=dry_run)
+        return await OWN_ACTIONS["agent.run_script"].run(
+            Step("s", "agent.run_script", {"script": "job"}), hand
+        )
+
+    return run
+
+
+async def test_a_script_tells_its_status_and_the_beginning_of_what_it_says(shelf):
+    outcome = await shelf("echo hello; for i in $(seq 1000); do echo line; done")
+    assert outcome.reason is None, outcome
+    assert outcome.result["output"].startswith("hello\nline\n")
+    assert len(outcome.result["output"]) == limits.SCRIPT_OUTPUT_BYTES
+    assert outcome.result["output_bytes"] == 6 + 5 * 1000
+
+
+async def test_a_script_that_fails_is_a_failure_with_its_status(shelf):
+    outcome = await shelf("echo no >&2; exit 3")
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert outcome.result["status"] == 3
+    assert outcome.result["output"] == "no\n"
+
+
+async def test_a_script_that_the_catalog_does_not_name_byte_by_byte_does_not_run(shelf, tmp_path):
+    mark = tmp_path / "ran"
+    outcome = await shelf(f"touch {mark} ", named=f"touch {mark}")
+    assert outcome.reason is Reason.ACTION_NOT_ALLOWED
+    assert not mark.exists()
+
+
+async def test_scripts_are_off_until_a_folder_is_configured(box: Box):
+    hand = AgentHand(caretaker=box.caretaker, owner=OWNER)
+    step = Step("s", "agent.run_script", {"script": "job"})
+    outcome = await OWN_ACTIONS["agent.run_script"].run(step, hand)
+    assert outcome.reason is Reason.ACTION_NOT_ALLOWED
+    assert "switched off" in outcome.detail
+
+
+async def test_a_dry_run_checks_the_hash_and_runs_nothing(shelf, tmp_path):
+    mark = tmp_path / "ran"
+    outcome = await shelf(f"touch {mark}", dry_run=True)
+    assert outcome.result["_dry_run"] is True
+    assert not mark.exists()
+    assert (await shelf("true", named="false", dry_run=True)).reason is Reason.ACTION_NOT_ALLOWED
+
+
+async def test_a_script_is_nobody_gains_nothing_and_has_bounds(shelf):
+    outcome = await shelf(
+        "id -u; grep NoNewPrivs /proc/self/status; ulimit -v; ulimit -n; env | sort; pwd"
+    )
+    lines = outcome.result["output"].split("\n")
+    assert lines[0] != "0"
+    assert lines[1].split() == ["NoNewPrivs:", "1"]
+    assert int(lines[2]) * 1024 == limits.SCRIPT_MEMORY_BYTES
+    assert lines[3] == "64"
+    assert "LANG=C.UTF-8" in lines
+    assert not any(line.startswith(("HOME", "USER", "INVOCATION")) for line in lines)
+
+
+async def test_a_script_that_never_ends_goes_with_its_step_and_all_it_started(shelf, tmp_path):
+    step = asyncio.create_task(shelf("sleep 1000 & echo $! > /dev/stderr; sleep 1000"))
+    children: list[str] = []
+    while not children:
+        await asyncio.sleep(0.01)
+        found = [
+            path for path in Path("/proc").glob("[0-9]*/cmdline") if _is(path, b"sleep\x001000")
+        ]
+        children = [path.parent.name for path in found] if len(found) == 2 else []
+    step.cancel()
+    await asyncio.wait([step])
+    assert not any(_is(Path("/proc", child, "cmdline"), b"sleep\x001000") for child in children)
+
+
+async def test_a_script_that_says_too_much_is_stopped(shelf):
+    outcome = await shelf("yes")
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert "says too much" in outcome.detail
+
+
+def _is(path: Path, command: bytes) -> bool:
+    try:
+        return path.read_bytes().startswith(command)
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""Runs scripts that lie on the gateway and whose very bytes the catalog names.
+
+Owns the folder, the check of the hash, and the bounds: time, memory, output. The bytes that were
+checked are the bytes that run. Off unless the local configuration names a folder.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.ports import StepOutcome
+from agent.core.settings import ScriptSettings
+from shared import limits
+from shared.errors import Reason
+from shared.ids import is_name
+from shared.model.job import Value
+from shared.runtime.logs import redact
+
+ScriptHash = Callable[[str], bytes | None]
+"""Returns the sha256 that the catalog in force names for a script, None: it names none."""
+_CHILD = Path(__file__).with_name("script_child.py")
+
+
+class Scripts:
+    """The scripts of one gateway."""
+
+    def __init__(self, settings: ScriptSettings, *, named: ScriptHash) -> None:
+        self._settings, self._named = settings, named
+
+    async def run(self, name: str, *, dry_run: bool) -> StepOutcome:
+        """Run one script; its exit status and the beginning of its output become the result."""
+        found = await asyncio.to_thread(self._find, name)
+        if isinstance(found, StepOutcome):
+            return found
+        result: dict[str, Value] = {"sha256": hashlib.sha256(found).hexdigest()}
+        if dry_run:
+            return StepOutcome(result={**result, "_dry_run": True})
+        try:
+            asking = await self._start()
+        except (OSError, KeyError, ValueError) as error:
+            return StepOutcome(Reason.SCRIPT_FAILED, f"{name} cannot be run: {error}")
+        return await _watch(asking, name, found, result)
+
+    def _find(self, name: str) -> bytes | StepOutcome:
+        wanted = self._named(name)
+        if wanted is None or not is_name(name):
+            return StepOutcome(Reason.ACTION_NOT_ALLOWED, f"the catalog names no script {name}")
+        path = self._settings.folder / name
+        try:
+            with path.open("rb") as file:
+                data = file.read(limits.SCRIPT_BYTES + 1)
+        except OSError as error:
+            return StepOutcome(Reason.SCRIPT_FAILED, f"{path}: {os.strerror(error.errno or 0)}")
+        if len(data) > limits.SCRIPT_BYTES or hashlib.sha256(data).digest() != wanted:
+            return StepOutcome(Reason.ACTION_NOT_ALLOWED, f"{path} is not what the catalog names")
+        return data
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        """Start the child; as root it becomes the user of the settings before the script runs."""
+        who: tuple[int, ...] = ()
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam(self._settings.user)
+            if entry.pw_uid == 0:
+                raise ValueError("scripts do not run as root")
+            who = (entry.pw_uid, entry.pw_gid)
+        bounds = (limits.SCRIPT_MEMORY_BYTES, limits.SCRIPT_S, limits.SCRIPT_FILE_BYTES)
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_CHILD), *map(str, (*bounds, *who))),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+            env={},
+        )
+
+
+async def _watch(
+    child: asyncio.subprocess.Process, name: str, script: bytes, result: dict[str, Value]
+) -> StepOutcome:
+    """Feed a child, keep the beginning of what it says, and see that it ends."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    kept, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(limits.SCRIPT_S):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                child.stdin.write(script)
+                await child.stdin.drain()
+            child.stdin.close()
+            while data := await child.stdout.read(4096):
+                size += len(data)
+                kept += data[: limits.SCRIPT_OUTPUT_BYTES - len(kept)]
+                if size > limits.SCRIPT_SAYS_BYTES:
+                    return StepOutcome(Reason.SCRIPT_FAILED, f"{name} says too much", result)
+            status = await child.wait()
+    finally:
+        # Whatever it left behind goes with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        # A pipe that is not read to its end keeps asyncio waiting for ever.
+        while await child.stdout.read(limits.SCRIPT_BYTES):
+            pass
+        await child.wait()
+    text = redact(kept.decode("utf-8", "replace"))
+    result = {**result, "status": status, "output": text, "output_bytes": size}
+    if status:
+        return StepOutcome(Reason.SCRIPT_FAILED, f"{name} ended with {status}", result)
+    return StepOutcome(result=result)
