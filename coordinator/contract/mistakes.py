@@ -32,8 +32,11 @@ def mistake_of(error: msgspec.ValidationError, type_: Any) -> MistakeError:  # n
     place = at.rstrip("`").removeprefix("$").removeprefix(".")
     if unknown := _UNKNOWN.fullmatch(what):
         name = unknown[1][:_SHOWN]
-        meant = nearest(name, sorted(set(_members(type_))))
+        known = set(_members(type_))
+        meant = "" if name in known else nearest(name, sorted(known))
         mend = f"did you mean {meant}?" if meant else ""
+        if name in known:
+            mend = "it belongs into another part"
         where = f"{place}.{name}" if place else name
         return MistakeError(f"there is no {name!r} here", where=where, mend=mend)
     if choice := _CHOICE.fullmatch(what):

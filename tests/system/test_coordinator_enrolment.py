@@ -131,7 +131,7 @@ async def test_a_claim_over_rest_is_what_the_gateway_needs(world):
         ({"site": "x" * 34}, "site"),
         ({"site": "north", "count": 0}, "count"),
         ({"site": "north", "expires_in_s": 1}, "expires_in_s"),
-        ({"site": "north", "colour": "red"}, ""),
+        ({"site": "north", "colour": "red"}, "colour"),
         ({"count": 1}, ""),
     ],
 )

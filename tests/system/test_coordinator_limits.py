@@ -138,7 +138,7 @@ async def test_a_token_is_made_used_listed_and_revoked(world):
         ({"scopes": ["viewer", "root"]}, "scopes[1]"),
         ({"selector": "site in north"}, "selector"),
         ({"expires_in_s": 1}, "expires_in_s"),
-        ({"expires": 1}, ""),
+        ({"expires": 1}, "expires"),
     ],
 )
 async def test_a_mistake_in_a_wish_is_pointed_at(world, changes, at):

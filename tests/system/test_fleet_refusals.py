@@ -52,14 +52,14 @@ NORTH = {"selector": "site=north"}
             "steps[0].params",
         ),
         ({"targets": NORTH, "steps": [{**STEP, "params": {}}]}, "steps[0].params"),
-        ({"targets": NORTH, "steps": [{**STEP, "param": {}}]}, "steps[0]"),
+        ({"targets": NORTH, "steps": [{**STEP, "param": {}}]}, "steps[0].param"),
         ({"targets": NORTH, "steps": []}, "steps"),
         ({"targets": NORTH, "steps": [STEP], "delay_s": -1}, "delay_s"),
         ({"targets": {"selector": "site in"}, "steps": [STEP]}, "targets.selector"),
         ({"targets": {"selector": "site=nowhere"}, "steps": [STEP]}, "targets.selector"),
         ({"targets": {"agents": ["nobody"]}, "steps": [STEP]}, "targets.agents[0]"),
         ({"targets": {}, "steps": [STEP]}, "targets"),
-        ({"targets": NORTH, "steps": [STEP], "when": "now"}, ""),
+        ({"targets": NORTH, "steps": [STEP], "when": "now"}, "when"),
     ],
 )
 async def test_a_job_that_cannot_be_is_refused_where_it_is_wrong(
@@ -78,7 +78,7 @@ async def test_a_job_that_cannot_be_is_one_sentence_at_the_terminal(served: Flee
     nowhere = {"selector": "site=nowhere"}
     bad: dict[str, dict[str, Any]] = {
         "steps[0].action: there is no action": {"steps": [{**STEP, "action": "device.explode"}]},
-        "steps[0]: Object contains unknown field `param`": {"steps": [{**STEP, "param": {}}]},
+        "steps[0].param: there is no 'param' here; did you mean params?": {"steps": [{**STEP, "param": {}}]},
         "targets.selector: no agent matches": {"steps": [STEP], "targets": nowhere},
     }
     tries = []

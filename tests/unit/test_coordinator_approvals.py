@@ -153,7 +153,7 @@ def test_a_job_belongs_to_the_class_that_asks_for_the_fewest() -> None:
 @pytest.mark.parametrize(
     ("spec", "wanted", "where", "said"),
     [
-        (job(Step("go", "device.explode", {})), "", "steps", "no class"),
+        (job(Step("go", "device.explode", {})), "", "steps[0]", "no class"),
         (SPEC, "gaurded", "job_class", "did you mean guarded"),
         (SPEC, "observe", "job_class", "may not do step apply"),
     ],

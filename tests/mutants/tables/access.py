@@ -193,7 +193,7 @@ ACCESS = (
     ),
     _remembers(
         "kept",
-        "store/queue_rows",
+        "store/execution_rows",
         "            if job.approved_until_ms is not None:\n",
         "            if False:\n",
         "approvals_that_were_used_are_no_good_for_another_execution",
