@@ -167,6 +167,8 @@ PRECONDITION_MS = 300_000
 """A precondition that does not hold is looked at again after this."""
 COUNTED_MISSES = 10_000
 """Firings that a gap swallowed are counted up to here: a year of hourly ones."""
+FIRED_RUNS = 64
+"""Runs of nominal times that fired, of one schedule: a new one after each outage."""
 FIRED_REMEMBERED = 512
 """Nominal times of one schedule that are known to have fired, should the clock go back."""
 TALES = 10_000

@@ -4,9 +4,10 @@ Pure. Nominal times are settled by `shared.model.schedule`; here stand the clock
 vouches for it, it stepped back, the agent was off. Leaves out rows (`agent.store.standing`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 
+from agent.core.fired import Run, count_fired, has_fired, with_fired
 from agent.core.moment import Moment
 from agent.core.queue import Due, due_in
 from shared import limits
@@ -42,10 +43,18 @@ class Agenda:
     """Everything up to here is dealt with."""
     due: Due | None
     """When to look again; None: only when the clock is known again, or never."""
+    runs: tuple[Run, ...] = ()
+    """What has fired once this is done."""
 
 
 def agenda(
-    schedule: Schedule, last: WallMs, now: Moment, zone: tzinfo, *, elapsed_due: Due | None
+    schedule: Schedule,
+    last: WallMs,
+    now: Moment,
+    zone: tzinfo,
+    *,
+    elapsed_due: Due | None,
+    runs: tuple[Run, ...] = (),
 ) -> Agenda:
     """Return what there is to do.
 
@@ -55,14 +64,32 @@ def agenda(
         now: the present, with whether anybody vouches for it.
         zone: of the schedule.
         elapsed_due: when the next firing is due by powered time alone, where that counts.
+        runs: what has fired before.
     """
+    found = _found(schedule, last, now, zone, (elapsed_due, runs))
+    fire = tuple(nominal for nominal in found.fire if not has_fired(runs, nominal))
+    for nominal in fire:
+        runs = with_fired(runs, nominal, lambda after: next_nominal(schedule, after, zone))
+    return replace(found, fire=fire, runs=runs)
+
+
+def _found(
+    schedule: Schedule,
+    last: WallMs,
+    now: Moment,
+    zone: tzinfo,
+    known: tuple[Due | None, tuple[Run, ...]],
+) -> Agenda:
+    """Return what there is to do, whether or not it has fired before."""
+    elapsed_due, runs = known
     if not now.sure and schedule.unsynced is Unsynced.SKIP:
         return Agenda((), None, last, None)
     if not now.sure and schedule.unsynced is Unsynced.ELAPSED:
         return _elapsed(schedule, last, now, zone, elapsed_due)
     last = _rebased(schedule, last, now, zone)
     fire, following = to_fire(schedule, last, now.today_ms, zone)
-    missed = _missed(schedule, last, fire[0] if fire else WallMs(now.today_ms + 1), zone)
+    before = fire[0] if fire else WallMs(now.today_ms + 1)
+    missed = _missed(schedule, last, before, zone, runs)
     due = None if following is None else due_in(following - now.today_ms, now)
     return Agenda(tuple(fire), missed, WallMs(max(last, now.today_ms)), due)
 
@@ -96,8 +123,10 @@ def _rebased(schedule: Schedule, last: WallMs, now: Moment, zone: tzinfo) -> Wal
     return last if following is None or following > last else now.today_ms
 
 
-def _missed(schedule: Schedule, last: WallMs, before: WallMs, zone: tzinfo) -> Missed | None:
-    """Return the nominal times after `last` and before `before`."""
+def _missed(
+    schedule: Schedule, last: WallMs, before: WallMs, zone: tzinfo, runs: tuple[Run, ...]
+) -> Missed | None:
+    """Return the nominal times after `last` and before `before` that have not fired."""
     until = WallMs(before - 1)
     if until <= last:
         return None
@@ -107,12 +136,15 @@ def _missed(schedule: Schedule, last: WallMs, before: WallMs, zone: tzinfo) -> M
     if schedule.interval_s:
         first = next_nominal(schedule, last, zone)
         assert first is not None, "there is a newest one"
-        count = (newest[0] - first) // (schedule.interval_s * 1000) + 1
-        return Missed(first, newest[0], count)
+        period = schedule.interval_s * 1000
+        count = (newest[0] - first) // period + 1
+        count -= count_fired(runs, first, newest[0], period)
+        return Missed(first, newest[0], count) if count else None
     first_ms, count = newest[0], 0
     for nominal in nominal_times(schedule, last, zone):
         if nominal > until or count >= limits.COUNTED_MISSES:
             break
-        first_ms = min(first_ms, nominal)
-        count += 1
-    return Missed(first_ms, newest[0], count)
+        if not has_fired(runs, nominal):
+            first_ms = min(first_ms, nominal)
+            count += 1
+    return Missed(first_ms, newest[0], count) if count else None

@@ -131,7 +131,7 @@ class StandingJobs:
         except MistakeError as error:
             _log.event("schedule_unusable", level=logging.ERROR, cause=str(error))
             return None
-        todo = agenda(schedule, job.last_ms, now, zone, elapsed_due=job.due)
+        todo = agenda(schedule, job.last_ms, now, zone, elapsed_due=job.due, runs=job.runs)
         key = self._agent.encode() + job.execution
         delays = [jitter_ms(schedule, key, nominal) for nominal in todo.fire]
         devices = self._devices(job) if todo.fire else ()

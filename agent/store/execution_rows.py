@@ -187,6 +187,8 @@ class ExecutionRows:
         """Begin, go on waiting, or give up, as the job that this one waits for stands."""
         row = self._db.execute(_SQL["dependency"], bind(number)).fetchone()
         job, wanted, uid, parallel, canary = row
+        if job is None:
+            return  # released already
         found = self._db.execute(_SQL["outcome_of_job"], bind(job)).fetchone()
         state = None if found is None else ExecutionState(found[0])
         if state is None or state not in TERMINAL_EXECUTION:

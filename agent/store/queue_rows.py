@@ -66,8 +66,8 @@ class QueueRows:
             return self._executions.tell_again(job.execution)
         waits = self._executions.describe(number, job)
         self._executions.tell((number, job.execution), Fact(state=ExecutionState.DELIVERED))
-        self._executions.supersede(number, job.spec.conflict_key)
         if job.spec.is_standing:
+            self._executions.supersede(number, job.spec.conflict_key)
             self._executions.standing.begin(number)
             return 1
         first = self._executions.first_tasks(job.spec, len(plan))
@@ -76,6 +76,8 @@ class QueueRows:
             blocked = waits or place >= first
             row = bind(number, device, 0, job.spec.priority, int(blocked), *_due_row(due))
             self._db.execute(_SQL["insert_task"], row)
+        # Its tasks are there first: it may wait for the very job that it takes the place of.
+        self._executions.supersede(number, job.spec.conflict_key)
         if waits:
             self._executions.look_at_dependency(number)
         return 1

@@ -67,6 +67,8 @@ class StandingStore:
             fired = 0
             for nominal, delay in zip(todo.fire, delays_ms, strict=True):
                 fired += rows.fire(standing, nominal, devices, delay_ms=delay, beside=fired > 0)
+            if todo.fire:
+                rows.note_runs(standing.number, todo.runs)
             rows.dealt_with(standing.number, todo.last_ms, todo.due)
             return fired
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.core.fired import Run
 from agent.core.moment import Moment
 from agent.core.queue import Due, due_in
 from agent.core.rules import RuleMemory
@@ -38,6 +39,8 @@ class Standing:
     last_ms: WallMs
     due: Due | None
     memories: Mapping[DeviceId, RuleMemory] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()
+    """What a schedule has fired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,10 @@ class StandingRows:
         members = (None,) * 4 if due is None else _due_row(due)
         self._db.execute(_SQL["look_again"], bind(execution, last_ms, *members))
 
+    def note_runs(self, execution: int, runs: Sequence[Run]) -> None:
+        """Note which nominal times have fired."""
+        self._db.execute(_SQL["note_runs"], bind(execution, pack([list(run) for run in runs])))
+
     def remember(self, execution: int, device: DeviceId, memory: RuleMemory) -> None:
         """Keep what a rule has to remember over a restart."""
         self._db.execute(_SQL["remember"], bind(execution, device, pack(memory)))
@@ -113,6 +120,12 @@ class StandingRows:
                 last_ms=nominal,
             )
             self.tell(standing.number, skipped)
+            return True
+        if not devices:
+            # Nothing is attached that it could work on: told, not passed over in silence.
+            none = fold_tasks([])
+            tale = Tale(state=none.state, reason=none.reason, first_ms=nominal, last_ms=nominal)
+            self.tell(standing.number, tale)
             return True
         spec, due = standing.spec, due_in(delay_ms, self._now)
         first = min(spec.batch.canary or len(devices), spec.batch.max_parallel or len(devices))
@@ -207,7 +220,7 @@ class StandingRows:
     def _standing(
         self, number: int, uid: bytes, spec: bytes, not_after: int, *rest: object
     ) -> Standing:
-        last, boot, mono, today, delay = rest
+        last, boot, mono, today, delay, runs = rest
         due = None
         if isinstance(boot, bytes):
             assert isinstance(mono, int), "a due time is whole or not there"
@@ -215,6 +228,7 @@ class StandingRows:
             assert isinstance(delay, int), "a due time is whole or not there"
             due = Due(boot, MonoMs(mono), WallMs(today), delay)
         assert isinstance(last, int), "the column is an integer"
+        assert isinstance(runs, bytes), "the column is a blob"
         memories = self._db.execute(_SQL["rule_memories"], bind(number)).fetchall()
         return Standing(
             number=number,
@@ -223,6 +237,7 @@ class StandingRows:
             not_after_ms=WallMs(not_after),
             last_ms=WallMs(last),
             due=due,
+            runs=unpack(runs, tuple[Run, ...], bound=limits.SPEC_BYTES),
             memories={
                 DeviceId(device): unpack(memory, RuleMemory, bound=limits.SPEC_BYTES)
                 for device, memory in memories

@@ -8,7 +8,7 @@ SELECT count(*) FROM standing
 
 -- name: all_standing
 SELECT standing.execution, execution.id, execution.spec, execution.not_after_ms, last_ms,
-    due_boot, due_mono_ms, due_today_ms, due_delay_ms
+    due_boot, due_mono_ms, due_today_ms, due_delay_ms, runs
 FROM standing JOIN execution ON execution.number = standing.execution
 ORDER BY standing.execution
 
@@ -16,6 +16,9 @@ ORDER BY standing.execution
 UPDATE standing SET last_ms = $2, due_boot = $3, due_mono_ms = $4, due_today_ms = $5,
     due_delay_ms = $6
 WHERE execution = $1
+
+-- name: note_runs
+UPDATE standing SET runs = $2 WHERE execution = $1
 
 -- name: end_standing
 DELETE FROM standing WHERE execution = $1
