@@ -42,6 +42,7 @@ _OUTCOMES: Final[Mapping[str | None, str]] = {
     "not_started": "it had not begun",
     "stopped": "it was stopped at a safe point",
     "too_late": "too late: it had ended before",
+    "unknown": "the agent has lost its memory of what ran; look at the device",
 }
 _OPEN: Final = frozenset({"QUEUED", "DELIVERED", "HELD", "IN_PROGRESS", "VERIFYING", "OVERDUE"})
 

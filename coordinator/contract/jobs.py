@@ -20,9 +20,9 @@ JobState = Literal[
 """PENDING_APPROVAL leaves when enough distinct people signed it; EXPIRED: they did not in time.
 COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for.
 CANCELING: it was called off and an agent has yet to say what that stopped."""
-CancelOutcome = Literal["never_delivered", "not_started", "stopped", "too_late"]
+CancelOutcome = Literal["never_delivered", "not_started", "stopped", "too_late", "unknown"]
 """``stopped``: at a safe point; the history says what was done until then. ``too_late``: it had
-ended before."""
+ended before. ``unknown``: it may have run before the agent lost its memory of what did."""
 SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED"})
 """States that a job does not leave."""
 

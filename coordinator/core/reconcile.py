@@ -32,6 +32,8 @@ NEVER_DELIVERED: Final = "never_delivered"
 STOPPED: Final = "stopped"
 """At a safe point; what was done until then is in the history."""
 TOO_LATE: Final = "too_late"
+UNKNOWN: Final = "unknown"
+"""It may have run before the agent lost its memory of what did."""
 OUTCOMES: Final = frozenset({NEVER_DELIVERED, "not_started", STOPPED, TOO_LATE})
 OPEN_BELOW = 10
 """States below this number are neither terminal nor given up as OVERDUE; queries rely on it."""
@@ -79,7 +81,9 @@ class Known:
     """By device."""
 
 
-def how_it_stopped(known: Known, receipts: Iterable[Receipt], *, asked: bool, before: str) -> str:
+def how_it_stopped(
+    known: Known, receipts: Iterable[Receipt], *, asked: bool, before: str, lost: bool = False
+) -> str:
     """Return how the calling off of an execution came out, empty while nobody knows.
 
     What the agent proves in a receipt stays, whatever it says once more after a loss; an execution
@@ -90,11 +94,12 @@ def how_it_stopped(known: Known, receipts: Iterable[Receipt], *, asked: bool, be
         receipts: the newest facts about the execution.
         asked: it was called off here.
         before: what was known of this before.
+        lost: the agent lost the store that it was first signed for, and its memory with it.
     """
     for receipt in receipts:
         said = receipt.result.get(CANCEL)
         if receipt.state == ExecutionState.CANCELED and not receipt.device and said in OUTCOMES:
-            return str(said)
+            return UNKNOWN if lost and said == NEVER_DELIVERED else str(said)
     if before or not asked or known.state not in TERMINAL_EXECUTION:
         return before
     return STOPPED if known.state is ExecutionState.CANCELED else TOO_LATE

@@ -71,7 +71,8 @@ def reconcile_receipts(
         job = None if row is None else row[0]
         own = [fact for fact in facts if not fact.count]
         if row is not None and own:
-            yield from _fold_in((agent, execution, ordinal), row, own, now_ms)
+            lost = row[-1] not in {None, b"", epoch}
+            yield from _fold_in((agent, execution, ordinal), row, own, now_ms, lost=lost)
         if len(own) < len(facts):
             told = [fact for fact in facts if fact.count]
             yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
@@ -100,9 +101,22 @@ def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[
 
 
 def _fold_in(
-    whose: tuple[AgentId, bytes, int], row: Row, facts: Sequence[Receipt], now_ms: WallMs
+    whose: tuple[AgentId, bytes, int],
+    row: Row,
+    facts: Sequence[Receipt],
+    now_ms: WallMs,
+    *,
+    lost: bool,
 ) -> Tx[None]:
-    """Fold facts into the row of an execution: whose, which one, and of which jobs store."""
+    """Fold facts into the row of an execution.
+
+    Args:
+        whose: the agent, the execution, the ordinal of the jobs store.
+        row: what is known of it.
+        facts: about it or its tasks.
+        now_ms: the present.
+        lost: it was first signed for a store that is no more.
+    """
     agent, execution, ordinal = whose
     tasks = yield from fetch("task_known", agent, execution)
     before = _known(row, tasks)
@@ -119,8 +133,9 @@ def _fold_in(
         after.detail,
         after.since_ms,
     )
-    *_, cancel_ms, how = row
-    stopped = how_it_stopped(after, facts, asked=cancel_ms is not None, before=how)
+    *_, cancel_ms, how, _ = row
+    asked = cancel_ms is not None
+    stopped = how_it_stopped(after, facts, asked=asked, before=how, lost=lost)
     if stopped != how:
         yield from execute("execution_stopped", agent, execution, stopped)
     for device, task in after.tasks.items():

@@ -17,7 +17,14 @@ from shared.errors import MistakeError, Reason
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
-from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
+from tests.unit.test_coordinator_transactions import (
+    AGENT,
+    GUARDED,
+    NOW,
+    issued,
+    store,
+    submitted,
+)
 
 __all__ = ["store"]
 EPOCH = b"J" * 16
@@ -125,6 +132,32 @@ async def test_what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent(s
     assert (await called_off(store, job, NOW + 2)).agents == [AGENT]
     order = await issued(store, NOW + 2)
     assert (len(order.grants), len(order.cancels)) == (0, 1)
+
+
+async def test_an_agent_that_lost_its_memory_proves_nothing(store):
+    job = (await submitted(store)).job
+    contact = (AGENT, 1, b"d", b"t", b"old".ljust(16), b"b", 2, 0, "{}", NOW, None, 0, 0)
+    await store.run(partial(execute, "contact_save", *contact), durable=False)
+    (grant,) = (await issued(store, NOW)).grants
+    await called_off(store, job)
+    never = {"cancel": "never_delivered"}
+    await told(store, grant.execution, ExecutionState.CANCELED, result=never)
+    view = await execution_of(store)
+    assert (view.state, view.cancel.outcome) == ("CANCELED", "unknown")
+
+
+@pytest.mark.parametrize("too_late", [False, True])
+async def test_a_job_that_people_are_asked_about_is_called_off_for_good(store, too_late):
+    job = (await submitted(store, policy=GUARDED)).job
+    if too_late:
+        await store.run(partial(execute, "job_expired", job, NOW), durable=False)
+        assert "in time" in (await called_off(store, job)).settled
+        return
+    await called_off(store, job)
+    view = await job_of(store, job)
+    assert (view.state, view.canceled_by) == ("CANCELED", "anna")
+    assert view.agreement.denied_reason == "it was called off"
+    assert await issued(store, NOW) is None
 
 
 async def test_a_new_jobs_store_is_told_at_once(store):

@@ -72,7 +72,8 @@ WHERE agent_id = $1 AND execution_id = $2 AND reason <> $3;
 SELECT jobs_epoch FROM contact WHERE agent_id = $1;
 
 -- name: execution_known
-SELECT job_id, state, reason, fact_epoch, fact_number, detail, since_ms, cancel_ms, cancel_how
+SELECT job_id, state, reason, fact_epoch, fact_number, detail, since_ms, cancel_ms, cancel_how,
+    signed_under
 FROM execution WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution_save

@@ -63,6 +63,13 @@ CALLING_OFF = (
         "    if not asked or known.state not in TERMINAL_EXECUTION:\n",
         "what_an_agent_proved_stays_when_it_says_less_after_a_loss",
     ),
+    _cancel(
+        "memory-lost",
+        "core/reconcile.py",
+        "return UNKNOWN if lost and said == NEVER_DELIVERED else str(said)",
+        "return str(said)",
+        "an_agent_that_lost_its_memory_proves_nothing",
+    ),
     Mutant(
         "firing-moves-nothing",
         "coordinator/transactions/receipts.py",
