@@ -49,7 +49,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
-from tests.fuzz import sticks
+from tests.fuzz import smp, sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -276,5 +276,8 @@ TARGETS: dict[str, Target] = {
     "parcel": Target(sticks.parcels, sticks.parcel, 4 * MB, packed=False),
     "carried": Target(sticks.carried_seeds, sticks.carried, 2 * MB),
     "return": Target(sticks.return_seeds, sticks.returned, 8 * MB),
+    "smp-packet": Target(smp.packets, smp.packet, MB, packed=False),
+    "smp-console": Target(smp.streams, smp.console, MB, packed=False),
+    "mcuboot": Target(smp.images, smp.mcuboot, MB, packed=False),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""
