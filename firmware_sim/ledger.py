@@ -181,6 +181,8 @@ class LedgerSummary:
         return max((after - before for before, after in pairwise(times)), default=0)
 
     def _fold_entry(self, entry: Mapping[str, object]) -> None:
+        if "node" in entry:
+            return  # a sensor node's line, which knows no registers (docs/simulator.md)
         if "start" in entry:
             self._fold_start(entry)
         elif "malformed" in entry:

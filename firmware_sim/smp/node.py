@@ -38,6 +38,8 @@ _FILE_ANSWER_BYTES = 96
 """What an answer with a piece of a file holds besides it."""
 _SHOWN = ("off", "len", "slot", "name", "datetime", "data", "hash", "confirm")
 """Values of a request that the ledger shows."""
+_ARRIVING = {None, FaultKind.NOISE}
+"""What may befall a request whose answer arrives undamaged."""
 UNIT = 1
 """The unit that `unit=` of a fault means."""
 
@@ -241,7 +243,7 @@ class Node:
         except RefusalError as refusal:
             self._note(entry | {"ok": False, "rc": int(refusal.rc)})
             return encode_refusal(exchange.header, refusal)
-        arrives = exchange.verdict.kind in {None, FaultKind.NOISE}
+        arrives = exchange.verdict.kind in _ARRIVING
         self._note(entry | {"ok": arrives} | _told(answer))
         return packet
 
@@ -252,6 +254,7 @@ class Node:
         if command is None:
             raise RefusalError(Rc.NOT_SUPPORTED)
         entry |= _shown(fields.given)
+        self._stats.counted = exchange.verdict.kind in _ARRIVING
         answer = command(fields)
         packet = encode_response(header, answer)
         if len(packet) > self.buffers.size:

@@ -28,12 +28,14 @@ class StatGroup:
     def __init__(self, board: Board, sensors: Device) -> None:
         self._board, self._sensors = board, sensors
         self._polls = 0
+        self.counted = True
+        """The answer will arrive, so that this read counts as one."""
 
     def show(self, fields: Fields, now_ms: MonoMs) -> Payload:
         """Return one group's values (command 0, read)."""
         match name := fields.text("name"):
             case "sensors":
-                self._polls = self._polls + 1 & 0xFFFF_FFFF
+                self._polls = self._polls + self.counted & 0xFFFF_FFFF
                 shown = {point.name: self._shown(point) for point in self._sensors.points}
             case "node":
                 shown = {

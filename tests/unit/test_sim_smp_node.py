@@ -6,6 +6,7 @@ import cbor2
 import pytest
 
 from firmware_sim.bootloader import Slot
+from firmware_sim.ledger import LedgerSummary
 from firmware_sim.smp.board import Firmware, read_firmware
 from firmware_sim.smp.node import Medium
 from firmware_sim.smp.os_group import Buffers
@@ -377,6 +378,14 @@ def test_a_fault_of_a_request_decides_whether_it_is_served(fault, served):
     assert bench.ledger()[-1]["ok"] is False
 
 
+def test_a_read_whose_answer_is_lost_is_not_counted(bench):
+    asked = {"name": "sensors"}
+    bench.node.add_faults("lost-reply")
+    assert bench.ask(READ, 2, 0, asked) is None
+    bench.node.clear_faults()
+    assert bench.ask(READ, 2, 0, asked)["fields"]["poll_count"] == 1
+
+
 def test_a_udp_node_has_no_faults_of_a_serial_line():
     for fault in ("bad-crc", "noise"):
         with pytest.raises(MistakeError, match="serial"):
@@ -398,3 +407,10 @@ def test_the_ledger_tells_every_request_and_never_the_bytes(bench):
         {"node": 1, "smp": [9, 9], "op": 0, "seq": 0, "ok": False, "rc": 8},
     ]
     assert cbor2.dumps(data)[8:24].hex() not in str(bench.lines)
+
+
+def test_a_summary_of_registers_passes_over_a_sensor_nodes_lines(bench):
+    summary = LedgerSummary()
+    bench.upload(image("2.0.0"))
+    summary.feed(b"".join(bench.lines))
+    assert (summary.unreadable, summary.requests) == (0, 0)
