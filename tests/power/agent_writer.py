@@ -88,6 +88,8 @@ class Writer:
         self.announced |= {one.seq for one, _ in fresh}
         told = [[one.seq, one.digest.hex(), _rows_in(data)] for one, data in fresh]
         status = self.telemetry.status
+        if status.trouble and not told:
+            return  # it may not even have a file of its own yet
         durable = not (status.trouble or status.open_readings)
         say(announced=told, epoch=status.epoch.hex(), durable_to=self.rows if durable else 0)
 

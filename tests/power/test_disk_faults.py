@@ -24,7 +24,7 @@ FAULTS = {
     "broken": (On.WRITE | On.SYNC | On.NAME, errno.EIO),
     "sync fails": (On.SYNC, errno.EIO),
 }
-MOMENTS = 120 if LONG in os.environ else 8
+MOMENTS = 60 if LONG in os.environ else 6
 """Syncs and writes that fail once, each in a life of its own."""
 
 
@@ -68,6 +68,7 @@ def told(memory: Path, on: On, error: int, *, rows: int, from_start: bool = Fals
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # sixty processes on a busy machine
 @pytest.mark.parametrize(
     ("on", "error", "last"),
     [(On.SYNC, errno.EIO, 40), (On.WRITE, errno.EIO, 150), (On.WRITE, errno.ENOSPC, 150)],
