@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from agent.buses.factory import open_bus
-from agent.config import AgentConfig
+from agent.config import AgentConfig, load_config
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
 from agent.core.sampler import ChannelTable, channel_table
@@ -26,6 +26,7 @@ from agent.services.control import Control, Talk
 from agent.services.flash import look_at_flash
 from agent.services.keeper import Keeper
 from agent.services.membership import commands_of
+from agent.services.self_config import SelfConfig
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.stick_door import StickDoor
 from agent.services.urgency import Urgency
@@ -148,6 +149,9 @@ class Agent:
         ]
         if engine:
             engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
+            settings = self._make_self_config(engine, telemetry)
+            engine.caretaker.settings = settings
+            services.append(settings)
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)
         self._say_hello(joined, trouble)
@@ -212,6 +216,19 @@ class Agent:
             entropy=self._entropy,
             permits=(line.permit, line.guard.may_write, line.guard.script_hash),
             bells=(line.nudge, line.alarm),
+        )
+
+    def _make_self_config(self, engine: Engine, telemetry: TelemetryStore) -> SelfConfig:
+        async def readings() -> int:
+            return (await telemetry.tally()).sampled
+
+        return SelfConfig(
+            self._config.data_dir,
+            in_force=self._config.remote,
+            attempt=lambda settings: load_config(self._config.path, remote=settings),
+            facts=engine.caretaker.facts,
+            readings=readings,
+            leave=self._leaving.set,
         )
 
     def _make_sticks(

@@ -7,10 +7,11 @@ name a port that is not there.
 docs/agent-config.md describes every key.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
@@ -19,8 +20,10 @@ from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
 from agent.core.settings import ScriptSettings, TelemetrySettings, UplinkSettings
 from agent.core.utilisation import BusLoad
+from agent.services.self_config import load_remote
 from shared import limits
 from shared.errors import MistakeError
+from shared.model.job import Value
 from shared.model.toml_text import TomlTable, TomlText
 
 DEFAULT_PATH = Path("/etc/outstation/agent.toml")
@@ -59,15 +62,45 @@ class AgentConfig:
     """In the order of the file, which is the order of channels."""
     loads: tuple[BusLoad, ...]
     """What polling is planned to cost each bus, in their order."""
+    remote: Mapping[str, Value] = field(default_factory=dict, compare=False)
+    """Settings that came from afar and are in force; see `agent.services.self_config`."""
 
 
-def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> AgentConfig:
+def load_config(
+    path: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    remote: Mapping[str, Value] | None = None,
+) -> AgentConfig:
     """Return the configuration in the file `path`; other paths in it are relative to its folder.
+
+    Settings that came from afar go before those of the file; such as cannot be are left out, a
+    trial first. With `remote` these and no others are tried.
 
     Raises:
         MistakeError: the file, or a profile it names, cannot be read or used; points at the line.
     """
-    text = TomlText(_read(path), source=str(path), bound=limits.CONFIG_BYTES)
+    text = _read(path)
+    if remote is not None:
+        return _config_of(text, path, environ, remote)
+    local = _config_of(text, path, environ, {})
+    document = load_remote(local.data_dir)
+    for settings in (document.in_force, document.settings):
+        if settings:
+            with contextlib.suppress(MistakeError):
+                return _config_of(text, path, environ, settings)
+    return local
+
+
+def _config_of(
+    content: str, path: Path, environ: Mapping[str, str], remote: Mapping[str, Value]
+) -> AgentConfig:
+    text = TomlText(content, source=str(path), bound=limits.CONFIG_BYTES)
+    for name, value in remote.items():
+        section, _, key = name.partition(".")
+        table = text.values.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
     root = text.root(_ROOT_KEYS)
     folder = path.absolute().parent
     agent = root.table("agent", _AGENT_KEYS)
@@ -87,6 +120,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ) -> Agent
         buses=buses,
         devices=devices,
         loads=loads_of(root, buses, devices),
+        remote=dict(remote),
     )
 
 

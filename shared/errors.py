@@ -120,6 +120,7 @@ class Reason(IntEnum):
     CONFIG_INVALID = 500
     PROFILE_INVALID = 501
     SCHEMA_NEWER = 502
+    NOT_CONFIRMED = 503
 
     # 6xx machine: our own disk did not do what was asked.
     STORE_FAILED = 600

@@ -203,6 +203,14 @@ SCRIPT_SAYS_BYTES = 1_048_576
 """A script that says more is stopped."""
 SCRIPT_OUTPUT_BYTES = 512
 """The beginning of its output, as a receipt carries it."""
+TRIALS_REMEMBERED = 16
+"""Changes of settings that were rolled back, remembered so that their steps learn of it."""
+TRIAL_STARTS = 3
+"""Processes that may begin under settings on trial: a loop of crashes ends after them."""
+TRIAL_LOOK_S = 1
+"""Between two looks at whether settings on trial work."""
+TRIAL_S = 86_400
+"""Longest trial: a site that calls once a day can confirm a change of its link."""
 RESTARTS_KEPT = 64
 """Restarts that were asked for, remembered until the step that asked has seen them."""
 SUPPORT_BYTES = 262_144

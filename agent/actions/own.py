@@ -15,6 +15,7 @@ from agent.core.loan import Owner
 from agent.core.ports import StepOutcome
 from agent.core.tidying import Tidying
 from shared.errors import Reason, WorldError
+from shared.model.action import CONFIRM_WITHIN, CONFIRM_WITHIN_S
 from shared.model.job import Step, Value
 
 
@@ -39,6 +40,11 @@ class Caretaker(Protocol):
 
     async def restart(self, mark: bytes) -> None:
         """Note durably that a restart was asked for, and ask the process to end cleanly."""
+
+    async def configure(
+        self, mark: str, change: Mapping[str, Value], *, confirm_within_s: int, dry_run: bool
+    ) -> StepOutcome:
+        """Change settings; what does not prove itself in time is rolled back."""
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script that the catalog names, or say why not; never stays behind."""
@@ -128,3 +134,19 @@ class RunScriptAction:
     async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
         """Run it once, within its bounds."""
         return await hand.caretaker.run_script(str(step.params["script"]), dry_run=hand.dry_run)
+
+
+class ConfigureSelfAction:
+    """Changes settings of the agent itself; gives them, and the hash of all that came from afar."""
+
+    name = "agent.configure"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Apply what differs; done once the process that runs under it has proven itself."""
+        change = {n: v for n, v in step.params.items() if not isinstance(v, list)}
+        within_s = change.pop(CONFIRM_WITHIN, CONFIRM_WITHIN_S)
+        assert isinstance(within_s, int), "parameters were checked at admission"
+        mark = f"{hand.owner.key.hex()}-{step.id}"
+        return await hand.caretaker.configure(
+            mark, change, confirm_within_s=within_s, dry_run=hand.dry_run
+        )

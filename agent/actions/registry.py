@@ -17,6 +17,7 @@ from agent.actions.hand import Hand
 from agent.actions.own import (
     AgentAction,
     CleanupAction,
+    ConfigureSelfAction,
     DiagnoseAction,
     HealthAction,
     RestartAction,
@@ -67,6 +68,7 @@ OWN_ACTIONS: Mapping[str, AgentAction] = {
         CleanupAction(),
         RestartAction(),
         RunScriptAction(),
+        ConfigureSelfAction(),
     )
 }
 

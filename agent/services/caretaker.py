@@ -18,6 +18,7 @@ from agent.core.moment import Moment
 from agent.core.ports import StepOutcome
 from agent.core.tidying import Tidying
 from agent.services.scripts import Scripts
+from agent.services.self_config import SelfConfig
 from agent.store.caretaker import CaretakerStore
 from agent.store.jobs import JobStore
 from shared import limits
@@ -57,13 +58,15 @@ class Caretaker:
             entropy: names this process.
         """
         self._data_dir, self._store, self._jobs = data_dir, store, jobs
-        self._facts, self._now = facts, now
+        self.facts, self._now = facts, now
         self.process = entropy.token(8)
         """This process: no other one ever has it."""
         self.status: Callable[[], Awaitable[object]] | None = None
         """Returns the agent's status, a Struct; set by whoever knows it."""
         self.leave: Callable[[], None] | None = None
         """Ends the process cleanly so that another begins; set by whoever can."""
+        self.settings: SelfConfig | None = None
+        """Who changes the agent's settings; set by whoever knows the local file."""
         self.scripts: Scripts | None = None
         """What may be run; None: nothing."""
         self._tail = LogTail()
@@ -80,7 +83,7 @@ class Caretaker:
     async def health(self) -> Mapping[str, Value]:
         """Return facts and counts, see `agent.actions.own.Caretaker`."""
         counts = await self._jobs.counts()
-        told: dict[str, Value] = {**self._facts(), "receipts": counts.receipts}
+        told: dict[str, Value] = {**self.facts(), "receipts": counts.receipts}
         told |= {f"tasks.{state.name.lower()}": count for state, count in counts.tasks.items()}
         return told
 
@@ -129,6 +132,16 @@ class Caretaker:
             raise WorldError(Reason.STEP_FAILED, "nothing would start this agent again")
         await self._store.ask_restart(mark, self.process)
         self.leave()
+
+    async def configure(
+        self, mark: str, change: Mapping[str, Value], *, confirm_within_s: int, dry_run: bool
+    ) -> StepOutcome:
+        """Change settings, see `agent.actions.own.Caretaker`."""
+        if self.settings is None:
+            return StepOutcome(Reason.STEP_FAILED, "nothing would start this agent again")
+        return await self.settings.configure(
+            mark, change, confirm_within_s=confirm_within_s, dry_run=dry_run
+        )
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script, see `agent.actions.own.Caretaker`."""

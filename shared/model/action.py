@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from shared import limits
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 from shared.ids import is_name
 from shared.model.job import Step, Value
 
@@ -20,6 +20,20 @@ DEVICE: Final = "device."
 """How actions on attached devices begin."""
 AGENT: Final = "agent."
 """How actions of the agent itself begin."""
+
+CONFIGURE: Final = "agent.configure"
+CONFIRM_WITHIN: Final = "confirm_within_s"
+CONFIRM_WITHIN_S: Final = 300
+"""Seconds that a change of settings has to prove itself, where a step does not say."""
+SETTINGS: Final = frozenset(
+    {
+        *("uplink.sync_interval_s", "uplink.long_poll", "uplink.metered"),
+        *("uplink.data_budget_day_kb", "uplink.data_budget_month_kb"),
+        *("telemetry.commit_interval_s", "telemetry.storage_max_mb"),
+        *("telemetry.storage_min_free_percent", "telemetry.disk_write_budget_mb"),
+    }
+)
+"""Settings of agent.toml that a job may change, as far as the catalog bounds them."""
 
 
 class ReadParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,6 +251,15 @@ ACTIONS: Mapping[str, ActionKind] = {
         reads_only=True,
         may_be_empty=True,
     ),
+    "agent.configure": ActionKind(
+        parameters=dict[str, int | float | bool],
+        idempotent=True,
+        summary="change the agent's own settings; rolled back unless it still works",
+        undo="by itself, unless readings, and for the link a contact, confirm it in time",
+        capability="settings that the catalog bounds",
+        cost=Cost(commits=3),
+        reads_only=True,
+    ),
     # A step that was cut finds its restart noted, and itself in another process.
     "agent.restart": ActionKind(
         parameters=NoParameters,
@@ -283,6 +306,8 @@ def check_parameters(step: Step, where: str) -> None:
         raise MistakeError(str(error), where=f"{where}.params") from None
     if step.action == "device.validate":
         _check_desired(step, f"{where}.params")
+    if step.action == CONFIGURE:
+        _check_settings(step, where)
 
 
 def check_sources(steps: list[tuple[str, Step]]) -> None:
@@ -303,6 +328,23 @@ def check_sources(steps: list[tuple[str, Step]]) -> None:
             raise MistakeError(what, where=f"{where}.params.from", mend=mend)
         if step.action in {"device.read_config", "device.configure"}:
             kept.append(step.id)
+
+
+def _check_settings(step: Step, where: str) -> None:
+    """Check a change of the agent's settings: their names, and that its trial fits the step."""
+    for name in step.params:
+        if name not in SETTINGS and name != CONFIRM_WITHIN:
+            close = nearest(name, SETTINGS)
+            mend = f"did you mean {close!r}?" if close else f"use {', '.join(sorted(SETTINGS))}"
+            what = f"{name[:60]!r} is no setting that a job may change"
+            raise MistakeError(what, where=f"{where}.params", mend=mend)
+    within_s = step.params.get(CONFIRM_WITHIN, CONFIRM_WITHIN_S)
+    if not isinstance(within_s, int) or not 1 <= within_s <= min(limits.TRIAL_S, step.timeout_s):
+        raise MistakeError(
+            f"{CONFIRM_WITHIN} = {within_s} does not fit into timeout_s = {step.timeout_s}",
+            where=f"{where}.params",
+            mend=f"write both, {CONFIRM_WITHIN} the smaller one",
+        )
 
 
 def _check_desired(step: Step, where: str) -> None:

@@ -12,6 +12,7 @@ _HOPELESS = frozenset(
         Reason.POINT_READ_ONLY,
         Reason.VALUE_OUT_OF_RANGE,
         Reason.CALL_UNKNOWN,
+        Reason.NOT_CONFIRMED,
         Reason.POISONED,
         Reason.UNKNOWN_EFFECT,
         Reason.JOB_TIMED_OUT,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from shared.errors import Reason, RefusedError
 from shared.ids import is_name
-from shared.model.action import reads_only
+from shared.model.action import CONFIGURE, reads_only
 from shared.model.job import Step, Value
 from shared.trust.catalog import (
     Bound,
@@ -36,6 +36,8 @@ def check_step(catalog: Catalog, step: Step) -> None:
     for name, value in step.params.items():
         where = f"{step.id}.{name}"
         bound = action.parameters.get(name)
+        if bound is None and step.action == CONFIGURE:
+            bound = catalog.config.settings.get(name)
         if bound is not None:
             _check_value(where, value, bound)
         elif action.by_profile:

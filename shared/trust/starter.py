@@ -40,7 +40,7 @@ def first_catalog(*, fleet: bytes, issued_ms: int, expires_ms: int) -> Catalog:
         any_profile=True,
         actions=_actions(),
         profiles=[],
-        config=ConfigBounds([], {}),
+        config=ConfigBounds([], dict(_SETTINGS)),
         scripts=[],
         firmware=[],
         agents=[],
@@ -59,6 +59,7 @@ def _actions() -> dict[str, ActionBounds]:
         "agent.health": {},
         "agent.diagnose": {},
         "agent.restart": {},
+        "agent.configure": {"confirm_within_s": NumberBound(1, limits.TRIAL_S)},
         "agent.cleanup": {
             **dict.fromkeys(("keep", "max_bytes", "older_than_s"), NumberBound(0, _ANY)),
             "damaged": FlagBound(),
@@ -115,7 +116,13 @@ _HARMLESS: Final = frozenset(
         *("agent.health", "agent.diagnose"),
     }
 )
+_SETTINGS: Final[dict[str, Bound]] = {
+    "telemetry.commit_interval_s": NumberBound(1, 3_600),
+    "uplink.sync_interval_s": NumberBound(1, 86_400),
+}
+"""What cannot cut an agent off, nor wear out its disk."""
 _OPERATING: Final = (
+    "agent.configure",
     "agent.cleanup",
     "agent.restart",
     "device.command",

@@ -34,6 +34,8 @@ from shared.runtime.logs import Events
 from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
 
 OWNER = Owner(uid(1))
+_APART = {"agent.restart", "agent.run_script", "agent.configure"}
+"""They need more than a caretaker; see below, and tests/simulation/test_self_config.py."""
 
 
 class Shown(msgspec.Struct):
@@ -79,7 +81,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
         await file.close()
 
 
-@pytest.mark.parametrize("name", sorted(set(OWN_ACTIONS) - {"agent.restart", "agent.run_script"}))
+@pytest.mark.parametrize("name", sorted(set(OWN_ACTIONS) - _APART))
 async def test_it_succeeds_and_a_dry_run_leaves_no_file(box: Box, name: str):
     dry = await box.do(name, dry_run=True)
     assert dry.reason is None

@@ -54,6 +54,12 @@ async def test_an_agent_restarts_tells_of_itself_and_proves_it(fleet: Fleet) -> 
         assert (execution["state"], task["state"]) == ("SUCCEEDED", "DONE"), execution
         assert task["device"] == ("pump-2" if action == "device.sync" else "@agent")
         told[action] = task["result"]
+    change = {"uplink.sync_interval_s": 2, "confirm_within_s": 60}
+    number = await fleet.submit(job("agent.configure", site="site", **change))
+    (execution,) = await fleet.admin.finished(number)
+    assert execution["state"] == "SUCCEEDED", execution
+    assert execution["tasks"][0]["result"]["act._skipped"] is False
+    assert (site.data / "remote.json").exists()
     restart = told["agent.restart"]
     assert restart["act.process_before"] != restart["act.process"]
     assert told["agent.health"]["act.disk.free_mb"] > 0

@@ -1,0 +1,189 @@
+"""An agent that changes its own settings: each restart is another process over the same files."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.config import load_config
+from agent.core.ports import StepOutcome
+from agent.services.self_config import NAME, SelfConfig, load_remote
+from shared import limits
+from shared.errors import MistakeError, Reason
+from shared.model.action import check_parameters
+from shared.model.job import Step
+from tests.simulation.loop import World, simulate
+
+LOCAL = '[agent]\ndata_dir = "."\n[telemetry]\ncommit_interval_s = 60\n'
+COMMIT = {"telemetry.commit_interval_s": 600}
+LINK = {"uplink.sync_interval_s": 60}
+
+
+@dataclass
+class House:
+    """One gateway over its processes."""
+
+    folder: Path
+    reads: bool = True
+    hears: bool = True
+    sampled: int = 0
+    lives: int = 0
+    intervals_ms: list[int] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "agent.toml"
+
+    async def readings(self) -> int:
+        self.sampled += int(self.reads)
+        return self.sampled
+
+    def facts(self) -> dict[str, Any]:
+        return {"link.silent_s": 0} if self.hears else {}
+
+    async def live(
+        self, change: Mapping[str, Any], *, mark: str = "a", dry_run: bool = False
+    ) -> StepOutcome:
+        """Let processes follow each other until one of them knows the outcome of a step."""
+        while True:
+            self.lives += 1
+            assert self.lives < 9, "it restarts for ever"
+            left = asyncio.Event()
+            config = load_config(self.path)
+            self.intervals_ms.append(config.telemetry.commit_interval_ms)
+            service = SelfConfig(
+                self.folder,
+                in_force=config.remote,
+                attempt=lambda settings: load_config(self.path, remote=settings),
+                facts=self.facts,
+                readings=self.readings,
+                leave=left.set,
+            )
+            tasks = [
+                asyncio.create_task(service.run()),
+                asyncio.create_task(
+                    service.configure(mark, change, confirm_within_s=30, dry_run=dry_run)
+                ),
+                asyncio.create_task(left.wait()),
+            ]
+            await asyncio.wait(tasks[1:], return_when=asyncio.FIRST_COMPLETED)
+            done, step = tasks[1].done(), tasks[1]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            if done:
+                return step.result()
+
+
+def play(tmp_path: Path, scenario: Any) -> None:
+    async def run(world: World) -> None:
+        house = House(tmp_path)
+        house.path.write_text(LOCAL)
+        await scenario(house)
+
+    simulate(run, seed=1)
+
+
+def test_a_change_that_works_is_confirmed_by_the_next_process(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        outcome = await house.live(COMMIT)
+        assert outcome.reason is None
+        assert outcome.result["telemetry.commit_interval_s"] == 600
+        assert outcome.result["_skipped"] is False
+        assert house.intervals_ms == [60_000, 600_000]
+        assert load_remote(tmp_path).settings == COMMIT
+        assert house.path.read_text() == LOCAL, "the local file is its owner's"
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_so_already_is_skipped_without_a_restart(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        first = await house.live(COMMIT)
+        again = await house.live(COMMIT, mark="b")
+        assert (again.result["_skipped"], again.result["_hash"]) == (True, first.result["_hash"])
+        same_as_local = await house.live({"uplink.long_poll": False}, mark="c")
+        assert same_as_local.result["_skipped"] is True
+        assert house.lives == 4
+
+    play(tmp_path, scenario)
+
+
+def test_a_change_without_readings_rolls_back_by_itself_and_the_step_says_so(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        house.reads = False
+        outcome = await house.live(COMMIT)
+        assert outcome.reason is Reason.NOT_CONFIRMED
+        assert house.intervals_ms == [60_000, 600_000, 60_000]
+        assert load_remote(tmp_path).in_force == {}
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_change_of_the_link_needs_a_contact(tmp_path: Path, hears: bool):
+    async def scenario(house: House) -> None:
+        house.hears = hears
+        outcome = await house.live(LINK)
+        assert outcome.reason is (None if hears else Reason.NOT_CONFIRMED)
+        assert load_remote(tmp_path).settings == (LINK if hears else {})
+
+    play(tmp_path, scenario)
+
+
+def test_a_rollback_keeps_what_was_confirmed_before(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        await house.live(COMMIT)
+        house.hears = False
+        assert (await house.live(LINK, mark="b")).reason is Reason.NOT_CONFIRMED
+        assert load_remote(tmp_path).in_force == COMMIT
+
+    play(tmp_path, scenario)
+
+
+def test_settings_that_take_every_process_down_are_rolled_back(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        remote = load_remote(tmp_path).on_trial("a", COMMIT, 30)
+        for _ in range(limits.TRIAL_STARTS):
+            remote = remote.begun()
+        (tmp_path / NAME).write_bytes(msgspec.json.encode(remote))
+        assert (await house.live(COMMIT)).reason is Reason.NOT_CONFIRMED
+        assert load_remote(tmp_path).in_force == {}
+
+    play(tmp_path, scenario)
+
+
+def test_a_dry_run_and_a_change_that_cannot_be_leave_no_document(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        dry = await house.live(COMMIT, dry_run=True)
+        assert dry.result["telemetry.commit_interval_s.new"] == 600
+        wrong = await house.live({"uplink.long_poll": True, "uplink.metered": True})
+        assert wrong.reason is Reason.BAD_PARAMETERS
+        assert "metered" in wrong.detail
+        assert not (tmp_path / NAME).exists()
+        assert house.lives == 2
+
+    play(tmp_path, scenario)
+
+
+def test_a_damaged_document_leaves_the_local_file_in_force(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        (tmp_path / NAME).write_bytes(b"{")
+        assert load_config(house.path).remote == {}
+        (tmp_path / NAME).write_text('{"settings": {"telemetry.commit_interval_s": 0}}')
+        assert load_config(house.path).telemetry.commit_interval_ms == 60_000
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"telemetry.speed": 1}, {"agent.data_dir": 1}, {**COMMIT, "confirm_within_s": 31}, COMMIT],
+)
+def test_what_no_job_may_change_or_confirm_in_time_is_refused_at_submission(params):
+    with pytest.raises(MistakeError, match=r"steps\[0\].params"):
+        check_parameters(Step("s", "agent.configure", params), "steps[0]")
