@@ -14,6 +14,7 @@ import pytest
 
 from firmware_sim.smp.console import Decoder
 from firmware_sim.smp.node import Medium
+from firmware_sim.smp.os_group import Buffers
 from firmware_sim.smp.packet import Malformed
 from firmware_sim.smp.ports import serve_console, serve_udp
 from tests.sim_parts import HANG_S, ROOT, sim_process
@@ -165,15 +166,20 @@ async def test_an_update_goes_through_on_every_kind_of_line(line, tmp_path):
     assert written == len(data)
 
 
-async def test_requests_in_flight_are_answered_in_turn_and_too_many_are_lost():
+async def test_requests_in_flight_are_answered_in_turn():
     bench = Bench()
     async with serve_udp(bench.node) as port, udp_master(str(port.address)) as master:
         asked = [master.ask_later(WRITE, 0, 0, {"d": str(n)}) for n in range(4)]
         assert [await master.answer(seq) for seq in asked] == [{"r": str(n)} for n in range(4)]
-        bench.node.add_faults("slow=50")
-        asked = [master.ask_later(WRITE, 0, 0, {"d": str(n)}) for n in range(6)]
-        assert [await master.answer(seq) for seq in asked[:4]] == [{"r": str(n)} for n in range(4)]
+
+
+async def test_requests_that_find_no_buffer_are_lost():
+    bench = Bench(buffers=Buffers(count=2), faults=["slow=400"])
+    async with serve_udp(bench.node) as port, udp_master(str(port.address)) as master:
+        asked = [master.ask_later(WRITE, 0, 0, {"d": str(n)}) for n in range(4)]
+        assert [await master.answer(seq) for seq in asked[:2]] == [{"r": "0"}, {"r": "1"}]
         assert bench.node.overrun == 2
+        assert [row["event"] for row in bench.ledger() if "event" in row][1:] == ["overrun"] * 2
 
 
 async def test_a_datagram_over_the_buffer_is_dropped():
