@@ -7,6 +7,7 @@ from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.link import LINK
 from tests.mutants.tables.membership import MEMBERSHIP
@@ -31,4 +32,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *PAPERS,
     *LINK,
     *HISTORY,
+    *FIRMWARE,
 )
