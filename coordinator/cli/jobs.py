@@ -37,6 +37,8 @@ def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) 
         if view.state == "PENDING_APPROVAL":
             screen.text(f"it waits for {view.agreement.needed} people: class {view.job_class}")
             screen.text(f"they sign it with: outstation approvals sign {view.id} --key FILE")
+        if view.standing:
+            screen.text(f"it fires until {view.not_after:%Y-%m-%d %H:%M} UTC")
         follow = "history" if view.standing else "wait"
         screen.text(f"follow it with: outstation jobs {follow} {view.id}")
     return Exit.OK

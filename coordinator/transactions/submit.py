@@ -190,6 +190,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
             "targets": len(targets),
             "job_class": job.job_class,
             "approvals": job.threshold,
+            "standing": job.standing,
         },
     )
     return Submitted(job_id, () if job.threshold else targets, replayed=False)

@@ -167,6 +167,23 @@ async def test_what_is_over_cannot_be_called_off(run, world, pump):
     assert "over on every agent" in err
 
 
+async def test_a_schedule_that_is_handed_in_says_how_long_it_stands(run, world, pump, tmp_path):
+    file = tmp_path / "job.json"
+    body = job_body(pump.name, schedule={"interval_s": 3600}, expires_in_s=90_000)
+    file.write_text(json.dumps(body))
+    status, _, err = await run("jobs", "submit", file, "--wait")
+    assert status == 2
+    assert "no end to wait for" in err
+    status, out, _ = await run("jobs", "submit", file)
+    assert status == 0
+    (job,) = (await world.read("/v1/jobs?standing=schedule"))["items"]
+    assert f"it fires until {job['not_after'][:16].replace('T', ' ')} UTC" in out
+    assert (job["standing"], job["spec"]["schedule"]["interval_s"]) == ("schedule", 3600)
+    assert (await world.read("/v1/jobs?standing=rule"))["items"] == []
+    (entry,) = (await world.read("/v1/audit?action=job.submit"))["items"]
+    assert entry["detail"]["standing"] == "schedule"
+
+
 # --- standing jobs --------------------------------------------------------------------------------
 async def test_a_schedule_is_listed_with_its_last_and_next_time(run, world, pump):
     job = await world.submit(pump.name, schedule={"interval_s": 3600}, name="hourly")

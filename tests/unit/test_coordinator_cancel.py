@@ -7,6 +7,7 @@ import pytest
 from coordinator.core.ports import execute, fetch_one
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.cancel import cancel
+from coordinator.transactions.carried import prepare_return
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.issue import CONFIRM_MS
 from coordinator.transactions.jobs import Wanted, list_executions, view_job
@@ -132,6 +133,18 @@ async def test_what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent(s
     assert (await called_off(store, job, NOW + 2)).agents == [AGENT]
     order = await issued(store, NOW + 2)
     assert (len(order.grants), len(order.cancels)) == (0, 1)
+
+
+async def test_a_stick_takes_along_what_is_called_off(store):
+    job = (await submitted(store)).job
+    contact = (AGENT, 1, b"d", b"t", EPOCH, b"b", 2, 0, "{}", NOW, None, 0, 0)
+    await store.run(partial(execute, "contact_save", *contact), durable=False)
+    (grant,) = (await issued(store, NOW)).grants
+    await called_off(store, job)
+    assert (await issued(store, NOW)).cancels, "the link has it; nobody knows whether it arrived"
+    body = partial(prepare_return, AGENT, actor="anna", now_ms=NOW)
+    out = await store.run(body, durable=True)
+    assert (list(out.order.grants), list(out.order.cancels)) == ([], [grant.execution])
 
 
 async def test_an_agent_that_lost_its_memory_proves_nothing(store):

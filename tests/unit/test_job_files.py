@@ -1,12 +1,16 @@
 """docs/jobs.md is true: its files are good, its refusals are made, with place and sentence."""
 
+import doctest
 import re
 import tomllib
 from typing import Any
 
 import pytest
 
+from agent import config_uplink
+from coordinator.cli import explain, job_file
 from coordinator.cli.job_file import read_job
+from coordinator.contract import job_spec, mistakes
 from coordinator.contract.job_spec import (
     JobSubmission,
     from_spec,
@@ -108,3 +112,10 @@ def test_a_job_in_json_is_pointed_at_by_its_member(tmp_path):
     with pytest.raises(MistakeError) as caught:
         read_job(str(file))
     assert caught.value.where == f"{file}: steps[0].action"
+
+
+@pytest.mark.parametrize("module", [config_uplink, explain, job_file, job_spec, mistakes])
+def test_the_examples_in_the_code_are_true(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
