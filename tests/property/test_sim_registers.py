@@ -9,6 +9,8 @@ from firmware_sim.faults import Fault, FaultKind, parse_fault
 from firmware_sim.model import Kind, Point, Table, WordOrder
 from firmware_sim.signals import Constant, CycleEnergy, LoadEnergy, Moment, Signal
 
+NUMBERED = {FaultKind.SLOW, FaultKind.EXCEPTION, FaultKind.REBOOT_LOOP, FaultKind.POWER_CUT}
+NUMBERED |= {FaultKind.SLOW_ERASE, FaultKind.WRONG_CLOCK}
 times = st.floats(1.6e9, 2.0e9)
 seeds = st.integers(0, 2**64 - 1)
 
@@ -73,10 +75,11 @@ def test_energy_counters_never_fall(seed, start_s, steps):
 
 @given(
     st.builds(
-        Fault,
-        kind=st.sampled_from(
-            [k for k in FaultKind if k not in {FaultKind.SLOW, FaultKind.EXCEPTION}]
+        lambda kind, amount, **options: Fault(
+            kind=kind, amount=amount if kind in NUMBERED else 0, **options
         ),
+        kind=st.sampled_from(FaultKind),
+        amount=st.integers(1, 255),
         probability=st.integers(0, 100).map(lambda p: p / 100),
         after_s=st.integers(0, 1000).map(float),
         for_s=st.one_of(st.just(math.inf), st.integers(0, 1000).map(float)),
