@@ -27,6 +27,8 @@ PRELOADED = (
     msgspec,
 )
 OPTIONS = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider")
+# What a killed test leaves open would be reported after the verdict, as an error of pytest's own.
+QUIET = ("-p", "no:unraisableexception", "-p", "no:threadexception")
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "tests.mutants.plugin")
 _LINES = 15
 
@@ -47,7 +49,7 @@ def _become_pytest(tests: list[str], said: "IO[str]") -> None:
     try:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-        options = [*OPTIONS, *(part for plugin in PLUGINS for part in ("-p", plugin))]
+        options = [*OPTIONS, *QUIET, *(part for plugin in PLUGINS for part in ("-p", plugin))]
         status = int(pytest.main([*options, *tests]))
     except Exception:  # noqa: BLE001  # whatever it is, the parent has to be told
         traceback.print_exc()
