@@ -60,7 +60,7 @@ REFUSED = StepOutcome(Reason.DEVICE_EXCEPTION, "it said no")
 class Event:
     """Something that happens to the agent."""
 
-    at_s: int
+    at_s: float
     kind: str
     """``cancel``, ``kill``, ``power`` or ``stop``."""
     job: int = 0
@@ -100,7 +100,7 @@ class Fate:
         self.seq = 0
 
     async def lead(self) -> None:
-        begins: list[tuple[int, int, Event | None]]
+        begins: list[tuple[float, int, Event | None]]
         begins = [(at, number, None) for number, at in enumerate(self.plot.starts_s)]
         happens = [(one.at_s, number, one) for number, one in enumerate(self.plot.events)]
         for at_s, number, event in sorted([*begins, *happens], key=lambda one: one[0]):
@@ -398,3 +398,22 @@ def test_a_cut_after_every_single_commit_is_survived():
         for power in (False, True):
             plot = replace(_full_plot(), cuts={commit: power})
             check(plot, play(plot))
+
+
+def test_a_failed_check_repeats_no_effect():
+    job = JobSpec(
+        "checked",
+        [Step("a", HAZARDOUS, {"points": ["flow"]})],
+        retry=Retry(failed=2, initial_s=60, max_s=60),
+        post_check=PostCheck("device.flow > 5", within_s=60, every_s=30),
+    )
+    plot = Plot([job], [0], flow=3)
+    story = play(plot)
+    check(plot, story)
+    assert story.executions == {uid(1): ExecutionState.FAILED}
+
+
+def test_a_power_cut_in_the_middle_of_any_effect_is_survived():
+    for half_seconds in range(1, 40):
+        plot = replace(_full_plot(), events=[Event(half_seconds / 2 + 0.2, "power")])
+        check(plot, play(plot))

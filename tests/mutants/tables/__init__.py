@@ -6,6 +6,7 @@ from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
+from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
 from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
@@ -33,4 +34,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *LINK,
     *HISTORY,
     *FIRMWARE,
+    *ENGINE,
 )

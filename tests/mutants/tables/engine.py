@@ -1,0 +1,157 @@
+"""The job engine: at most once, in turn, in time, and told."""
+
+from tests.mutants.mutant import Mutant
+
+_CRASH = "tests/property/test_job_crashes.py::test_"
+_EVERY = _CRASH + "a_cut_after_every_single_commit_is_survived"
+_SCHEDULES = "tests/property/test_job_schedules.py::test_"
+_MINUTE = _SCHEDULES + "a_minute_schedule_repeats_nothing_when_half_a_day_comes_again"
+_CLAIMS = "tests/property/test_job_claims.py::test_"
+_HEADS = _CLAIMS + "the_most_urgent_due_task_of_each_idle_device_begins"
+_ORDERS = "tests/unit/test_agent_orders.py"
+_JOBS = "tests/unit/test_agent_jobs.py"
+_ENGINE = "tests/simulation/test_job_engine.py"
+_STANDING = "tests/simulation/test_standing.py"
+
+ENGINE = (
+    Mutant(
+        "engine-intent-before-effect",
+        "agent/services/step_runner.py",
+        "replace(course, intent=step.id), durable=True)",
+        "course, durable=True)",
+        (_EVERY,),
+    ),
+    Mutant(
+        "engine-intent-durable",
+        "agent/services/step_runner.py",
+        "replace(course, intent=step.id), durable=True)",
+        "replace(course, intent=step.id), durable=False)",
+        (_CRASH + "a_power_cut_in_the_middle_of_any_effect_is_survived",),
+    ),
+    Mutant(
+        "engine-lost-answer-is-unknown",
+        "agent/services/step_runner.py",
+        "            if outcome.reason in _AMBIGUOUS:\n",
+        "            if False:\n",
+        (_ENGINE,),
+    ),
+    Mutant(
+        "engine-cut-effect-is-unknown",
+        "agent/store/queue_rows.py",
+        "    if course.intent:\n",
+        "    if False:\n",
+        (_EVERY,),
+    ),
+    Mutant(
+        "engine-failed-step-survives",
+        "agent/services/executor.py",
+        "            if course.phase is Phase.FAILED:",
+        "            if course.phase is Phase.FAILED and course is not claim.course:",
+        (_EVERY,),
+    ),
+    Mutant(
+        "engine-fence",
+        "agent/store/queries/jobs.sql",
+        "WHERE number = $1 AND attempt = $2 AND state = 1\nRETURNING execution, device, firing",
+        "WHERE number = $1 AND $2 > 0\nRETURNING execution, device, firing",
+        (_JOBS,),
+    ),
+    Mutant(
+        "engine-busy-device",
+        "agent/store/queries/jobs.sql",
+        "        WHERE task.state = 1 AND task.device = lane.device)",
+        "        WHERE task.state = 1 AND task.device = lane.device AND 1 = 0)",
+        (_HEADS,),
+    ),
+    Mutant(
+        "engine-too-late",
+        "agent/store/queue_rows.py",
+        "            state, why = expire(attempt,",
+        "            continue\n            state, why = expire(attempt,",
+        (_JOBS,),
+    ),
+    Mutant(
+        "engine-cancel-before-start",
+        "agent/store/execution_rows.py",
+        "begun = any(task.attempts for task in seen)",
+        "begun = True",
+        (_ORDERS,),
+    ),
+    Mutant(
+        "engine-cancel-at-a-safe-point",
+        "agent/services/executor.py",
+        "            elif (claim.execution, claim.firing) in self._canceled and not course.reason:",
+        "            elif False:",
+        (_ENGINE,),
+    ),
+    Mutant(
+        "engine-canary",
+        "agent/store/execution_rows.py",
+        "        cautious = canary > 0 and done < min(canary, total)\n",
+        "        cautious = False\n",
+        (_ORDERS,),
+    ),
+    Mutant(
+        "engine-check-is-not-tried-again",
+        "shared/model/policy.py",
+        "        Reason.POST_CHECK_FAILED,\n",
+        "",
+        (_CRASH + "a_failed_check_repeats_no_effect",),
+    ),
+    Mutant(
+        "engine-gate-of-the-site",
+        "agent/services/gates.py",
+        "if changes and not spec.dry_run and (locked := self._locked_ms()):",
+        "if False and (locked := 1):",
+        (_ENGINE,),
+    ),
+    Mutant(
+        "engine-gate-of-preconditions",
+        "agent/services/gates.py",
+        "            if not holds:\n",
+        "            if False:\n",
+        (_ENGINE,),
+    ),
+    Mutant(
+        "engine-window",
+        "agent/services/gates.py",
+        "        if seen.is_open:\n",
+        "        if True:\n",
+        (_ENGINE,),
+    ),
+    Mutant(
+        "engine-fired-before",
+        "agent/core/standing.py",
+        "if not has_fired(runs, nominal))\n    for",
+        "if True)\n    for",
+        (_MINUTE,),
+    ),
+    Mutant(
+        "engine-runs-kept",
+        "agent/store/standing.py",
+        "                rows.note_runs(standing.number, todo.runs)\n",
+        "                pass\n",
+        (_MINUTE,),
+    ),
+    Mutant(
+        "engine-slack-is-on-time",
+        "shared/model/schedule.py",
+        "limits.ON_TIME_MS + schedule.slack_s * 1000",
+        "limits.ON_TIME_MS",
+        (_SCHEDULES + "a_schedule_that_may_be_late_is_not_missed",),
+    ),
+    Mutant(
+        "engine-rule-too-often",
+        "agent/core/rules.py",
+        "count >= rule.max_per_day or ",
+        "",
+        (_STANDING + "::test_what_fires_too_often_is_counted_and_held_back",),
+    ),
+    Mutant(
+        "engine-overlap",
+        "agent/store/standing_rows.py",
+        "        if overlap is Overlap.ALLOW:\n",
+        "        if True:\n",
+        (_STANDING + "::test_a_firing_that_still_works_lets_the_next_one_pass",),
+    ),
+)
