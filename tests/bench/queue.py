@@ -165,7 +165,7 @@ async def _idle(folder: Path, seconds: float) -> float:
         calendar=calendar,
         clock=clock,
         entropy=entropy,
-        permit=_permitted,
+        permits=(_permitted, _may_write, _no_script),
         bells=(_ring, _ring),
     )
     running = [asyncio.create_task(service.run()) for service in engine.services]
@@ -183,6 +183,14 @@ async def _idle(folder: Path, seconds: float) -> float:
 
 async def _permitted(*_: Any) -> None:
     """Let every attempt begin."""
+
+
+def _may_write(*_: Any) -> None:
+    """Let every write be."""
+
+
+def _no_script(*_: Any) -> None:
+    """Know of no script."""
 
 
 def _ring() -> None:

@@ -146,7 +146,9 @@ class Bench:
     clock: HandClock
 
     def hand(self, driver: Driver | None = None, **changes: Any) -> Hand:
-        return replace(self.driver, **({"driver": driver} if driver else {}), **changes)
+        if driver is not None:
+            changes["driver"] = driver
+        return replace(self.driver, **changes)
 
 
 @pytest.fixture
@@ -182,7 +184,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 def test_every_declared_action_has_an_implementation_and_no_other_exists():
     assert set(ACTIONS) | set(OWN_ACTIONS) == set(DECLARED)
     assert set(ACTIONS) == set(GOOD)
-    table = {**ACTIONS, **OWN_ACTIONS}
+    table: dict[str, Any] = {**ACTIONS, **OWN_ACTIONS}
     assert all(action.name == name for name, action in table.items())
 
 

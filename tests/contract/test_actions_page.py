@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 def job(text: str) -> JobSpec:
     tables = tomllib.loads(text)
-    lists = {name: [Step(**one) for one in tables.get(name, [])] for name in tables}
+    lists: dict[str, Any] = {name: [Step(**one) for one in tables.get(name, [])] for name in tables}
     return JobSpec(name="example", **lists)
 
 

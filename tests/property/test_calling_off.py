@@ -163,6 +163,7 @@ async def check(play: Play) -> None:
         assert not play.asked or play.copied
         assert view.cancel is None
         return
+    assert view.cancel is not None
     assert view.cancel.outcome is not None, "a receipt settled it"
     assert ExecutionState[view.state] in TERMINAL_EXECUTION
     assert job.state == "CANCELED"

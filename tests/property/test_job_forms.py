@@ -133,7 +133,9 @@ async def check_history(made, arriving, size):
                 body = partial(reconcile_receipts, AGENT, b"J" * 16, told, now_ms=NOW, oldest=1)
                 await store.run(body, durable=False)
             listed = partial(list_firings, job, agent="", before=NEWEST, size=99)
-            found, following = await store.read(listed)
+            page = await store.read(listed)
+            assert page is not None
+            found, following = page
             alarms, _ = await store.read(
                 partial(list_alarms, WantedAlarms(), before=NEWEST, size=99)
             )

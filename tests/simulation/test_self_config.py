@@ -63,7 +63,7 @@ class House:
                 readings=self.readings,
                 leave=left.set,
             )
-            tasks = [
+            tasks: list[asyncio.Task[Any]] = [
                 asyncio.create_task(service.run()),
                 asyncio.create_task(
                     service.configure(mark, change, confirm_within_s=30, dry_run=dry_run)

@@ -72,7 +72,7 @@ def test_a_temporary_value_goes_back_after_a_restart(tmp_path: Path):
 
 def test_the_former_value_is_durable_before_the_new_one_is_written(tmp_path: Path):
     async def scenario(shop: Shop) -> None:
-        pump = shop.pumps[PUMP]
+        pump: Any = shop.pumps[PUMP]
         write_it = pump.write
 
         async def crash(values: Any) -> None:
@@ -81,11 +81,11 @@ def test_the_former_value_is_durable_before_the_new_one_is_written(tmp_path: Pat
             await write_it(values)
             raise RuntimeError("the process ended here")
 
-        pump.write = crash  # type: ignore[method-assign] - a fault at one moment
+        pump.write = crash
         await order(shop, 1, write(4200, for_s=60))
         await asyncio.sleep(1)
         assert pump.values["setpoint"] == 4200
-        pump.write = write_it  # type: ignore[method-assign] - it works again
+        pump.write = write_it
         await asyncio.sleep(60)
         assert pump.values["setpoint"] == 100
         receipts = await shop.receipts(uid(1))

@@ -31,8 +31,8 @@ async def test_a_hazardous_call_is_done_once_or_said_to_be_unknown(fleet: Fleet)
         await asyncio.sleep(chance.uniform(0.1, 0.7))
         await site.kill()
         await site.start()
-    for value, number in jobs.items():
-        (execution,) = await fleet.admin.finished(number)
+    for value, name in jobs.items():
+        (execution,) = await fleet.admin.finished(name)
         (task,) = execution["tasks"]
         effects = site.record("pump-2").setpoints().count(value)
         if task["state"] == "DONE":

@@ -78,7 +78,7 @@ async def test_a_job_that_cannot_be_is_one_sentence_at_the_terminal(served: Flee
     nowhere = {"selector": "site=nowhere"}
     bad: dict[str, dict[str, Any]] = {
         "steps[0].action: there is no action": {"steps": [{**STEP, "action": "device.explode"}]},
-        "steps[0].param: there is no 'param' here; did you mean params?": {"steps": [{**STEP, "param": {}}]},
+        "steps[0].param: there is no 'param' here": {"steps": [{**STEP, "param": {}}]},
         "targets.selector: no agent matches": {"steps": [STEP], "targets": nowhere},
     }
     tries = []
