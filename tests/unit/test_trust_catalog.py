@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from shared import limits
 from shared.errors import Reason, RefusedError
@@ -272,3 +273,37 @@ def test_a_fleet_on_one_machine_begins_with_documents_that_open_and_says_what_is
     guarded = make_policy(classes={"g": make_policy().classes["guarded"]})
     strong = changed(ROOT, roles=ROOT.roles | {"release": changed(ROOT.roles["root"], threshold=2)})
     assert weaknesses(strong, FULL, guarded) == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("uplink.sync_interval_s", 60, True),
+        ("uplink.sync_interval_s", 0, False),
+        ("uplink.metered", True, False),
+        ("confirm_within_s", 60, True),
+        ("confirm_within_s", 0, False),
+    ],
+)
+def test_a_setting_keeps_within_what_the_catalog_bounds(setting, value, allowed):
+    catalog = first_catalog(fleet=FLEET, issued_ms=NOW, expires_ms=NOW + 1)
+    step = Step("s", "agent.configure", {setting: value})
+    if allowed:
+        check_step(catalog, step)
+        return
+    with pytest.raises(RefusedError) as caught:
+        check_step(catalog, step)
+    assert caught.value.reason is Reason.OUT_OF_BOUNDS
+
+
+def test_the_first_catalog_lets_no_script_run():
+    catalog = first_catalog(fleet=FLEET, issued_ms=NOW, expires_ms=NOW + 1)
+    assert "agent.run_script" not in catalog.actions
+    assert catalog.scripts == []
+
+
+def test_what_should_be_is_compared_also_where_it_may_not_be_written():
+    catalog = make_catalog(any_profile=False)
+    valid = ActionBounds({}, by_profile=True)
+    catalog = replace(catalog, actions={**catalog.actions, "device.validate": valid})
+    check_step(catalog, Step("s", "device.validate", {"serial": 4711}))

@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.tables.access import ACCESS
+from tests.mutants.tables.actions import ACTIONS
 from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
@@ -33,6 +34,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *PAPERS,
     *LINK,
     *HISTORY,
+    *ACTIONS,
     *FIRMWARE,
     *ENGINE,
 )

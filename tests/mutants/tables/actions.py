@@ -1,0 +1,147 @@
+"""What a job may do: bounds right before a write, effects once, values that go back, scripts."""
+
+from tests.mutants.mutant import Mutant
+
+_DEVICE = "tests/contract/test_actions.py::test_"
+_OWN = "tests/contract/test_own_actions.py::test_"
+_LENT = "tests/simulation/test_temporary.py::test_"
+_SELF = "tests/simulation/test_self_config.py::test_"
+_REGISTRY = "agent/actions/registry.py"
+_SCRIPTS = "agent/services/scripts.py"
+
+
+def _mutant(name: str, file: str, edit: tuple[str, str], *tests: str) -> Mutant:
+    return Mutant(f"action-{name}", file, *edit, tests)
+
+
+ACTIONS = (
+    _mutant(
+        "asks-no-catalog",
+        "agent/actions/hand.py",
+        (
+            "            if problem := self.may_write(profile.content_hash, name, value):\n",
+            "            if problem := None:\n",
+        ),
+        _DEVICE + "nothing_is_written_that_the_catalog_does_not_allow",
+    ),
+    _mutant(
+        "wears-out",
+        "agent/actions/hand.py",
+        ("            if left_s:\n", "            if False:\n"),
+        _DEVICE + "what_wears_out_is_spared_for_its_time_and_no_longer",
+    ),
+    _mutant(
+        "dry-run-writes",
+        "agent/actions/write.py",
+        (
+            "        if hand.dry_run:\n            return _would",
+            "        if False:\n            return _would",
+        ),
+        _DEVICE + "a_dry_run_says_what_it_would_do_and_changes_nothing",
+        _DEVICE + "a_dry_run_tells_the_present_value_and_the_new_one",
+    ),
+    _mutant(
+        "dry-run-commands",
+        "agent/actions/command.py",
+        ("            if hand.dry_run:\n", "            if False:\n"),
+        _DEVICE + "a_dry_run_says_what_it_would_do_and_changes_nothing",
+    ),
+    _mutant(
+        "silence-is-no",
+        "agent/actions/hand.py",
+        ("    if outcome.reason not in _UNSAID:\n", "    if True:\n"),
+        _DEVICE + "a_silent_device_is_an_outcome",
+        _DEVICE + "a_write_that_cannot_be_proven_and_got_no_answer_is_unknown",
+    ),
+    _mutant(
+        "any-call-twice",
+        _REGISTRY,
+        ("return call is not None and call.idempotent", "return True"),
+        _DEVICE + "only_a_call_that_says_so_may_be_repeated",
+    ),
+    _mutant(
+        "any-write-twice",
+        _REGISTRY,
+        ("step.action == WriteAction.name and is_hazardous(device, step.params)", "False"),
+        _DEVICE + "only_a_call_that_says_so_may_be_repeated",
+    ),
+    _mutant(
+        "lent-after-it-is-gone",
+        "agent/actions/write.py",
+        ("        if for_s:\n            lent", "        if False:\n            lent"),
+        _LENT + "the_former_value_is_durable_before_the_new_one_is_written",
+        _LENT + "a_temporary_value_goes_back_at_its_time_and_says_so",
+    ),
+    _mutant(
+        "lasting-write-goes-back",
+        "agent/actions/write.py",
+        ("        await hand.memory.settle(hand.device, wanted)\n", "        return\n"),
+        _LENT + "a_later_lasting_write_keeps_its_value",
+    ),
+    _mutant(
+        "locked-site-put-back",
+        "agent/services/restorer.py",
+        ("            if due.loans and locked_ms:\n", "            if False:\n"),
+        _LENT + "a_locked_site_keeps_its_values_until_it_is_unlocked",
+    ),
+    _mutant(
+        "first-config-overwritten",
+        "agent/store/queries/devices.sql",
+        ("WHERE config_kept.owner <> excluded.owner\n", ""),
+        _DEVICE + "a_repeated_attempt_keeps_what_the_first_one_found",
+    ),
+    _mutant(
+        "forgets-unacknowledged",
+        "agent/store/queries/caretaker.sql",
+        ("WHERE state BETWEEN 10 AND 29 AND receipt < $1\n", "WHERE state BETWEEN 10 AND 29\n"),
+        _OWN + "a_cleanup_never_forgets_what_is_open_or_not_acknowledged",
+    ),
+    _mutant(
+        "forgets-open",
+        "agent/store/queries/caretaker.sql",
+        ("WHERE state BETWEEN 10 AND 29 AND receipt < $1\n", "WHERE receipt < $1\n"),
+        _OWN + "a_cleanup_never_forgets_what_is_open_or_not_acknowledged",
+    ),
+    _mutant(
+        "restart-proves-nothing",
+        "agent/services/caretaker.py",
+        ("        if before is None or before == self.process:\n", "        if before is None:\n"),
+        _OWN + "a_restart_is_proven_by_the_next_process_and_asked_for_once",
+    ),
+    _mutant(
+        "any-script",
+        _SCRIPTS,
+        ("hashlib.sha256(data).digest() != wanted", "False"),
+        _OWN + "a_script_that_the_catalog_does_not_name_byte_by_byte_does_not_run",
+    ),
+    _mutant(
+        "script-as-root",
+        "agent/services/script_child.py",
+        ("        os.setuid(user)\n", ""),
+        _OWN + "a_script_is_nobody_gains_nothing_and_has_bounds",
+    ),
+    _mutant(
+        "trial-needs-no-readings",
+        "agent/services/self_config.py",
+        ("await self._readings() > began and ", ""),
+        _SELF + "a_change_without_readings_rolls_back_by_itself_and_the_step_says_so",
+    ),
+    _mutant(
+        "trial-needs-no-contact",
+        "agent/services/self_config.py",
+        ("(heard or not trial.needs_contact)", "True"),
+        _SELF + "a_change_of_the_link_needs_a_contact",
+    ),
+    _mutant(
+        "trial-crashes-for-ever",
+        "agent/services/self_config.py",
+        ("trial.starts >= limits.TRIAL_STARTS or ", ""),
+        _SELF + "settings_that_take_every_process_down_are_rolled_back",
+    ),
+    _mutant(
+        "setting-beyond-the-catalog",
+        "shared/trust/bounds.py",
+        ("            bound = catalog.config.settings.get(name)\n", "            continue\n"),
+        "tests/unit/test_trust_catalog.py::test_a_setting_keeps_within_what_the_catalog_bounds",
+    ),
+)
