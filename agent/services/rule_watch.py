@@ -15,7 +15,7 @@ from agent.core.rules import RuleMemory, Verdict, look, resumed
 from agent.store.standing import StandingStore
 from agent.store.standing_rows import Standing, Tale
 from shared.clock import MonoMs
-from shared.errors import Reason
+from shared.errors import Reason, WorldError
 from shared.ids import DeviceId, uuid_text
 from shared.model.condition import Condition, Known
 from shared.model.job import ExecutionState, JobSpec, Value
@@ -72,12 +72,17 @@ class RuleWatch:
         fresh, self._fresh = self._fresh, set()
         fired = False
         waits: list[int] = []
-        for rule in self._rules.values():
-            new = rule.number not in before
-            for device in rule.devices:
-                if new or due or rule.concerns(device, fresh):
-                    fired |= await self._look_at(rule, device, now)
-            waits += [at for at in rule.looks.values() if at is not None]
+        try:
+            for rule in self._rules.values():
+                new = rule.number not in before
+                for device in rule.devices:
+                    if new or due or rule.concerns(device, fresh):
+                        fired |= await self._look_at(rule, device, now)
+                waits += [at for at in rule.looks.values() if at is not None]
+        except WorldError:
+            # The disk did not take a firing: it is looked at again, not forgotten.
+            self._rules, self._fresh = before, self._fresh | fresh
+            raise
         self.next_look_ms = MonoMs(min(waits)) if waits else None
         return fired
 
@@ -98,14 +103,14 @@ class RuleWatch:
         reset = _opposite(holds) if watched.reset is None else watched.reset.evaluate(find)
         memory = watched.memories.get(device, RuleMemory())
         after, verdict, again = look(rule, memory, now, holds=holds, reset=reset)
-        watched.memories[device], watched.looks[device] = after, again
         if verdict is Verdict.FIRE:
             await self._fire(watched, device, after, now)
-            return True
-        if verdict is not Verdict.NOTHING:
+        elif verdict is not Verdict.NOTHING:
             tale = _held_back(device, now) if verdict is Verdict.HELD_BACK else None
             await self._store.remember(watched.job, device, after, tale, now)
-        return False
+        # Only once it is written: what the disk refused has not happened.
+        watched.memories[device], watched.looks[device] = after, again
+        return verdict is Verdict.FIRE
 
     async def _fire(
         self, watched: "_Watched", device: DeviceId, memory: RuleMemory, now: Moment

@@ -76,3 +76,17 @@ def test_a_year_alone_is_told_in_full_newest_first_and_takes_little_room(tmp_pat
             assert times == sorted(times, reverse=True), "the newest first"
 
     play(tmp_path, scenario)
+
+
+def test_an_alarm_that_the_disk_refused_rings_once_there_is_room(tmp_path: Path):
+    async def scenario(shop: Shop) -> None:
+        await stand(shop, 1, steps=[], rule=Rule("device.level > 3", alarm=Alarm("high")))
+        shop.file.full = True
+        shop.poll(PUMP, level=4)
+        await asyncio.sleep(60)
+        assert shop.rung == 0
+        shop.file.full = False
+        await asyncio.sleep(600)
+        assert shop.rung == 1
+
+    play(tmp_path, scenario)
