@@ -28,14 +28,18 @@ _log = Events(__name__)
 
 def load_remote(data_dir: Path) -> Remote:
     """Return the document; an absent or damaged one is empty: the local file holds then."""
+    return _read(data_dir)[0]
+
+
+def _read(data_dir: Path) -> tuple[Remote, str]:
+    """Return the document, and what is wrong with it."""
     try:
         with (data_dir / NAME).open("rb") as file:
-            return msgspec.json.decode(file.read(limits.CONFIG_BYTES), type=Remote)
-    except FileNotFoundError:
-        return Remote()
+            return msgspec.json.decode(file.read(limits.CONFIG_BYTES), type=Remote), ""
+    except (FileNotFoundError, NotADirectoryError):
+        return Remote(), ""
     except (OSError, msgspec.MsgspecError) as error:
-        _log.event("remote_settings_unreadable", level=logging.ERROR, cause=str(error))
-        return Remote()
+        return Remote(), str(error)
 
 
 class SelfConfig:
@@ -66,11 +70,13 @@ class SelfConfig:
         self._data_dir, self._in_force = data_dir, dict(in_force)
         self._attempt, self._facts = attempt, facts
         self._readings, self._leave = readings, leave
-        self._remote = load_remote(data_dir)
+        self._remote, self._trouble = _read(data_dir)
         self._decided = asyncio.Event()
 
     async def run(self) -> None:
         """Watch the trial that this process began under, if there is one, then rest."""
+        if self._trouble:
+            _log.event("settings_unreadable", level=logging.ERROR, cause=self._trouble)
         trial = self._remote.trial
         if trial is not None:
             self._keep(self._remote.begun())
