@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.moment import Moment
@@ -65,6 +65,7 @@ def running(rows: list[Row], devices: set[str]) -> list[Row]:
     return [*rows, *(Row(device, 1, 0, state=1) for device in sorted(devices))]
 
 
+@settings(max_examples=60)
 @given(st.lists(ROWS, max_size=20), st.sets(st.sampled_from(["", "a", "b"])), st.integers(0, 5))
 def test_the_most_urgent_due_task_of_each_idle_device_begins(rows, busy, room):
     ready = [

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.actions.registry import ACTIONS, check_step
@@ -343,6 +343,8 @@ def plots(draw: Any) -> Plot:
     return plot
 
 
+# A play of hundreds of commits, not a value: as many in every profile.
+@settings(max_examples=50)
 @given(plots(), st.randoms(use_true_random=False))
 def test_no_cut_loses_a_task_or_repeats_an_effect_or_makes_a_receipt_lie(plot: Plot, order: Any):
     story = play(plot)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -164,6 +164,8 @@ def _job(schedule: Schedule) -> JobSpec:
     return job
 
 
+# A play of days and cuts, not a value: as many in every profile.
+@settings(max_examples=40)
 @given(
     st.sampled_from(CHANGES),
     st.lists(
