@@ -186,7 +186,7 @@ def test_a_profile_may_be_named_by_its_file(tmp_path: Path):
         ("2030-01-31", "2030-01-31T00:00:00", "line 1: expires needs its time zone"),
         ("2030-01-31", "9999-01-31", "line 1: expires cannot be in 9999"),
         ("device.read", "device.reed", "line 4: there is no action 'device.reed'; did you mean"),
-        ("device.read", "pump.dance", "line 4: there is no action 'pump.dance'; there are agent.cleanup"),
+        ("device.read", "pump.dance", "line 4: there is no action 'pump.dance'; there are agent."),
         ("{ names = 8 }", "8", "line 5: points is a table; write points = { ... }"),
         ("{ names = 8 }", "{ names = 0 }", "line 5: names = 0 is not a whole number"),
         ("{ names = 8 }", "{}", "line 5: this is no bound; write {"),
