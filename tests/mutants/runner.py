@@ -53,12 +53,15 @@ class Copy:
                 shutil.copytree(tree / name, place / name)
             else:
                 shutil.copy2(tree / name, place / name)
+        # Two pytests that tidy one folder up trip over each other.
+        (place / "temporary").mkdir()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.mutants.worker"],
             cwd=place,
             env=os.environ
             | {
                 "PYTHONPATH": str(place),
+                "PYTEST_DEBUG_TEMPROOT": str(place / "temporary"),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             },
