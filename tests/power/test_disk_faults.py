@@ -24,7 +24,7 @@ FAULTS = {
     "broken": (On.WRITE | On.SYNC | On.NAME, errno.EIO),
     "sync fails": (On.SYNC, errno.EIO),
 }
-MOMENTS = 60 if LONG in os.environ else 6
+MOMENTS = 30 if LONG in os.environ else 6
 """Syncs and writes that fail once, each in a life of its own."""
 
 
