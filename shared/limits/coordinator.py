@@ -1,0 +1,48 @@
+"""Bounds of the coordinator: requests, people, what it keeps."""
+
+REST_BODY_BYTES = 65_536
+"""A REST request's body: four times SPEC_BYTES, since JSON is wordier than what is signed."""
+TOKEN_SCOPES = 32
+"""Roles and scopes of one token; there are about as many scopes."""
+REST_WAITING = 1_024
+"""REST requests that wait for a change; more are answered at once."""
+SCHEMAS_WANTED = 64
+"""Channel lists asked for in one reply: 8 bytes each."""
+BLOCKS_ASIDE = 64
+"""Conflicting blocks kept of one agent for a person to look at."""
+READING_BLOCKS = 32
+"""Blocks fetched at a time while readings are collected: at most 4 MB in memory."""
+BLOCKS_APART = 4_096
+"""Contradicting blocks kept of one agent in quarantine; what is beyond it stays with the agent."""
+RETENTION_ROWS = 64
+"""Rows taken away in one transaction: some milliseconds, contacts go in between."""
+EXPORT_BLOCKS = 8
+"""Blocks decoded at a time for a file: some ten thousand rows in memory."""
+EXPORT_ROW_GROUP = 65_536
+"""Rows of one group of a Parquet file: a few megabytes, as its readers like them."""
+READING_KEYS = 512
+"""Keys of blocks read at a time while those of other agents are passed over."""
+PAGE_POINTS = 10_000
+"""Points of one series that a chart may ask for; screens have a few thousand columns."""
+READING_BLOCKS_SCANNED = 4_096
+"""Blocks looked at for one answer; a filter that finds nothing must end all the same."""
+BLOCK_SPAN_MS = 86_400_000
+"""Most blocks span less than a day; longer ones are looked up by an index of their own."""
+ANCHORS_PER_BOOT = 64
+"""True times kept of one boot; one is enough, more only take out the drift of its counter."""
+RETIME_BLOCKS = 256
+"""Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
+ROLLUP_ORDERS = 32
+"""Blocks of one agent rolled up together: those of an hour share most of its minutes."""
+FIRINGS_KEPT = 10_000
+"""Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
+JOB_EXPIRES_S = 2_592_000
+"""30 days until a job must have begun, when nobody says otherwise."""
+BUNDLE_S = 604_800
+"""A bundle is admitted within a week of its signing; the next contact signs a fresh one."""
+IDEMPOTENCY_S = 86_400
+"""An Idempotency-Key is remembered for a day."""
+CONTACT_IDLE_S = 30
+"""Silence within a request's body before it is given up; 2G stalls for 20 s during a handover."""
+DRAIN_S = 10
+"""Requests in work get this long when the coordinator is told to stop."""

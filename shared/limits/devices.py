@@ -1,0 +1,84 @@
+"""Bounds of profiles, buses and drivers."""
+
+FRAME_BYTES = 260
+"""A Modbus TCP frame: 7 bytes MBAP + 253 bytes PDU (Modbus Application Protocol V1.1b3, 4.1)."""
+MODBUS_REGISTERS = 125
+"""Registers one request may read (V1.1b3, 6.3): the answer's byte count is one byte of a frame."""
+MODBUS_BITS = 2_000
+"""Coils or discrete inputs one request may read (V1.1b3, 6.1)."""
+SILENCE_MS = 10_000
+"""Pause a slow device may ask for before each request; more is a broken device."""
+SCALE_DIGITS = 20
+"""Significant digits of a scale, an offset or a limit: as many as a 64-bit register has."""
+SCALE_EXPONENT = 20
+"""Power of ten of the same, either way; from atto to exa is every SI prefix in use."""
+READ_PLANS = 64
+"""Sets of points a driver keeps the merged requests of; a device has a handful of poll groups."""
+BUS_WAITING = 1_024
+"""Exchanges that wait for one port: four for each of its DEVICES."""
+BUS_CONNECT_MS = 5_000
+"""Longest a port on the network may take to open; three SYNs fit."""
+BUS_RETRY_INITIAL_MS = 500
+"""First pause before a poll tries a lost port again; a command always tries."""
+BUS_RETRY_MAX_MS = 15_000
+"""Longest such pause: how long after a re-plug acquisition may still be waiting."""
+BUS_SILENT_EXCHANGES = 3
+"""Silent exchanges in a row after which a network connection is taken for dead and made anew."""
+POINTS = 512
+"""Points of one profile."""
+PROFILE_BYTES = 262_144
+"""A profile's text; the largest SunSpec model is far below."""
+DEVICES = 256
+"""Devices of one agent."""
+BUSES = 32
+"""Ports of one agent."""
+CONFIG_BYTES = 262_144
+"""A local configuration's text."""
+LABELS = 32
+"""Labels an operator gives to one agent or one device."""
+JUDGING_MAX_MS = 604_800_000
+"""Longest heartbeat or interval of an aggregate: a week without a reading is a lost sensor."""
+URGENT_GAP_MS = 30_000
+"""Least time between two urgent blocks of one device: a flapping alarm must not eat the budget."""
+SOON_MS = 60_000
+"""Longest that a reading of priority 1 waits before it is sealed."""
+POLL_MIN_MS = 100
+"""Shortest poll interval: one exchange at 9600 baud takes about as long."""
+POLL_MAX_MS = 86_400_000
+"""Longest poll interval: a day."""
+SYNC_MIN_MS = 1_000
+"""Shortest time between two contacts: below it a held contact (`long_poll`) is cheaper."""
+SYNC_MAX_MS = 604_800_000
+"""Longest time between two contacts: a week without a sign of life is a lost site."""
+DATA_BUDGET_MIN_KB = 10
+"""Least a link may be allowed a day: four contacts, one for a sign of life and three for alarms."""
+DATA_BUDGET_KB = 1_000_000_000
+"""Most a link may be allowed a month: a terabyte; more is a slip of the pen."""
+COMMIT_MIN_MS = 1_000
+"""Shortest time between two commits of readings: each writes at least three pages of flash."""
+COMMIT_MAX_MS = 3_600_000
+"""Longest time between two commits of readings: a power cut takes that much."""
+STORAGE_MIN_BYTES = 1 << 20
+"""Least room for readings that wait: a few hundred blocks beside what SQLite itself needs."""
+STORAGE_MAX_BYTES = 1 << 40
+"""Most room for readings that wait; larger is a slip of the pen."""
+DEGRADE_AFTER = 2
+"""Failed polls in a row before a device that does not answer is asked rarely: each holds the port
+for its whole timeout while its neighbours wait."""
+DEGRADE_FIRST_MS = 60_000
+"""First pause of such a device; it doubles with every probe that fails."""
+DEGRADE_MAX_MS = 600_000
+"""Longest pause: a repaired device is back within ten minutes."""
+RESPONSE_TIMEOUT_MAX_MS = 30_000
+"""Longest wait for a device's answer: the port is held meanwhile and every neighbour waits."""
+PATIENCE_MIN_MS = 100
+"""Shortest learned wait for an answer: below it an adapter's own latency is taken for silence."""
+PATIENCE_MAX_MS = 3_000
+"""Longest learned wait: slower devices need `response_timeout_ms` from who knows them."""
+BUS_UTILISATION = 0.9
+"""Most of a port's time that polls may be planned for; the rest is for repeats and commands."""
+PROBE_SHARE = 25
+"""A probe that holds up living devices is followed by this many times its length without another:
+4 % of a port's time, so that they keep 95 % of their rate however many neighbours are dead."""
+BUS_RETRIES = 5
+"""Repeats of one request before a device counts as silent; each holds the port again."""

@@ -1,0 +1,61 @@
+"""Bounds of the agent's stores and of the runtime beneath both programs."""
+
+from shared.limits.sync import BLOCK_POINTS, BLOCKS_PER_REPORT, LEDGER_PER_REPORT
+
+# --- stores --------------------------------------------------------------------------------------
+WRITER_BATCH = 256
+"""Transactions grouped into one commit; bounds the time a single fsync keeps callers waiting."""
+WRITER_QUEUE = 4_096
+"""Transactions waiting for the writer before callers are told to slow down."""
+DB_PAGE_BYTES = 4_096
+"""Default page of a database; 1024 halves what small commits write to an SD card."""
+DB_CACHE_BYTES = 1_048_576
+"""Page cache of one connection: small beside the smallest gateway's 64 MB."""
+DB_CHECKPOINT_BYTES = 1_048_576
+"""Write-ahead log before it is folded back; the file is then overwritten, never truncated."""
+DB_BUSY_MS = 5_000
+"""Wait for another process's lock (a backup, a checkpoint) before the commit is given up."""
+DB_STATEMENTS = 256
+"""Prepared statements kept by one connection; more than any store names."""
+DB_CORRUPT_KEPT = 3
+"""Damaged databases kept aside for a later look; the oldest beyond makes room on small flash."""
+JOURNAL_BYTES = 8_388_608
+"""The tmpfs journal of readings that are not committed yet."""
+JOURNAL_FILES = 32
+"""Journals read at a start; one process leaves one, so more of them means many lost starts."""
+COMMIT_POINTS = 4 * BLOCK_POINTS
+"""Open readings that are committed before their interval is over: about a megabyte of memory."""
+BATCH_CELLS = 2 * BLOCK_POINTS
+"""Cells and time stamps of one block: the worst of them, 14 bytes each, stay below BLOCK_BYTES."""
+WAITING_BLOCKS = BLOCKS_PER_REPORT
+"""Blocks of one kind (urgent, oldest, newest) that are looked at for one contact."""
+PENDING_REPLIES = 64
+"""Replies whose frees wait for the next commit of readings."""
+LEDGER_PAGE = 4 * LEDGER_PER_REPORT
+"""Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
+ANCHORS_KEPT = 32
+"""True times of boots that no report could tell yet: each needed an answered contact of its own."""
+GIVEN_BACK_PER_COMMIT = 512
+"""Pages that one commit returns to a file system that runs short: half a megabyte."""
+DISK_WRITE_BUDGET_MB = 1_000_000
+"""Highest daily budget of flash writes; a terabyte is no limit any more."""
+THINNED_PER_COMMIT = 16
+"""Old blocks that one commit thins to make room, at 20 to 40 ms each: ten times what comes in."""
+QUARANTINE_BLOCKS = 64
+"""Rejected blocks kept for a later look; all of them are in the loss ledger."""
+SCHEMAS_KEPT = 64
+"""Schemas kept although no stored block needs them: a coordinator may ask again."""
+PAGE_ITEMS = 500
+"""Items of one page of a REST list."""
+READINGS = 100_000
+"""Readings of one answer: about 5 MB of JSON, and as many points as a chart can use."""
+
+# --- runtime -------------------------------------------------------------------------------------
+RESTART_INITIAL_S = 1
+"""Ceiling of the first wait before a crashed service is started again."""
+RESTART_MAX_S = 60
+"""Ceiling of every later wait, and how long a service must run for its failures to be forgotten."""
+LOG_FIELD_CHARS = 2_048
+"""One field of a log line; peers choose some of them."""
+LOG_TRACE_CHARS = 16_384
+"""A traceback's end, where the cause stands."""
