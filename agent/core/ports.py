@@ -8,6 +8,7 @@ services above them never see SQL.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from shared.clock import Instant
@@ -209,6 +210,19 @@ class Depth:
     priority: int
     readings: int
     oldest_ms: int
+
+
+class ArtifactShelf(Protocol):
+    """Files that jobs name by their content, whole and verified."""
+
+    async def obtain(self, digest: bytes, size: int) -> Path:
+        """Return the file with this sha256 and size; it stays where it is while a job needs it.
+
+        Raises:
+            WorldError: it cannot be had now; what came so far is kept, so that asking again goes
+                on from there.
+            RefusedError: what came is not what was asked for; nothing of it was kept.
+        """
 
 
 class TelemetryPort(Protocol):
