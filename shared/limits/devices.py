@@ -82,3 +82,5 @@ PROBE_SHARE = 25
 4 % of a port's time, so that they keep 95 % of their rate however many neighbours are dead."""
 BUS_RETRIES = 5
 """Repeats of one request before a device counts as silent; each holds the port again."""
+SMP_NAME_CHARS = 64
+"""Name of a statistics group, a field or a setting: Zephyr's settings take 64 at most."""

@@ -147,7 +147,7 @@ class ModbusDriver:
         return encoded
 
     async def _write_point(self, point: Point, words: list[int]) -> None:
-        at = point.at
+        at = point.register
         long = self._only_long_writes
         answer = await self._ask(codec.write(at.table, at.address, words, multiple=long))
         refused_short = isinstance(answer, Refusal) and answer.code == codec.ILLEGAL_FUNCTION
