@@ -142,6 +142,17 @@ class PointReading:
     reason: Reason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device says of itself, as text; empty where it does not say."""
+
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """What else it said, by the protocol's own names."""
+
+
 class Driver(Protocol):
     """One attached device, spoken to through its bus in the units of its profile."""
 
@@ -166,6 +177,13 @@ class Driver(Protocol):
         Raises:
             MistakeError: unknown or read-only point, value outside its limits (nothing written).
             WorldError: the device did not answer, or answered with an exception.
+        """
+
+    async def identify(self) -> Identity | None:
+        """Return what the device says of itself now, as COMMAND; None: its protocol has no words.
+
+        Raises:
+            WorldError: the device did not answer.
         """
 
 

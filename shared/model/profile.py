@@ -17,6 +17,7 @@ from shared import limits
 from shared.ids import is_name
 from shared.model.addressing import PROTOCOLS, refuse_overlaps
 from shared.model.calls import Call, calls_of
+from shared.model.identity import ANYTHING, IDENTITY_KEYS, Expected, expected_of
 from shared.model.judging import Judging, aggregate_name
 from shared.model.point import POINT_KEYS, Point, name_of, point_of
 from shared.model.registers import RegisterAddress
@@ -37,7 +38,7 @@ ProfileHash = NewType("ProfileHash", bytes)
 FORMAT = 1
 """The only format there is; a text says which one it is written in."""
 
-_ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "point", "call")
+_ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "identity", "point", "call")
 _LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 
 
@@ -68,6 +69,8 @@ class Profile:
     limits: RequestLimits = RequestLimits()
     calls: tuple[Call, ...] = ()
     """What it can be told to do."""
+    identity: Expected = ANYTHING
+    """What such a device says of itself."""
     content_hash: ProfileHash
 
     def call(self, name: str) -> Call | None:
@@ -113,6 +116,7 @@ def parse_profile(text: str, *, source: str) -> Profile:
     refuse_overlaps(tables, [one.name for one in points], [one.at for one in points])
     _refuse_unreadable(tables, points, request_limits)
     calls = calls_of(root, points)
+    identity = expected_of(root.table("identity", IDENTITY_KEYS))
     return Profile(
         name=name,
         kind=kind,
@@ -120,7 +124,10 @@ def parse_profile(text: str, *, source: str) -> Profile:
         points=points,
         limits=request_limits,
         calls=calls,
-        content_hash=_content_hash(*(name, kind, protocol, request_limits, points), calls=calls),
+        identity=identity,
+        content_hash=_content_hash(
+            *(name, kind, protocol, request_limits, points), calls=calls, identity=identity
+        ),
     )
 
 
@@ -184,6 +191,7 @@ def _content_hash(
     points: tuple[Point, ...],
     *,
     calls: tuple[Call, ...],
+    identity: Expected,
 ) -> ProfileHash:
     """Hash everything the profile means, in one form, defaults spelt out."""
     rows = [
@@ -206,6 +214,7 @@ def _content_hash(
     canonical = json.dumps(
         [
             *(FORMAT, name, kind, protocol, asked, rows, [call.canonical for call in calls]),
+            *identity.canonical,
         ],
         separators=(",", ":"),
         ensure_ascii=True,
