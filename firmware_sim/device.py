@@ -55,6 +55,17 @@ class Device:
         """Return the register map."""
         return self.model.points
 
+    @property
+    def identification(self) -> dict[int, str]:
+        """Return what it says of itself, by the numbers of 6.21; object 0x80 is its serial number.
+
+        Basic are vendor, product code and revision; regular ones the product's name and the model.
+        """
+        model = self.model
+        texts = {0: model.vendor, 1: model.product, 2: model.revision, 4: model.about[:60]}
+        own = {5: model.name, 0x80: f"SIM-{self.unit:03}"}
+        return {number: text for number, text in {**texts, **own}.items() if text.isascii()}
+
     def set_value(self, name: str, value: float, now_s: float) -> None:
         """Set a holding point, or hold an input point fast; what a hand on the device does.
 

@@ -223,9 +223,7 @@ class Station:
             case ReadWrite():
                 return self._read_write(device, request, counted=counted)
             case Identify():
-                model = device.model
-                texts = (model.vendor, model.product, model.revision)
-                return _Outcome(modbus.identify_response(request, texts))
+                return _Outcome(modbus.identify_response(request, device.identification))
             case Refusal(function, code):
                 return _Outcome(modbus.exception_response(function, code))
             case modbus.ReportServerId():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.core.device import DeviceSettings
-from agent.core.ports import PointReading, Urgency
+from agent.core.ports import Identity, PointReading, Urgency
 from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
@@ -124,6 +124,11 @@ class MemoryDevice:
                 raise MistakeError("is not a number", where=name)
             expected[name] = value
         return expected
+
+    async def identify(self) -> Identity | None:
+        if self.silent:
+            raise WorldError(Reason.DEVICE_SILENT, "no answer")
+        return None
 
     async def write(self, values: Mapping[str, Value]) -> None:
         if self.silent:

@@ -132,8 +132,10 @@ async def no_task_leaks() -> AsyncIterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remember the verdict for `pytest_unconfigure`."""
+    """Remember the verdict for `pytest_unconfigure`; stop the PostgreSQL that a test started."""
     session.config.stash[VERDICT] = int(exitstatus)
+    if "tests.postgres_parts" in sys.modules:
+        sys.modules["tests.postgres_parts"].close()
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.core.device import DeviceSettings
 from agent.core.loan import Owner
-from agent.core.ports import Driver, PointReading, StepOutcome, Urgency
+from agent.core.ports import Driver, Identity, PointReading, StepOutcome, Urgency
 from agent.core.queue import Problem
 from agent.store.devices import DeviceMemory
 from shared.errors import MistakeError, Reason, WorldError
@@ -49,6 +49,10 @@ class Hand:
         """Write points; see `agent.core.ports.Driver`."""
         assert not self.dry_run, "a dry run writes nothing"
         await self.driver.write(values)
+
+    async def identify(self) -> Identity | None:
+        """Return what the device says of itself; see `agent.core.ports.Driver`."""
+        return await self.driver.identify()
 
     def verify(self, point: str) -> str:
         """Return how a write to a point is proven."""

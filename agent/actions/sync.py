@@ -2,15 +2,21 @@
 
 from agent.actions.hand import Hand
 from agent.core.device import DeviceSettings
-from agent.core.ports import StepOutcome, Urgency
+from agent.core.ports import Identity, StepOutcome, Urgency
 from agent.core.queue import Problem
 from shared import limits
-from shared.errors import Reason
+from shared.errors import Reason, WorldError
+from shared.model.identity import IDENTITY_KEYS
 from shared.model.job import Step, Value
+
+TOLD = "_told."
+"""Result members: what else the device said of itself, by the protocol's own names."""
+EXPECTED = ".expected"
+"""Result members: what its profile expects where it said something else."""
 
 
 class SyncAction:
-    """Gives the profile and where it is attached, and the points that polls leave out."""
+    """Gives what the device is by its profile, what it says it is, and what polls leave out."""
 
     name = "device.sync"
 
@@ -20,24 +26,53 @@ class SyncAction:
 
     async def run(self, step: Step, driver: Hand) -> StepOutcome:
         """Read what can be; a point that gives nothing is left out, a silent device fails."""
-        settings, profile = driver.settings, driver.settings.profile
-        result: dict[str, Value] = {
-            "_profile": profile.name,
-            "_kind": profile.kind,
-            "_profile_hash": profile.content_hash.hex()[:16],
-            "_bus": settings.bus,
-            "_address": settings.address,
-            "_points": len(profile.points),
-            "_calls": len(profile.calls),
-        }
+        profile = driver.settings.profile
         # Records are read when somebody asks: serial numbers, hours of work.
         told = [p.name for p in profile.points if p.write.verify != "none" and not p.poll]
         told += [point.name for point in profile.config if point.name not in told]
         names = (told or [profile.points[0].name])[: limits.CONFIG_POINTS]
         readings = await driver.read(names, urgency=Urgency.COMMAND)
-        result |= {one.point: one.value for one in readings if one.value is not None}
+        values = {one.point: one.value for one in readings if one.value is not None}
         reasons = [one.reason for one in readings if one.value is None]
-        if len(reasons) == len(readings):
+        silent = not values and Reason.DEVICE_SILENT in reasons
+        identity = None if silent else await _identity(driver)
+        result = {**inventory(driver.settings), **facts_of(driver.settings, identity), **values}
+        if not values and identity is None:
             detail = f"{driver.device} tells nothing of itself"
             return StepOutcome(reasons[0] or Reason.STEP_FAILED, detail, result)
         return StepOutcome(result=result)
+
+
+def inventory(device: DeviceSettings) -> dict[str, Value]:
+    """Return what the agent's configuration says of a device."""
+    profile = device.profile
+    return {
+        "_profile": profile.name,
+        "_kind": profile.kind,
+        "_profile_hash": profile.content_hash.hex()[:16],
+        "_bus": device.bus,
+        "_address": device.address,
+        "_points": len(profile.points),
+        "_calls": len(profile.calls),
+    }
+
+
+def facts_of(device: DeviceSettings, identity: Identity | None) -> dict[str, Value]:
+    """Return what a device said of itself, and where that is not what its profile expects."""
+    if identity is None:
+        return {"_identity": False, "_drifted": 0, "_drift": ""}
+    said = {key: getattr(identity, key) for key in IDENTITY_KEYS}
+    drift = device.profile.identity.drift(said)
+    facts: dict[str, Value] = {"_identity": True}
+    facts |= {f"_{key}": text for key, text in said.items() if text}
+    facts |= {f"{TOLD}{name}": text for name, text in identity.more.items()}
+    facts |= {f"_{key}{EXPECTED}": text for key, text in drift.items()}
+    return {**facts, "_drifted": len(drift), "_drift": ",".join(drift)}
+
+
+async def _identity(driver: Hand) -> Identity | None:
+    """Return what the device says of itself; some are silent to words they do not know."""
+    try:
+        return await driver.identify()
+    except WorldError:
+        return None

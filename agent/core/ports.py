@@ -8,6 +8,7 @@ services above them never see SQL.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from shared.clock import Instant
@@ -141,6 +142,17 @@ class PointReading:
     reason: Reason | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device says of itself, as text; empty where it does not say."""
+
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """What else it said, by the protocol's own names."""
+
+
 class Driver(Protocol):
     """One attached device, spoken to through its bus in the units of its profile."""
 
@@ -165,6 +177,13 @@ class Driver(Protocol):
         Raises:
             MistakeError: unknown or read-only point, value outside its limits (nothing written).
             WorldError: the device did not answer, or answered with an exception.
+        """
+
+    async def identify(self) -> Identity | None:
+        """Return what the device says of itself now, as COMMAND; None: its protocol has no words.
+
+        Raises:
+            WorldError: the device did not answer.
         """
 
 
@@ -209,6 +228,19 @@ class Depth:
     priority: int
     readings: int
     oldest_ms: int
+
+
+class ArtifactShelf(Protocol):
+    """Files that jobs name by their content, whole and verified."""
+
+    async def obtain(self, digest: bytes, size: int) -> Path:
+        """Return the file with this sha256 and size; it stays where it is while a job needs it.
+
+        Raises:
+            WorldError: it cannot be had now; what came so far is kept, so that asking again goes
+                on from there.
+            RefusedError: what came is not what was asked for; nothing of it was kept.
+        """
 
 
 class TelemetryPort(Protocol):

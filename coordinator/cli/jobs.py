@@ -11,7 +11,7 @@ from coordinator.cli.job_file import JobFile
 from coordinator.cli.show import Screen, ago, count
 from coordinator.cli.standing import when
 from coordinator.contract.approvals import ApprovalForm
-from coordinator.contract.job_spec import StepBody
+from coordinator.contract.job_parts import StepBody
 from coordinator.contract.jobs import (
     SETTLED,
     ExecutionView,

@@ -1,150 +1,37 @@
 """What a job says, as people write it: one JSON object or TOML file, and its signed form.
 
 Owns the members' names and the conversion to and from `shared.model.job.JobSpec`, which is what
-agents receive. Leaves out what makes a job a mistake (`shared.model.spec_check`), except where two
-ways of writing one thing contradict each other.
+agents receive. Leaves out its parts (`job_parts`, `job_times`) and what makes a job a mistake
+(`shared.model.spec_check`), except where two ways of writing one thing contradict each other.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from coordinator.contract.common import Time, to_time, to_wall_ms
+from coordinator.contract.common import Time
+from coordinator.contract.job_parts import (
+    BatchBody,
+    CompensationBody,
+    DependencyBody,
+    PostCheckBody,
+    RetryBody,
+    RuleBody,
+    StepBody,
+    TargetsBody,
+    TimeoutBody,
+    WindowBody,
+    from_batch,
+    same_part,
+    to_batch,
+)
+from coordinator.contract.job_times import ScheduleBody, from_schedule, to_schedule
 from coordinator.contract.mistakes import mistake_of
 from shared import limits
 from shared.errors import MistakeError
-from shared.model.job import JobSpec, Retry, Step, Targets, Value
-from shared.model.plan import Alarm, Batch, Dependency, PostCheck, Rule, Severity
-from shared.model.schedule import SITE, Misfire, Overlap, Schedule, Unsynced, Window
-
-_Body = TypeVar("_Body", bound=msgspec.Struct)
-_MILLION: Final = 1_000_000
-_STEP: Final = Step("", "")
-_RULE: Final = Rule("")
-_POST: Final = PostCheck("")
-_SCHEDULE: Final = Schedule()
-
-
-class StepBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One action, applied to each matching device."""
-
-    id: str
-    action: str
-    params: dict[str, Value | list[str]] = {}
-    when: str = _STEP.when
-    """A condition; where it does not hold the step is left out."""
-    timeout_s: int = _STEP.timeout_s
-    """Of one try."""
-    retries: int = _STEP.retries
-    """Further tries within an attempt, at once."""
-    on_failure: str = _STEP.on_failure
-    """``fail``, ``continue`` or ``goto:STEP``, a later one."""
-    for_s: int = _STEP.for_s
-    """Seconds after which a written value is put back, offline too; 0: never."""
-
-
-class TargetsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which agents, and which of their devices."""
-
-    agents: list[str] = []
-    """Joined with what `selector` matches."""
-    selector: str = ""
-    """Over agents' labels; empty selects by `agents` alone."""
-    device_selector: str = ""
-    """Over an agent's devices, evaluated by the agent; empty: all of them."""
-
-
-class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often and how patiently the agent tries again by itself."""
-
-    failed: int = Retry().failed
-    initial_s: int = Retry().initial_s
-    max_s: int = Retry().max_s
-
-
-class PostCheckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What must be true afterwards, and stay so."""
-
-    condition: str
-    within_s: int = _POST.within_s
-    soak_s: int = _POST.soak_s
-    every_s: int = _POST.every_s
-
-
-class CompensationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is done when the steps or the post-check failed for good."""
-
-    steps: list[StepBody] = []
-
-
-class ScheduleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When it runs, again and again: exactly one of `cron`, `interval_s` and `at`."""
-
-    cron: str = ""
-    interval_s: int = 0
-    at: Time | None = None
-    """One moment, kept by the agent also offline."""
-    zone: str = SITE
-    misfire: Misfire = _SCHEDULE.misfire
-    max_catchup: int = _SCHEDULE.max_catchup
-    overlap: Overlap = _SCHEDULE.overlap
-    unsynced: Unsynced = _SCHEDULE.unsynced
-    jitter_s: int = 0
-    slack_s: int = 0
-    start: Time | None = None
-    end: Time | None = None
-
-
-class WindowBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When work may begin: `duration_s` seconds from each time of `cron`."""
-
-    cron: str
-    duration_s: int
-    zone: str = SITE
-
-
-class AlarmBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a rule tells people at once."""
-
-    text: str
-    severity: Severity = Severity.WARNING
-
-
-class RuleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A condition that fires by itself, offline too."""
-
-    condition: str
-    for_s: int = _RULE.for_s
-    reset: str = _RULE.reset
-    min_interval_s: int = _RULE.min_interval_s
-    max_per_day: int = _RULE.max_per_day
-    alarm: AlarmBody | None = None
-
-
-class BatchBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How it goes over the devices of one agent."""
-
-    size: Literal["auto"] = "auto"
-    """Devices at a time are bounded by their buses and the agent's memory."""
-    max_parallel: int = Batch().max_parallel
-    tolerate: Annotated[float, Meta(ge=0, le=1)] = 0
-    """Share of devices that may fail without failing the execution."""
-    canary: int = Batch().canary
-
-
-class DependencyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Another job that must have ended on the same agent first."""
-
-    job: str
-    outcome: str = "SUCCEEDED"
-
-
-class TimeoutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The same as `timeout_s`, as other systems write it."""
-
-    in_progress_s: int
+from shared.model.job import JobSpec, Step
 
 
 class SpecBody(
@@ -219,87 +106,44 @@ def place_in_body(where: str) -> str:
     return where
 
 
-# --- to the signed form ---------------------------------------------------------------------------
+_OWN_FORM: Final = frozenset({"compensation", "schedule", "batch", "timeout", "timeout_s"})
+"""Members that are written otherwise than they are signed; all others are the same in both."""
+_SIGNED: Final = {
+    name: kind for name, kind in get_type_hints(JobSpec).items() if name not in _OWN_FORM
+}
+_WRITTEN: Final = {name: kind for name, kind in get_type_hints(SpecBody).items() if name in _SIGNED}
+assert _SIGNED.keys() == _WRITTEN.keys(), "a member of one form is missing in the other"
+
+
 def to_spec(body: SpecBody) -> JobSpec:
     """Return what agents receive: everything of a submission but its validity.
 
     Raises:
         MistakeError: `timeout` and `timeout_s` say different things.
     """
+    same: dict[str, Any] = {
+        name: same_part(getattr(body, name), kind) for name, kind in _SIGNED.items()
+    }
     return JobSpec(
-        name=body.name,
-        steps=[_step(one) for one in body.steps],
-        targets=Targets(body.targets.agents, body.targets.selector, body.targets.device_selector),
-        retry=Retry(body.retry.failed, body.retry.initial_s, body.retry.max_s),
-        delay_s=body.delay_s,
-        final_steps=[_step(one) for one in body.final_steps],
-        post_check=None if body.post_check is None else _post_check(body.post_check),
-        compensation=[_step(one) for one in body.compensation.steps],
-        preconditions=body.preconditions,
-        window=None if body.window is None else _window(body.window),
-        schedule=None if body.schedule is None else _schedule(body.schedule),
-        rule=None if body.rule is None else _rule(body.rule),
-        batch=Batch(
-            body.batch.max_parallel, round(body.batch.tolerate * _MILLION), body.batch.canary
-        ),
+        **same,
+        compensation=same_part(body.compensation.steps, list[Step]),
+        schedule=None if body.schedule is None else to_schedule(body.schedule),
+        batch=to_batch(body.batch),
         timeout_s=_timeout_s(body),
-        priority=body.priority,
-        conflict_key=body.conflict_key,
-        after=None if body.after is None else Dependency(body.after.job, body.after.outcome),
-        dry_run=body.dry_run,
     )
 
 
-def _step(body: StepBody) -> Step:
-    return Step(
-        id=body.id,
-        action=body.action,
-        params=body.params,
-        timeout_s=body.timeout_s,
-        when=body.when,
-        retries=body.retries,
-        on_failure=body.on_failure,
-        for_s=body.for_s,
-    )
-
-
-def _post_check(body: PostCheckBody) -> PostCheck:
-    return PostCheck(body.condition, body.within_s, body.soak_s, body.every_s)
-
-
-def _window(body: WindowBody) -> Window:
-    return Window(body.cron, body.duration_s, body.zone)
-
-
-def _schedule(body: ScheduleBody) -> Schedule:
-    return Schedule(
-        cron=body.cron,
-        interval_s=body.interval_s,
-        at_ms=_wall_ms(body.at),
-        zone=body.zone,
-        misfire=body.misfire,
-        max_catchup=body.max_catchup,
-        overlap=body.overlap,
-        unsynced=body.unsynced,
-        jitter_s=body.jitter_s,
-        slack_s=body.slack_s,
-        start_ms=_wall_ms(body.start),
-        end_ms=_wall_ms(body.end),
-    )
-
-
-def _wall_ms(time: Time | None) -> int:
-    return 0 if time is None else to_wall_ms(time)
-
-
-def _rule(body: RuleBody) -> Rule:
-    return Rule(
-        condition=body.condition,
-        for_s=body.for_s,
-        reset=body.reset,
-        min_interval_s=body.min_interval_s,
-        max_per_day=body.max_per_day,
-        alarm=None if body.alarm is None else Alarm(body.alarm.text, body.alarm.severity),
+def from_spec(spec: JobSpec) -> SpecBody:
+    """Return the JSON form of a spec."""
+    same: dict[str, Any] = {
+        name: same_part(getattr(spec, name), kind) for name, kind in _WRITTEN.items()
+    }
+    return SpecBody(
+        **same,
+        compensation=CompensationBody(steps=same_part(spec.compensation, list[StepBody])),
+        schedule=None if spec.schedule is None else from_schedule(spec.schedule),
+        batch=from_batch(spec.batch),
+        timeout_s=spec.timeout_s,
     )
 
 
@@ -309,69 +153,3 @@ def _timeout_s(body: SpecBody) -> int:
     if body.timeout_s not in {0, body.timeout.in_progress_s}:
         raise MistakeError("it says something else than timeout_s", where="timeout.in_progress_s")
     return body.timeout.in_progress_s
-
-
-# --- from the signed form -------------------------------------------------------------------------
-def from_spec(spec: JobSpec) -> SpecBody:
-    """Return the JSON form of a spec."""
-    schedule, rule, check = spec.schedule, spec.rule, spec.post_check
-    return SpecBody(
-        name=spec.name,
-        steps=[_step_body(one) for one in spec.steps],
-        targets=TargetsBody(
-            agents=spec.targets.agents,
-            selector=spec.targets.selector,
-            device_selector=spec.targets.device_selector,
-        ),
-        retry=RetryBody(
-            failed=spec.retry.failed, initial_s=spec.retry.initial_s, max_s=spec.retry.max_s
-        ),
-        delay_s=spec.delay_s,
-        final_steps=[_step_body(one) for one in spec.final_steps],
-        post_check=_body_of(check, PostCheckBody),
-        compensation=CompensationBody(steps=[_step_body(one) for one in spec.compensation]),
-        preconditions=spec.preconditions,
-        window=_body_of(spec.window, WindowBody),
-        schedule=None if schedule is None else _schedule_body(schedule),
-        rule=_body_of(rule, RuleBody),
-        batch=BatchBody(
-            max_parallel=spec.batch.max_parallel,
-            tolerate=spec.batch.tolerate_ppm / _MILLION,
-            canary=spec.batch.canary,
-        ),
-        timeout_s=spec.timeout_s,
-        priority=spec.priority,
-        conflict_key=spec.conflict_key,
-        after=_body_of(spec.after, DependencyBody),
-        dry_run=spec.dry_run,
-    )
-
-
-def _step_body(step: Step) -> StepBody:
-    return msgspec.convert(step, StepBody, from_attributes=True)
-
-
-def _schedule_body(schedule: Schedule) -> ScheduleBody:
-    return ScheduleBody(
-        cron=schedule.cron,
-        interval_s=schedule.interval_s,
-        at=_time(schedule.at_ms),
-        zone=schedule.zone,
-        misfire=schedule.misfire,
-        max_catchup=schedule.max_catchup,
-        overlap=schedule.overlap,
-        unsynced=schedule.unsynced,
-        jitter_s=schedule.jitter_s,
-        slack_s=schedule.slack_s,
-        start=_time(schedule.start_ms),
-        end=_time(schedule.end_ms),
-    )
-
-
-def _time(wall_ms: int) -> Time | None:
-    return to_time(wall_ms) if wall_ms else None
-
-
-def _body_of(part: msgspec.Struct | None, type_: type[_Body]) -> _Body | None:
-    """Return a part whose members have the same names in both forms."""
-    return None if part is None else msgspec.convert(part, type_, from_attributes=True)

@@ -222,6 +222,7 @@ def _be_present(agent: AgentId, report: Report, now_ms: WallMs) -> Tx[None]:
         report.wall_ms - now_ms,
         to_json(report.refusals),
         now_ms,
+        b"",
     )
 
 

@@ -93,7 +93,7 @@ def list_alarms(
     rows: list[Row] = []
     seen: dict[str, bool] = {}
     while len(rows) <= size:
-        filters = (wanted.severity, wanted.agent, wanted.job, wanted.start_ms)
+        filters = (wanted.severity, wanted.agent, wanted.job or None, wanted.start_ms)
         page = yield from fetch("alarms_before", *before, *filters, size + 1)
         for row in page:
             if wanted.limit is not None and row[1] not in seen:

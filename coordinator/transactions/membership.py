@@ -53,7 +53,8 @@ def release(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
     row = yield from fetch_one("agent_release", agent)
     if row is None:
         return (yield from fetch_one("agent_exists", agent)) is not None
-    for query in ("contact_forget", "report_forget", "store_left_forget"):
+    yield from execute("contact_forget", agent, b"")
+    for query in ("report_forget", "store_left_forget"):
         yield from execute(query, agent)
     yield from audit(
         now_ms, actor=actor, action="agent.release", object_=f"agent:{agent}", detail={}

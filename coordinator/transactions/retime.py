@@ -110,7 +110,7 @@ def _save_fix(agent: AgentId, boot: BootRef, fix: Fix, now_ms: WallMs) -> Tx[Non
     values = (fix.mono_ms, fix.wall_ms, fix.err_ms, int(fix.is_own), now_ms)
     saved = yield from fetch_one("anchor_save", agent, boot, *values, limits.ANCHORS_PER_BOOT)
     if saved is not None:
-        yield from execute("retime_begin", agent, boot)
+        yield from execute("retime_begin", agent, boot, b"")
 
 
 def _load(agent: AgentId, boot: BootRef) -> Tx[_Boot]:
@@ -133,7 +133,7 @@ def _bound(times: BootTimes, header: BlockHeader, boot: _Boot) -> Tx[None]:
     boot.latest_offset_ms = bound_ms
     yield from execute("boot_save", times.agent, header.boot, bound_ms)
     if before is not None and not boot.fixes:
-        yield from execute("retime_begin", times.agent, header.boot)
+        yield from execute("retime_begin", times.agent, header.boot, b"")
 
 
 def _clock(row: Row) -> BlockClock:

@@ -8,7 +8,7 @@ the state diagrams of clause 6 give; no bytes make anything here raise.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,6 +31,13 @@ READ_WRITE_QUANTITY = 121
 """Registers written by one function 23 (6.17)."""
 RUNNING = 0xFF
 """Run indicator status ON (6.13)."""
+
+
+INDIVIDUAL = 4
+"""Read device id code for one object (6.21)."""
+_LAST_OBJECT = {1: 0x02, 2: 0x7F, 3: 0xFF}
+"""Read device id code of a category -> its last object: basic, regular, extended."""
+_IDENTIFICATION_HEAD = 7
 
 
 class ExceptionCode(IntEnum):
@@ -207,23 +214,29 @@ def server_id_response(unit: int, about: str) -> bytes:
     return bytes((REPORT_SERVER_ID, len(data))) + data
 
 
-def identify_response(request: Identify, objects: Sequence[str]) -> bytes:
-    """Return the response of function 43/14 from its basic objects 0, 1 and 2 (6.21).
+def identify_response(request: Identify, objects: Mapping[int, str]) -> bytes:
+    """Return the response of function 43/14 from a device's objects by their numbers (6.21).
 
-    A higher category than basic is answered with what there is; a stream that starts at an unknown
-    object starts over; one unknown object is exception 2.
+    A stream has the objects of its category and of those below it; as many as fit, and where the
+    next ones begin. One that starts at an unknown object starts over; one unknown object is
+    exception 2.
     """
-    individual = request.code == 4
-    first = request.object_id
-    if first >= len(objects):
-        if individual:
-            return exception_response(request.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
-        first = 0
-    chosen = range(first, first + 1 if individual else len(objects))
-    conformity, more_follows, next_object = 0x81, 0, 0
-    head = bytes((conformity, more_follows, next_object, len(chosen)))
-    parts = (bytes((i, len(objects[i]))) + objects[i].encode("ascii") for i in chosen)
-    answer = bytes((request.function, MEI_DEVICE_IDENTIFICATION, request.code)) + head
-    answer += b"".join(parts)
-    assert len(answer) <= PDU_BYTES, "a model's texts are bounded so that all three fit"
-    return answer
+    individual = request.code == INDIVIDUAL
+    if individual and request.object_id not in objects:
+        return exception_response(request.function, ExceptionCode.ILLEGAL_DATA_ADDRESS)
+    last = request.object_id if individual else _LAST_OBJECT[request.code]
+    wanted = [number for number in sorted(objects) if number <= last]
+    if request.object_id in wanted:
+        wanted = wanted[wanted.index(request.object_id) :]
+    body, shown = b"", 0
+    for number in wanted:
+        part = bytes((number, len(objects[number]))) + objects[number].encode("ascii")
+        if _IDENTIFICATION_HEAD + len(body) + len(part) > PDU_BYTES:
+            break
+        body, shown = body + part, shown + 1
+    left = wanted[shown:]
+    assert shown, "a model's texts are bounded so that any one fits"
+    conformity = 0x80 | next(code for code, most in _LAST_OBJECT.items() if max(objects) <= most)
+    more = (0xFF, left[0]) if left else (0, 0)
+    head = (request.function, MEI_DEVICE_IDENTIFICATION, request.code, conformity, *more, shown)
+    return bytes(head) + body

@@ -7,6 +7,7 @@ A size that is not here is not bounded, and that is a defect. One file for each 
 from shared.limits.coordinator import *
 from shared.limits.devices import *
 from shared.limits.jobs import *
+from shared.limits.postgres import *
 from shared.limits.simulator import *
 from shared.limits.stores import *
 from shared.limits.sync import *

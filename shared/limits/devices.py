@@ -82,3 +82,31 @@ PROBE_SHARE = 25
 4 % of a port's time, so that they keep 95 % of their rate however many neighbours are dead."""
 BUS_RETRIES = 5
 """Repeats of one request before a device counts as silent; each holds the port again."""
+IDENTITY_OBJECTS = 16
+"""Objects of a maker's own that are kept of what a device says of itself."""
+IDENTITY_CHARS = 100
+"""One of a device's texts about itself; a receipt carries about ten of them."""
+IDENTITY_PAGES = 64
+"""Requests for what one device says of itself: half as many as there can be private objects."""
+SMP_NAME_CHARS = 64
+"""Name of a statistics group, a field or a setting: Zephyr's settings take 64 at most."""
+SMP_PACKET_BYTES = 16_384
+"""One SMP packet: four times the largest buffer that Zephyr's own samples configure."""
+SMP_BUFFER_BYTES = 256
+"""Taken for a device's buffer that does not tell its own: Zephyr's smallest usual one."""
+SMP_DATAGRAM_BYTES = 1_472
+"""One UDP datagram that no Ethernet cuts into pieces: 1500 less the headers of IP and UDP."""
+SMP_WINDOW = 8
+"""Requests on their way at once, however many buffers a device claims."""
+SMP_BURST = 32
+"""Pieces of an upload in one exchange: polls of neighbours wait no longer than these take."""
+SMP_ERASE_MS = 30_000
+"""Longest that the first piece of an image may take: the device erases a whole slot for it."""
+UPLOAD_STALLS = 5
+"""Times in a row that an upload may come to a halt without any progress."""
+UPLOAD_BEGINNINGS = 16
+"""Times that one upload may begin at all: a device that forgets again and again wears out."""
+FIRMWARE_BYTES = 16_777_216
+"""One image for a device: it is read whole, and no microcontroller has a larger slot."""
+FIRMWARE_TLVS = 64
+"""Entries of an image's trailer; MCUboot's signer writes three to ten."""

@@ -58,6 +58,21 @@ class RegisterAddress:
         return self.address + self.count
 
     @property
+    def writable(self) -> bool:
+        """Tell whether the protocol can write it."""
+        return self.table in WRITABLE_TABLES
+
+    @property
+    def is_bit(self) -> bool:
+        """Tell whether it is 0 or 1 by its place."""
+        return self.type == "bit"
+
+    @property
+    def canonical(self) -> list[str | int]:
+        """Return what of it goes into a profile's hash."""
+        return [self.table, self.address, self.type, self.word_order]
+
+    @property
     def is_float(self) -> bool:
         """Tell whether the raw count is a floating point number."""
         return self.type in FLOAT_TYPES

@@ -40,6 +40,14 @@ class Slave:
     """What goes out instead of an answer's frame, made from it."""
     exception: dict[int, int] = field(default_factory=dict)
     """Function code -> exception code it is always answered with."""
+    says: dict[int, bytes] | None = None
+    """Objects of what it says of itself (6.21); None: it does not have function 43."""
+    knows: int = 3
+    """Category up to which it does: 1 basic, 2 regular, 3 extended."""
+    page: int = 240
+    """Bytes of objects that fit into one answer."""
+    strict: bool = False
+    """It refuses a category that it does not know, where it should answer with what it has."""
 
     def count(self, *functions: int) -> int:
         return sum(pdu[0] in functions for pdu in self.heard)
@@ -66,7 +74,9 @@ class Slave:
             rest = await self.wire.heard(length)
             return struct.pack(">H", transaction) + rest[:1], rest[1:]
         frame = await self.wire.heard(2)
-        if frame[1] in {15, 16}:
+        if frame[1] == 43:
+            frame += await self.wire.heard(5)
+        elif frame[1] in {15, 16}:
             frame += await self.wire.heard(5)
             frame += await self.wire.heard(frame[6] + 2)
         else:
@@ -75,10 +85,31 @@ class Slave:
         assert frame[0] == self.unit
         return frame[:1], frame[1:-2]
 
+    def _identification(self, code: int, first: int) -> bytes:
+        """Answer function 43, type 14: a stream of objects, page by page."""
+        if self.says is None:
+            return bytes([0xAB, 1])
+        if self.strict and code > self.knows:
+            return bytes([0xAB, 3])
+        highest = {1: 2, 2: 0x7F, 3: 0xFF}[min(code, self.knows)]
+        wanted = [number for number in sorted(self.says) if first <= number <= highest]
+        body, shown = b"", 0
+        while shown < len(wanted):
+            data = self.says[wanted[shown]]
+            if len(body) + 2 + len(data) > self.page:
+                break
+            body += bytes([wanted[shown], len(data)]) + data
+            shown += 1
+        more = shown < len(wanted)
+        following = bytes([0xFF, wanted[shown]]) if more else bytes(2)
+        return bytes([43, 14, code, 0x80 | self.knows]) + following + bytes([shown]) + body
+
     def _answer(self, pdu: bytes) -> bytes:
+        if pdu[0] in self.exception:
+            return bytes([pdu[0] | 0x80, self.exception[pdu[0]]])
+        if pdu[0] == 43:
+            return self._identification(pdu[2], pdu[3])
         function, address, second = struct.unpack_from(">BHH", pdu)
-        if function in self.exception:
-            return bytes([function | 0x80, self.exception[function]])
         if function in READS:
             keys = [(READS[function], address + i) for i in range(second)]
             if not all(key in self.cells for key in keys):

@@ -48,28 +48,28 @@ def test_a_plan_reads_each_point_once_and_obeys_the_limits(
     for block in blocks:
         most = allowed.max_registers * (16 if block.table == "coil" else 1)
         assert block.count <= min(most, 2_000)
-        assert block.points[0].at.address == block.address
-        assert block.points[-1].at.end == block.address + block.count
+        assert block.points[0].register.address == block.address
+        assert block.points[-1].register.end == block.address + block.count
         for before, after in pairwise(block.points):
-            assert before.at.table == after.at.table == block.table
-            assert 0 <= after.at.address - before.at.end <= allowed.max_gap
+            assert before.register.table == after.register.table == block.table
+            assert 0 <= after.register.address - before.register.end <= allowed.max_gap
 
 
 @given(maps(most=4), request_limits)
 def test_no_two_requests_of_a_plan_could_be_one(points: list[Point], allowed: RequestLimits):
     for one, two in combinations(plan(points, allowed), 2):
-        joined = sorted((*one.points, *two.points), key=lambda point: point.at.address)
+        joined = sorted((*one.points, *two.points), key=lambda point: point.register.address)
         if one.table == two.table and not between(joined, points):
             assert len(plan(joined, allowed)) == 2
 
 
 def between(joined: list[Point], points: list[Point]) -> bool:
     """Tell whether other points lie among these."""
-    low, high = joined[0].at, joined[-1].at
+    low, high = joined[0].register, joined[-1].register
     return any(
         point not in joined
-        and point.at.table == low.table
-        and low.address < point.at.address < high.address
+        and point.register.table == low.table
+        and low.address < point.register.address < high.address
         for point in points
     )
 
@@ -93,9 +93,9 @@ def test_every_point_gets_its_own_registers(
     for block in plan(points, allowed):
         words = [data.draw(st.integers(0, 1 if block.table == "coil" else 0xFFFF))] * block.count
         for point in block.points:
-            start = point.at.address - block.address
-            own = [1 if block.table == "coil" else 7] * point.at.count
-            words[start : start + point.at.count] = own
+            start = point.register.address - block.address
+            own = [1 if block.table == "coil" else 7] * point.register.count
+            words[start : start + point.register.count] = own
             assert block.words_of(point, words) == own
 
 

@@ -64,6 +64,9 @@ class Device:
     async def write(self, values) -> None:
         """Take anything."""
 
+    async def identify(self) -> None:
+        """Say nothing."""
+
 
 @dataclass
 class Recorded:

@@ -56,9 +56,9 @@ def test_points_keep_their_address_apart_from_their_meaning():
     pressure, energy, setpoint, running = pump().points
     assert pressure.at == RegisterAddress("input", 0, "int16")
     assert (pressure.scale, pressure.unit, pressure.kind) == (Decimal("0.01"), "bar", "gauge")
-    assert (energy.at.word_order, energy.at.count, energy.kind) == ("little", 2, "counter")
+    assert (energy.register.word_order, energy.register.count, energy.kind) == ("little", 2, "counter")
     assert (setpoint.writable, setpoint.minimum, setpoint.maximum) == (True, 0, 50.5)
-    assert (running.at.type, running.kind, running.writable) == ("bit", "state", False)
+    assert (running.register.type, running.kind, running.writable) == ("bit", "state", False)
 
 
 def test_what_is_polled_leaves_out_what_is_read_on_demand():

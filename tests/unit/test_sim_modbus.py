@@ -45,7 +45,7 @@ def test_read_write_registers_is_the_example_of_6_17():
 def test_basic_device_identification_is_the_example_of_6_21():
     request = pdu.parse_request(h("2B 0E 01 00"))
     assert request == Identify(43, 1, 0)
-    texts = ("Company identification", "Product code XX", "V2.11")
+    texts = {0: "Company identification", 1: "Product code XX", 2: "V2.11"}
     # The specification prints 0D as the length of its 15 characters "Product code XX".
     assert pdu.identify_response(request, texts) == (
         h("2B 0E 01 81 00 00 03")
@@ -56,13 +56,27 @@ def test_basic_device_identification_is_the_example_of_6_21():
 
 
 def test_one_object_is_identified_alone_and_an_unknown_one_is_exception_2():
-    texts = ("a", "bc", "d")
+    texts = {0: "a", 1: "bc", 2: "d"}
     assert pdu.identify_response(Identify(43, 4, 1), texts) == h("2B 0E 04 81 00 00 01 01 02 6263")
     assert pdu.identify_response(Identify(43, 4, 9), texts) == h("AB 02")
 
 
 def test_a_stream_that_starts_at_an_unknown_object_starts_over():
-    assert pdu.identify_response(Identify(43, 1, 9), ("a", "b", "c"))[6] == 3
+    assert pdu.identify_response(Identify(43, 1, 9), {0: "a", 1: "b", 2: "c"})[6] == 3
+
+
+def test_a_category_has_its_own_objects_and_those_below_it():
+    texts = {0: "a", 1: "b", 2: "c", 5: "model", 0x80: "serial"}
+    counts = [pdu.identify_response(Identify(43, code, 0), texts)[6] for code in (1, 2, 3)]
+    assert counts == [3, 4, 5]
+    assert pdu.identify_response(Identify(43, 1, 0), texts)[3] == 0x83
+
+
+def test_a_stream_that_is_too_long_says_where_it_goes_on():
+    texts = dict.fromkeys(range(5), "x" * 100)
+    first = pdu.identify_response(Identify(43, 2, 0), texts)
+    assert (first[4:7], len(first)) == (h("FF 02 02"), 211)
+    assert pdu.identify_response(Identify(43, 2, 4), texts)[4:7] == h("00 00 01")
 
 
 def test_an_exception_response_is_the_example_of_clause_7():

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU, bit_message, register_message
@@ -19,6 +19,9 @@ from agent.core.ports import FrameDecoder
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.model.registers import BIT_TABLES, Table
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Framing(Enum):
@@ -88,6 +91,40 @@ Answer = list[int] | Refusal
 """Registers or bits in order; an accepted write answers with none."""
 
 
+class Question(Protocol[T_co]):
+    """One request, and how its answer is told from everything else on a line."""
+
+    @property
+    def function(self) -> int:
+        """Return the function code."""
+
+    @property
+    def pdu(self) -> bytes:
+        """Return function code and data."""
+
+    @property
+    def answer_size(self) -> int:
+        """Return how many bytes function code and data of an answer have, at most."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Tell whether asking again has no second effect."""
+
+    def size_of(self, begun: bytes) -> int | None:
+        """Return how many bytes the answer has that begins so, or at least has where it says later.
+
+        None: no answer to this begins so. `begun` has the function code at least; an exception is
+        not among what is asked here.
+        """
+
+    def decode(self, pdu: bytes) -> T_co:
+        """Return what an answer's function code and data say.
+
+        Raises:
+            RefusedError: it answers something else.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One request's protocol data unit, and what a fitting answer looks like."""
@@ -120,6 +157,17 @@ class Query:
     def data_size(self) -> int:
         """Return the byte count that stands in a read's answer."""
         return (self.count + 7) // 8 if self.function in {1, 2} else 2 * self.count
+
+    @property
+    def repeatable(self) -> bool:
+        """Tell whether asking again has no second effect: reads."""
+        return not self.words
+
+    def size_of(self, begun: bytes) -> int | None:
+        """Return how many bytes the answer has that begins so; see `Question`."""
+        if len(begun) > 1 and not self.words and begun[1] != self.data_size:
+            return None
+        return self.answer_size
 
     def decode(self, pdu: bytes) -> Answer:
         """Return what an answer's function code and data say.
@@ -172,7 +220,7 @@ def write(table: Table, address: int, words: Sequence[int], *, multiple: bool = 
     return Query(function, address, len(words), tuple(words))
 
 
-class AnswerDecoder(FrameDecoder[Answer], Protocol):
+class AnswerDecoder(FrameDecoder[T_co], Protocol[T_co]):
     """A decoder together with the frame whose answer it understands."""
 
     @property
@@ -180,39 +228,41 @@ class AnswerDecoder(FrameDecoder[Answer], Protocol):
         """Return the request's frame."""
 
 
-def decoder(framing: Framing, query: Query, *, unit: int, transaction: int) -> AnswerDecoder:
+def decoder(
+    framing: Framing, query: Question[T], *, unit: int, transaction: int
+) -> AnswerDecoder[T]:
     """Return the frame that puts `query` to `unit`, with the decoder of its answer."""
     if framing is Framing.RTU:
         return RtuDecoder(query, unit)
     return TcpDecoder(query, unit, transaction)
 
 
-class RtuDecoder:
+class RtuDecoder(Generic[T]):
     """Finds the one fitting frame on a serial line, wherever it begins.
 
     A line carries noise, echoes, and late answers of others, and RTU has no start mark: a frame is
     what begins with the right unit and function, has the right length and a checksum that fits.
     """
 
-    def __init__(self, query: Query, unit: int) -> None:
+    def __init__(self, query: Question[T], unit: int) -> None:
         self.query, self.unit = query, unit
         self.request = _RTU.encode(query.pdu, unit, 0)
         self.answer_bytes = 1 + query.answer_size + 2
         self.peer: int | None = unit
-        self.repeatable = not query.words
+        self.repeatable = query.repeatable
         self._buffer = b""
 
     def reset(self) -> None:
         """Forget what was fed."""
         self._buffer = b""
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> T | None:
         """Return the answer once it is complete; see `FrameDecoder`."""
         self._buffer += data
         buffer = self._buffer
         broken = more_may_come = False
         for start in range(len(buffer)):
-            size = self._size(buffer[start : start + 3])
+            size = self._size(buffer[start : start + limits.FRAME_BYTES])
             if size is None:
                 continue
             if start + size > len(buffer):
@@ -228,35 +278,34 @@ class RtuDecoder:
             raise _refused(f"{len(buffer)} bytes and no answer among them")
         return None
 
-    def _size(self, head: bytes) -> int | None:
-        """Return the length of the answer that may begin with these up to 3 bytes."""
-        if head[0] != self.unit:
+    def _size(self, begun: bytes) -> int | None:
+        """Return the length of the frame that may begin so, as far as it says by now."""
+        if begun[0] != self.unit:
             return None
-        if len(head) > 1 and head[1] == self.query.function | EXCEPTION_FLAG:
+        if len(begun) == 1:
+            return self.answer_bytes
+        if begun[1] == self.query.function | EXCEPTION_FLAG:
             return 5
-        if len(head) > 1 and head[1] != self.query.function:
-            return None
-        if len(head) > 2 and not self.query.words and head[2] != self.query.data_size:
-            return None
-        return self.answer_bytes
+        size = self.query.size_of(begun[1:]) if begun[1] == self.query.function else None
+        return None if size is None else 1 + size + 2
 
 
-class TcpDecoder:
+class TcpDecoder(Generic[T]):
     """Takes frames off a stream until the one with the right transaction and unit comes."""
 
-    def __init__(self, query: Query, unit: int, transaction: int) -> None:
+    def __init__(self, query: Question[T], unit: int, transaction: int) -> None:
         self.query, self.unit, self.transaction = query, unit, transaction
         self.request = _TCP.encode(query.pdu, unit, transaction)
         self.answer_bytes = 7 + query.answer_size
         self.peer: int | None = None
-        self.repeatable = not query.words
+        self.repeatable = query.repeatable
         self._buffer = b""
 
     def reset(self) -> None:
         """Forget what was fed."""
         self._buffer = b""
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> T | None:
         """Return the answer once it is complete; see `FrameDecoder`."""
         self._buffer += data
         while len(self._buffer) >= 7:

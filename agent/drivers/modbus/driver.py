@@ -6,10 +6,12 @@ and turns faults into readings without values. Leaves out the port (`agent.buses
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-from agent.core.ports import Bus, PointReading, Urgency
-from agent.drivers.modbus import codec, values
-from agent.drivers.modbus.codec import Answer, Framing, Query, Refusal
+from agent.core.ports import Bus, Identity, PointReading, Urgency
+from agent.drivers.modbus import codec, identify, values
+from agent.drivers.modbus.codec import Framing, Question, Refusal
+from agent.drivers.modbus.identify import IdentifyQuery
 from agent.drivers.modbus.plan import Block, plan, split
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
@@ -17,6 +19,8 @@ from shared.ids import DeviceId
 from shared.model.job import Value
 from shared.model.profile import Point, Profile
 from shared.model.reading import Quality
+
+T = TypeVar("T")
 
 _NOT_THERE = {codec.ILLEGAL_ADDRESS, codec.ILLEGAL_VALUE}
 """Exceptions that blame the block asked for, not the device's state."""
@@ -84,6 +88,36 @@ class ModbusDriver:
                 raise WorldError(error.reason, f"{point.name}: {error.detail}{written}") from error
             done.append(point.name)
 
+    async def identify(self) -> Identity | None:
+        """Return what the device says of itself; see `agent.core.ports.Driver`.
+
+        A device that does not know a category answers with what it has (6.21); those that refuse
+        it all the same are asked for less.
+        """
+        for code in (identify.EXTENDED, identify.REGULAR, identify.BASIC):
+            answer = await self._stream(code)
+            if not isinstance(answer, Refusal):
+                return identify.identity_of(answer) if answer else None
+            if answer.code == codec.GATEWAY_SILENT:
+                raise WorldError(Reason.DEVICE_SILENT, answer.text)
+            if answer.code == codec.ILLEGAL_FUNCTION:
+                return None
+        return None
+
+    async def _stream(self, code: int) -> Mapping[int, bytes] | Refusal:
+        """Return all objects of a category; what was told before a refusal counts."""
+        objects: dict[int, bytes] = {}
+        first: int | None = 0
+        for _ in range(limits.IDENTITY_PAGES):
+            if first is None:
+                break
+            page = await self._ask(IdentifyQuery(code, first))
+            if isinstance(page, Refusal):
+                return objects or page
+            objects |= page.objects
+            first = page.next_object
+        return objects
+
     # --- reading ---------------------------------------------------------------------------------
 
     def _plan(self, names: tuple[str, ...]) -> list[Block]:
@@ -147,7 +181,7 @@ class ModbusDriver:
         return encoded
 
     async def _write_point(self, point: Point, words: list[int]) -> None:
-        at = point.at
+        at = point.register
         long = self._only_long_writes
         answer = await self._ask(codec.write(at.table, at.address, words, multiple=long))
         refused_short = isinstance(answer, Refusal) and answer.code == codec.ILLEGAL_FUNCTION
@@ -161,7 +195,7 @@ class ModbusDriver:
         if isinstance(answer, Refusal):
             raise WorldError(Reason.DEVICE_EXCEPTION, answer.text)
 
-    async def _ask(self, query: Query, urgency: Urgency = Urgency.COMMAND) -> Answer:
+    async def _ask(self, query: Question[T], urgency: Urgency = Urgency.COMMAND) -> T:
         self._transaction = self._transaction % 0xFFFF + 1
         decoder = codec.decoder(
             self._framing, query, unit=self._unit, transaction=self._transaction

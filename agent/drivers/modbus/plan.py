@@ -29,8 +29,8 @@ class Block:
 
     def words_of(self, point: Point, words: list[int]) -> list[int]:
         """Return the registers of one of its points out of the block's answer."""
-        start = point.at.address - self.address
-        return words[start : start + point.at.count]
+        start = point.register.address - self.address
+        return words[start : start + point.register.count]
 
 
 def plan(points: Iterable[Point], request_limits: RequestLimits) -> list[Block]:
@@ -40,7 +40,7 @@ def plan(points: Iterable[Point], request_limits: RequestLimits) -> list[Block]:
     """
     blocks: list[Block] = []
     run: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.at.table, point.at.address)):
+    for point in sorted(points, key=lambda point: (point.register.table, point.register.address)):
         if run and not _joins(run, point, request_limits):
             blocks.append(_block(run))
             run = []
@@ -69,17 +69,17 @@ def split(block: Block, request_limits: RequestLimits) -> list[Block]:
 
 
 def _joins(run: list[Point], point: Point, request_limits: RequestLimits) -> bool:
-    first, last = run[0].at, run[-1].at
+    first, last = run[0].register, run[-1].register
     most = request_limits.max_registers
     if first.table in BIT_TABLES:
         most *= 16
     return (
-        point.at.table == first.table
-        and point.at.address - last.end <= request_limits.max_gap
-        and point.at.end - first.address <= most
+        point.register.table == first.table
+        and point.register.address - last.end <= request_limits.max_gap
+        and point.register.end - first.address <= most
     )
 
 
 def _block(run: list[Point]) -> Block:
-    first, last = run[0].at, run[-1].at
+    first, last = run[0].register, run[-1].register
     return Block(first.table, first.address, last.end - first.address, tuple(run))

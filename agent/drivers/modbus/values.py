@@ -18,7 +18,7 @@ def reading(point: Point, words: list[int]) -> PointReading:
 
     A value outside the point's limits is kept and marked; one that is no number is not.
     """
-    raw = point.at.decode(words)
+    raw = point.register.decode(words)
     linear = point.linear
     try:
         value = linear.value(raw) if math.isfinite(raw) else None
@@ -42,7 +42,8 @@ def _believable(point: Point, value: float) -> bool:
     assert limit is not None, "a value outside is beyond a limit"
     top, bottom = point.linear.raw(limit)
     try:
-        return value == point.linear.value(point.at.decode(point.at.encode(top / bottom)))
+        held = point.register.decode(point.register.encode(top / bottom))
+        return value == point.linear.value(held)
     except OverflowError:
         return False
 
@@ -69,10 +70,10 @@ def registers(point: Point, value: Value) -> list[int]:
     top, bottom = point.linear.raw(number)
     if point.at.is_float:
         try:
-            return point.at.encode(top / bottom)
+            return point.register.encode(top / bottom)
         except OverflowError:
             raise MistakeError(
-                f"{number} is beyond what {point.at.type} can hold", where=point.name
+                f"{number} is beyond what {point.register.type} can hold", where=point.name
             ) from None
     if top % bottom:
         below, above = sorted(map(point.linear.value, (top // bottom, top // bottom + 1)))
@@ -82,19 +83,19 @@ def registers(point: Point, value: Value) -> list[int]:
             mend=f"write {below} or {above}",
         )
     raw = top // bottom
-    low, high = point.at.range
+    low, high = point.register.range
     if not low <= raw <= high:
         first, last = sorted((point.linear.value(low), point.linear.value(high)))
         raise MistakeError(
-            f"{number} is beyond {point.at.type}, which goes from {first} to {last}",
+            f"{number} is beyond {point.register.type}, which goes from {first} to {last}",
             where=point.name,
         )
-    return point.at.encode(raw)
+    return point.register.encode(raw)
 
 
 def _number(point: Point, value: Value) -> int | float:
     if isinstance(value, bool):
-        if point.at.type == "bit":
+        if point.register.type == "bit":
             return int(value)
         raise MistakeError("true and false are for coils", where=point.name, mend="write a number")
     if isinstance(value, str) or not math.isfinite(value):

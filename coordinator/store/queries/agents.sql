@@ -70,7 +70,7 @@ SELECT counter, digest, jobs_epoch, strays, last_ms, interval_ms FROM contact WH
 UPDATE contact SET strays = $2 WHERE agent_id = $1;
 
 -- name: contact_forget
-UPDATE contact SET digest = x'', strays = x'' WHERE agent_id = $1;
+UPDATE contact SET digest = $2, strays = $2 WHERE agent_id = $1;
 
 -- name: report_digest
 SELECT digest FROM report_seen WHERE agent_id = $1 AND jobs_epoch = $2 AND counter = $3;

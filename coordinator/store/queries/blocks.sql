@@ -8,18 +8,19 @@ INSERT INTO telemetry_store (agent_id, epoch, ordinal, next_block, received, led
 VALUES ($1, $2, (SELECT count(*) + 1 FROM telemetry_store WHERE agent_id = $1), $3, $4, $5,
     $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (agent_id, epoch) DO UPDATE SET
-    next_block = max(telemetry_store.next_block, excluded.next_block),
+    next_block = CASE WHEN excluded.next_block > telemetry_store.next_block
+        THEN excluded.next_block ELSE telemetry_store.next_block END,
     received = excluded.received,
     ledger = excluded.ledger,
     blocks = telemetry_store.blocks + excluded.blocks,
     bytes = telemetry_store.bytes + excluded.bytes,
     readings = telemetry_store.readings + excluded.readings,
     lost = telemetry_store.lost + excluded.lost,
-    said_sampled = CASE WHEN $15 THEN excluded.said_sampled ELSE telemetry_store.said_sampled END,
-    said_suppressed = CASE WHEN $15 THEN excluded.said_suppressed ELSE telemetry_store.said_suppressed END,
-    said_delivered = CASE WHEN $15 THEN excluded.said_delivered ELSE telemetry_store.said_delivered END,
-    said_stored = CASE WHEN $15 THEN excluded.said_stored ELSE telemetry_store.said_stored END,
-    said_lost = CASE WHEN $15 THEN excluded.said_lost ELSE telemetry_store.said_lost END;
+    said_sampled = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_sampled ELSE telemetry_store.said_sampled END,
+    said_suppressed = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_suppressed ELSE telemetry_store.said_suppressed END,
+    said_delivered = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_delivered ELSE telemetry_store.said_delivered END,
+    said_stored = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_stored ELSE telemetry_store.said_stored END,
+    said_lost = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_lost ELSE telemetry_store.said_lost END;
 
 -- name: telemetry_of_agent
 SELECT epoch, next_block, blocks, readings, lost, received, ordinal,

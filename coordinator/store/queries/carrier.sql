@@ -35,14 +35,15 @@ UPDATE carried SET acked = $3, nacked = $4 WHERE agent_id = $1 AND jobs_epoch = 
 -- The chain of online reports stays as it is: an empty digest knows none.
 INSERT INTO contact (agent_id, counter, digest, telemetry_epoch, jobs_epoch, boot_id, clock_state,
     offset_ms, refusals, last_ms, interval_ms, contacts, bytes_up, bytes_down)
-VALUES ($1, $2, x'', $3, $4, $5, $6, $7, $8, $9, NULL, 0, 0, 0)
+VALUES ($1, $2, $10, $3, $4, $5, $6, $7, $8, $9, NULL, 0, 0, 0)
 ON CONFLICT (agent_id) DO UPDATE SET
     telemetry_epoch = excluded.telemetry_epoch,
     boot_id = excluded.boot_id,
     clock_state = excluded.clock_state,
     offset_ms = excluded.offset_ms,
     refusals = excluded.refusals,
-    last_ms = max(contact.last_ms, excluded.last_ms);
+    last_ms = CASE WHEN excluded.last_ms > contact.last_ms
+        THEN excluded.last_ms ELSE contact.last_ms END;
 
 -- name: stores_of_agent
 SELECT telemetry_epoch, jobs_epoch FROM contact WHERE agent_id = $1;

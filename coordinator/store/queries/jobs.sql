@@ -45,7 +45,7 @@ WHERE job_id = $1 AND state = $2 AND signed_seq IS NULL;
 
 -- name: executions_overdue
 UPDATE execution SET state = $3, overdue_ms = $4, updated_ms = $4, version = version + 1
-WHERE job_id = $1 AND state < $2 AND (state = 0 OR $5 = 0);
+WHERE job_id = $1 AND state < $2 AND (state = 0 OR CAST($5 AS BIGINT) = 0);
 
 -- name: execution_insert
 INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, updated_ms)
@@ -90,21 +90,21 @@ FROM execution WHERE execution_id = $1;
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
     since_ms, cancel_ms, cancel_how
 FROM execution
-WHERE job_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3) AND ($4 = '' OR agent_id = $4)
+WHERE job_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1) AND ($4 = '' OR agent_id = $4)
 ORDER BY execution_id DESC LIMIT $5;
 
 -- name: executions_of_agent
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
     since_ms, cancel_ms, cancel_how
 FROM execution
-WHERE agent_id = $1 AND execution_id < $2 AND ($3 = -1 OR state = $3)
+WHERE agent_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1)
 ORDER BY execution_id DESC LIMIT $4;
 
 -- name: executions_before
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
     since_ms, cancel_ms, cancel_how
 FROM execution
-WHERE execution_id < $1 AND ($2 = -1 OR state = $2)
+WHERE execution_id < $1 AND (state = $2 OR $2 = -1)
 ORDER BY execution_id DESC LIMIT $3;
 
 -- name: task_known

@@ -8,7 +8,7 @@ INSERT INTO keeping (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: block_totals
-SELECT priority, blocks, bytes FROM block_total ORDER BY priority;
+SELECT priority, sum(blocks), sum(bytes) FROM block_total GROUP BY priority ORDER BY priority;
 
 -- name: blocks_older
 SELECT count(*), coalesce(sum(length(data)), 0), coalesce(sum(count), 0), min(last_ms)
@@ -25,7 +25,8 @@ RETURNING agent_id, last_ms, length(data);
 
 -- name: raw_gone_save
 INSERT INTO raw_gone (agent_id, before_ms) VALUES ($1, $2)
-ON CONFLICT (agent_id) DO UPDATE SET before_ms = max(raw_gone.before_ms, excluded.before_ms);
+ON CONFLICT (agent_id) DO UPDATE SET before_ms = excluded.before_ms
+WHERE excluded.before_ms > raw_gone.before_ms;
 
 -- name: raw_gone
 SELECT before_ms FROM raw_gone WHERE agent_id = $1;

@@ -2,7 +2,7 @@
 
 -- name: key_known
 SELECT k.agent_id, a.revoked_ms, a.left_ms, a.site,
-    k.public_key = a.public_key OR k.public_key = coalesce(a.next_key, x'')
+    k.public_key = a.public_key OR (a.next_key IS NOT NULL AND k.public_key = a.next_key)
 FROM agent_key k JOIN agent a ON a.agent_id = k.agent_id
 WHERE k.public_key = $1;
 

@@ -21,8 +21,8 @@ VALUES ($1, $2, (SELECT count(*) + 1 FROM boot WHERE agent_id = $1), $3)
 ON CONFLICT (agent_id, boot) DO UPDATE SET latest_offset_ms = excluded.latest_offset_ms;
 
 -- name: retime_begin
-INSERT INTO retime (agent_id, boot, epoch, seq, mark) VALUES ($1, $2, x'', 0, 1)
-ON CONFLICT (agent_id, boot) DO UPDATE SET epoch = x'', seq = 0, mark = retime.mark + 1;
+INSERT INTO retime (agent_id, boot, epoch, seq, mark) VALUES ($1, $2, $3, 0, 1)
+ON CONFLICT (agent_id, boot) DO UPDATE SET epoch = excluded.epoch, seq = 0, mark = retime.mark + 1;
 
 -- name: retime_next
 SELECT agent_id, boot, epoch, seq FROM retime ORDER BY agent_id, boot LIMIT 1;

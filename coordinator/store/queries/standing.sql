@@ -54,7 +54,7 @@ SELECT f.firing_id, f.agent_id, f.job_id, coalesce(j.name, ''), f.execution_id, 
     f.first_ms, f.last_ms, f.count, f.state, f.reason, f.detail, f.severity, f.result, f.received_ms
 FROM firing f LEFT JOIN job j ON j.job_id = f.job_id
 WHERE f.severity <> '' AND (f.last_ms, f.firing_id) < ($1, $2) AND ($3 = '' OR f.severity = $3)
-    AND ($4 = '' OR f.agent_id = $4) AND ($5 = x'' OR f.job_id = $5) AND f.last_ms >= $6
+    AND ($4 = '' OR f.agent_id = $4) AND (f.job_id = $5 OR $5 IS NULL) AND f.last_ms >= $6
 ORDER BY f.last_ms DESC, f.firing_id DESC LIMIT $7;
 
 -- name: firings_older

@@ -1,0 +1,21 @@
+"""Bounds of a coordinator's use of PostgreSQL."""
+
+POSTGRES_WRITERS = 8
+"""Connections of one process that write; more of them only repeat each other's transactions."""
+POSTGRES_READERS = 4
+"""Connections of one process that only read: an export never stands before an agent's commit."""
+POSTGRES_TRIES = 3
+"""Attempts at a transaction beside others; the next one runs alone, so that it comes to an end."""
+POSTGRES_TRIES_ALONE = 3
+"""Attempts alone: what fails then is no conflict any more."""
+POSTGRES_CONNECT_S = 5
+"""Until a connection stands; a server of the same site answers within milliseconds."""
+POSTGRES_STATEMENT_S = 30
+"""Of one statement, and of a transaction that stands still: a replica that was cut off lets go."""
+POSTGRES_LOCK_S = 10
+"""Wait for another transaction's lock before the statement is given up."""
+POSTGRES_MIGRATE_S = 60
+"""Wait of a schema's step for the tables it changes, and for a replica that takes the same step."""
+POSTGRES_UNSURE_S = 10
+"""Asking whether a commit was done whose answer was lost; then the caller is told that it is
+unknown."""

@@ -1,0 +1,37 @@
+"""A world of a seed: it repeats itself exactly, and nothing that happens in it breaks a promise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.world.play import play
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPT = "from tests.simulation.world.play import play; print(play({seed}).digest)"
+
+
+def _digest(seed: int, hash_seed: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT.format(seed=seed)],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_a_seed_is_the_same_world_in_every_process():
+    first, second = _digest(3, hash_seed=1), _digest(3, hash_seed=2)
+    assert first == second
+    assert len(first) == 64
+    assert _digest(4, hash_seed=1) != first
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_promise_is_broken_in_a_world(seed: int):
+    assert play(seed).findings == ()

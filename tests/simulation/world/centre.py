@@ -1,0 +1,174 @@
+"""The coordinator as a program that can be killed: its real parts over a real database.
+
+Contacts, words and enrolments go in as bytes and come out as bytes, as HTTP's handlers hand them
+on; the HTTP around them has tests of its own. Owns putting it together and what its people do at
+its doors. Leaves out what people want (`people`) and the line (`line`).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+from coordinator import app
+from coordinator.api.context import Parts
+from coordinator.app import Place, open_fleet
+from coordinator.core.client_certificates import Demand
+from coordinator.core.ports import Tx
+from coordinator.keys.directory import DataDirectory
+from coordinator.services.bell import Bell
+from coordinator.services.retention import Retention
+from coordinator.services.shelf import News
+from coordinator.services.upkeep import Recovery
+from coordinator.store.sqlite import SqliteStore
+from shared.runtime.service import State, Supervisor
+from shared.sync.body import BodyDecoder
+from tests.simulation.world.disk import Disks
+from tests.simulation.world.fleet import found, write_fleet
+from tests.simulation.world.ground import Ground
+from tests.simulation.world.life import Lives, Process
+
+T = TypeVar("T")
+
+
+class GoneError(Exception):
+    """Nobody answers there, or no longer."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an agent sends."""
+
+    path: str
+    body: bytes
+    wait_s: int = 0
+
+
+class Centre(Lives):
+    """One coordinator."""
+
+    def __init__(self, ground: Ground, disks: Disks) -> None:
+        super().__init__(ground, disks, "centre")
+        self.parts: Parts | None = None
+        self.bell = Bell()
+        self._serving = 0
+
+    @property
+    def place(self) -> Place:
+        directory = DataDirectory(self.folder)
+        return Place(directory=directory, database=directory.database)
+
+    async def found(self) -> None:
+        """Found the fleet; then it can be started."""
+        self.folder.mkdir(parents=True)
+        write_fleet(self.folder)
+        await found(self.folder, self.clock, self.ground.entropy("founding"))
+
+    async def live(self, process: Process) -> None:
+        """Serve until cancelled."""
+        entropy = self.ground.entropy(self.name, process.number)
+        async with open_fleet(self.place) as (store, fleet):
+            with mock.patch.object(app, "SystemEntropy", return_value=entropy):
+                parts = app._compose(self.place, store, fleet, self.clock, Demand.OFF)
+            self.bell = Bell()
+            supervisor = Supervisor(
+                [
+                    parts.deadlines,
+                    Recovery(store),
+                    parts.rollups,
+                    Retention(store, self.clock),
+                    News(parts.documents, store, self.bell, parts.work),
+                ],
+                clock=self.clock,
+                entropy=entropy,
+            )
+            async with supervisor:
+                self.parts = parts
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    if self.parts is parts:
+                        self.parts = None
+                    self._look_at(supervisor, process)
+
+    def moved(self, before: Path, after: Path) -> None:
+        """Nothing in the folder knows its name."""
+
+    def _look_at(self, supervisor: Supervisor, process: Process) -> None:
+        for name, health in supervisor.health.items():
+            defect = health.crashes and not health.last_error.startswith("WorldError")
+            if defect or (health.state is State.FINISHED and not process.dead):
+                self.ground.wrong(f"{self.name}: {name} crashed: {health.last_error}")
+
+    # --- for agents -------------------------------------------------------------------------------
+    async def answer(self, request: Request) -> bytes:
+        """Answer one request.
+
+        Raises:
+            GoneError: it is down, or went down over it.
+            RefusedError: nothing of it was used.
+            WorldError: its store does not work now.
+        """
+        process, parts = self.now, self.parts
+        if process is None or process.dead or parts is None:
+            raise GoneError
+        self._serving += 1
+        work = asyncio.create_task(_serve(parts, request), name=f"request {self._serving}")
+        end = asyncio.create_task(process.died.wait(), name=f"request {self._serving} cut")
+        try:
+            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
+            if process.died.is_set() or not work.done():
+                raise GoneError
+            return work.result()
+        finally:
+            for task in (work, end):
+                task.cancel()
+            await asyncio.wait((work, end))
+            if not work.cancelled():
+                work.exception()
+
+    # --- for people -------------------------------------------------------------------------------
+    async def change(self, body: Callable[[], Tx[T]]) -> T:
+        """Run a transaction as a REST handler does.
+
+        Raises:
+            GoneError, WorldError: it was not done, or nobody knows.
+        """
+        return await self._in_store(lambda store: store.run(body, durable=True))
+
+    async def look(self, body: Callable[[], Tx[T]]) -> T:
+        """Read as a REST handler does; as `change`."""
+        return await self._in_store(lambda store: store.read(body))
+
+    async def _in_store(self, do: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T:
+        process, parts = self.now, self.parts
+        if process is None or process.dead or parts is None:
+            raise GoneError
+        store = parts.store
+        assert isinstance(store, SqliteStore)
+        work = asyncio.create_task(do(store))
+        end = asyncio.create_task(process.died.wait())
+        try:
+            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
+            if process.died.is_set() or not work.done() or work.cancelled():
+                raise GoneError
+            return work.result()
+        finally:
+            for task in (work, end):
+                task.cancel()
+            await asyncio.wait((work, end))
+            if not work.cancelled():
+                work.exception()
+
+
+async def _serve(parts: Parts, request: Request) -> bytes:
+    if request.path == "/v1/word":
+        return await parts.members.hear(request.body)
+    if request.path == "/v1/enroll":
+        return await parts.members.enroll(request.body, address="10.0.0.9")
+    decoder, reception = BodyDecoder(len(request.body)), parts.intake.begin()
+    await reception.take(decoder.feed(request.body))
+    decoder.finish()
+    return await reception.answer(body_bytes=len(request.body), wait_s=request.wait_s)
