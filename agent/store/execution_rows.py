@@ -92,19 +92,19 @@ class ExecutionRows:
     # --- folded and told --------------------------------------------------------------------------
     def tell(self, execution: tuple[int, bytes], fact: Fact) -> None:
         """Tell a fact about an execution (row number, id) or a task of it."""
-        receipt = self._outbox.write(execution[1], fact, self._now.today_ms)
+        receipt = self._write(execution[1], fact)
         self._db.execute(_SQL["set_newest_receipt"], bind(execution[0], receipt))
-        self.receipts += 1
 
     def task_ended(self, execution: int, firing: int, fact: Fact) -> None:
         """Tell how a task ended, let others have their turn, and what that makes of the whole."""
         seen = self._look(execution)
-        if not firing:
-            self.tell((execution, seen.id), fact)
+        told = 0 if firing else self._write(seen.id, fact)
         if seen.has_turns:
             self._next_turn(execution, firing)
             seen = self._look(execution)
-        self.refold(execution, firing, fact, seen)
+        moved = self.refold(execution, firing, fact, seen)
+        if told and not moved:  # what it moved to is told later, by a newer receipt
+            self._db.execute(_SQL["set_newest_receipt"], bind(execution, told))
 
     def end_task(self, task: int, execution: int, firing: int, fact: Fact) -> None:
         """End a task that waits; `refold` follows once all of them are ended."""
@@ -114,16 +114,16 @@ class ExecutionRows:
         if not firing:
             self.tell((execution, self._look(execution).id), fact)
 
-    def refold(self, execution: int, firing: int, cause: Fact, seen: "Seen | None" = None) -> None:
-        """Fold the execution's tasks again; tell it when its state moved on.
+    def refold(self, execution: int, firing: int, cause: Fact, seen: "Seen | None" = None) -> bool:
+        """Fold the execution's tasks again; tell it when its state moved on, and whether it did.
 
         A firing of a standing job moves nothing: once it is over, it is history. `seen` is the
         execution's row where it was read in this transaction already.
         """
         if firing:
             self.standing.firing_ended(execution, firing, cause.detail, cause.result)
-        else:
-            self._refold(execution, cause, seen or self._look(execution))
+            return False
+        return self._refold(execution, cause, seen or self._look(execution))
 
     def move(self, execution: int, uid: bytes, fact: Fact) -> None:
         """Take an execution to a state, if it may go there, and tell it."""
@@ -137,7 +137,11 @@ class ExecutionRows:
     def _look(self, execution: int) -> "Seen":
         return Seen(*self._db.execute(_SQL["execution"], bind(execution)).fetchone())
 
-    def _refold(self, execution: int, cause: Fact, row: "Seen") -> None:
+    def _write(self, execution: bytes, fact: Fact) -> int:
+        self.receipts += 1
+        return self._outbox.write(execution, fact, self._now.today_ms)
+
+    def _refold(self, execution: int, cause: Fact, row: "Seen") -> bool:
         seen = seen_tasks(self._db, execution, 0)
         outcome = fold_tasks(seen, tolerate_ppm=row.tolerate_ppm)
         reason = outcome.reason
@@ -150,19 +154,19 @@ class ExecutionRows:
         if row.canceled and outcome.state is ExecutionState.CANCELED:
             begun = any(task.attempts for task in seen)
             fact = called_off("stopped" if begun else "not_started")
-        self._move(execution, row.id, row.state, fact)
+        return self._move(execution, row.id, row.state, fact)
 
-    def _move(self, execution: int, uid: bytes, before: int, fact: Fact) -> None:
+    def _move(self, execution: int, uid: bytes, before: int, fact: Fact) -> bool:
         assert isinstance(fact.state, ExecutionState), "an execution has an execution's state"
         # What was given back folds to an earlier state; an execution never walks backwards.
         if fact.state == before or not may_follow(ExecutionState(before), fact.state):
-            return
-        receipt = self._outbox.write(uid, fact, self._now.today_ms)
-        self.receipts += 1
+            return False
+        receipt = self._write(uid, fact)
         row = bind(execution, fact.state, fact.reason or 0, receipt)
         (job,) = self._db.execute(_SQL["set_execution"], row).fetchone()
         if fact.state in TERMINAL_EXECUTION:
             self.wake_dependents(job)
+        return True
 
     # --- whose turn it is -------------------------------------------------------------------------
     def _next_turn(self, execution: int, firing: int) -> None:

@@ -16,7 +16,7 @@ from coordinator.core.ports import Many, Query, Row, Tx
 from shared.errors import WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
-from shared.runtime.queries import bind, folder_of, parse_queries
+from shared.runtime.queries import bind, folder_of, for_sqlite, parse_queries
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class SqliteStore:
 
     def __init__(self, writer: Database, reader: Database) -> None:
         self._writer, self._reader = writer, reader
-        self._statements = load_statements()
+        self._statements = dict(for_sqlite(load_statements()))
         self.failed = asyncio.Event()
         """Set when nothing works until `recover`."""
 

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from shared.runtime.queries import bind, load_queries, parse_queries
+from shared.runtime.queries import bind, for_sqlite, load_queries, parse_queries
 
 TEXT = """-- The agent's queue.
 
@@ -27,7 +27,7 @@ def test_statements_have_names_and_no_comments_around_them():
 
 
 def test_parameters_bind_by_their_number():
-    queries = parse_queries(TEXT)
+    queries = for_sqlite(parse_queries(TEXT))
     db = sqlite3.connect(":memory:")
     try:
         db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, body BLOB)")

@@ -206,7 +206,7 @@ WHERE id = $1 AND receipt < (SELECT coalesce(min(number), receipt + 1) FROM outb
 UPDATE execution SET state = $2, reason = $3, receipt = $4 WHERE number = $1 RETURNING job
 
 -- name: set_newest_receipt
-UPDATE execution SET receipt = $2 WHERE number = $1
+UPDATE execution SET receipt = $2 WHERE number = $1 AND receipt < $2
 
 -- name: newest_receipt
 -- A number is never used twice, also not once its receipt is acknowledged.
