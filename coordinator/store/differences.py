@@ -2,7 +2,7 @@
 
 1. *Who stands beside whom.* SQLite has one writer. PostgreSQL runs transactions at the same time,
    so each is SERIALIZABLE and is run again when it met another one: whoever writes a transaction
-   writes it as if it were alone (docs/adr/0026).
+   writes it as if it were alone (docs/adr/0027).
 2. *A commit that does not wait for the disk* is lost by a power cut with SQLite, by a kill of the
    server too with PostgreSQL: its log's last half second lives in the server's memory.
 3. *Values.* PostgreSQL's text holds no NUL, its sums of whole numbers are `numeric`, its truth is
