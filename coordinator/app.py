@@ -6,7 +6,6 @@ The only place that names concrete classes. Leaves out reading the command line 
 
 import base64
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from coordinator.api.context import Parts
-from coordinator.api.server import BadRequests, build_application
+from coordinator.api.listen import Listen, listening
 from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
 from coordinator.core.client_certificates import Demand
@@ -51,7 +49,6 @@ from coordinator.services.waiting import WaitingRoom
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.fleet import Fleet, load_fleet
 from coordinator.transactions.tokens import save_token
-from shared import limits
 from shared.clock import Clock, WallMs
 from shared.errors import MistakeError
 from shared.ids import AgentId, FleetId
@@ -60,12 +57,6 @@ from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.service import Supervisor
 from shared.trust.root import DIRECTOR
-
-KEEPALIVE_S = 75
-"""An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
-memory."""
-LINGER_S = 2
-"""After a refusal, how long the rest of the body is read away so that the client sees why."""
 
 _log = Events(__name__)
 
@@ -76,18 +67,6 @@ class Place:
 
     directory: DataDirectory
     database: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen:
-    """Where to serve; port 0 takes a free one."""
-
-    host: str
-    port: int
-    announce: bool = False
-    """Tell the local network; on a loopback address only this machine."""
-    certificates: Demand = Demand.OFF
-    """What is asked of gateways in TLS."""
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
@@ -234,7 +213,7 @@ async def serve(
                 entropy=parts.entropy,
             )
             await stack.enter_async_context(supervisor)
-            url = await stack.enter_async_context(_listening(parts, listen, context))
+            url = await stack.enter_async_context(listening(parts, listen, context))
             if listen.announce:
                 await stack.enter_async_context(_announcing(fleet, listen, url, clock, parts))
             for warning in parts.warnings:
@@ -351,40 +330,6 @@ def _announcing(fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Par
     port = int(url.rpartition(":")[2])
     announcer = Announcer(fleet.fleet_id, host=listen.host, port=port)
     return Supervisor([announcer], clock=clock, entropy=parts.entropy)
-
-
-@asynccontextmanager
-async def _listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> AsyncIterator[str]:
-    logger = logging.getLogger("coordinator.http")
-    if not logger.filters:
-        logger.addFilter(BadRequests())
-    runner = web.AppRunner(
-        build_application(parts),
-        # A gateway that hangs up must not leave its wait behind.
-        handler_cancellation=True,
-        access_log=None,
-        logger=logger,
-        # Decompressing what nobody asked for only serves bombs.
-        auto_decompress=False,
-        keepalive_timeout=KEEPALIVE_S,
-        lingering_time=LINGER_S,
-        shutdown_timeout=limits.DRAIN_S,
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, listen.host, listen.port, ssl_context=context)
-        try:
-            await site.start()
-        except OSError as error:
-            raise MistakeError(
-                f"cannot listen on {listen.host} port {listen.port} ({error.strerror})",
-                where="--listen",
-                mend="choose another address or stop who has this one",
-            ) from error
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        yield f"https://{host}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 def _version() -> str:

@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if given[:1] == ["demo"]:
             return _demo(given[1:])
+        if given[:1] == ["fleet"]:
+            return _fleet(given[1:])
         arguments = _parser().parse_args(given)
         return int(arguments.run(arguments))
     except MistakeError as mistake:
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "words", nargs="+", metavar="WORD", help="the command; a wrong one lists them"
     )
     tell.set_defaults(run=_tell)
+    commands.add_parser("fleet", help="thousands of gateways that call a coordinator")
     commands.add_parser("demo", help="coordinator, agents and devices tell the whole story")
     return parser
 
@@ -302,6 +305,20 @@ def _demo(argv: Sequence[str]) -> int:
     from firmware_sim.demo import main as demo_main  # noqa: PLC0415 - devices need none of it
 
     return demo_main(argv)
+
+
+def _fleet(argv: Sequence[str]) -> int:
+    from firmware_sim.commands import fleet  # noqa: PLC0415 - devices need none of it
+
+    parser = argparse.ArgumentParser(
+        prog=f"{PROG} fleet",
+        description="Plays gateways: real keys, signed contacts, believable readings, outages.",
+        epilog=fleet.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fleet.add_fleet_options(parser)
+    print(fleet.run_fleet(parser.parse_args(argv)), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ class Reason(IntEnum):
     STORE_QUOTA = 605
     UNCLEAN_STOP = 606
     STORE_THINNED = 607
+    STORE_UNSURE = 608
 
     @property
     def text(self) -> str:

@@ -19,8 +19,7 @@ WALL = 1_795_000_000_000
 DAY = 86_400_000
 NEVER = WallMs(WALL + 1000 * DAY)
 
-PUMP = parse_profile(
-    """
+PUMP_TEXT = """
 profile = 1
 name = "pump"
 kind = "pump"
@@ -42,9 +41,8 @@ name = "speed"
 at = { table = "holding", address = 1, type = "uint16" }
 scale = "0.1"
 writable = true
-""",
-    source="pump.toml",
-)
+"""
+PUMP = parse_profile(PUMP_TEXT, source="pump.toml")
 
 
 def device(name: str, **labels: str) -> DeviceSettings:

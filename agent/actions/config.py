@@ -1,10 +1,10 @@
-"""`device.read_config`, `device.configure`, `device.restore_config`, `device.validate`.
+"""`device.read_config`, `device.configure`, `device.restore_config`.
 
 A configuration is the values of some points: kept durably on the agent, made so where it differs,
-put back, compared. Writing itself is `agent.actions.write`'s.
+put back. Writing itself is `agent.actions.write`'s, comparing `agent.actions.validate`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from agent.actions.hand import Hand, Values
 from agent.actions.read import unknown
@@ -14,12 +14,7 @@ from agent.core.ports import StepOutcome
 from agent.core.queue import Problem
 from shared import limits
 from shared.errors import Reason
-from shared.model.job import Step, Value
-
-DRIFTED = "_drifted"
-"""Result member: how many points are not as they should be."""
-DRIFT = "_drift"
-"""Result member: their names."""
+from shared.model.job import Step
 
 
 class ReadConfigAction:
@@ -104,37 +99,6 @@ class RestoreConfigAction:
         return await make_so(driver, wanted)
 
 
-class ValidateAction:
-    """Compares; gives `{point: value}`, `DRIFTED` and `DRIFT`. Drift is a finding, no failure."""
-
-    name = "device.validate"
-
-    def check(self, step: Step, device: DeviceSettings) -> Problem | None:
-        """Return the first point the profile does not have."""
-        for point in _desired(step):
-            if device.profile.point(point) is None:
-                return unknown(step, device.id, point)
-        return None
-
-    async def run(self, step: Step, driver: Hand) -> StepOutcome:
-        """Read what should be so; the step's own values go before those of a kept one."""
-        desired: dict[str, int | float] = {}
-        if saved := step.params.get("saved"):
-            kept = await driver.memory.config(driver.device, str(saved))
-            if kept is None:
-                detail = f"no configuration of {driver.device} is kept as {saved}"
-                return StepOutcome(Reason.BAD_PARAMETERS, detail)
-            desired |= kept
-        desired |= _desired(step)
-        present = await driver.present(list(desired))
-        if isinstance(present, StepOutcome):
-            return present
-        drift = [name for name, value in desired.items() if present.get(name) != value]
-        result: dict[str, Value] = {**present, DRIFTED: len(drift)}
-        result |= {f"{name}.desired": desired[name] for name in drift}
-        return StepOutcome(result={**result, DRIFT: ",".join(drift)[: limits.DETAIL_CHARS]})
-
-
 async def keep(hand: Hand, step: Step, values: Values, *names: str) -> None:
     """Keep a configuration for this job under the step's id, and under further names."""
     await hand.memory.keep_config(hand.owner, hand.device, [key_of(hand, step.id), *names], values)
@@ -150,10 +114,6 @@ def _points(step: Step, device: DeviceSettings) -> Sequence[str]:
     if isinstance(points, list) and points:
         return points
     return [point.name for point in device.profile.config]
-
-
-def _desired(step: Step) -> Mapping[str, int | float]:
-    return {n: value for n, value in step.params.items() if isinstance(value, int | float)}
 
 
 def _can_be_set(hand: Hand, name: str) -> bool:

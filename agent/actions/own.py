@@ -1,4 +1,4 @@
-"""What `agent.*` steps do: health, diagnose, cleanup, restart, run_script.
+"""What `agent.*` steps do: health, diagnose, cleanup, fetch, restart, run_script.
 
 Owns what each step does and tells. What the agent can do to itself stands behind `Caretaker`.
 """
@@ -15,7 +15,7 @@ from agent.core.loan import Owner
 from agent.core.ports import StepOutcome
 from agent.core.tidying import Tidying
 from shared.errors import Reason, WorldError
-from shared.model.action import CONFIRM_WITHIN, CONFIRM_WITHIN_S
+from shared.model.action_parameters import CONFIRM_WITHIN, CONFIRM_WITHIN_S
 from shared.model.job import Step, Value
 
 
@@ -45,6 +45,9 @@ class Caretaker(Protocol):
         self, mark: str, change: Mapping[str, Value], *, confirm_within_s: int, dry_run: bool
     ) -> StepOutcome:
         """Change settings; what does not prove itself in time is rolled back."""
+
+    async def fetch(self, name: str, size: int, *, dry_run: bool) -> StepOutcome:
+        """Have a file on the shelf, or say why not; a dry run only looks."""
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script that the catalog names, or say why not; never stays behind."""
@@ -124,6 +127,19 @@ class RestartAction:
         # The stop cancels this; if it never comes, the step's time is over some day.
         await asyncio.Event().wait()
         raise AssertionError("nobody sets that event")
+
+
+class FetchAction:
+    """Has a file on the gateway, for later steps and jobs; gives its size."""
+
+    name = "agent.fetch"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Wait until it is here, whole; what came before a cut is kept."""
+        size = step.params["size"]
+        assert isinstance(size, int), "parameters were checked at admission"
+        name = str(step.params["artifact"])
+        return await hand.caretaker.fetch(name, size, dry_run=hand.dry_run)
 
 
 class RunScriptAction:

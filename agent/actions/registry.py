@@ -7,24 +7,21 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from agent.actions.command import CommandAction
-from agent.actions.config import (
-    ConfigureAction,
-    ReadConfigAction,
-    RestoreConfigAction,
-    ValidateAction,
-)
+from agent.actions.config import ConfigureAction, ReadConfigAction, RestoreConfigAction
 from agent.actions.hand import Hand
 from agent.actions.own import (
     AgentAction,
     CleanupAction,
     ConfigureSelfAction,
     DiagnoseAction,
+    FetchAction,
     HealthAction,
     RestartAction,
     RunScriptAction,
 )
 from agent.actions.read import ReadAction
 from agent.actions.sync import SyncAction
+from agent.actions.validate import ValidateAction
 from agent.actions.write import WriteAction, is_hazardous
 from agent.core.device import DeviceSettings
 from agent.core.ports import StepOutcome
@@ -66,6 +63,7 @@ OWN_ACTIONS: Mapping[str, AgentAction] = {
         HealthAction(),
         DiagnoseAction(),
         CleanupAction(),
+        FetchAction(),
         RestartAction(),
         RunScriptAction(),
         ConfigureSelfAction(),

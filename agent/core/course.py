@@ -89,6 +89,29 @@ class Course(msgspec.Struct, frozen=True, array_like=True):
         """Return the course with an end of all work."""
         return replace(self, deadline=_members(due))
 
+    def called_off(self, reason: Reason) -> "Course":
+        """Return the course once nobody wants the job any more: only its last steps are left."""
+        done = [name.removesuffix(".ok") for name in self.facts if name.endswith(".ok")]
+        where = f"stopped after {done[-1]}" if done else "stopped before its first step"
+        return replace(
+            self, phase=Phase.FINAL, index=0, tries=0, reason=int(reason), detail=where, until=None
+        )
+
+    def expired(self, detail: str) -> "Course":
+        """Return the course once its time is over between two steps: it failed."""
+        reason = int(Reason.JOB_EXPIRED)
+        return replace(self, phase=Phase.FAILED, tries=0, reason=reason, detail=detail, until=None)
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether a step came to its end, however it ended."""
+        return bool(self.facts)
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether it failed or was called off: what is left is to put things in order."""
+        return self.reason > 0
+
     def on_this_boot(self, now: Moment) -> "Course":
         """Return the course with its times in the monotonic terms of this boot, once and for all.
 

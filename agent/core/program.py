@@ -28,6 +28,8 @@ from shared.model.plan import CONTINUE, GOTO
 from shared.model.policy import full_jitter_ms, may_retry
 from shared.model.spec_check import conditions_of
 
+_UNWANTED = frozenset({Reason.CANCELED, Reason.SUPERSEDED})
+"""Ends that are no failure."""
 _LISTS = {Phase.STEPS: "steps", Phase.COMPENSATE: "compensation", Phase.FINAL: "finally"}
 
 
@@ -188,6 +190,8 @@ def _verdict(course: Course) -> Ended:
     if not course.reason:
         return Ended(TaskState.DONE)
     reason = Reason(course.reason)
+    if reason in _UNWANTED:
+        return Ended(TaskState.CANCELED, reason, course.detail)
     if course.undone is None:
         return Ended(TaskState.FAILED, reason, course.detail)
     undone = Reason.UNDONE if course.undone else Reason.UNDO_FAILED

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent.core.course import Course, Do, Ended, Phase, Rest, Watch
-from agent.core.executor import Claim, Conclusion, ended, held_back, resting, so_far
+from agent.core.executor import Claim, Conclusion, ended, held_back, resting
 from agent.core.moment import Moment
 from agent.core.program import Program
 from agent.core.queue import Problem, due_in
@@ -24,7 +24,6 @@ from shared import limits
 from shared.clock import Entropy, MonoMs
 from shared.errors import Reason
 from shared.ids import uuid_text
-from shared.model.job import TaskState
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -165,8 +164,10 @@ class Executor:
             if course.phase is Phase.FAILED:  # an earlier life may have ended right here
                 fraction = self._entropy.fraction()
                 course, rest = program.after_failure(course, self._now(), fraction=fraction)
-            elif (claim.execution, claim.firing) in self._canceled and not course.reason:
-                return _stopped(course)
+            elif (claim.execution, claim.firing) in self._canceled and not course.is_ending:
+                course = course.called_off(Reason.CANCELED)
+                # Its last steps are not forgotten if it is cut off again.
+                await self._store.note(claim, course, durable=False)
             else:
                 course, todo = program.advance(course, self._now())
                 match todo:
@@ -185,12 +186,3 @@ class Executor:
                         rest = todo
             if rest is not None:
                 return resting(rest, course, untried=only_looking)
-
-
-def _stopped(course: Course) -> Conclusion:
-    """Return how a task ends that was called off between two steps."""
-    done = [name.removesuffix(".ok") for name, ok in course.facts.items() if name.endswith(".ok")]
-    where = f"stopped after {done[-1]}" if done else "stopped before its first step"
-    return Conclusion(
-        state=TaskState.CANCELED, reason=Reason.CANCELED, detail=where, result=so_far(course)
-    )

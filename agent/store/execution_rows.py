@@ -6,10 +6,11 @@ order about the whole; whatever it moves to is told in the same transaction.
 """
 
 import sqlite3
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from agent.core.course import Course
+from agent.core.course import Course, Phase
 from agent.core.executor import so_far
 from agent.core.moment import Moment
 from agent.store.contact import save_approved
@@ -29,7 +30,7 @@ from shared.model.job import (
 )
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import AdmittedJob
-from shared.wire.codec import unpack
+from shared.wire.codec import pack, unpack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _ANY: Final = -1
@@ -113,6 +114,21 @@ class ExecutionRows:
         self._db.execute(_SQL["end_waiting"], bind(task, fact.state, fact.reason or 0))
         if not firing:
             self.tell((execution, self._look(execution).id), fact)
+
+    def turn(self, task: int, execution: int, before: Course, after: Course) -> bool:
+        """Let a task that had begun, and waits, go on to its end; False: nothing is left to do.
+
+        Undoing and last steps are done however a job ended, also when nobody wants it any more.
+        """
+        if not before.has_begun:
+            return False
+        (packed,) = self._db.execute(_SQL["spec_of"], bind(execution)).fetchone()
+        spec = read_spec(packed)
+        if not (spec.final_steps or (after.phase is Phase.FAILED and spec.compensation)):
+            return False
+        due = bind(task, pack(after), self._now.boot_id, self._now.mono_ms)
+        self._db.execute(_SQL["turn_course"], due)
+        return True
 
     def refold(self, execution: int, firing: int, cause: Fact, seen: "Seen | None" = None) -> bool:
         """Fold the execution's tasks again; tell it when its state moved on, and whether it did.
@@ -228,16 +244,19 @@ class ExecutionRows:
         query = "blocked_tasks" if blocked_only else "waiting_tasks"
         firings = set()
         fact = Fact(state=TaskState.CANCELED, reason=reason, detail=detail)
-        for task, device, attempt, firing, course in self._db.execute(
+        for task, device, attempt, firing, packed in self._db.execute(
             _SQL[query], bind(execution)
         ).fetchall():
+            course = read_course(packed)
+            if course.is_ending or self.turn(task, execution, course, course.called_off(reason)):
+                continue
             fact = Fact(
                 state=TaskState.CANCELED,
                 device=device,
                 attempt=attempt,
                 reason=reason,
                 detail=detail,
-                result=so_far(read_course(course)),
+                result=so_far(course),
             )
             self.end_task(task, execution, firing, fact)
             firings.add(firing)
@@ -261,6 +280,12 @@ def called_off(how: str) -> Fact:
     return Fact(
         state=ExecutionState.CANCELED, reason=Reason.CANCELED, detail=how, result={"cancel": how}
     )
+
+
+@lru_cache(maxsize=limits.WORKERS)
+def read_spec(packed: bytes) -> JobSpec:
+    """Return a job as it was admitted; the tasks of one execution share it."""
+    return unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
 
 
 def read_course(packed: bytes) -> Course:

@@ -6,14 +6,19 @@ folded into its execution (`agent.store.execution_rows`), and both are told to t
 
 import sqlite3
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 from agent.core.course import Course
 from agent.core.executor import Claim, Conclusion, so_far
 from agent.core.moment import Moment
 from agent.core.queue import Due, Problem, due_in, expire, rebased
-from agent.store.execution_rows import ExecutionRows, Seen, called_off, read_course
+from agent.store.execution_rows import (
+    ExecutionRows,
+    Seen,
+    called_off,
+    read_course,
+    read_spec,
+)
 from agent.store.outbox import Fact
 from shared import limits
 from shared.clock import MonoMs, WallMs
@@ -22,13 +27,12 @@ from shared.ids import DeviceId
 from shared.model.job import (
     TERMINAL_EXECUTION,
     ExecutionState,
-    JobSpec,
     TaskState,
     check_task_transition,
 )
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import AdmittedJob
-from shared.wire.codec import pack, unpack
+from shared.wire.codec import pack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _TOO_LATE: Final = "not_after has passed"
@@ -140,7 +144,11 @@ class QueueRows:
         """End waiting tasks whose execution may no longer begin."""
         late = self._db.execute(_SQL["late_tasks"], bind(self._now.mono_ms, self._now.today_ms))
         causes: dict[tuple[int, int], Fact] = {}
-        for task, execution, device, attempt, reason, firing, course in late.fetchall():
+        for task, execution, device, attempt, reason, firing, packed in late.fetchall():
+            course = read_course(packed)
+            turned = course.expired(_TOO_LATE)
+            if course.is_ending or self._executions.turn(task, execution, course, turned):
+                continue
             state, why = expire(attempt, Reason(reason) if reason else None)
             fact = Fact(
                 state=state,
@@ -148,7 +156,7 @@ class QueueRows:
                 attempt=attempt,
                 reason=why,
                 detail=_TOO_LATE,
-                result=so_far(read_course(course)),
+                result=so_far(course),
             )
             self._executions.end_task(task, execution, firing, fact)
             causes[execution, firing] = fact
@@ -182,7 +190,7 @@ class QueueRows:
         execution, device, attempt, crashes, firing, course = row
         found = self._db.execute(_SQL["ordered"], bind(execution)).fetchone()
         spec, not_after_ms, job_class, grace_s, *looked = found
-        seen, job = Seen(*looked), _spec(spec)
+        seen, job = Seen(*looked), read_spec(spec)
         if not (job.window or job.preconditions):
             fact = Fact(state=TaskState.RUNNING, attempt=attempt)
             self._executions.refold(execution, firing, fact, seen)
@@ -294,12 +302,6 @@ def _recovered(
     if canceled and not course.reason:
         return TaskState.CANCELED, Reason.CANCELED, _CALLED_OFF
     return TaskState.READY, None, ""
-
-
-@lru_cache(maxsize=limits.WORKERS)
-def _spec(packed: bytes) -> JobSpec:
-    """Return a job as it was admitted; the tasks of one execution share it."""
-    return unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
 
 
 def _due_row(due: Due) -> tuple[bytes, int, int, int]:

@@ -9,12 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from coordinator.api.context import Call
+from coordinator.api.handing_in import hand_in, show_job
 from coordinator.api.ids import job_filter, missing, uuid_in_path
 from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
-from coordinator.contract.common import Page, to_wall_ms
-from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
+from coordinator.contract.common import Page
+from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.jobs import (
     SETTLED,
     ExecutionQuery,
@@ -31,25 +32,14 @@ from coordinator.transactions.jobs import (
     list_executions,
     list_jobs,
     view_execution,
-    view_job,
-)
-from coordinator.transactions.submit import (
-    Draft,
-    KeyReusedError,
-    Submission,
-    draft,
-    preview,
-    submit,
 )
 from shared import limits
-from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import parse_uuid, uuid_text
+from shared.ids import parse_uuid
 from shared.model.job import ExecutionState
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
-_SAMPLE = 20
 _WAIT = re.compile(r"(?:^|[\s,;])wait=([0-9]{1,6})(?:$|[\s,;])")
 
 
@@ -73,34 +63,7 @@ async def submit_job(
 
     Where the policy asks for people's approval it waits for them first (``PENDING_APPROVAL``).
     """
-    parts, now_ms = call.parts, call.parts.clock.wall_ms()
-    job = _draft(call, body, now_ms)
-    if query.validate_only:
-        agents = await parts.store.read(partial(preview, job, call.limit))
-        sample = list(agents[:_SAMPLE])
-        digest, needed = job.digest.hex(), job.threshold
-        return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
-    submission = Submission(
-        actor=call.actor,
-        author=call.principal.name,
-        limit=call.limit,
-        token_id=call.principal.token_id,
-        now_ms=now_ms,
-        trace=call.trace,
-        key=headers.idempotency_key,
-        body_digest=sha256(call.body).digest(),
-    )
-    try:
-        done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
-    except KeyReusedError:
-        raise ProblemError(Kind.KEY_REUSED, at="headers.idempotency-key") from None
-    _log.event("job_submitted", job=done.job, targets=len(done.agents), replayed=done.replayed)
-    parts.work.wake(done.agents)
-    parts.deadlines.look_again()
-    reply_headers = {"Location": f"/v1/jobs/{uuid_text(done.job)}", "Retry-After": "1"}
-    if done.replayed:
-        reply_headers["Idempotent-Replayed"] = "true"
-    return Answer(await _job(call, done.job), 202, reply_headers)
+    return await hand_in(call, body, validate_only=query.validate_only, key=headers.idempotency_key)
 
 
 async def get_jobs(call: Call, query: JobQuery) -> Page[JobView]:
@@ -128,12 +91,12 @@ async def get_job(call: Call, job: str, headers: WaitHeaders) -> Answer[JobView]
     parts, job_id = call.parts, uuid_in_path(job, "job")
     wait_s = min(_wait_seconds(headers.prefer), limits.WAIT_S)
     with parts.jobs.enter(job_id) as waiter:
-        view = await _job(call, job_id)
+        view = await show_job(call, job_id)
         changed = headers.if_none_match not in {"", _etag(view)}
         idle = len(parts.jobs) <= limits.REST_WAITING and not parts.jobs.closed
         if wait_s and idle and not changed and view.state not in SETTLED:
             await waiter.wait(wait_s)
-            view = await _job(call, job_id)
+            view = await show_job(call, job_id)
     reply_headers = {"ETag": _etag(view)}
     if wait_s:
         reply_headers["Preference-Applied"] = f"wait={wait_s}"
@@ -157,7 +120,7 @@ async def cancel_job(call: Call, job: str) -> Answer[JobView]:
     _log.event("job_canceled", job=job_id, told=len(done.agents))
     parts.work.wake(done.agents)
     parts.jobs.wake([job_id])
-    return Answer(await _job(call, job_id), 202, {"Retry-After": "1"})
+    return Answer(await show_job(call, job_id), 202, {"Retry-After": "1"})
 
 
 async def get_executions(call: Call, query: ExecutionQuery) -> Page[ExecutionView]:
@@ -187,36 +150,6 @@ async def get_execution(call: Call, execution: str) -> ExecutionView:
     if view is None:
         raise missing("execution", execution)
     return view
-
-
-def _draft(call: Call, body: JobSubmission, now_ms: WallMs) -> Draft:
-    try:
-        return draft(
-            to_spec(body),
-            call.parts.documents.now.shelf.policy,
-            not_after_ms=_not_after(body, now_ms),
-            now_ms=now_ms,
-            wanted_class=body.job_class,
-        )
-    except MistakeError as error:
-        raise MistakeError(error.what, where=place_in_body(error.where), mend=error.mend) from None
-
-
-async def _job(call: Call, job: bytes) -> JobView:
-    view = await call.parts.store.read(
-        partial(view_job, job, now_ms=call.parts.clock.wall_ms(), limit=call.limit)
-    )
-    if view is None:
-        raise missing("job", uuid_text(job))
-    return view
-
-
-def _not_after(body: JobSubmission, now_ms: WallMs) -> WallMs:
-    if body.not_after is None:
-        return WallMs(now_ms + (body.expires_in_s or limits.JOB_EXPIRES_S) * 1000)
-    if body.expires_in_s is not None:
-        raise MistakeError("give not_after or expires_in_s, not both", where="expires_in_s")
-    return to_wall_ms(body.not_after)
 
 
 def _state(text: str) -> int | None:

@@ -44,6 +44,13 @@ from coordinator.api.readings import get_readings
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.standing import get_alarms, get_firings, get_standing
 from coordinator.api.sync import enroll_agent, hear_word, sync
+from coordinator.api.templates import (
+    create_template,
+    get_template,
+    get_templates,
+    remove_template,
+    submit_template,
+)
 from coordinator.api.tokens import cancel_token, create_token, get_tokens
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
@@ -90,6 +97,13 @@ ROUTES = (
     Limited("GET  /v1/jobs/{job}",             get_job,        "jobs:read"),
     Limited("POST /v1/jobs/{job}/cancel",      cancel_job,     "jobs:write", _SETTLED, status=202),
     Limited("GET  /v1/jobs/{job}/firings",     get_firings,    "jobs:read"),
+
+    Limited("GET  /v1/templates",                   get_templates,   "jobs:read"),
+    Limited("GET  /v1/templates/{template}",        get_template,    "jobs:read"),
+    Route("POST /v1/templates",                     create_template, "templates:write", status=201),
+    Route("DELETE /v1/templates/{template}",        remove_template, "templates:write", _SETTLED),
+    Limited("POST /v1/templates/{template}/submit", submit_template, "jobs:write", _SUBMIT, 202),
+
     Limited("GET  /v1/standing",               get_standing,   "jobs:read"),
     Limited("GET  /v1/alarms",                 get_alarms,     "jobs:read"),
     Limited("GET  /v1/executions",             get_executions, "executions:read"),

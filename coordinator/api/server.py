@@ -24,15 +24,18 @@ _HTTP: dict[int, Kind] = {
     405: Kind.METHOD_NOT_ALLOWED,
     413: Kind.TOO_LARGE,
 }
+_ADDRESS_CHARS = 64
+"""An IPv6 address with its zone, and room."""
 _OPENAPI = "/openapi.json"
 # A contact's answer goes without: nothing in between may keep a POST, and every byte is paid for.
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def build_application(parts: Parts) -> web.Application:
-    """Return the application of one coordinator."""
+def build_application(parts: Parts, *, behind_proxy: bool = False) -> web.Application:
+    """Return the application of one coordinator; a proxy in front tells who calls."""
     application = web.Application(
-        middlewares=[_guard(parts)], client_max_size=limits.REST_BODY_BYTES
+        middlewares=[_guard(parts, behind_proxy=behind_proxy)],
+        client_max_size=limits.REST_BODY_BYTES,
     )
     for route in ROUTES:
         # HEAD would do a GET's work for an answer nobody reads.
@@ -72,11 +75,13 @@ class BadRequests(logging.Filter):
         return True
 
 
-def _guard(parts: Parts) -> Middleware:
+def _guard(parts: Parts, *, behind_proxy: bool) -> Middleware:
     """Return the middleware that counts requests and answers problems."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if behind_proxy:
+            request = _as_forwarded(request)
         try:
             response = await handler(request)
         except OutstationError as error:
@@ -98,6 +103,15 @@ def _guard(parts: Parts) -> Middleware:
         return response
 
     return guard
+
+
+def _as_forwarded(request: web.Request) -> web.Request:
+    """Return a request that comes from where the proxy in front had it from.
+
+    Proxies append to ``X-Forwarded-For`` whom they see; what stands before that anybody can write.
+    """
+    said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return request.clone(remote=said[:_ADDRESS_CHARS]) if said else request
 
 
 def _http_problem(error: web.HTTPException) -> web.Response:

@@ -11,14 +11,14 @@ from rich.console import Console
 from coordinator.cli import agents as agent_commands
 from coordinator.cli import approvals, audit, gaps, keys, membership, readings, standing, tokens
 from coordinator.cli import carrier as carrier_commands
-from coordinator.cli import jobs as job_commands
 from coordinator.cli.client import CallError, Exit
-from coordinator.cli.job_file import read_job
+from coordinator.cli.job_commands import app as jobs
 from coordinator.cli.options import DEFAULT as _DEFAULT
 from coordinator.cli.options import MOST as _MOST
 from coordinator.cli.options import Common
 from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
+from coordinator.cli.templates import app as templates
 from shared.errors import MistakeError
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
@@ -34,8 +34,7 @@ app = App(
     version_flags=["--version"],
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
-jobs = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
-for _group in (agents, jobs, standing.schedules, standing.rules, standing.alarms):
+for _group in (agents, jobs, templates, standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
 for _group in (readings.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
@@ -164,122 +163,6 @@ def agents_gaps(agent: str, /, *, days: int = 30, common: Common = _DEFAULT) -> 
         How far the picture goes back.
     """
     _with_client(common, lambda c, s: gaps.show_gaps(c, s, agent, days=days))
-
-
-@jobs.command(name="submit")
-def jobs_submit(
-    file: str,
-    /,
-    *,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
-    dry_run: bool = False,
-    common: Common = _DEFAULT,
-) -> Exit:
-    """Hand in a job from a TOML or JSON file; "-" reads standard input.
-
-    Parameters
-    ----------
-    wait
-        Wait until it is done; exit status 1 unless it succeeded everywhere.
-    timeout
-        Seconds to wait at most; exit status 7 after that. The job itself goes on.
-    dry_run
-        Only check it, and tell which agents it would go to.
-    """
-    job = read_job(file)
-    if dry_run:
-        return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
-    if wait and job.is_standing:
-        mend = "hand it in without, then see outstation jobs history"
-        raise MistakeError("a standing job has no end to wait for", where="--wait", mend=mend)
-    wait_s = timeout if wait else None
-    return _with_client(common, lambda c, s: job_commands.submit(c, s, job, wait_s=wait_s))
-
-
-@jobs.command(name="check")
-def jobs_check(file: str, /, *, local: bool = False, common: Common = _DEFAULT) -> Exit:
-    """Check a job without handing it in; tell which agents it would go to.
-
-    Parameters
-    ----------
-    local
-        Only what can be known without the coordinator.
-    """
-    job = read_job(file)
-    if local:
-        job.check()
-        Screen(as_json=False).text("the job is good, as far as its file tells")
-        return Exit.OK
-    return _with_client(common, lambda c, s: job_commands.preview(c, s, job))
-
-
-@jobs.command(name="cancel")
-def jobs_cancel(
-    job: str,
-    /,
-    *,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
-    common: Common = _DEFAULT,
-) -> Exit:
-    """Call a job off: what has not begun never does, what runs stops at a safe point.
-
-    Parameters
-    ----------
-    wait
-        Wait until every agent said what that stopped.
-    timeout
-        Seconds to wait at most; exit status 7 after that.
-    """
-    wait_s = timeout if wait else None
-    return _with_client(common, lambda c, s: job_commands.cancel(c, s, job, wait_s=wait_s))
-
-
-@jobs.command(name="history")
-def jobs_history(
-    job: str, /, *, agent: str = "", most: int = 100, common: Common = _DEFAULT
-) -> None:
-    """Show what a schedule or rule did, newest first.
-
-    Parameters
-    ----------
-    agent
-        Only on this agent.
-    most
-        At most so many.
-    """
-    _with_client(common, lambda c, s: standing.history(c, s, job, agent=agent, most=most))
-
-
-@jobs.command(name="list")
-def jobs_list(*, most: int = 50, common: Common = _DEFAULT) -> None:
-    """List jobs, newest first.
-
-    Parameters
-    ----------
-    most
-        At most so many.
-    """
-    _with_client(common, lambda c, s: job_commands.list_jobs(c, s, most=most))
-
-
-@jobs.command(name="show")
-def jobs_show(job: str, /, *, common: Common = _DEFAULT) -> None:
-    """Show one job and what became of it on every agent and device."""
-    _with_client(common, lambda c, s: job_commands.show(c, s, job))
-
-
-@jobs.command(name="wait")
-def jobs_wait(job: str, /, *, timeout: int = _FOREVER_S, common: Common = _DEFAULT) -> Exit:
-    """Wait until a job is done; exit status 0 only if it succeeded everywhere.
-
-    Parameters
-    ----------
-    timeout
-        Seconds to wait at most; exit status 7 after that. The job itself goes on.
-    """
-    return _with_client(common, lambda c, s: job_commands.wait(c, s, job, timeout))
 
 
 @app.command(name="import")

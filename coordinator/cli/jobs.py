@@ -10,6 +10,7 @@ from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
 from coordinator.cli.show import Screen, ago, count
 from coordinator.cli.standing import when
+from coordinator.cli.templates import Wish
 from coordinator.contract.approvals import ApprovalForm
 from coordinator.contract.job_parts import StepBody
 from coordinator.contract.jobs import (
@@ -28,6 +29,21 @@ def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) 
     """Hand a job in; with `wait_s`, wait for its end and return what it means."""
     with job.pointing():
         view = client.post("/v1/jobs", job.submission, JobView)
+    return _accepted(client, screen, view, wait_s)
+
+
+def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
+    """Hand in a job made from a template, or only tell what it would touch."""
+    path = f"/v1/templates/{segment(wish.made_of.template)}/submit"
+    if wish.only_check:
+        query = {"validate_only": "true"}
+        _previewed(screen, client.post(path, wish.made_of.use, JobPreview, query=query))
+        return Exit.OK
+    view = client.post(path, wish.made_of.use, JobView)
+    return _accepted(client, screen, view, None if view.standing else wish.wait_s)
+
+
+def _accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) -> Exit:
     if wait_s is not None:
         return wait(client, screen, view.id, wait_s)
     if screen.as_json:
@@ -50,14 +66,18 @@ def preview(client: Client, screen: Screen, job: JobFile) -> Exit:
     with job.pointing():
         query = {"validate_only": "true"}
         view = client.post("/v1/jobs", job.submission, JobPreview, query=query)
+    _previewed(screen, view)
+    return Exit.OK
+
+
+def _previewed(screen: Screen, view: JobPreview) -> None:
     if screen.as_json:
         screen.json(view)
-    else:
-        names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
-        screen.text(f"the job is good; it would go to {view.targets} agents: {names}")
-        if view.approvals_needed:
-            screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
-    return Exit.OK
+        return
+    names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
+    screen.text(f"the job is good; it would go to {view.targets} agents: {names}")
+    if view.approvals_needed:
+        screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
 
 
 def list_jobs(client: Client, screen: Screen, *, most: int) -> None:
@@ -92,6 +112,7 @@ def show(client: Client, screen: Screen, job_id: str) -> Exit:
             ("digest", job.digest),
             ("state", job.state),
             ("class", job.job_class),
+            *([("made by", job.origin)] if job.origin else []),
             *_waits_for(client, job),
             ("submitted", f"{ago(job.created_at)} by {job.created_by}"),
             ("may begin until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import TypeAlias
 
-from coordinator.app import Listen, Place
+from coordinator.api.listen import Listen
+from coordinator.app import Place
 from coordinator.keys.directory import DataDirectory
 from shared import limits
 from shared.errors import MistakeError
@@ -53,11 +54,13 @@ def database(directory: DataDirectory, url: str) -> Path:
 
 
 def listen(text: str) -> Listen:
-    """Return the address in ``HOST:PORT``.
+    """Return the address in ``HOST:PORT`` or ``unix:PATH``.
 
     Raises:
         MistakeError: it is none.
     """
+    if text.startswith("unix:/"):
+        return Listen(host="localhost", port=0, socket=Path(text.removeprefix("unix:")))
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise MistakeError(

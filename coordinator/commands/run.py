@@ -27,6 +27,12 @@ def add(commands: of.Commands) -> None:
         help="mutual TLS for contacts; agents get certificates of the fleet's CA (%(default)s)",
     )
     run.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="plain HTTP on a loopback address or unix:/PATH: a proxy here ends TLS, and its "
+        "X-Forwarded-For is believed",
+    )
+    run.add_argument(
         "--announce", action="store_true", help="tell the local network where it is (mDNS)"
     )
     run.set_defaults(command=_run)
@@ -36,8 +42,12 @@ def _run(options: argparse.Namespace) -> int:
     configure_logging(human=False)
     place, listen = of.place(options), of.listen(options.listen)
     listen = replace(
-        listen, announce=options.announce, certificates=Demand(options.client_certificates)
+        listen,
+        announce=options.announce,
+        certificates=Demand(options.client_certificates),
+        behind_proxy=options.behind_proxy,
     )
+    listen.check()
     return run_until_signal(
         lambda: serve(place, listen, ready=lambda url: print(f"ready {url}", flush=True))
     )

@@ -76,6 +76,8 @@ class JobView(msgspec.Struct, frozen=True):
     """Whether it runs again and again, and by what."""
     canceled_at: Time | None
     canceled_by: str
+    origin: str = ""
+    """What made it: ``template:NAME@2``, ``retry:JOB``, ``clone:JOB``, ``trigger:NAME``."""
 
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

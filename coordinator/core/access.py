@@ -37,6 +37,7 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "readings:read":    _ALL,
     "metrics:read":     _ALL,
     "jobs:write":       frozenset({OPERATOR}),
+    "templates:write":  frozenset({OPERATOR}),
     "approvals:write":  frozenset({APPROVER}),
     "agents:write":     _NONE,
     "claims:write":     _NONE,

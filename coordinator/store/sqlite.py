@@ -13,25 +13,15 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from coordinator.core.ports import Many, Query, Row, Tx
+from coordinator.store.statements import load_statements
 from shared.errors import WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
-from shared.runtime.queries import bind, folder_of, for_sqlite, parse_queries
+from shared.runtime.queries import bind, for_sqlite
 
 T = TypeVar("T")
 
 SCHEMA = MigrationSet.load("coordinator.store", "schema/sqlite")
-
-
-def load_statements() -> Mapping[str, str]:
-    """Return every named statement of this package; a name stands once in all files."""
-    statements: dict[str, str] = {}
-    for file in (folder_of("coordinator.store") / "queries").iterdir():
-        found = parse_queries(file.read_text("utf-8"))
-        repeated = statements.keys() & found.keys()
-        assert not repeated, f"{file.name} repeats {sorted(repeated)}"
-        statements.update(found)
-    return statements
 
 
 class SqliteStore:

@@ -141,7 +141,7 @@ def _people(row: Row, now_ms: WallMs) -> Tx[list[str]]:
 def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) -> JobView:
     job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
     job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms, *off = rest
-    standing, cancel_ms, cancel_by = off
+    standing, cancel_ms, cancel_by, origin = off
     return JobView(
         id=uuid_text(job),
         name=name,
@@ -165,6 +165,7 @@ def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) ->
         standing=standing,
         canceled_at=None if cancel_ms is None else to_time(cancel_ms),
         canceled_by=cancel_by,
+        origin=origin,
     )
 
 

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from coordinator.contract.common import to_wall_ms
+from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
 from coordinator.core.audit import split_actor
 from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from coordinator.transactions.executions import insert_executions
+from coordinator.transactions.rollouts_begin import store_policy
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared import limits
@@ -39,6 +43,8 @@ class Draft:
     threshold: int
     """Distinct people who have to agree first."""
     not_after_ms: WallMs
+    rollout: RolloutPolicy | None = None
+    """How it goes over the fleet; None: to everybody at once."""
 
     @property
     def digest(self) -> bytes:
@@ -66,6 +72,8 @@ class Submission:
     """Which agents the request may reach; None: all of them."""
     trace: str = ""
     """The request's ``traceparent`` (W3C Trace Context), kept with the job."""
+    origin: str = ""
+    """What it was made from: ``template:NAME@2``, ``retry:JOB``; empty: from nothing."""
     key: str = ""
     """The Idempotency-Key; empty: every request is a new job."""
     body_digest: bytes = b""
@@ -120,6 +128,32 @@ def draft(
     )
 
 
+def draft_body(body: JobSubmission, policy: Policy, now_ms: WallMs) -> Draft:
+    """Check a job as people wrote it.
+
+    Raises:
+        MistakeError: names the member at fault, as they wrote it.
+    """
+    try:
+        return draft(
+            to_spec(body),
+            policy,
+            not_after_ms=_not_after(body, now_ms),
+            now_ms=now_ms,
+            wanted_class=body.job_class,
+        )
+    except MistakeError as error:
+        raise MistakeError(error.what, where=place_in_body(error.where), mend=error.mend) from None
+
+
+def _not_after(body: JobSubmission, now_ms: WallMs) -> WallMs:
+    if body.not_after is None:
+        return WallMs(now_ms + (body.expires_in_s or limits.JOB_EXPIRES_S) * 1000)
+    if body.expires_in_s is not None:
+        raise MistakeError("give not_after or expires_in_s, not both", where="expires_in_s")
+    return to_wall_ms(body.not_after)
+
+
 def preview(job: Draft, limit: Selector | None = None) -> Tx[Sequence[str]]:
     """Return the agents a job would go to now, as far as they are within a token's limit.
 
@@ -163,7 +197,12 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         job.threshold,
         None if job.threshold else now_ms,
         job.standing,
+        submission.origin,
+        job.spec.conflict_key,
+        parse_uuid(job.spec.after.job, what="a job") if job.spec.after else None,
     )
+    if job.rollout is not None:
+        yield from store_policy(job_id, job.rollout, now_ms)
     targets = [AgentId(agent) for agent in agents]
     if job.threshold:
         yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
@@ -191,6 +230,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
             "job_class": job.job_class,
             "approvals": job.threshold,
             "standing": job.standing,
+            "origin": submission.origin,
         },
     )
     return Submitted(job_id, () if job.threshold else targets, replayed=False)

@@ -126,3 +126,11 @@ WORKERS = 32
 """Attempts at once on one agent: more only wait for each other on its buses."""
 EXECUTIONS_KEPT = 1_000
 """Finished and acknowledged executions an agent remembers, so that a repeated grant is a no-op."""
+ARTIFACTS_PER_JOB = 16
+"""Files one job names; an update of all slots of a device has about three."""
+TEMPLATE_PARAMETERS = 32
+"""Blanks of one template: more are a program, not a form."""
+TEMPLATES = 1_000
+"""Templates of one fleet, each with all its versions."""
+VALIDATE_RULES = 16
+"""Conditions of one `device.validate`: each tells its own result in the receipt."""

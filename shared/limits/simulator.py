@@ -36,3 +36,13 @@ LINK_BUFFER_CHUNKS = 16
 """Chunks in flight per direction of a link proxy's connection, before the sender is held back."""
 LINK_CHUNK_BYTES = 16_384
 """One chunk of a link proxy without a rate limit."""
+FLEET_AGENTS = 1_000_000
+"""Agents that one simulated fleet plays: their state is some 1 kB each."""
+FLEET_IN_FLIGHT = 4_096
+"""Contacts that a simulated fleet has in the air at once; each is a socket."""
+FLEET_BLOCKS = 16
+"""Blocks that a simulated agent holds back at most during an outage; real ones keep months."""
+FLEET_LATENCIES = 2_000_000
+"""Times of contacts that are kept for percentiles: half an hour at a thousand a second."""
+FLEET_SEAT_BYTES = 16_384
+"""One line of a roster: an agent's state and the receipts that nobody acknowledged yet."""

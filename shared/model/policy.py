@@ -16,6 +16,7 @@ _HOPELESS = frozenset(
         Reason.POISONED,
         Reason.UNKNOWN_EFFECT,
         Reason.JOB_TIMED_OUT,
+        Reason.JOB_EXPIRED,
         Reason.CANCELED,
         # All steps succeeded: another attempt would repeat effects that must not happen twice.
         Reason.POST_CHECK_FAILED,

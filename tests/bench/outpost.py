@@ -30,7 +30,8 @@ from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
-from coordinator.app import Listen, Place, found, make_claim, serve
+from coordinator.api.listen import Listen
+from coordinator.app import Place, found, make_claim, serve
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.claims import ClaimWish
 from shared import limits

@@ -21,40 +21,27 @@ from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile
 from shared import limits
-from shared.errors import Reason
+from shared.errors import MistakeError, Reason
 from shared.model.action import ACTIONS as DECLARED
+from shared.model.action import check_parameters
 from shared.model.job import Step
 from shared.model.profile import parse_profile
-from tests.agent_parts import Fixed, HandClock, MemoryDevice, admitted, device, read_job, uid
+from tests.agent_parts import (
+    PUMP_TEXT,
+    Fixed,
+    HandClock,
+    MemoryDevice,
+    admitted,
+    device,
+    read_job,
+    uid,
+)
 from tests.contract.slave import Slave, serving
 from tests.contract.wires import plugged
 
 PUMP = parse_profile(
-    """
-profile = 1
-name = "pump"
-kind = "pump"
-protocol = "modbus"
-
-[[point]]
-name = "flow"
-at = { table = "input", address = 0, type = "uint16" }
-
-[[point]]
-name = "setpoint"
-at = { table = "holding", address = 0, type = "uint16" }
-writable = true
-config = true
-min = 0
-max = 5000
-
-[[point]]
-name = "speed"
-at = { table = "holding", address = 1, type = "uint16" }
-scale = "0.1"
-writable = true
-config = true
-
+    PUMP_TEXT.replace("writable = true", "writable = true\nconfig = true")
+    + """
 [[point]]
 name = "boost"
 at = { table = "holding", address = 2, type = "uint16" }
@@ -226,15 +213,15 @@ async def test_nothing_is_written_that_the_catalog_does_not_allow(action, bench:
 
 def test_an_action_says_what_it_needs_costs_and_what_undoes_it(action):
     kind = DECLARED[action.name]
-    assert kind.capability or action.name == "device.sync"
+    assert kind.needs or action.name == "device.sync"
     assert kind.cost.requests(step(action)) > 0
     may_be_undone = action.name in {"device.write", "device.configure"}
     assert bool(kind.undo) is may_be_undone
 
 
-async def test_a_repeat_has_no_second_effect(action, bench: Bench):
-    if not DECLARED[action.name].idempotent:
-        pytest.skip("it is not said to be repeatable")
+@pytest.mark.parametrize("name", sorted(n for n in GOOD if DECLARED[n].idempotent))
+async def test_a_repeat_has_no_second_effect(name: str, bench: Bench):
+    action = ACTIONS[name]
     await action.run(step(action), bench.driver)
     writes = bench.slave.count(5, 6, 15, 16)
     again = await action.run(step(action), bench.driver)
@@ -333,6 +320,7 @@ async def test_a_value_between_two_counts_writes_nothing_at_all(bench: Bench):
         (Step("s", "device.configure", {"flow": 1}), Reason.POINT_READ_ONLY),
         (Step("s", "device.read_config", {"points": ["torque"]}), Reason.POINT_UNKNOWN),
         (Step("s", "device.validate", {"torque": 1}), Reason.POINT_UNKNOWN),
+        (Step("s", "device.validate", {"rules": ["device.torque > 1"]}), Reason.POINT_UNKNOWN),
     ],
 )
 def test_what_the_profile_forbids_is_known_before_anything_is_sent(wanted, reason):
@@ -443,6 +431,42 @@ async def test_drift_is_told_with_both_values_and_never_written(bench: Bench):
     drift = {"_drifted": 1, "_drift": "setpoint", "setpoint.desired": 50}
     assert found.result == {"setpoint": 100, "speed": 1.5, **drift}
     assert bench.slave.count(5, 6, 15, 16) == 0
+
+
+RULES = ["device.setpoint <= 50", "device.speed > 1 and device.flow == 7"]
+
+
+async def test_each_rule_tells_whether_it_holds_and_a_broken_one_fails_nothing(bench: Bench):
+    found = await run(Step("s", "device.validate", {"rules": RULES}), bench.driver)
+    assert found.reason is None
+    told = {"_drifted": 0, "_drift": "", "_broken": 1, "_rule.1": False, "_rule.2": True}
+    assert found.result == {"setpoint": 100, "speed": 1.5, "flow": 7, **told}
+    assert bench.slave.count(5, 6, 15, 16) == 0
+
+
+async def test_rules_may_ask_what_the_device_is_and_unknown_is_not_broken(bench: Bench):
+    step = Step("s", "device.validate", {"rules": ["device.firmware == '2.1'"]})
+    told = (await run(step, bench.driver)).result
+    assert (told["_rule.1"], told["_broken"]) == ("unknown", 0)
+    bench.slave.says = {0: b"Acme", 1: b"P", 2: b"2.0"}
+    told = (await run(step, bench.driver)).result
+    assert (told["_rule.1"], told["_broken"]) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"rules": []}, "0 rules"),
+        ({"rules": ["device.setpoint"] * 17}, "17 rules"),
+        ({"rules": ["setpoint > 1"]}, "setpoint"),
+        ({"rules": ["device.setpoint >"]}, "rules\\[0\\]"),
+        ({"rules": "device.setpoint > 1"}, "no value of a point"),
+        ({"setpoint": ["flow"]}, "no value of a point"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_at_submission(params, says):
+    with pytest.raises(MistakeError, match=says):
+        check_parameters(Step("s", "device.validate", params), "steps[0]")
 
 
 async def test_kept_configurations_are_bounded(bench: Bench):

@@ -13,6 +13,7 @@ from agent.store.jobs import Planned
 from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model import action as declared
+from shared.model.action_parameters import ReadParameters
 from shared.model.job import JobSpec, Step
 from shared.model.plan import PostCheck
 from shared.model.schedule import Window
@@ -250,7 +251,7 @@ class Pulse:
 @pytest.fixture
 def hazardous(monkeypatch: pytest.MonkeyPatch) -> None:
     """`device.read` counts as an effect that must not happen twice."""
-    kind = declared.ActionKind(declared.ReadParameters, idempotent=False, summary="a pulse")
+    kind = declared.ActionKind(ReadParameters, "a pulse", idempotent=False)
     monkeypatch.setattr(declared, "ACTIONS", {**declared.ACTIONS, "device.read": kind})
     monkeypatch.setattr("agent.services.step_runner.DECLARED", declared.ACTIONS)
 

@@ -19,7 +19,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from coordinator.app import Listen, Place, found, make_claim, serve
+from coordinator.api.listen import Listen
+from coordinator.app import Place, found, make_claim, serve
 from coordinator.contract.fleet import ClaimFile
 from coordinator.core.intake import block_digest
 from coordinator.keys.directory import DataDirectory

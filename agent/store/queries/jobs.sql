@@ -133,8 +133,16 @@ WHERE execution = $1 AND firing = $2 ORDER BY number
 SELECT id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tolerate_ppm > 0
 FROM execution WHERE number = $1
 
+-- name: spec_of
+SELECT spec FROM execution WHERE number = $1
+
 -- name: find_execution
 SELECT number, state FROM execution WHERE id = $1
+
+-- name: turn_course
+-- A task that waits goes on another way, at once.
+UPDATE task SET course = $2, verifying = 0, blocked = 0, due_boot = $3, due_mono_ms = $4
+WHERE number = $1 AND state = 0
 
 -- name: waiting_tasks
 SELECT number, device, attempt, firing, course FROM task

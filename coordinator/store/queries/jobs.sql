@@ -1,18 +1,18 @@
 -- name: job_insert
 INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, created_ms,
-    created_by, trace, author, threshold, released_ms, standing)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+    created_by, trace, author, threshold, released_ms, standing, origin, conflict_key, after_job)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by
+    cancel_by, origin
 FROM job WHERE job_id = $1;
 
 -- name: jobs_before
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by
+    cancel_by, origin
 FROM job WHERE job_id < $1 AND ($3 = '' OR standing = $3) ORDER BY job_id DESC LIMIT $2;
 
 -- name: job_counts

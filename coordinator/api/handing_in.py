@@ -1,0 +1,86 @@
+"""A job is handed in, whatever it was made from: written anew, a template, a job that failed."""
+
+from functools import partial
+from hashlib import sha256
+
+from coordinator.api.context import Call
+from coordinator.api.ids import missing
+from coordinator.api.problems import Kind, ProblemError
+from coordinator.api.router import Answer
+from coordinator.contract.job_spec import JobSubmission
+from coordinator.contract.jobs import JobPreview, JobView
+from coordinator.transactions.jobs import view_job
+from coordinator.transactions.submit import (
+    KeyReusedError,
+    Submission,
+    draft_body,
+    preview,
+    submit,
+)
+from shared.ids import uuid_text
+from shared.runtime.logs import Events
+
+_log = Events(__name__)
+_SAMPLE = 20
+
+
+async def hand_in(
+    call: Call, body: JobSubmission, *, validate_only: bool, key: str, origin: str = ""
+) -> Answer[JobView] | Answer[JobPreview]:
+    """Submit a job in the caller's name, or only tell what that would do.
+
+    Args:
+        call: the request.
+        body: the job.
+        validate_only: check everything, submit nothing.
+        key: the Idempotency-Key, empty for none.
+        origin: what the job was made from.
+
+    Raises:
+        MistakeError: names the member at fault.
+        ProblemError: the key had another body.
+    """
+    parts, now_ms = call.parts, call.parts.clock.wall_ms()
+    job = draft_body(body, parts.documents.now.shelf.policy, now_ms)
+    if validate_only:
+        agents = await parts.store.read(partial(preview, job, call.limit))
+        sample = list(agents[:_SAMPLE])
+        digest, needed = job.digest.hex(), job.threshold
+        return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
+    submission = Submission(
+        actor=call.actor,
+        author=call.principal.name,
+        limit=call.limit,
+        token_id=call.principal.token_id,
+        now_ms=now_ms,
+        trace=call.trace,
+        origin=origin,
+        key=key,
+        body_digest=sha256(call.body).digest(),
+    )
+    try:
+        done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
+    except KeyReusedError:
+        raise ProblemError(Kind.KEY_REUSED, at="headers.idempotency-key") from None
+    _log.event("job_submitted", job=done.job, targets=len(done.agents), replayed=done.replayed)
+    parts.work.wake(done.agents)
+    parts.jobs.wake([done.job])
+    parts.deadlines.look_again()
+    reply_headers = {"Location": f"/v1/jobs/{uuid_text(done.job)}", "Retry-After": "1"}
+    if done.replayed:
+        reply_headers["Idempotent-Replayed"] = "true"
+    return Answer(await show_job(call, done.job), 202, reply_headers)
+
+
+async def show_job(call: Call, job: bytes) -> JobView:
+    """Return a job as it is now.
+
+    Raises:
+        ProblemError: there is none of this id within the caller's limit.
+    """
+    view = await call.parts.store.read(
+        partial(view_job, job, now_ms=call.parts.clock.wall_ms(), limit=call.limit)
+    )
+    if view is None:
+        raise missing("job", uuid_text(job))
+    return view

@@ -1,0 +1,142 @@
+"""Where a coordinator is listened for: a TLS port, or plain HTTP behind a proxy of its own.
+
+Owns the socket and aiohttp's life around the application. Leaves out routes and their guard
+(`coordinator.api.server`) and TLS itself (`coordinator.keys.tls`).
+"""
+
+import ipaddress
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from coordinator.api.context import Parts
+from coordinator.api.server import BadRequests, build_application
+from coordinator.core.client_certificates import Demand
+from shared import limits
+from shared.errors import MistakeError
+
+KEEPALIVE_S = 75
+"""An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
+memory."""
+LINGER_S = 2
+"""After a refusal, how long the rest of the body is read away so that the client sees why."""
+BACKLOG = 1_024
+"""Connections that wait to be accepted: a fleet comes back from an outage all at once."""
+_SOCKET_MODE = 0o660
+"""Of a Unix socket: whoever may reach it speaks for the proxy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where to serve; port 0 takes a free one."""
+
+    host: str
+    port: int
+    announce: bool = False
+    """Tell the local network; on a loopback address only this machine."""
+    certificates: Demand = Demand.OFF
+    """What is asked of gateways in TLS."""
+    behind_proxy: bool = False
+    """Plain HTTP: a proxy on this machine ends TLS and tells who calls."""
+    socket: Path | None = None
+    """A Unix socket in the place of host and port; behind a proxy only."""
+
+    def check(self) -> None:
+        """Check that nobody but a proxy of this machine can reach what is served in the clear.
+
+        Raises:
+            MistakeError: others could, or something is asked for that only TLS can do.
+        """
+        if not self.behind_proxy:
+            if self.socket is not None:
+                raise MistakeError(
+                    "a socket is served in the clear", where="--listen", mend="add --behind-proxy"
+                )
+            return
+        if self.socket is None and not _is_loopback(self.host):
+            raise MistakeError(
+                f"{self.host} can be reached from outside, and nothing would be encrypted",
+                where="--behind-proxy",
+                mend="listen on 127.0.0.1:PORT or unix:PATH, with the proxy on this machine",
+            )
+        if self.certificates is not Demand.OFF:
+            raise MistakeError(
+                "the proxy ends TLS, so this program sees no certificates",
+                where="--client-certificates",
+                mend="let the proxy ask for them; its CA is the fleet's (tls/ca.pem)",
+            )
+        if self.announce:
+            raise MistakeError(
+                "the proxy's address is what the network needs to know",
+                where="--announce",
+                mend="leave it out behind a proxy",
+            )
+
+
+@asynccontextmanager
+async def listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> AsyncIterator[str]:
+    """Answer requests while inside; gives the URL.
+
+    Raises:
+        MistakeError: the address is taken, or none of this machine's.
+    """
+    logger = logging.getLogger("coordinator.http")
+    if not logger.filters:
+        logger.addFilter(BadRequests())
+    runner = web.AppRunner(
+        build_application(parts, behind_proxy=listen.behind_proxy),
+        # A gateway that hangs up must not leave its wait behind.
+        handler_cancellation=True,
+        access_log=None,
+        logger=logger,
+        # Decompressing what nobody asked for only serves bombs.
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+        lingering_time=LINGER_S,
+        shutdown_timeout=limits.DRAIN_S,
+    )
+    await runner.setup()
+    try:
+        site = _site(runner, listen, context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise MistakeError(
+                f"cannot listen on {listen.socket or f'{listen.host} port {listen.port}'} "
+                f"({error.strerror})",
+                where="--listen",
+                mend="choose another address or stop who has this one",
+            ) from error
+        yield _opened(runner, listen)
+    finally:
+        await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, listen: Listen, context: ssl.SSLContext) -> web.BaseSite:
+    if listen.socket is not None:
+        return web.UnixSite(runner, listen.socket, backlog=BACKLOG)
+    tls = None if listen.behind_proxy else context
+    return web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)
+
+
+def _opened(runner: web.AppRunner, listen: Listen) -> str:
+    """Return the URL of what was opened."""
+    if listen.socket is not None:
+        listen.socket.chmod(_SOCKET_MODE)
+        return f"unix:{listen.socket}"
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    scheme = "http" if listen.behind_proxy else "https"
+    return f"{scheme}://{host}:{runner.addresses[0][1]}"
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

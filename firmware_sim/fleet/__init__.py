@@ -1,0 +1,1 @@
+"""Thousands of gateways in one process: real signed contacts, believable data, bad weather."""

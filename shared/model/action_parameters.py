@@ -1,0 +1,189 @@
+"""What each action takes: the parameters of a step, checked as far as no device has to be known.
+
+Owns their shape and the sentence for what cannot be. Which action takes which stands in
+`shared.model.action`; how far a catalog lets them go in `shared.trust.bounds`.
+"""
+
+import re
+from typing import Final, Literal
+
+import msgspec
+
+from shared import limits
+from shared.errors import MistakeError, nearest
+from shared.ids import is_name
+from shared.model.condition import Kind, Vocabulary
+from shared.model.condition_text import parse_condition
+from shared.model.job import Step
+
+ENDPOINT: Final = "uplink.endpoint"
+"""The setting that says where the coordinator is; the catalog lists what it may be."""
+CONFIRM_WITHIN: Final = "confirm_within_s"
+CONFIRM_WITHIN_S: Final = 300
+"""Seconds that a change of settings has to prove itself, where a step does not say."""
+SETTINGS: Final = frozenset(
+    {
+        *(ENDPOINT, "uplink.discover"),
+        *("uplink.sync_interval_s", "uplink.long_poll", "uplink.metered"),
+        *("uplink.data_budget_day_kb", "uplink.data_budget_month_kb"),
+        *("telemetry.commit_interval_s", "telemetry.storage_max_mb"),
+        *("telemetry.storage_min_free_percent", "telemetry.disk_write_budget_mb"),
+    }
+)
+"""Settings of agent.toml that a job may change, as far as the catalog bounds them."""
+RULES: Final = "rules"
+"""Of `device.validate`: conditions over the device's points that have to hold."""
+SAVED: Final = "saved"
+"""Of `device.validate`: the name of a configuration that was kept."""
+DEVICE_FACTS: Final = Vocabulary({}, {"device.": Kind.ANY})
+"""What a rule of `device.validate` may name."""
+Upload = Literal["always", "unmetered", "never"]
+
+
+class ReadParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.read`: which points to read now."""
+
+    points: list[str]
+
+    def __post_init__(self) -> None:
+        """Refuse to read nothing."""
+        if not self.points:
+            raise ValueError("it names no point")
+
+
+class CommandParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.command`: a call of the device's profile, with a value where the call takes one."""
+
+    call: str
+    value: int | float | bool | None = None
+
+
+class ReadConfigParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.read_config`: the points to keep; without any, those the profile calls config."""
+
+    points: list[str] = []
+    save_as: str = ""
+    """Kept under this name too, for other jobs, until it is saved again."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none."""
+        if self.save_as and not is_name(self.save_as):
+            raise ValueError(f"{self.save_as[:40]!r} is no name")
+
+
+class RestoreConfigParameters(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"step": "from"}
+):
+    """`device.restore_config`: which configuration to put back, by one of two names."""
+
+    step: str = ""
+    """``from``: the step of this job that read or changed it."""
+    saved: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse none and both."""
+        if bool(self.step) == bool(self.saved):
+            raise ValueError("it says either from (a step) or saved (a name)")
+
+
+class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For actions that take none."""
+
+
+class ScriptParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.run_script`: a script by its name in the catalog."""
+
+    script: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none: it becomes a part of a path."""
+        if not is_name(self.script):
+            raise ValueError(f"{self.script[:40]!r} is no name")
+
+
+class FetchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.fetch`: a file by its content, as `shared.model.artifact` writes its name."""
+
+    artifact: str
+    size: int
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none, and a size that no artifact has."""
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", self.artifact):
+            raise ValueError(f"{self.artifact[:40]!r} is not sha256: and 64 hex digits")
+        if not 1 <= self.size <= limits.ARTIFACT_BYTES:
+            raise ValueError(f"size is 1 to {limits.ARTIFACT_BYTES} bytes")
+
+
+class CleanupParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.cleanup`: what stays; see `agent.core.tidying.Tidying`."""
+
+    keep: int = limits.EXECUTIONS_KEPT
+    max_bytes: int = 0
+    older_than_s: int = 0
+    damaged: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that would forget too much, or nothing a number can say."""
+        if self.keep < limits.EXECUTIONS_KEPT_LEAST:
+            raise ValueError(f"keep is at least {limits.EXECUTIONS_KEPT_LEAST}")
+        if self.max_bytes < 0 or self.older_than_s < 0:
+            raise ValueError("bytes and ages are not negative")
+
+
+class DiagnoseParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.diagnose`: whether the bundle is brought to the coordinator."""
+
+    upload: Upload = "unmetered"
+    """Where bytes cost it stays on the gateway, unless somebody says ``always``."""
+
+
+def check_settings(step: Step, where: str) -> None:
+    """Check a change of the agent's settings: their names, and that its trial fits the step.
+
+    Raises:
+        MistakeError: names the setting.
+    """
+    for name, value in step.params.items():
+        if name not in SETTINGS and name != CONFIRM_WITHIN:
+            close = nearest(name, SETTINGS)
+            mend = f"did you mean {close!r}?" if close else f"use {', '.join(sorted(SETTINGS))}"
+            what = f"{name[:60]!r} is no setting that a job may change"
+            raise MistakeError(what, where=f"{where}.params", mend=mend)
+        if isinstance(value, str) != (name == ENDPOINT):
+            kind = "an address" if name == ENDPOINT else "a number or true or false"
+            raise MistakeError(f"{name} is {kind}", where=f"{where}.params.{name}")
+    within_s = step.params.get(CONFIRM_WITHIN, CONFIRM_WITHIN_S)
+    if not isinstance(within_s, int) or not 1 <= within_s <= min(limits.TRIAL_S, step.timeout_s):
+        raise MistakeError(
+            f"{CONFIRM_WITHIN} = {within_s} does not fit into timeout_s = {step.timeout_s}",
+            where=f"{where}.params",
+            mend=f"write both, {CONFIRM_WITHIN} the smaller one",
+        )
+
+
+def check_desired(step: Step, where: str) -> None:
+    """Check a desired state: numbers by point, the name of a kept one, and rules that can be read.
+
+    Raises:
+        MistakeError: names the point or the rule.
+    """
+    for name, value in step.params.items():
+        if name == RULES and isinstance(value, list):
+            _check_rules(value, f"{where}.params.{RULES}")
+        elif name == RULES or isinstance(value, list) or isinstance(value, str) != (name == SAVED):
+            raise MistakeError(
+                f"{name} = {value!r} is no value of a point"[: limits.DETAIL_CHARS],
+                where=f"{where}.params",
+                mend="write numbers, saved = the name of a configuration that was kept, and"
+                " rules = a list of conditions",
+            )
+
+
+def _check_rules(rules: list[str], where: str) -> None:
+    if not 1 <= len(rules) <= limits.VALIDATE_RULES:
+        raise MistakeError(
+            f"{len(rules)} rules; 1 to {limits.VALIDATE_RULES} are possible", where=where
+        )
+    for number, text in enumerate(rules):
+        parse_condition(text, DEVICE_FACTS, where=f"{where}[{number}]")
