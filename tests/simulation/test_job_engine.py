@@ -33,12 +33,14 @@ def look(name: str = "look", **more: Any) -> Step:
     return Step(name, "device.read", {"points": ["flow"]}, **more)
 
 
-async def order(shop: Shop, number: int, *steps: Step, cancels=(), **spec: Any) -> None:
+async def order(
+    shop: Shop, number: int, *steps: Step, not_after: int = 10**14, **spec: Any
+) -> None:
     """Order a job for the first pump."""
     job = JobSpec(name="a", steps=list(steps), **spec)
     check_spec(job)
     shop.seq += 1
-    bundle = admitted(shop.seq, (uid(number), job), not_after=10**14)
+    bundle = admitted(shop.seq, (uid(number), job), not_after=not_after)
     await shop.jobs.admit(
         bundle, [Planned(one, (PUMP,)) for one in bundle.jobs], now=shop.calendar.now()
     )
