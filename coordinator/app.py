@@ -26,6 +26,8 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
 from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.services.announce import Announcer
+from coordinator.services.artifacts import Artifacts
+from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
@@ -199,6 +201,7 @@ async def serve(
             stack.enter_context(bell.hung_at(place.directory.bell))
             parts = _compose(place, store, fleet, clock, listen.certificates)
             renew_if_due(place.directory, clock)
+            await parts.artifacts.tidy()
             context = server_context(place.directory, listen.certificates)
             supervisor = Supervisor(
                 [
@@ -290,6 +293,12 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         carrier=Carrier(desk, _carrier_key(place.directory)),
         members=Members(
             fleet=fleet.fleet_id,
+        artifacts=Artifacts(
+            fleet=fleet.fleet_id,
+            store=store,
+            blobs=ArtifactFolder(place.directory.artifacts),
+            clock=clock,
+        ),
             documents=documents,
             store=store,
             clock=clock,

@@ -6,6 +6,7 @@ from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
 from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
+from coordinator.services.artifacts import Artifacts
 from coordinator.services.carrier import Carrier
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
@@ -36,6 +37,7 @@ class Parts:
     intake: Intake
     carrier: Carrier
     members: Members
+    artifacts: Artifacts
     deadlines: Deadlines
     rollups: Rollups
     work: WaitingRoom[AgentId]

@@ -13,6 +13,16 @@ from coordinator.api.approvals import (
     get_approvals,
     sign_approval,
 )
+from coordinator.api.artifacts import (
+    announce_artifact,
+    delete_artifact,
+    fetch_artifact,
+    get_artifact,
+    get_artifacts,
+    get_content,
+    head_artifact,
+    patch_artifact,
+)
 from coordinator.api.audit import get_audit
 from coordinator.api.carrier import fill_stick, take_parcel
 from coordinator.api.enrolments import (
@@ -71,6 +81,9 @@ Limited = partial(Route, limited=True)
 ROUTES = (
     Route("POST /v1/sync",                   sync,              PUBLIC, _SYNC),
     Route("POST /v1/enroll",                 enroll_agent,      PUBLIC, _ENROLL),
+_RANGE = (Kind.BAD_RANGE,)
+_FETCH = (*_WORD, *_RANGE, Kind.CERTIFICATE_NEEDED)
+_PIECE = (Kind.CONFLICT, Kind.WRONG_MEDIA_TYPE, Kind.TIMED_OUT)
 
     Route("POST /v1/word",                   hear_word,         PUBLIC, _WORD),
 
@@ -126,3 +139,12 @@ ROUTES = (
     Route("GET  /metrics",                   get_metrics,       "metrics:read"),
 )
 # fmt: on
+    Route("POST   /v1/artifacts",            announce_artifact, "artifacts:write", status=201),
+    Route("GET    /v1/artifacts",            get_artifacts,     "artifacts:read"),
+    Route("GET    /v1/artifacts/{artifact}", get_artifact,      "artifacts:read"),
+    Route("HEAD   /v1/artifacts/{artifact}", head_artifact,     "artifacts:read"),
+    Route("PATCH  /v1/artifacts/{artifact}", patch_artifact,    "artifacts:write", _PIECE),
+    Route("DELETE /v1/artifacts/{artifact}", delete_artifact,   "artifacts:write", _SETTLED),
+    Route("GET /v1/artifacts/{artifact}/content", get_content,  "artifacts:read", _RANGE),
+    Route("GET    /v1/fetch/{artifact}",     fetch_artifact,    PUBLIC, _FETCH),
+

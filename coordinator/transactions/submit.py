@@ -15,6 +15,7 @@ from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
+from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rollouts_begin import store_policy
 from coordinator.transactions.rows import audit
@@ -205,6 +206,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         yield from store_policy(job_id, job.rollout, now_ms)
     targets = [AgentId(agent) for agent in agents]
     if job.threshold:
+    yield from name_artifacts(job_id, job.spec)
         yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
     else:
         yield from insert_executions(job_id, targets, now_ms=now_ms, entropy=entropy)
