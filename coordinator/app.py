@@ -32,6 +32,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
+from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.founding import (
     ONE_MACHINE,
     found_fleet,
@@ -200,8 +201,8 @@ async def serve(
             clock, bell = clock or SystemClock(), Bell()
             stack.enter_context(bell.hung_at(place.directory.bell))
             parts = _compose(place, store, fleet, clock, listen.certificates)
-            renew_if_due(place.directory, clock)
             await parts.artifacts.tidy()
+            renew_if_due(place.directory, clock)
             context = server_context(place.directory, listen.certificates)
             supervisor = Supervisor(
                 [
@@ -209,6 +210,7 @@ async def serve(
                     Renewal(place.directory, context, clock),
                     Recovery(store),
                     parts.rollups,
+                    parts.dispatcher,
                     Retention(store, clock),
                     News(parts.documents, store, bell, parts.work),
                 ],
@@ -291,14 +293,14 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         entropy=SystemEntropy(),
         intake=Intake(desk),
         carrier=Carrier(desk, _carrier_key(place.directory)),
-        members=Members(
-            fleet=fleet.fleet_id,
         artifacts=Artifacts(
             fleet=fleet.fleet_id,
             store=store,
             blobs=ArtifactFolder(place.directory.artifacts),
             clock=clock,
         ),
+        members=Members(
+            fleet=fleet.fleet_id,
             documents=documents,
             store=store,
             clock=clock,
@@ -309,6 +311,7 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
+        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
         work=work,
         jobs=jobs,
         metrics=metrics,

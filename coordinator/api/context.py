@@ -8,6 +8,7 @@ from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
 from coordinator.services.artifacts import Artifacts
 from coordinator.services.carrier import Carrier
+from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
@@ -36,10 +37,11 @@ class Parts:
     entropy: Entropy
     intake: Intake
     carrier: Carrier
-    members: Members
     artifacts: Artifacts
+    members: Members
     deadlines: Deadlines
     rollups: Rollups
+    dispatcher: Dispatcher
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics

@@ -118,7 +118,11 @@ async def _agent(scene: Scene, route: Route) -> str:
 async def _job(scene: Scene, route: Route) -> str:
     if "approvals" in route.path:
         return str((await submit_write(scene.world, scene.agent.name, name=scene.fresh()))["id"])
-    return str((await scene.world.submit(scene.agent.name, name=scene.fresh()))["id"])
+    rest: dict[str, object] = {}
+    if "rollouts" in route.path:
+        undo = {"id": "undo", "action": "device.read", "params": {"points": ["current"]}}
+        rest = {"rollout": {"maximum_per_minute": 9}, "compensation": {"steps": [undo]}}
+    return str((await scene.world.submit(scene.agent.name, name=scene.fresh(), **rest))["id"])
 
 
 async def _execution(scene: Scene, _route: Route) -> str:
@@ -142,7 +146,7 @@ async def _artifact(scene: Scene, route: Route) -> str:
         await _push(scene, data)
         name = artifact_text(hashlib.sha256(data).digest())
         step = {"id": "get", "action": "agent.fetch", "params": {"artifact": name, "size": 12}}
-        job = await scene.world.submit(scene.agent.name, steps=[step])
+        job = await scene.world.submit(scene.agent.name, name=scene.fresh(), steps=[step])
         await sign(scene.world, job["id"], "anna", "ben")
         for _ in range(2):
             await scene.agent.contact()
