@@ -155,3 +155,5 @@ class ExecutionView(msgspec.Struct, frozen=True):
     tasks: list[TaskView]
     history: list[FactView]
     """In the agent's order; empty in lists."""
+    superseded_by: str | None = None
+    """The newer job that is done instead, as far as the agent had not begun this one."""

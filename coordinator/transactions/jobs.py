@@ -180,7 +180,7 @@ def _job_view(
 
 def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
     execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms, *rest = row
-    detail, since_ms, cancel_ms, cancel_how = rest
+    detail, since_ms, cancel_ms, cancel_how, superseded_by = rest
     return ExecutionView(
         id=uuid_text(execution),
         job=uuid_text(job),
@@ -193,6 +193,7 @@ def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> Exe
         detail=detail,
         since=None if since_ms is None else to_time(since_ms),
         cancel=None if cancel_ms is None else CancelView(to_time(cancel_ms), cancel_how or None),
+        superseded_by=None if superseded_by is None else uuid_text(superseded_by),
         tasks=[_task_view(task) for task in tasks],
         history=[_fact_view(fact) for fact in facts],
     )

@@ -85,26 +85,26 @@ WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution WHERE execution_id = $1;
 
 -- name: executions_of_job
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE job_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1) AND ($4 = '' OR agent_id = $4)
 ORDER BY execution_id DESC LIMIT $5;
 
 -- name: executions_of_agent
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE agent_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1)
 ORDER BY execution_id DESC LIMIT $4;
 
 -- name: executions_before
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE execution_id < $1 AND (state = $2 OR $2 = -1)
 ORDER BY execution_id DESC LIMIT $3;
