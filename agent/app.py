@@ -121,7 +121,9 @@ class Agent:
                 line.connect(jobs, telemetry, ordered=engine.wake),
                 *engine.services,
                 line.guard,
+                files := line.fetching(file),
             ]
+            engine.caretaker.shelf = files
             sticks = self._make_sticks(line, file, telemetry, engine.wake)
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe
@@ -130,7 +132,7 @@ class Agent:
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
         ]
         live = LiveStatus(
-            enrolment=joined.enrolment if joined else None,
+            enrolment=joined.enrolment.at(self._config.uplink.endpoint) if joined else None,
             telemetry=telemetry,
             jobs=jobs,
             contact=exchange,

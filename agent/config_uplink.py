@@ -16,7 +16,7 @@ from shared.model.toml_text import TomlTable
 
 UPLINK_KEYS = (
     *("sync_interval_s", "long_poll", "metered", "time_zone", "connection_window", "discover"),
-    *("data_budget_day_kb", "data_budget_month_kb"),
+    *("data_budget_day_kb", "data_budget_month_kb", "endpoint"),
 )
 _WINDOW_KEYS = ("cron", "minutes")
 _KILOBYTE = 1000
@@ -47,6 +47,7 @@ def uplink_of(table: TomlTable) -> UplinkSettings:
         budget=_budget(table),
         window=_window(table),
         time_zone=_time_zone(table),
+        endpoint=_endpoint(table),
     )
     if settings.long_poll and settings.metered:
         raise table.mistake(
@@ -109,6 +110,20 @@ def zone_label(name: str) -> dict[str, str]:
     """
     value = name.replace("/", ".")
     return {"time_zone": value} if name != "UTC" and is_label("time_zone", value) else {}
+
+
+def _endpoint(table: TomlTable) -> str:
+    text = table.string("endpoint", "")
+    if not text:
+        return ""
+    # Whoever stays where it was enrolled need not read addresses.
+    from agent.services.http_connection import parse_url  # noqa: PLC0415
+
+    try:
+        parse_url(text, where="endpoint")
+    except MistakeError as error:
+        raise table.mistake(error.what, key="endpoint", mend=error.mend) from None
+    return text
 
 
 def _time_zone(table: TomlTable) -> str:

@@ -16,6 +16,8 @@ from agent.config_uplink import zone_of
 from agent.core.contact import Identity
 from agent.core.executor import Claim
 from agent.core.queue import Problem, plan_job
+from agent.services.artifacts import Artifacts
+from agent.services.artifacts_line import Coordinator, Lane, LineGate, PoliteContact
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.discovery import look
@@ -28,12 +30,15 @@ from agent.services.identity import (
     find_certificate,
     load_enrolment,
 )
-from agent.services.membership import Member, MemberContact, Speaker
+from agent.services.membership import Member, Speaker
 from agent.services.purse import Purse
 from agent.services.roving import RovingLink
 from agent.services.uplink import Hours, Uplink
+from agent.store.artifacts import Shelf
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
+from agent.store.jobs_file import JobsFile
+from agent.store.needed import NeededFiles
 from agent.store.telemetry import TelemetryStore
 from shared.clock import Clock, Entropy
 from shared.errors import MistakeError, Reason, WorldError
@@ -86,6 +91,7 @@ class Line:
         self.joined = joined
         self.guard = Guard(joined.identity, exchange, clock=around.clock, calendar=around.calendar)
         self.standing = self._make_standing()
+        self._lane = Lane()
         self.uplink: Uplink | None = None
         self.purse: Purse | None = None
 
@@ -99,8 +105,9 @@ class Line:
     ) -> Uplink:
         """Return the service that makes contacts; `ordered` is called when one brought work."""
         around, settings = self._around, self._around.config.uplink
-        contact = MemberContact(
+        contact = PoliteContact(
             self.standing,
+            self._lane,
             guard=self.guard,
             store=self._exchange,
             jobs=jobs,
@@ -126,6 +133,28 @@ class Line:
             hours=self._hours(zone),
         )
         return self.uplink
+
+    def fetching(self, file: JobsFile) -> Artifacts:
+        """Return the service that fetches the files that orders in `file` name."""
+        around, joined = self._around, self.joined
+        assert self.purse is not None, "connect() comes first"
+        artifacts = Artifacts(
+            Shelf(around.config.data_dir, around.clock.now().boot_id),
+            Coordinator(joined.link, joined.identity, joined.key, around.calendar),
+            LineGate(
+                lane=self._lane,
+                purse=self.purse,
+                hours=self._hours(zone_of(around.config.uplink.time_zone)),
+                calendar=around.calendar,
+                clock=around.clock,
+                store=self._exchange,
+            ),
+            needed=NeededFiles(file).all,
+            clock=around.clock,
+            entropy=around.entropy,
+        )
+        self._lane.freed = artifacts.wake
+        return artifacts
 
     def nudge(self) -> None:
         """Have receipts brought with the next contact that may come soon."""
@@ -180,7 +209,7 @@ class Line:
 
 
 def _make_link(around: Around, enrolment: Enrolment, where: str) -> HttpLink | RovingLink:
-    endpoint = parse_url(enrolment.url, where=where)
+    endpoint = parse_url(around.config.uplink.endpoint or enrolment.url, where=where)
     if not around.config.uplink.discover:
         return HttpLink(endpoint, ca_pem=enrolment.ca_pem, where=where)
     find = partial(look, enrolment.root.fleet)

@@ -134,6 +134,7 @@ def _examined(path: Path) -> list[Finding]:
         buses=config.buses,
         devices=config.devices,
         budget=config.uplink.budget,
+        endpoint=config.uplink.endpoint,
     )
     return list(examine(box))
 

@@ -26,10 +26,13 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
 from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.services.announce import Announcer
+from coordinator.services.artifacts import Artifacts
+from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
+from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.founding import (
     ONE_MACHINE,
     found_fleet,
@@ -198,6 +201,7 @@ async def serve(
             clock, bell = clock or SystemClock(), Bell()
             stack.enter_context(bell.hung_at(place.directory.bell))
             parts = _compose(place, store, fleet, clock, listen.certificates)
+            await parts.artifacts.tidy()
             renew_if_due(place.directory, clock)
             context = server_context(place.directory, listen.certificates)
             supervisor = Supervisor(
@@ -206,6 +210,7 @@ async def serve(
                     Renewal(place.directory, context, clock),
                     Recovery(store),
                     parts.rollups,
+                    parts.dispatcher,
                     Retention(store, clock),
                     News(parts.documents, store, bell, parts.work),
                 ],
@@ -288,6 +293,12 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         entropy=SystemEntropy(),
         intake=Intake(desk),
         carrier=Carrier(desk, _carrier_key(place.directory)),
+        artifacts=Artifacts(
+            fleet=fleet.fleet_id,
+            store=store,
+            blobs=ArtifactFolder(place.directory.artifacts),
+            clock=clock,
+        ),
         members=Members(
             fleet=fleet.fleet_id,
             documents=documents,
@@ -300,6 +311,7 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
         certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
+        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
         work=work,
         jobs=jobs,
         metrics=metrics,

@@ -75,6 +75,9 @@ class Reason(IntEnum):
     SCHEMA_NOT_ANNOUNCED = 220
     STICK_MALFORMED = 209
     SEAL_BROKEN = 210
+    ARTIFACT_UNKNOWN = 230
+    ARTIFACT_ALTERED = 231
+    ARTIFACT_NOT_HERE = 232
 
     # 3xx job: an execution or a task did not succeed.
     UNKNOWN_ACTION = 300

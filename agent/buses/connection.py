@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from agent.core.ports import FrameDecoder
+from agent.core.talk import Talk
 from shared.errors import RefusedError
 
 T = TypeVar("T")
@@ -36,6 +37,9 @@ class Connection(asyncio.Protocol):
         self._decoder: FrameDecoder[Any] | None = None
         self._answer: asyncio.Future[Any] | None = None
         self._heard = 0
+        self._answered = 0
+        self._pace = (0.0, 0.0)
+        self._timer: asyncio.TimerHandle | None = None
         self._busy_until = self._loop.time()
 
     # --- asyncio.Protocol ------------------------------------------------------------------------
@@ -58,6 +62,8 @@ class Connection(asyncio.Protocol):
             return
         if frame is not None:
             self._answer.set_result(frame)
+        elif isinstance(self._decoder, Talk):
+            self._go_on(self._decoder, self._answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail whoever waits, and tell the owner."""
@@ -90,9 +96,16 @@ class Connection(asyncio.Protocol):
             wait_s = self._until(silence_s, give_up)
 
     async def ask(
-        self, request: bytes, decoder: FrameDecoder[T], *, sending_s: float, timeout_s: float
+        self,
+        request: bytes,
+        decoder: FrameDecoder[T],
+        *,
+        seconds_per_byte: float,
+        timeout_s: float,
     ) -> T:
         """Send a frame and return the answer; `timeout_s` counts from the frame's last byte.
+
+        Where a decoder has more to send (`Talk`), it counts anew from each answer.
 
         Raises:
             SilentError: no complete answer in time.
@@ -103,14 +116,39 @@ class Connection(asyncio.Protocol):
             raise ConnectionError("lost before the request")
         answer: asyncio.Future[T] = self._loop.create_future()
         self._answer, self._decoder, self._heard = answer, decoder, 0
-        self._busy_until = self._loop.time() + sending_s
-        timer = self._loop.call_later(sending_s + timeout_s, self._expire, answer)
-        self._transport.write(request)
+        self._answered, self._pace = 0, (seconds_per_byte, timeout_s)
+        self._busy_until = self._loop.time()
+        self._send(request)
+        if isinstance(decoder, Talk):
+            for frame in decoder.following():
+                self._send(frame)
+        self._await(answer)
         try:
             return await answer
         finally:
-            timer.cancel()
-            self._answer = self._decoder = None
+            if self._timer is not None:
+                self._timer.cancel()
+            self._answer = self._decoder = self._timer = None
+
+    def _go_on(self, talk: Talk, answer: "asyncio.Future[Any]") -> None:
+        """Send what an answer made room for, and wait for the next one."""
+        for frame in talk.following():
+            self._send(frame)
+        if talk.answered != self._answered:
+            self._answered = talk.answered
+            self._await(answer)
+
+    def _send(self, frame: bytes) -> None:
+        if self._transport is not None:
+            self._busy_until = max(self._busy_until, self._loop.time())
+            self._busy_until += len(frame) * self._pace[0]
+            self._transport.write(frame)
+
+    def _await(self, answer: "asyncio.Future[Any]") -> None:
+        """Give up when nothing came long enough after the last byte left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._busy_until + self._pace[1], self._expire, answer)
 
     def _until(self, silence_s: float, give_up: float) -> float:
         return min(self._busy_until + silence_s, give_up) - self._loop.time()

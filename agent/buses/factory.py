@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.buses.line import Line
 from agent.buses.serial import SerialBus
 from agent.buses.tcp import TcpBus
+from agent.buses.udp import UdpBus
 from agent.core.ports import Bus, BusSettings
 from shared.errors import MistakeError, nearest
 
@@ -15,6 +16,7 @@ BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "serial": SerialBus,
     "tcp": TcpBus,
     "rtu+tcp": TcpBus,
+    "udp": UdpBus,
 }
 
 

@@ -13,6 +13,7 @@ from agent.buses.connection import Connection, SilentError
 from agent.buses.turns import Turns
 from agent.core.patience import UNKNOWN_MS, Patience
 from agent.core.ports import BusCounters, BusSettings, FrameDecoder, SlaveCounters, Urgency
+from agent.core.talk import Talk
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 
@@ -102,6 +103,8 @@ class Line(ABC):
     def _wait_s(self, decoder: FrameDecoder[T], urgency: Urgency, attempt: int) -> float:
         """Return how long this device is waited for this time."""
         patience = self._patience_with(decoder.unit)
+        if isinstance(decoder, Talk) and decoder.least_wait_ms:
+            return max(decoder.least_wait_ms, patience.command_ms()) / 1000
         if urgency is Urgency.PROBE:
             return patience.probe_ms() / 1000
         if urgency is Urgency.COMMAND or not decoder.repeatable:
@@ -143,7 +146,10 @@ class Line(ABC):
         asked_s = asyncio.get_running_loop().time()
         try:
             answer = await connection.ask(
-                request, decoder, sending_s=sending_s, timeout_s=wait_s + carrying_s
+                request,
+                decoder,
+                seconds_per_byte=self._seconds_per_byte,
+                timeout_s=wait_s + carrying_s,
             )
         except SilentError as silence:
             self._expect_late_answer(decoder.peer, wait_s)
@@ -170,7 +176,8 @@ class Line(ABC):
             self._expect_late_answer(decoder.peer, wait_s)
             raise
         self._heard_s = asyncio.get_running_loop().time()
-        patience.answered(max(0.0, self._heard_s - asked_s - sending_s - carrying_s) * 1000)
+        if not isinstance(decoder, Talk) or not decoder.least_wait_ms:
+            patience.answered(max(0.0, self._heard_s - asked_s - sending_s - carrying_s) * 1000)
         self.counters.answers += 1
         slave.answers += 1
         slave.usual_ms = patience.usual_ms

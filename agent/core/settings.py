@@ -38,6 +38,9 @@ class UplinkSettings:
     """When the coordinator can be reached at all; None: always."""
     time_zone: str = "UTC"
     """The site's: where its days begin and its windows open."""
+    endpoint: str = ""
+    """URL of the coordinator, where it is no longer the one this agent was enrolled with; whoever
+    answers there still has to prove itself by the fleet's own CA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

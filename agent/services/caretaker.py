@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from agent.core.moment import Moment
-from agent.core.ports import StepOutcome
+from agent.core.ports import ArtifactShelf, StepOutcome
 from agent.core.tidying import Tidying
 from agent.services.scripts import Scripts
 from agent.services.self_config import SelfConfig
@@ -23,7 +23,8 @@ from agent.store.caretaker import CaretakerStore
 from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy
-from shared.errors import Reason, WorldError
+from shared.errors import Reason, RefusedError, WorldError
+from shared.model.artifact import parse_artifact
 from shared.model.job import Value
 from shared.runtime.files import write_atomically
 from shared.runtime.logs import JsonFormat, redact
@@ -69,6 +70,8 @@ class Caretaker:
         """Who changes the agent's settings; set by whoever knows the local file."""
         self.scripts: Scripts | None = None
         """What may be run; None: nothing."""
+        self.shelf: ArtifactShelf | None = None
+        """Where files by their content come from; None: an agent without a fleet."""
         self._tail = LogTail()
 
     async def run(self) -> None:
@@ -142,6 +145,19 @@ class Caretaker:
         return await self.settings.configure(
             mark, change, confirm_within_s=confirm_within_s, dry_run=dry_run
         )
+
+    async def fetch(self, name: str, size: int, *, dry_run: bool) -> StepOutcome:
+        """Have a file here, see `agent.actions.own.Caretaker`."""
+        if self.shelf is None:
+            return StepOutcome(Reason.ARTIFACT_NOT_HERE, "nobody is there to get it from")
+        if dry_run:
+            return StepOutcome(result={"bytes": size})
+        digest = parse_artifact(name, where="artifact")
+        try:
+            await self.shelf.obtain(digest, size)
+        except (WorldError, RefusedError) as error:
+            return StepOutcome(error.reason, error.detail)
+        return StepOutcome(result={"bytes": size})
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script, see `agent.actions.own.Caretaker`."""

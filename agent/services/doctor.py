@@ -40,6 +40,8 @@ class Box:
     buses: Sequence[BusSettings]
     devices: Sequence[DeviceSettings]
     budget: BudgetSettings
+    endpoint: str = ""
+    """Where the coordinator is, if not where the box was enrolled."""
 
 
 def examine(box: Box) -> Iterator[Finding]:
@@ -57,7 +59,7 @@ def examine(box: Box) -> Iterator[Finding]:
         yield enrolment
     else:
         yield ok("enrolled", f"as {enrolment.agent}")
-        yield from look_at_link(enrolment, now_s=SystemClock().wall_ms() / 1000)
+        yield from look_at_link(enrolment.at(box.endpoint), now_s=SystemClock().wall_ms() / 1000)
         yield from _contacts(status)
     yield _budget(status)
     yield from look_at_ports(box.buses, box.devices, status)

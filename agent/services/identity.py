@@ -12,7 +12,7 @@ import contextlib
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -103,6 +103,13 @@ class Enrolment:
     def identity(self, signer: Signer) -> Identity:
         """Return what contacts are signed and judged with."""
         return Identity(self.agent, self.root, self.root_envelope, signer, self.labels)
+
+    def at(self, endpoint: str) -> "Enrolment":
+        """Return the enrolment for whoever shows or tries where the coordinator is said to be.
+
+        It is not to be kept: what an `endpoint` from afar says may be taken back.
+        """
+        return replace(self, url=endpoint) if endpoint else self
 
     def wanted_labels(self, configured: Mapping[str, str]) -> dict[str, str]:
         """Return the labels it should have: its site is not its own to choose."""

@@ -6,7 +6,9 @@ from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
 from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
+from coordinator.services.artifacts import Artifacts
 from coordinator.services.carrier import Carrier
+from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
@@ -35,9 +37,11 @@ class Parts:
     entropy: Entropy
     intake: Intake
     carrier: Carrier
+    artifacts: Artifacts
     members: Members
     deadlines: Deadlines
     rollups: Rollups
+    dispatcher: Dispatcher
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics

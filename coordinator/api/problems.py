@@ -33,6 +33,7 @@ class Kind(Enum):
     KEY_REUSED = ("idempotency-key-reused", 409, "This Idempotency-Key had another body")
     TOO_LARGE = ("too-large", 413, "The request's body is over its bound")
     WRONG_MEDIA_TYPE = ("wrong-media-type", 415, "The body is of another type")
+    BAD_RANGE = ("bad-range", 416, "The range is beyond the end")
     INVALID = ("invalid", 422, "The request cannot be used as it is")
     ENROLMENT_FULL = ("enrolment-full", 429, "Too many gateways ask to be let in")
     INTERNAL = ("internal", 500, "The coordinator failed")
@@ -96,6 +97,7 @@ _REFUSED: Mapping[Reason, Kind] = {
     Reason.ENROLMENT_FULL: Kind.ENROLMENT_FULL,
     Reason.THRESHOLD_NOT_MET: Kind.SIGNATURE_INVALID,
     Reason.WRONG_FLEET: Kind.WRONG_FLEET,
+    Reason.ARTIFACT_UNKNOWN: Kind.NOT_FOUND,
 }
 """Every other reason means that the bytes are not what they should be."""
 

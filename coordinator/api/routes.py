@@ -13,6 +13,16 @@ from coordinator.api.approvals import (
     get_approvals,
     sign_approval,
 )
+from coordinator.api.artifacts import (
+    announce_artifact,
+    delete_artifact,
+    fetch_artifact,
+    get_artifact,
+    get_artifacts,
+    get_content,
+    head_artifact,
+    patch_artifact,
+)
 from coordinator.api.audit import get_audit
 from coordinator.api.carrier import fill_stick, take_parcel
 from coordinator.api.enrolments import (
@@ -41,6 +51,15 @@ from coordinator.api.jobs import (
 )
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
+from coordinator.api.rollouts import (
+    advance_rollout,
+    cancel_rollout,
+    get_rollout,
+    get_rollouts,
+    pause_rollout,
+    resume_rollout,
+    rollback_rollout,
+)
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.standing import get_alarms, get_firings, get_standing
 from coordinator.api.sync import enroll_agent, hear_word, sync
@@ -62,6 +81,9 @@ _WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.
 _ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
 _PARCEL = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
+_RANGE = (Kind.BAD_RANGE,)
+_FETCH = (*_WORD, *_RANGE, Kind.CERTIFICATE_NEEDED)
+_PIECE = (Kind.CONFLICT, Kind.WRONG_MEDIA_TYPE, Kind.TIMED_OUT)
 _SETTLED = (Kind.CONFLICT,)
 _SIGN = (Kind.CONFLICT, Kind.SIGNATURE_INVALID)
 
@@ -109,10 +131,27 @@ ROUTES = (
     Limited("GET  /v1/executions",             get_executions, "executions:read"),
     Limited("GET  /v1/executions/{execution}", get_execution,  "executions:read"),
 
+    Limited("GET  /v1/rollouts",                get_rollouts,     "jobs:read"),
+    Limited("GET  /v1/rollouts/{job}",          get_rollout,      "jobs:read"),
+    Limited("POST /v1/rollouts/{job}/pause",    pause_rollout,    "jobs:write", _SETTLED, 202),
+    Limited("POST /v1/rollouts/{job}/resume",   resume_rollout,   "jobs:write", _SETTLED, 202),
+    Limited("POST /v1/rollouts/{job}/advance",  advance_rollout,  "jobs:write", _SETTLED, 202),
+    Limited("POST /v1/rollouts/{job}/cancel",   cancel_rollout,   "jobs:write", _SETTLED, 202),
+    Limited("POST /v1/rollouts/{job}/rollback", rollback_rollout, "jobs:write", _SETTLED, 202),
+
     Limited("GET  /v1/approvals",              get_approvals,  "approvals:read"),
     Limited("GET  /v1/approvals/{job}",        get_approval,   "approvals:read"),
     Limited("POST /v1/approvals/{job}/sign",   sign_approval,  "approvals:write", _SIGN),
     Limited("POST /v1/approvals/{job}/deny",   deny_approval,  "approvals:write", _SETTLED),
+
+    Route("POST   /v1/artifacts",            announce_artifact, "artifacts:write", status=201),
+    Route("GET    /v1/artifacts",            get_artifacts,     "artifacts:read"),
+    Route("GET    /v1/artifacts/{artifact}", get_artifact,      "artifacts:read"),
+    Route("HEAD   /v1/artifacts/{artifact}", head_artifact,     "artifacts:read"),
+    Route("PATCH  /v1/artifacts/{artifact}", patch_artifact,    "artifacts:write", _PIECE),
+    Route("DELETE /v1/artifacts/{artifact}", delete_artifact,   "artifacts:write", _SETTLED),
+    Route("GET /v1/artifacts/{artifact}/content", get_content,  "artifacts:read", _RANGE),
+    Route("GET    /v1/fetch/{artifact}",     fetch_artifact,    PUBLIC, _FETCH),
 
     Route("POST /v1/tokens",                 create_token,      "tokens:write", status=201),
     Route("GET  /v1/tokens",                 get_tokens,        "tokens:read"),

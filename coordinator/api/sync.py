@@ -6,8 +6,7 @@ means (`coordinator.services.intake`).
 
 import asyncio
 from collections.abc import AsyncIterator
-from ssl import SSLObject, cert_time_to_seconds
-from typing import Annotated, cast
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -16,7 +15,8 @@ from msgspec import Meta
 from coordinator.api.context import Call
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
-from coordinator.core.client_certificates import Demand, Shown, check_shown
+from coordinator.api.shown import shown_by
+from coordinator.core.client_certificates import Demand, check_shown
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.sync.body import CONTENT_TYPE, BodyDecoder
@@ -53,20 +53,7 @@ def _check_certificate(call: Call, request: web.Request, report: bytes) -> None:
         RefusedError: CERTIFICATE_NEEDED, or it is no report.
     """
     agent, parts = claimed_agent(report), call.parts
-    check_shown(parts.certificates, _shown_by(request), agent, parts.clock.wall_ms())
-
-
-def _shown_by(request: web.Request) -> Shown | None:
-    transport = request.transport
-    tls = None if transport is None else transport.get_extra_info("ssl_object")
-    found = tls.getpeercert() if isinstance(tls, SSLObject) else None
-    if not found:
-        return None
-    # `ssl` types this loosely: a name is a tuple of parts, each a tuple of pairs.
-    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", found.get("subject", ()))
-    names = [value for part in subject for key, value in part if key == "commonName"]
-    ends_ms = cert_time_to_seconds(str(found["notAfter"])) * 1000
-    return Shown(names[0] if names else "", ends_ms)
+    check_shown(parts.certificates, shown_by(request), agent, parts.clock.wall_ms())
 
 
 async def enroll_agent(call: Call, request: web.Request) -> Raw:

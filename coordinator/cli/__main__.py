@@ -9,7 +9,17 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
-from coordinator.cli import approvals, audit, gaps, keys, membership, readings, standing, tokens
+from coordinator.cli import (
+    approvals,
+    artifacts,
+    audit,
+    gaps,
+    keys,
+    membership,
+    readings,
+    standing,
+    tokens,
+)
 from coordinator.cli import carrier as carrier_commands
 from coordinator.cli.client import CallError, Exit
 from coordinator.cli.job_commands import app as jobs
@@ -36,7 +46,7 @@ app = App(
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 for _group in (agents, jobs, templates, standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
-for _group in (readings.app, approvals.app, keys.app, tokens.app, audit.app):
+for _group in (readings.app, artifacts.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
 
 

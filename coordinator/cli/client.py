@@ -87,14 +87,20 @@ class Client:
         """Return the body that a GET answers, as it is."""
         return self._call("GET", path, query)
 
-    def stream(self, path: str, query: Mapping[str, object]) -> Iterator[bytes]:
+    def stream(
+        self,
+        path: str,
+        query: Mapping[str, object],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[bytes]:
         """Yield the body that a GET answers, piece by piece as it comes.
 
         Raises:
             CallError: it was not served, or ended before its end.
         """
         with self._trouble():
-            self._send("GET", path, query, None, None)
+            self._send("GET", path, query, None, headers)
             response = self._connection.getresponse()
             if response.status >= http.client.BAD_REQUEST:
                 raise _refusal(response.status, response.read())
@@ -122,6 +128,14 @@ class Client:
         """Send bytes and return the body that is answered, as it is, and its headers."""
         body = self._call("POST", path, None, data, {"Content-Type": content_type})
         return body, self._headers
+
+    def patch(self, path: str, data: bytes, type_: type[T], *, headers: Mapping[str, str]) -> T:
+        """Send bytes that change a thing and return what is answered, as `type_`."""
+        return self._decode(self._call("PATCH", path, None, data, headers), type_)
+
+    def delete(self, path: str, type_: type[T]) -> T:
+        """Delete a thing and return what it was, as `type_`."""
+        return self._decode(self._call("DELETE", path, None), type_)
 
     def pages(
         self, path: str, type_: type[T], query: Mapping[str, object], *, most: int

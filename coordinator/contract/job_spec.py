@@ -29,6 +29,7 @@ from coordinator.contract.job_parts import (
 )
 from coordinator.contract.job_times import ScheduleBody, from_schedule, to_schedule
 from coordinator.contract.mistakes import mistake_of
+from coordinator.contract.rollout import AbortBody, DeadlinesBody, GateBody, RolloutBody
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.job import JobSpec, Step
@@ -81,6 +82,11 @@ class JobSubmission(SpecBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Instead of `not_after`, counted from submission; 30 days when neither is given."""
     job_class: str = ""
     """Of the policy; empty: the class that may do this and asks for the fewest people."""
+    rollout: RolloutBody | None = None
+    """In which steps and how fast; without it and the next three: to everybody at once."""
+    gate: GateBody | None = None
+    abort: AbortBody | None = None
+    deadlines: DeadlinesBody | None = None
 
 
 def parse_submission(document: Mapping[str, Any]) -> JobSubmission:

@@ -14,16 +14,18 @@ from shared.model.job import Value
 
 # fmt: off
 JobState = Literal[
-    "PENDING_APPROVAL", "DENIED", "EXPIRED", "IN_PROGRESS", "CANCELING", "CANCELED", "COMPLETED"
+    "PENDING_APPROVAL", "DENIED", "EXPIRED", "SCHEDULED", "IN_PROGRESS", "PAUSED", "CANCELING",
+    "CANCELED", "COMPLETED", "ABORTED",
 ]
 # fmt: on
 """PENDING_APPROVAL leaves when enough distinct people signed it; EXPIRED: they did not in time.
 COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for.
-CANCELING: it was called off and an agent has yet to say what that stopped."""
+CANCELING: it was called off and an agent has yet to say what that stopped. SCHEDULED, PAUSED and
+ABORTED come from its rollout: its time has not come, it is held, its own gate ended it."""
 CancelOutcome = Literal["never_delivered", "not_started", "stopped", "too_late", "unknown"]
 """``stopped``: at a safe point; the history says what was done until then. ``too_late``: it had
 ended before. ``unknown``: it may have run before the agent lost its memory of what did."""
-SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED"})
+SETTLED: Final = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED", "ABORTED"})
 """States that a job does not leave."""
 
 
@@ -153,3 +155,5 @@ class ExecutionView(msgspec.Struct, frozen=True):
     tasks: list[TaskView]
     history: list[FactView]
     """In the agent's order; empty in lists."""
+    superseded_by: str | None = None
+    """The newer job that is done instead, as far as the agent had not begun this one."""

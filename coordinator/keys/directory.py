@@ -74,6 +74,11 @@ class DataDirectory:
         return self.path / "bell"
 
     @property
+    def artifacts(self) -> Path:
+        """Return the folder of the files that jobs name by their content."""
+        return self.path / "artifacts"
+
+    @property
     def request(self) -> Path:
         """Return what is carried to the offline keys while a fleet is being founded; public."""
         return self.path / "request.json"

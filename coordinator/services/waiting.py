@@ -5,7 +5,7 @@ Nothing polls. With one process this is all; replicas will also hear each other'
 """
 
 import asyncio
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -39,6 +39,11 @@ class WaitingRoom(Generic[T]):
     def __init__(self) -> None:
         self._waiters: dict[T, set[Waiter]] = {}
         self._closed = False
+        self._listener: Callable[[], None] | None = None
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call `listener` too whenever anybody may be woken; it must not take time."""
+        self._listener = listener
 
     @property
     def closed(self) -> bool:
@@ -68,6 +73,9 @@ class WaitingRoom(Generic[T]):
 
     def wake(self, keys: Iterable[T]) -> None:
         """Wake whoever waits for any of `keys`."""
+        keys = list(keys)
+        if keys and self._listener is not None:
+            self._listener()
         for key in keys:
             for waiter in self._waiters.get(key, ()):
                 waiter.wake()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from coordinator.core.audit import split_actor
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import NEVER_DELIVERED, OPEN_BELOW
+from coordinator.core.rollout_policy import OPEN
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared.clock import WallMs
@@ -48,7 +49,9 @@ def cancel(
         yield from execute("job_deny", job, now_ms, split_actor(actor)[0], "it was called off")
     counts = yield from fetch("job_counts", job, job)
     open_ = [s for _, s, _ in counts if s < OPEN_BELOW or s == ExecutionState.OVERDUE]
-    if released_ms is not None and not open_:
+    rollout = yield from fetch_one("rollout_state", job)
+    rolling = rollout is not None and rollout[0] in OPEN
+    if released_ms is not None and not open_ and not rolling:
         return CalledOff((), "it is over on every agent")
     yield from execute("job_cancel", job, now_ms, split_actor(actor)[0])
     restored = yield from fetch_one("newest_restore")

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
+from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -52,6 +54,7 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
         again: the last answer was lost: sign what it may have carried at once.
     """
     confirm_ms = now_ms if again else now_ms - CONFIRM_MS
+    yield from _drop_needless(agent, now_ms)
     rows = yield from fetch(
         "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
     )
@@ -75,6 +78,25 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
         "execution_stop_signed", ((agent, execution, now_ms, jobs_epoch) for execution in cancels)
     )
     return Order(seq, grants, cancels)
+
+
+def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:
+    """Drop what newer work makes needless: an agent that was away for weeks gets a short plan."""
+    restored = yield from fetch_one("newest_restore")
+    assert restored is not None, "an aggregate always answers"
+    rows = yield from fetch("executions_waiting", agent, restored[0], limits.PLAN_EXECUTIONS)
+    if len(rows) < 2:
+        return
+    waiting = [
+        Waiting(
+            execution=execution,
+            job=job,
+            spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
+            after=after,
+        )
+        for execution, job, spec, after in rows
+    ]
+    yield from drop(agent, needless(waiting), now_ms)
 
 
 def _not_lost(

@@ -1,6 +1,9 @@
 """The state of a whole job, from the few facts its row and its executions hold."""
 
+from collections.abc import Mapping
+
 from coordinator.contract.jobs import JobState
+from coordinator.core.rollout_policy import RolloutState
 
 
 def job_state(
@@ -10,6 +13,7 @@ def job_state(
     expired_ms: int | None,
     busy: bool,
     cancel_ms: int | None = None,
+    rollout: RolloutState | None = None,
 ) -> JobState:
     """Return a job's state.
 
@@ -19,11 +23,24 @@ def job_state(
         expired_ms: when its time to begin was over.
         busy: an execution is neither terminal nor given up.
         cancel_ms: when it was called off.
+        rollout: where its rollout stands, if it has one that began.
     """
     if cancel_ms is not None:
-        return "CANCELING" if busy else "CANCELED"
+        if busy:
+            return "CANCELING"
+        aborted = rollout in {RolloutState.STOPPED, RolloutState.ROLLED_BACK}
+        return "ABORTED" if aborted else "CANCELED"
     if denied_ms is not None:
         return "DENIED"
     if released_ms is None:
         return "PENDING_APPROVAL" if expired_ms is None else "EXPIRED"
+    if rollout in _OPEN:
+        return _OPEN[rollout]
     return "IN_PROGRESS" if busy else "COMPLETED"
+
+
+_OPEN: Mapping[RolloutState | None, JobState] = {
+    RolloutState.READY: "SCHEDULED",
+    RolloutState.RUNNING: "IN_PROGRESS",
+    RolloutState.PAUSED: "PAUSED",
+}

@@ -16,6 +16,7 @@ from coordinator.contract.jobs import (
 )
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
+from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
@@ -37,8 +38,10 @@ def view_job(job: bytes, *, now_ms: WallMs, limit: Selector | None = None) -> Tx
     if row is None or not (yield from sees_job(job, limit)):
         return None
     counts = yield from fetch("job_counts", job, job)
+    rollout = yield from fetch_one("rollout_state", job)
     people = yield from _people(row, now_ms)
-    return _job_view(row, [(state, count) for _, state, count in counts], people)
+    seen = [(state, count) for _, state, count in counts]
+    return _job_view(row, seen, people, rollout[0] if rollout else None)
 
 
 def list_jobs(
@@ -54,10 +57,13 @@ def list_jobs(
     if shown:
         for job, state, count in (yield from fetch("job_counts", shown[-1][0], shown[0][0])):
             counts[job].append((state, count))
+    rollouts: dict[bytes, int] = {}
+    if shown:
+        rollouts = dict((yield from fetch("rollout_states", shown[-1][0], shown[0][0])))
     views = []
     for row in shown:
         people = yield from _people(row, now_ms)
-        views.append(_job_view(row, counts[row[0]], people))
+        views.append(_job_view(row, counts[row[0]], people, rollouts.get(row[0])))
     return views, len(rows) > size
 
 
@@ -138,7 +144,9 @@ def _people(row: Row, now_ms: WallMs) -> Tx[list[str]]:
     return sorted({vote[1] for vote in votes if vote[3] >= until_ms})
 
 
-def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) -> JobView:
+def _job_view(
+    row: Row, counts: Sequence[tuple[int, int]], people: list[str], rollout: int | None = None
+) -> JobView:
     job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
     job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms, *off = rest
     standing, cancel_ms, cancel_by, origin = off
@@ -152,6 +160,7 @@ def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) ->
             expired_ms=expired_ms,
             busy=any(state < OPEN_BELOW for state, _ in counts),
             cancel_ms=cancel_ms,
+            rollout=None if rollout is None else RolloutState(rollout),
         ),
         created_at=to_time(created_ms),
         created_by=created_by,
@@ -171,7 +180,7 @@ def _job_view(row: Row, counts: Sequence[tuple[int, int]], people: list[str]) ->
 
 def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
     execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms, *rest = row
-    detail, since_ms, cancel_ms, cancel_how = rest
+    detail, since_ms, cancel_ms, cancel_how, superseded_by = rest
     return ExecutionView(
         id=uuid_text(execution),
         job=uuid_text(job),
@@ -184,6 +193,7 @@ def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> Exe
         detail=detail,
         since=None if since_ms is None else to_time(since_ms),
         cancel=None if cancel_ms is None else CancelView(to_time(cancel_ms), cancel_how or None),
+        superseded_by=None if superseded_by is None else uuid_text(superseded_by),
         tasks=[_task_view(task) for task in tasks],
         history=[_fact_view(fact) for fact in facts],
     )

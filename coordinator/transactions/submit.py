@@ -5,7 +5,7 @@ are executions only once enough of them did (`coordinator.transactions.approvals
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from coordinator.contract.common import to_wall_ms
@@ -15,8 +15,10 @@ from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
+from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rollouts_begin import store_policy
+from coordinator.transactions.rollouts_policy import choose_policy
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared import limits
@@ -135,13 +137,16 @@ def draft_body(body: JobSubmission, policy: Policy, now_ms: WallMs) -> Draft:
         MistakeError: names the member at fault, as they wrote it.
     """
     try:
-        return draft(
+        job = draft(
             to_spec(body),
             policy,
             not_after_ms=_not_after(body, now_ms),
             now_ms=now_ms,
             wanted_class=body.job_class,
         )
+        guarded = job.threshold > 0
+        rollout = choose_policy(body, job.spec, policy, digest=job.digest, guarded=guarded)
+        return replace(job, rollout=rollout)
     except MistakeError as error:
         raise MistakeError(error.what, where=place_in_body(error.where), mend=error.mend) from None
 
@@ -201,6 +206,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         job.spec.conflict_key,
         parse_uuid(job.spec.after.job, what="a job") if job.spec.after else None,
     )
+    yield from name_artifacts(job_id, job.spec)
     if job.rollout is not None:
         yield from store_policy(job_id, job.rollout, now_ms)
     targets = [AgentId(agent) for agent in agents]

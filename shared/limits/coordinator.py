@@ -46,3 +46,31 @@ CONTACT_IDLE_S = 30
 """Silence within a request's body before it is given up; 2G stalls for 20 s during a handover."""
 DRAIN_S = 10
 """Requests in work get this long when the coordinator is told to stop."""
+ARTIFACT_BYTES = 268_435_456
+"""One artifact: firmware has kilobytes to megabytes, a whole agent with its wheels some 60 MB."""
+ARTIFACTS_BYTES = 17_179_869_184
+"""All artifacts of a coordinator, announced ones included: 16 GB of its disk."""
+ARTIFACTS = 10_000
+"""Artifacts of a coordinator; a release a day lasts 27 years."""
+ARTIFACT_NAME_CHARS = 200
+"""A file's name, or its version, as people gave it."""
+ARTIFACT_ABANDONED_MS = 604_800_000
+"""An upload that nobody went on with for a week makes room."""
+ARTIFACT_CHUNK_BYTES = 262_144
+"""Read from or written to the disk at a time: one hop to a thread for each."""
+ROLLOUT_STAGES = 32
+"""Stages of one rollout; people plan a handful."""
+ROLLOUT_STRATA = 256
+"""Combinations of labels that a stratified stage holds for sure."""
+ROLLOUT_KEYS = 4
+"""Labels that one stage is stratified by."""
+ROLLOUT_CRITERIA = 8
+"""Criteria that stop one rollout."""
+ROLLOUT_POLICY_BYTES = 16_384
+"""One rollout's policy, and its progress, as they are stored: all stages with long names."""
+ROLLOUT_EVENTS = 4_096
+"""Changes of executions folded in one transaction: some ten milliseconds."""
+ROLLOUT_RELEASES = 1_024
+"""Executions released in one transaction: contacts go in between."""
+ROLLOUT_LOOK_S = 30
+"""Longest sleep of the dispatcher: the wall clock may be set, another replica may have written."""

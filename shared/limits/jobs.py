@@ -134,3 +134,13 @@ TEMPLATES = 1_000
 """Templates of one fleet, each with all its versions."""
 VALIDATE_RULES = 16
 """Conditions of one `device.validate`: each tells its own result in the receipt."""
+PLAN_EXECUTIONS = 512
+"""Waiting executions of one agent that are looked at together for what is needless."""
+TRIGGERS = 1_000
+"""Triggers of one fleet."""
+TRIGGER_FIRINGS = 10_000
+"""Firings of one trigger that are kept, the newest."""
+TRIGGER_FIRINGS_PER_HOUR = 3_600
+"""Jobs one trigger may submit in an hour at most; what is beyond is told and not done."""
+TRIGGER_BATCH = 64
+"""Firings dealt with in one look, each in a transaction of its own."""

@@ -52,3 +52,7 @@ COUNTER_SLOT_BYTES = 512
 """One slot of the counters' file: one sector, which a disk writes whole or not at all."""
 COUNTER_STRIDE_BYTES = 4_096
 """Distance of the two slots: they never share a flash page, so a torn write spoils one."""
+FETCH_BYTES = 512
+"""An agent's request for a file: 170 bytes as a rule."""
+FETCH_MS = 3_600_000
+"""It is good for an hour: a download signs anew when the last one is half of that old."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from shared.errors import Reason, RefusedError
 from shared.ids import is_name
 from shared.model.action import CONFIGURE, reads_only
+from shared.model.action_parameters import ENDPOINT
 from shared.model.job import Step, Value
 from shared.trust.catalog import (
     Bound,
@@ -36,6 +37,10 @@ def check_step(catalog: Catalog, step: Step) -> None:
     for name, value in step.params.items():
         where = f"{step.id}.{name}"
         bound = action.parameters.get(name)
+        if step.action == CONFIGURE and name == ENDPOINT:
+            if value not in catalog.config.endpoints:
+                raise RefusedError(Reason.OUT_OF_BOUNDS, f"{where} = {value!r}"[:200])
+            continue
         if bound is None and step.action == CONFIGURE:
             bound = catalog.config.settings.get(name)
         if bound is not None:

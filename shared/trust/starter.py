@@ -60,6 +60,10 @@ def _actions() -> dict[str, ActionBounds]:
         "agent.diagnose": {},
         "agent.restart": {},
         "agent.configure": {"confirm_within_s": NumberBound(1, limits.TRIAL_S)},
+        "agent.fetch": {
+            "artifact": TextBound(_ARTIFACT_CHARS),
+            "size": NumberBound(1, limits.ARTIFACT_BYTES),
+        },
         "agent.cleanup": {
             **dict.fromkeys(("keep", "max_bytes", "older_than_s"), NumberBound(0, _ANY)),
             "damaged": FlagBound(),
@@ -124,6 +128,7 @@ _SETTINGS: Final[dict[str, Bound]] = {
 _OPERATING: Final = (
     "agent.configure",
     "agent.cleanup",
+    "agent.fetch",
     "agent.restart",
     "device.command",
     "device.configure",
@@ -131,5 +136,7 @@ _OPERATING: Final = (
     "device.write",
 )
 _NAME_CHARS: Final = 40
+_ARTIFACT_CHARS: Final = 71
+"""``sha256:`` and 64 hex digits."""
 _ANY: Final = 10**15
 """No number that a device holds is beyond it."""

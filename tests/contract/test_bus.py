@@ -49,6 +49,13 @@ async def wire(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield wire
 
 
+@pytest.fixture(params=[kind for kind in BUSES if kind != "udp"])
+async def noticing(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Wire]:
+    """A wire whose other end is missed as soon as it is gone; a datagram's is not."""
+    async with plugged(request.param, tmp_path) as wire:
+        yield wire
+
+
 @asynccontextmanager
 async def bus_on(
     wire: Wire, *, timeout_ms: int = PATIENT_MS, retries: int = 0
@@ -197,26 +204,26 @@ async def test_a_cancelled_exchange_leaves_the_port_to_the_next(wire: Wire):
         assert await asked == b"pong"
 
 
-async def test_a_link_pulled_in_the_middle_of_an_exchange_ends_it_at_once(wire: Wire):
-    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
+async def test_a_link_pulled_in_the_middle_of_an_exchange_ends_it_at_once(noticing: Wire):
+    async with bus_on(noticing) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(refused(bus, b"ping"))
-        await wire.heard(4)
-        wire.pull()
+        await noticing.heard(4)
+        noticing.pull()
         assert await asked is Reason.BUS_DOWN
         assert not bus.counters.up
         assert bus.counters.last_error
 
 
-async def test_a_port_that_is_put_back_works_at_the_next_exchange(wire: Wire):
-    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
+async def test_a_port_that_is_put_back_works_at_the_next_exchange(noticing: Wire):
+    async with bus_on(noticing) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(refused(bus, b"ping"))
-        await wire.heard(4)
-        wire.pull()
+        await noticing.heard(4)
+        noticing.pull()
         await asked
-        await wire.put_back()
+        await noticing.put_back()
         again = group.create_task(ask(bus, b"ping"))
-        assert await wire.heard(4) == b"ping"
-        wire.say(b"pong\n")
+        assert await noticing.heard(4) == b"ping"
+        noticing.say(b"pong\n")
         assert await again == b"pong"
         assert bus.counters.reconnects == 1
         assert bus.counters.up
@@ -227,45 +234,47 @@ def has_heard(bus: Any) -> bool:
     return bool(bus._connection and bus._connection._heard)
 
 
-async def test_half_an_answer_from_before_the_plug_was_pulled_is_no_part_of_the_next(wire: Wire):
-    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
+async def test_half_an_answer_from_before_the_plug_was_pulled_is_no_part_of_the_next(
+    noticing: Wire,
+):
+    async with bus_on(noticing) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(refused(bus, b"ping"))
-        await wire.heard(4)
-        wire.say(b"po")
+        await noticing.heard(4)
+        noticing.say(b"po")
         while not has_heard(bus):
             await asyncio.sleep(0)
-        wire.pull()
+        noticing.pull()
         assert await asked is Reason.BUS_DOWN
-        await wire.put_back()
+        await noticing.put_back()
         again = group.create_task(ask(bus, b"ping"))
-        assert await wire.heard(4) == b"ping"
-        wire.say(b"whole\n")
+        assert await noticing.heard(4) == b"ping"
+        noticing.say(b"whole\n")
         assert await again == b"whole"
 
 
-async def test_a_repeat_after_a_re_plug_begins_with_an_empty_buffer(wire: Wire):
-    async with bus_on(wire, retries=1) as bus, asyncio.TaskGroup() as group:
+async def test_a_repeat_after_a_re_plug_begins_with_an_empty_buffer(noticing: Wire):
+    async with bus_on(noticing, retries=1) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(ask(bus, b"ping", urgency=Urgency.COMMAND))
-        await wire.heard(4)
-        wire.say(b"po")
+        await noticing.heard(4)
+        noticing.say(b"po")
         while not has_heard(bus):
             await asyncio.sleep(0)
-        wire.pull()
-        await wire.put_back()
-        assert await wire.heard(4) == b"ping"
-        wire.say(b"whole\n")
+        noticing.pull()
+        await noticing.put_back()
+        assert await noticing.heard(4) == b"ping"
+        noticing.say(b"whole\n")
         assert await asked == b"whole"
 
 
-async def test_a_port_that_is_away_fails_at_once_and_a_command_always_tries(wire: Wire):
-    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
-        wire.pull()
+async def test_a_port_that_is_away_fails_at_once_and_a_command_always_tries(noticing: Wire):
+    async with bus_on(noticing) as bus, asyncio.TaskGroup() as group:
+        noticing.pull()
         assert await refused(bus, b"ping") is Reason.BUS_DOWN
-        await wire.put_back()
+        await noticing.put_back()
         assert await refused(bus, b"ping") is Reason.BUS_DOWN  # a poll waits out the pause
         asked = group.create_task(ask(bus, b"ping", Urgency.COMMAND))
-        await wire.heard(4)
-        wire.say(b"pong\n")
+        await noticing.heard(4)
+        noticing.say(b"pong\n")
         assert await asked == b"pong"
 
 

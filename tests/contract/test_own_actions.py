@@ -35,8 +35,8 @@ from shared.runtime.logs import Events
 from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
 
 OWNER = Owner(uid(1))
-_APART = {"agent.restart", "agent.run_script", "agent.configure"}
-"""They need more than a caretaker; see below, and tests/simulation/test_self_config.py."""
+_APART = {"agent.restart", "agent.run_script", "agent.configure", "agent.fetch"}
+"""They need more than a caretaker; see below, and tests/simulation/test_self_config.py, tests/simulation/test_artifacts.py."""
 
 
 class Shown(msgspec.Struct):

@@ -131,10 +131,54 @@ class TcpWire:
         writer.close()
 
 
+class UdpWire(asyncio.DatagramProtocol):
+    """A socket that remembers who asked last."""
+
+    def __init__(self) -> None:
+        self._port = 0
+        self._inbox = asyncio.StreamReader()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._asker: tuple[str, int] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"udp://127.0.0.1:{self._port}"
+
+    async def heard(self, size: int) -> bytes:
+        return await self._inbox.readexactly(size)
+
+    def say(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.sendto(data, self._asker)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._asker = addr
+        self._inbox.feed_data(data)
+
+    def pull(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    async def put_back(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(
+            lambda: self, local_addr=("127.0.0.1", self._port)
+        )
+        self._port = self._transport.get_extra_info("sockname")[1]
+
+    async def close(self) -> None:
+        self.pull()
+        # The socket is closed by the loop's next turn.
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def plugged(kind: str, folder: Path) -> AsyncIterator[Wire]:
-    """A wire of a kind: ``serial``, ``tcp`` or ``rtu+tcp``."""
-    wire: Wire = PtyWire(folder / "port") if kind == "serial" else TcpWire(kind)
+    """A wire of a kind: ``serial``, ``tcp``, ``rtu+tcp`` or ``udp``."""
+    wire: Wire = TcpWire(kind)
+    if kind in {"serial", "udp"}:
+        wire = PtyWire(folder / "port") if kind == "serial" else UdpWire()
     await wire.put_back()
     try:
         yield wire

@@ -135,6 +135,29 @@ def test_a_change_of_the_link_needs_a_contact(tmp_path: Path, hears: bool):
     play(tmp_path, scenario)
 
 
+def test_an_address_where_nobody_answers_is_taken_back_by_itself(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        house.hears = False
+        moved = {"uplink.endpoint": "https://b.example:8443"}
+        assert (await house.live(moved)).reason is Reason.NOT_CONFIRMED
+        assert load_config(house.path).uplink.endpoint == ""
+        house.hears = True
+        assert (await house.live(moved, mark="b")).reason is None
+        assert load_config(house.path).uplink.endpoint == "https://b.example:8443"
+
+    play(tmp_path, scenario)
+
+
+def test_an_address_that_would_send_in_clear_text_is_refused_before_it_is_tried(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        clear = await house.live({"uplink.endpoint": "http://b.example"})
+        assert clear.reason is Reason.BAD_PARAMETERS
+        assert "clear text" in clear.detail
+        assert not (tmp_path / NAME).exists()
+
+    play(tmp_path, scenario)
+
+
 def test_a_rollback_keeps_what_was_confirmed_before(tmp_path: Path):
     async def scenario(house: House) -> None:
         await house.live(COMMIT)
@@ -182,7 +205,14 @@ def test_a_damaged_document_leaves_the_local_file_in_force(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "params",
-    [{"telemetry.speed": 1}, {"agent.data_dir": 1}, {**COMMIT, "confirm_within_s": 31}, COMMIT],
+    [
+        {"uplink.endpoint": 1},
+        {"uplink.metered": "yes"},
+        {"telemetry.speed": 1},
+        {"agent.data_dir": 1},
+        {**COMMIT, "confirm_within_s": 31},
+        COMMIT,
+    ],
 )
 def test_what_no_job_may_change_or_confirm_in_time_is_refused_at_submission(params):
     with pytest.raises(MistakeError, match=r"steps\[0\].params"):

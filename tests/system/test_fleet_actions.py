@@ -1,8 +1,10 @@
 """What a job does to devices and to the agent itself, with processes that are killed in between."""
 
 import asyncio
+import json
 from typing import Any
 
+from firmware_sim.demo import processes
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import TCP_PUMP, seeded
 
@@ -16,6 +18,17 @@ def job(action: str, *, site: str, **params: Any) -> dict[str, object]:
         "targets": {"selector": f"site={site}"},
         "steps": [{"id": "act", "action": action, "params": params, "timeout_s": 60}],
     }
+
+
+async def publish_endpoints(fleet: Fleet, *urls: str) -> None:
+    """Let agents be pointed at these coordinators, as an admin does with the release key."""
+    where = ("--data", str(fleet.coordinator.data))
+    shown = await processes.outcome(fleet.coordinator.command("catalog", "show", *where))
+    text = shown.out.replace("endpoints = []", f"endpoints = {json.dumps(urls)}")
+    assert text != shown.out
+    file = fleet.coordinator.data / "catalog.toml"
+    file.write_text(text)
+    await processes.run(fleet.coordinator.command("catalog", "publish", *where, str(file)))
 
 
 async def test_a_hazardous_call_is_done_once_or_said_to_be_unknown(fleet: Fleet) -> None:
@@ -40,6 +53,27 @@ async def test_a_hazardous_call_is_done_once_or_said_to_be_unknown(fleet: Fleet)
         else:
             assert (task["state"], task["reason"]) == ("FAILED", "unknown_effect"), task
             assert effects <= 1, "nobody repeats what may have happened"
+
+
+async def test_an_agent_that_is_pointed_where_nobody_answers_comes_back(fleet: Fleet) -> None:
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP)
+    await fleet.delivered(site)
+    url = str(json.loads((site.data / "enrolment.json").read_text())["url"])
+    away = url.rpartition(":")[0] + ":1"
+    await publish_endpoints(fleet, url, away)
+    results = {}
+    for place in ("https://evil.example", away, url):
+        change = {"uplink.endpoint": place, "confirm_within_s": 8}
+        number = await fleet.submit(job("agent.configure", site="site", **change))
+        (execution,) = await fleet.admin.finished(number)
+        results[place] = (execution["state"], execution["reason"])
+    assert results["https://evil.example"][0] != "SUCCEEDED"
+    assert results[away] == ("FAILED", "not_confirmed")
+    assert results[url][0] == "SUCCEEDED"
+    assert json.loads((site.data / "remote.json").read_text())["settings"] == {
+        "uplink.endpoint": url
+    }
 
 
 async def test_an_agent_restarts_tells_of_itself_and_proves_it(fleet: Fleet) -> None:

@@ -23,6 +23,12 @@ def test_without_keys_nothing_is_limited_and_the_line_is_always_open(tmp_path):
     assert (settings.window, settings.time_zone) == (None, "UTC")
 
 
+def test_another_address_is_read_and_one_in_clear_text_is_not(tmp_path):
+    assert uplink(tmp_path, 'endpoint = "https://b.example"').endpoint == "https://b.example"
+    with pytest.raises(MistakeError, match=r"line 2: .*clear text"):
+        uplink(tmp_path, 'endpoint = "http://b.example"')
+
+
 def test_budgets_hours_and_zone_are_read(tmp_path):
     settings = uplink(
         tmp_path,

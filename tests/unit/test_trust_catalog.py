@@ -296,6 +296,21 @@ def test_a_setting_keeps_within_what_the_catalog_bounds(setting, value, allowed)
     assert caught.value.reason is Reason.OUT_OF_BOUNDS
 
 
+@pytest.mark.parametrize("url", ["https://b.example", "https://b.example/", "https://c.example"])
+def test_an_agent_is_pointed_only_where_the_catalog_says(url):
+    catalog = first_catalog(fleet=FLEET, issued_ms=NOW, expires_ms=NOW + 1)
+    step = Step("s", "agent.configure", {"uplink.endpoint": url})
+    with pytest.raises(RefusedError, match="endpoint"):
+        check_step(catalog, step)
+    listed = replace(catalog, config=replace(catalog.config, endpoints=["https://b.example"]))
+    if url == "https://b.example":
+        check_step(listed, step)
+        return
+    with pytest.raises(RefusedError) as caught:
+        check_step(listed, step)
+    assert caught.value.reason is Reason.OUT_OF_BOUNDS
+
+
 def test_the_first_catalog_lets_no_script_run():
     catalog = first_catalog(fleet=FLEET, issued_ms=NOW, expires_ms=NOW + 1)
     assert "agent.run_script" not in catalog.actions

@@ -42,4 +42,5 @@ SELECT a.agent_id, l.key, l.value
 FROM (
     SELECT agent_id FROM execution WHERE job_id = $1
     UNION SELECT agent_id FROM job_target WHERE job_id = $1
+    UNION SELECT agent_id FROM rollout_member WHERE job_id = $1
 ) a LEFT JOIN agent_label l ON l.agent_id = a.agent_id;

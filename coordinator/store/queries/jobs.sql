@@ -44,7 +44,8 @@ UPDATE execution SET state = $3, reason = $4, updated_ms = $5, version = version
 WHERE job_id = $1 AND state = $2 AND signed_seq IS NULL;
 
 -- name: executions_overdue
-UPDATE execution SET state = $3, overdue_ms = $4, updated_ms = $4, version = version + 1
+UPDATE execution SET state = $3, overdue_from = state, overdue_ms = $4, updated_ms = $4,
+    version = version + 1
 WHERE job_id = $1 AND state < $2 AND (state = 0 OR CAST($5 AS BIGINT) = 0);
 
 -- name: execution_insert
@@ -57,6 +58,7 @@ SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshol
 FROM execution e JOIN job j ON j.job_id = e.job_id
     LEFT JOIN job_target t ON t.job_id = e.job_id AND t.agent_id = e.agent_id
 WHERE e.agent_id = $1 AND e.state = 0 AND e.cancel_ms IS NULL AND j.not_after_ms > $2
+    AND j.held_ms IS NULL
     AND (e.signed_ms IS NULL OR e.signed_ms <= $3)
 ORDER BY e.execution_id LIMIT $4;
 
@@ -83,26 +85,26 @@ WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution WHERE execution_id = $1;
 
 -- name: executions_of_job
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE job_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1) AND ($4 = '' OR agent_id = $4)
 ORDER BY execution_id DESC LIMIT $5;
 
 -- name: executions_of_agent
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE agent_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1)
 ORDER BY execution_id DESC LIMIT $4;
 
 -- name: executions_before
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how
+    since_ms, cancel_ms, cancel_how, superseded_by
 FROM execution
 WHERE execution_id < $1 AND (state = $2 OR $2 = -1)
 ORDER BY execution_id DESC LIMIT $3;

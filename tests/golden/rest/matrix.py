@@ -17,8 +17,12 @@ from pathlib import Path
 
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.routes import ROUTES
+from coordinator.contract.artifacts import BYTES_TYPE
+from shared.model.artifact import artifact_text, parse_artifact
+from shared.runtime.clock import SystemClock
 from shared.sync.body import CONTENT_TYPE
 from shared.trust.envelope import KeySigner, seal
+from shared.trust.fetch import Fetch, fetch_header
 from shared.trust.words import LABELS_TYP, Labels
 from shared.wire.codec import pack
 from tests.system.approvals_world import (
@@ -26,6 +30,7 @@ from tests.system.approvals_world import (
     approval_of,
     guard,
     sealed,
+    sign,
     submit_write,
     token_of,
 )
@@ -70,8 +75,13 @@ class Scene:
         """Send one request."""
         path = await self._path(route)
         token = self.tokens.get(who, "")
-        if route.method == "GET":
-            return await self.world.get(path, token=token)
+        if route.path == "/v1/fetch/{artifact}":
+            return await self.world.get(path, token=token, headers=_fetch(self, who, path))
+        if route.method == "PATCH":
+            headers = {"Content-Type": BYTES_TYPE, "Upload-Offset": "0"}
+            return await self.world.request("PATCH", path, token=token, headers=headers, data=b"x")
+        if route.method in {"GET", "HEAD", "DELETE"}:
+            return await self.world.request(route.method, path, token=token)
         if who in {"agent", "other agent"} or route.path in _SIGNED:
             data = await _SIGNED.get(route.path, _report)(self, who)
             headers = {"Content-Type": CONTENT_TYPE}
@@ -87,6 +97,10 @@ class Scene:
             value = await _NAMES[name](self, route)
             path = path.replace("{" + name + "}", value)
         return path
+
+    def world_ms(self) -> int:
+        """Return the time; the coordinator runs on this machine."""
+        return SystemClock().wall_ms()
 
     def fresh(self) -> str:
         """Return a name that nothing has yet."""
@@ -104,7 +118,11 @@ async def _agent(scene: Scene, route: Route) -> str:
 async def _job(scene: Scene, route: Route) -> str:
     if "approvals" in route.path:
         return str((await submit_write(scene.world, scene.agent.name, name=scene.fresh()))["id"])
-    return str((await scene.world.submit(scene.agent.name, name=scene.fresh()))["id"])
+    rest: dict[str, object] = {}
+    if "rollouts" in route.path:
+        undo = {"id": "undo", "action": "device.read", "params": {"points": ["current"]}}
+        rest = {"rollout": {"maximum_per_minute": 9}, "compensation": {"steps": [undo]}}
+    return str((await scene.world.submit(scene.agent.name, name=scene.fresh(), **rest))["id"])
 
 
 async def _execution(scene: Scene, _route: Route) -> str:
@@ -122,8 +140,35 @@ async def _enrolment(scene: Scene, _route: Route) -> str:
     return str(made.json["id"])
 
 
+async def _artifact(scene: Scene, route: Route) -> str:
+    if "fetch" in route.path:
+        data = b"for an agent"
+        await _push(scene, data)
+        name = artifact_text(hashlib.sha256(data).digest())
+        step = {"id": "get", "action": "agent.fetch", "params": {"artifact": name, "size": 12}}
+        job = await scene.world.submit(scene.agent.name, name=scene.fresh(), steps=[step])
+        await sign(scene.world, job["id"], "anna", "ben")
+        for _ in range(2):
+            await scene.agent.contact()
+        return name
+    data = scene.fresh().encode()
+    await _push(scene, data if route.method != "PATCH" else data[:0], data)
+    return artifact_text(hashlib.sha256(data).digest())
+
+
+async def _push(scene: Scene, data: bytes, whole: bytes = b"") -> None:
+    digest = hashlib.sha256(whole or data).digest()
+    wish = {"artifact": artifact_text(digest), "size": len(whole or data)}
+    await scene.world.post("/v1/artifacts", wish)
+    if data:
+        headers = {"Content-Type": BYTES_TYPE, "Upload-Offset": "0"}
+        path = f"/v1/artifacts/{artifact_text(digest)}"
+        await scene.world.request("PATCH", path, data=data, headers=headers)
+
+
 _NAMES: Mapping[str, Callable[[Scene, Route], Awaitable[str]]] = {
     "agent": _agent,
+    "artifact": _artifact,
     "job": _job,
     "execution": _execution,
     "token": _token,
@@ -158,6 +203,11 @@ async def _deny(_scene: Scene, _path: str) -> object:
     return {"reason": "no"}
 
 
+async def _announce(scene: Scene, _path: str) -> object:
+    digest = hashlib.sha256(scene.fresh().encode()).digest()
+    return {"artifact": artifact_text(digest), "size": 5}
+
+
 async def _wish(scene: Scene, _path: str) -> object:
     return {"name": scene.fresh(), "scopes": ["viewer"]}
 
@@ -168,6 +218,7 @@ _BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
     "/v1/agents": _register,
     "/v1/approvals/{job}/sign": _sign,
     "/v1/approvals/{job}/deny": _deny,
+    "/v1/artifacts": _announce,
     "/v1/tokens": _wish,
 }
 
@@ -186,6 +237,16 @@ async def _enrol(scene: Scene, who: str) -> bytes:
     # The claim was good for one key.
     newcomer = Gateway(scene.world, KeySigner(b"newcomer".ljust(32, b".")), scene.agent.claim)
     return newcomer.enrolment("pump-3") if who == "other agent" else b""
+
+
+def _fetch(scene: Scene, who: str, path: str) -> Mapping[str, str]:
+    if who not in {"agent", "other agent"}:
+        return {}
+    digest = parse_artifact(path.rpartition("/")[2], where="")
+    at_ms = scene.world_ms()
+    wish = Fetch(scene.agent.root.fleet, scene.agent.name, digest, at_ms)
+    signer = scene.agent.signer if who == "agent" else scene.other.signer
+    return {"Authorization": fetch_header(wish, signer)}
 
 
 async def _word(scene: Scene, who: str) -> bytes:

@@ -1,0 +1,180 @@
+-- Rollouts: members, stages, counts, and the changes that are still to be counted.
+
+-- name: rollout_insert
+INSERT INTO rollout (job_id, policy, progress, state, updated_ms) VALUES ($1, $2, $3, $4, $5);
+
+-- name: rollout_begin
+UPDATE rollout SET due_ms = $2, begun_ms = $2, updated_ms = $2, version = version + 1
+WHERE job_id = $1;
+
+-- name: rollout
+SELECT r.job_id, r.policy, r.progress, r.version, r.undo, r.begun_ms, r.words, r.updated_ms,
+    j.name, j.digest, j.spec, j.not_after_ms, j.cancel_ms, j.created_ms, j.created_by, j.author,
+    j.job_class, j.targets, j.released_ms, r.due_ms, j.trace
+FROM rollout r JOIN job j ON j.job_id = r.job_id
+WHERE r.job_id = $1;
+
+-- name: rollout_policy
+SELECT policy FROM rollout WHERE job_id = $1;
+
+-- name: rollout_state
+SELECT state FROM rollout WHERE job_id = $1 AND begun_ms IS NOT NULL;
+
+-- name: rollout_states
+SELECT job_id, state FROM rollout WHERE job_id BETWEEN $1 AND $2 AND begun_ms IS NOT NULL;
+
+-- name: rollouts_before
+SELECT job_id FROM rollout WHERE job_id < $1 AND ($3 = -1 OR state = $3)
+ORDER BY job_id DESC LIMIT $2;
+
+-- name: rollouts_due
+SELECT job_id FROM rollout WHERE due_ms <= $1
+UNION SELECT DISTINCT job_id FROM rollout_event;
+
+-- name: rollout_next_due
+SELECT due_ms FROM rollout WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1;
+
+-- name: rollout_save
+UPDATE rollout SET progress = $3, state = $4, due_ms = $5, words = $6, updated_ms = $7,
+    version = version + 1
+WHERE job_id = $1 AND version = $2 RETURNING version;
+
+-- name: rollout_undone_by
+UPDATE rollout SET undo = $2 WHERE job_id = $1;
+
+-- name: job_hold
+UPDATE job SET held_ms = $2 WHERE job_id = $1 AND held_ms IS NULL;
+
+-- name: job_let_go
+UPDATE job SET held_ms = NULL WHERE job_id = $1 AND held_ms IS NOT NULL;
+
+-- name: site_of_agents
+SELECT agent_id, site FROM agent;
+
+-- name: labels_of_key
+SELECT agent_id, value FROM agent_label WHERE key = $1;
+
+-- name: rollout_stage_insert
+INSERT INTO rollout_stage (job_id, stage, planned, members) VALUES ($1, $2, $3, $3);
+
+-- name: rollout_stages
+SELECT stage, planned, members, released, opened_ms FROM rollout_stage
+WHERE job_id = $1 ORDER BY stage;
+
+-- name: rollout_stage_opened
+UPDATE rollout_stage SET opened_ms = $3 WHERE job_id = $1 AND stage = $2 AND opened_ms IS NULL;
+
+-- name: rollout_stage_changed
+UPDATE rollout_stage SET members = members + $3, released = released + $4
+WHERE job_id = $1 AND stage = $2;
+
+-- name: rollout_member_insert
+INSERT INTO rollout_member (job_id, agent_id, stage, place, site, rank, ready)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: rollout_members
+SELECT agent_id FROM rollout_member WHERE job_id = $1;
+
+-- name: rollout_next
+SELECT agent_id, site FROM rollout_member
+WHERE job_id = $1 AND stage = $2 AND ready = 1 AND execution_id IS NULL ORDER BY place LIMIT $3;
+
+-- name: rollout_member_released
+UPDATE rollout_member SET execution_id = $3 WHERE job_id = $1 AND agent_id = $2;
+
+-- name: rollout_execution_insert
+INSERT INTO execution (agent_id, execution_id, job_id, state, created_ms, updated_ms, stage)
+VALUES ($1, $2, $3, 0, $4, $4, $5);
+
+-- name: rollout_site_insert
+INSERT INTO rollout_site (job_id, site, members, room) VALUES ($1, $2, $3, $4)
+ON CONFLICT (job_id, site) DO NOTHING;
+
+-- name: rollout_site_of
+SELECT s.site, s.room, s.members FROM rollout_member m
+JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
+WHERE m.job_id = $1 AND m.agent_id = $2;
+
+-- name: rollout_site_room
+UPDATE rollout_site SET room = $3 WHERE job_id = $1 AND site = $2;
+
+-- name: rollout_site_joined
+UPDATE rollout_site SET members = members + 1 WHERE job_id = $1 AND site = $2
+RETURNING members, room;
+
+-- name: rollout_member_ready
+UPDATE rollout_member SET ready = 1 WHERE job_id = $1 AND site = $2 AND rank = $3
+RETURNING stage;
+
+-- name: rollout_member_again
+UPDATE rollout_member
+SET execution_id = NULL, stage = $3, place = place + $4, rank = $5, ready = $6
+WHERE job_id = $1 AND agent_id = $2;
+
+-- name: rollout_member_moved
+UPDATE rollout_member SET stage = $3 WHERE job_id = $1 AND agent_id = $2;
+
+-- name: rollout_waiting_moved
+UPDATE rollout_member SET stage = $3, place = place + $4
+WHERE job_id = $1 AND agent_id IN (
+    SELECT agent_id FROM rollout_member
+    WHERE job_id = $1 AND stage = $2 AND execution_id IS NULL LIMIT $5
+) RETURNING agent_id, ready;
+
+-- name: rollout_withdraw
+DELETE FROM execution WHERE execution_id IN (
+    SELECT execution_id FROM execution
+    WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL AND created_ms > $3
+    LIMIT $4
+) RETURNING agent_id;
+
+-- name: rollout_remove
+UPDATE execution SET state = $4, updated_ms = $5, version = version + 1
+WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL AND created_ms > $3
+RETURNING agent_id;
+
+-- name: rollout_carry
+UPDATE execution SET stage = $3, version = version + 1
+WHERE job_id = $1 AND stage = $2 AND state = 0 RETURNING agent_id;
+
+-- name: rollout_drop
+UPDATE execution SET state = $3, overdue_ms = $4, overdue_from = state, updated_ms = $4,
+    cancel_ms = coalesce(cancel_ms, $4), version = version + 1
+WHERE job_id = $1 AND stage = $2 AND state = 0 RETURNING agent_id;
+
+-- name: rollout_counts
+SELECT stage, state, count FROM rollout_count WHERE job_id = $1 AND count <> 0;
+
+-- name: rollout_count
+INSERT INTO rollout_count (job_id, stage, state, count) VALUES ($1, $2, $3, $4)
+ON CONFLICT (job_id, stage, state) DO UPDATE SET count = rollout_count.count + excluded.count;
+
+-- name: rollout_events
+SELECT event_id, agent_id, stage, before, after FROM rollout_event
+WHERE job_id = $1 ORDER BY event_id LIMIT $2;
+
+-- name: rollout_event_counted
+DELETE FROM rollout_event WHERE event_id = $1;
+
+-- name: rollout_overdue
+UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, updated_ms = $3,
+    version = version + 1
+WHERE job_id = $1 AND state = $4 AND created_ms <= $5;
+
+-- name: rollout_oldest
+SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2 ORDER BY created_ms LIMIT 1;
+
+-- name: rollout_succeeded
+SELECT e.agent_id FROM execution e
+WHERE e.job_id = $1 AND e.state = $2
+    AND NOT EXISTS (SELECT 1 FROM execution u WHERE u.job_id = $3 AND u.agent_id = e.agent_id)
+    AND NOT EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = $3 AND t.agent_id = e.agent_id)
+ORDER BY e.agent_id;
+
+-- name: rollout_undo_insert
+INSERT INTO job (job_id, name, digest, spec, job_class, targets, not_after_ms, created_ms,
+    created_by, trace, author, threshold, released_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- name: job_targets_added
+UPDATE job SET targets = targets + $2 WHERE job_id = $1;

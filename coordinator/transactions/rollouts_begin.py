@@ -1,0 +1,76 @@
+"""A rollout comes into being: its policy with its job, its members once the job may go out.
+
+Leaves out what happens to them then (`coordinator.transactions.dispatch`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from coordinator.core.cohorts import Candidate, Member, plan
+from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.rollout_policy import Policy, Progress
+from shared import limits
+from shared.clock import WallMs
+from shared.ids import AgentId, JobId
+from shared.wire.codec import pack, unpack
+
+
+def store_policy(job: JobId, policy: Policy, now_ms: WallMs) -> Tx[None]:
+    """Keep what was asked of a job's rollout; it begins when the job is released."""
+    progress = Progress()
+    yield from execute("rollout_insert", job, pack(policy), pack(progress), progress.state, now_ms)
+
+
+def policy_of(job: bytes) -> Tx[Policy | None]:
+    """Return what was asked of a job's rollout, None when it goes to everybody at once."""
+    row = yield from fetch_one("rollout_policy", job)
+    return None if row is None else read_policy(row[0])
+
+
+def read_policy(packed: bytes) -> Policy:
+    """Return a stored policy."""
+    return unpack(packed, Policy, bound=limits.ROLLOUT_POLICY_BYTES)
+
+
+def read_progress(packed: bytes) -> Progress:
+    """Return a stored progress."""
+    return unpack(packed, Progress, bound=limits.ROLLOUT_POLICY_BYTES)
+
+
+def begin(job: JobId, policy: Policy, agents: Iterable[AgentId], now_ms: WallMs) -> Tx[None]:
+    """Give the agents of a released job their places; the dispatcher does the rest."""
+    chosen = yield from candidates(policy, agents)
+    members = plan(chosen, policy.stages, policy.seed)
+    sizes = Counter(member.stage for member in members)
+    yield from execute_many(
+        "rollout_stage_insert", ((job, stage, sizes[stage]) for stage in range(len(policy.stages)))
+    )
+    yield from execute_many(
+        "rollout_member_insert", (member_row(job, member, policy) for member in members)
+    )
+    if policy.per_site:
+        sites = Counter(member.site for member in members)
+        yield from execute_many(
+            "rollout_site_insert",
+            ((job, site, number, policy.per_site) for site, number in sites.items()),
+        )
+    yield from execute("rollout_begin", job, now_ms)
+
+
+def member_row(
+    job: JobId, member: Member, policy: Policy, room: int | None = None
+) -> tuple[bytes, str, int, int, str, int, int]:
+    """Return a member as it is stored; it is ready if its site has room up to its rank."""
+    room = policy.per_site if room is None else room
+    ready = not policy.per_site or member.rank < room
+    return (job, member.agent, member.stage, member.place, member.site, member.rank, int(ready))
+
+
+def candidates(policy: Policy, agents: Iterable[str]) -> Tx[Sequence[Candidate]]:
+    """Return agents with what cohorts are made by."""
+    sites: dict[str, str] = dict((yield from fetch("site_of_agents")))
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    for key in sorted({key for stage in policy.stages for key in stage.stratify_by}):
+        for agent, value in (yield from fetch("labels_of_key", key)):
+            labels[agent][key] = value
+    return [Candidate(agent, sites.get(agent, ""), labels.get(agent, {})) for agent in agents]

@@ -1,0 +1,53 @@
+"""Newer jobs take the place of older ones that wait under the same conflict key.
+
+Never signed: SUPERSEDED at once, nobody can have it. Signed: it is called off, every bundle says
+so, and only the agent's receipt tells what came of it; one that is known to be at work goes on.
+What another open job of the agent waits for is left alone: chains are kept whole. Leaves out what
+is needless for other reasons (`coordinator.core.minimal_plan`).
+"""
+
+from collections.abc import Sequence
+
+from coordinator.core.minimal_plan import Dropped
+from coordinator.core.ports import Tx, execute_many, fetch_one
+from shared.clock import WallMs
+from shared.errors import Reason
+from shared.ids import AgentId
+from shared.model.job import ExecutionState
+
+
+def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]:
+    """Drop what a job replaces on agents that it has executions for since now.
+
+    A job that was submitted before, and released only now, does not replace a newer one: its own
+    execution is dropped then.
+    """
+    row = yield from fetch_one("conflict_key_of_job", job)
+    key = row[0] if row else ""
+    if not key:
+        return
+    restored = yield from fetch_one("newest_restore")
+    assert restored is not None, "an aggregate always answers"
+    state, reason = ExecutionState.SUPERSEDED, Reason.SUPERSEDED
+    yield from execute_many(
+        "execution_late",
+        ((agent, job, key, state, reason, now_ms, ExecutionState.CANCELED) for agent in agents),
+    )
+    yield from execute_many(
+        "executions_supersede",
+        ((agent, job, key, state, reason, now_ms, restored[0]) for agent in agents),
+    )
+    yield from execute_many(
+        "executions_call_back", ((agent, job, key, now_ms, restored[0]) for agent in agents)
+    )
+
+
+def drop(agent: AgentId, dropped: Sequence[Dropped], now_ms: WallMs) -> Tx[None]:
+    """Mark executions of one agent that need not be done, none of which was ever signed."""
+    yield from execute_many(
+        "execution_drop",
+        (
+            (agent, one.execution, one.by, ExecutionState.SUPERSEDED, Reason.SUPERSEDED, now_ms)
+            for one in dropped
+        ),
+    )

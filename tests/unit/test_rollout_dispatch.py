@@ -1,0 +1,158 @@
+"""Rollouts against a real store: members are released, counted, held, put off, undone."""
+
+from functools import partial
+from hashlib import sha256
+
+import pytest
+
+from coordinator.contract.job_spec import parse_submission
+from coordinator.core.ports import execute, fetch
+from coordinator.store.sqlite import SqliteStore
+from coordinator.transactions.deadlines import expire
+from coordinator.transactions.dispatch import Bench, OvertakenError, due, load, next_due, step
+from coordinator.transactions.dispatch_joiners import add_members, joiners
+from coordinator.transactions.enroll import Claim, enroll, save_claim
+from coordinator.transactions.issue import issue
+from coordinator.transactions.jobs import view_job
+from coordinator.transactions.receipts import reconcile_receipts
+from coordinator.transactions.rollouts_steer import Asked, NotNowError, steer
+from coordinator.transactions.rollouts_view import list_rollouts, view_rollout
+from coordinator.transactions.submit import Submission, draft_body, submit
+from shared.clock import WallMs
+from shared.errors import MistakeError
+from shared.ids import AgentId
+from shared.model.job import ExecutionState
+from shared.runtime.clock import SystemEntropy
+from shared.trust.starter import first_policy
+from shared.wire.messages import EnrollRequest, Receipt
+
+NOW = 1_795_000_000_000
+ENTROPY = SystemEntropy()
+POLICY = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1 << 50)
+DAY_MS = 86_400_000
+EPOCH = b"J" * 16
+READ = {"id": "look", "action": "device.read", "params": {"points": ["p"]}}
+CANARY = [
+    {"name": "canary", "percentage": 10, "min_targets": 2},
+    {"name": "fleet", "percentage": 100},
+]
+STRICT = {"success_percentage": 95, "error_percentage": 5, "min_executed": 2}
+
+
+class Fleet:
+    """Agents named a00, a01, ..., two to a site, and one rollout over them."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store, self.now, self.job = store, NOW, b""
+        self.numbers: dict[str, int] = {}
+
+    async def enroll(self, number: int, *, per_site: int = 2, first: int = 0) -> None:
+        for index in range(first, first + number):
+            site = f"s{index // per_site}"
+            secret = f"{index}".encode()
+            claim = Claim(
+                claim_id=secret,
+                secret_hash=sha256(secret).digest(),
+                site=site,
+                count=1,
+                expires_ms=WallMs(1 << 50),
+            )
+            await self.store.run(
+                partial(save_claim, claim, actor="me", now_ms=self.now), durable=False
+            )
+            request = EnrollRequest(secret, secret * 9, f"a{index:02}")
+            await self.store.run(partial(enroll, request, now_ms=self.now), durable=False)
+
+    async def submit(self, **members: object) -> None:
+        document = {"name": "look", "steps": [READ], "targets": {"selector": "site"}, **members}
+        body = parse_submission(document)
+        job = draft_body(body, POLICY, WallMs(self.now))
+        who = Submission(actor="me", token_id="t", now_ms=WallMs(self.now))
+        made = await self.store.run(partial(submit, job, who, ENTROPY), durable=False)
+        self.job = made.job
+        await self.settle()
+
+    def bench(self) -> Bench:
+        return Bench(WallMs(self.now), ENTROPY, POLICY)
+
+    async def step(self):
+        return await self.store.run(partial(step, self.job, self.bench()), durable=False)
+
+    async def settle(self) -> None:
+        """Step until nothing is left to do now."""
+        for _ in range(50):
+            if not await self.store.read(partial(due, WallMs(self.now))):
+                return
+            await self.step()
+        raise AssertionError("it never comes to rest")
+
+    async def later(self, ms: int) -> None:
+        self.now += ms
+        await self.settle()
+
+    async def states(self) -> dict[str, ExecutionState]:
+        rows = await self.store.read(partial(_executions, self.job))
+        return {row[1]: ExecutionState(row[3]) for row in sorted(rows, key=lambda row: row[1])}
+
+    async def execution(self, agent: str, job: bytes = b"") -> bytes:
+        rows = await self.store.read(partial(_executions, job or self.job))
+        return next(row[0] for row in rows if row[1] == agent)
+
+    async def tell(self, agent: str, state: ExecutionState) -> None:
+        """Let an agent report a state, then let the rollout see it."""
+        number = self.numbers[agent] = self.numbers.get(agent, 0) + 1
+        execution = await self.execution(agent)
+        receipt = Receipt(number, execution, "", state, 1, 0, self.now)
+        body = partial(
+            reconcile_receipts, AgentId(agent), EPOCH, [receipt], now_ms=WallMs(self.now)
+        )
+        await self.store.run(body, durable=False)
+        await self.settle()
+
+    async def tell_all(self, state: ExecutionState, agents: list[str] | None = None) -> None:
+        chosen = [agent for agent, at in (await self.states()).items() if at < 10]
+        for agent in agents or chosen:
+            await self.tell(agent, state)
+
+    async def sign(self, agent: str):
+        body = partial(issue, AgentId(agent), now_ms=WallMs(self.now), again=False)
+        return await self.store.run(body, durable=True)
+
+    async def view(self):
+        return await self.store.read(partial(view_rollout, self.job))
+
+    async def ask(self, verb):
+        body = partial(steer, self.job, Asked(verb, "token:1 anna"), self.bench())
+        done = await self.store.run(body, durable=False)
+        await self.settle()
+        return done
+
+
+def _executions(job):
+    return (yield from fetch("executions_of_job", job, b"\xff" * 16, -1, "", 999))
+
+
+@pytest.fixture
+async def fleet(tmp_path):
+    async with await SqliteStore.open(tmp_path / "coordinator.db") as store:
+        made = Fleet(store)
+        await made.enroll(20)
+        yield made
+
+
+async def test_a_canary_that_succeeds_opens_the_next_stage(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate=STRICT)
+    canary = await fleet.states()
+    assert len(canary) == 2
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert len(await fleet.states()) == 20
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).state == "FINISHED"
+
+
+async def test_a_canary_that_fails_pauses_the_rollout(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate=STRICT)
+    await fleet.tell_all(ExecutionState.FAILED)
+    view = await fleet.view()
+    assert (view.state, len(await fleet.states())) == ("PAUSED", 2)
+    assert "2 of 2 failed" in view.why[0]
