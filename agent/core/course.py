@@ -68,6 +68,8 @@ class Course(msgspec.Struct, frozen=True, array_like=True):
     """When the present check is over: the members of a `Due`."""
     deadline: tuple[bytes, int, int, int] | None = None
     """When the whole task has to be over, where the job has a timeout."""
+    timeouts: int = 0
+    """Of the attempts that failed, those whose step took too long."""
 
     def moved(self, facts: Mapping[str, Value], *, index: int | None = None) -> "Course":
         """Return the course at the next step, or at `index`, knowing more."""

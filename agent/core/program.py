@@ -117,15 +117,21 @@ class Program:
             fraction: random in [0, 1), spreads the retries of a fleet that failed together.
         """
         reason, retry = Reason(course.reason), self.spec.retry
-        failures = course.failures + 1
-        if may_retry(reason, failures=failures, allowed=retry.failed):
+        timeouts = course.timeouts + (reason is Reason.TIMED_OUT)
+        course = replace(course, failures=course.failures + 1, timeouts=timeouts)
+        patient = retry.timed_out is None or timeouts <= retry.timed_out
+        if patient and may_retry(reason, failures=course.failures, allowed=retry.failed):
             delay = full_jitter_ms(
-                failures, initial_s=retry.initial_s, max_s=retry.max_s, fraction=fraction
+                course.failures,
+                initial_s=retry.initial_s,
+                max_s=retry.max_s,
+                fraction=fraction if retry.jitter else 1,
+                multiplier_ppm=retry.multiplier_ppm,
             )
             rest = Rest(due_in(delay, now), reason, course.detail)
-            return replace(course, phase=Phase.STEPS, failures=failures, reason=0, detail=""), rest
+            return replace(course, phase=Phase.STEPS, reason=0, detail=""), rest
         phase = Phase.COMPENSATE if self.spec.compensation else Phase.FINAL
-        return replace(course, phase=phase, index=0, failures=failures), None
+        return replace(course, phase=phase, index=0), None
 
     def seen(
         self, course: Course, now: Moment, *, holds: bool | None

@@ -54,8 +54,15 @@ class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How often and how patiently the agent tries again by itself."""
 
     failed: int = Retry().failed
+    """Further attempts after a failure that retrying may cure."""
+    timed_out: int | None = None
+    """How many of them may follow a step that took too long; all where nothing is said."""
     initial_s: int = Retry().initial_s
     max_s: int = Retry().max_s
+    multiplier: float = Retry().multiplier_ppm / _MILLION
+    """By which the wait grows with each failure."""
+    jitter: Literal["full", "none"] = "full"
+    """``full``: any time up to the wait, so that a fleet that failed together spreads."""
 
 
 class PostCheckBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,6 +134,30 @@ def same_part(part: object, type_: type[_Part] | Any) -> _Part:  # noqa: ANN401 
     """Return a part in its other form, where both have the same members."""
     converted: _Part = msgspec.convert(part, type_, from_attributes=True)
     return converted
+
+
+def to_retry(body: RetryBody) -> Retry:
+    """Return the signed form."""
+    return Retry(
+        body.failed,
+        body.initial_s,
+        body.max_s,
+        body.timed_out,
+        round(body.multiplier * _MILLION),
+        body.jitter == "full",
+    )
+
+
+def from_retry(retry: Retry) -> RetryBody:
+    """Return the written form."""
+    return RetryBody(
+        failed=retry.failed,
+        timed_out=retry.timed_out,
+        initial_s=retry.initial_s,
+        max_s=retry.max_s,
+        multiplier=retry.multiplier_ppm / _MILLION,
+        jitter="full" if retry.jitter else "none",
+    )
 
 
 def to_batch(body: BatchBody) -> Batch:

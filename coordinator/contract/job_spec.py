@@ -24,8 +24,10 @@ from coordinator.contract.job_parts import (
     TimeoutBody,
     WindowBody,
     from_batch,
+    from_retry,
     same_part,
     to_batch,
+    to_retry,
 )
 from coordinator.contract.job_times import ScheduleBody, from_schedule, to_schedule
 from coordinator.contract.mistakes import mistake_of
@@ -112,7 +114,7 @@ def place_in_body(where: str) -> str:
     return where
 
 
-_OWN_FORM: Final = frozenset({"compensation", "schedule", "batch", "timeout", "timeout_s"})
+_OWN_FORM: Final = frozenset({"compensation", "retry", "schedule", "batch", "timeout", "timeout_s"})
 """Members that are written otherwise than they are signed; all others are the same in both."""
 _SIGNED: Final = {
     name: kind for name, kind in get_type_hints(JobSpec).items() if name not in _OWN_FORM
@@ -133,6 +135,7 @@ def to_spec(body: SpecBody) -> JobSpec:
     return JobSpec(
         **same,
         compensation=same_part(body.compensation.steps, list[Step]),
+        retry=to_retry(body.retry),
         schedule=None if body.schedule is None else to_schedule(body.schedule),
         batch=to_batch(body.batch),
         timeout_s=_timeout_s(body),
@@ -147,6 +150,7 @@ def from_spec(spec: JobSpec) -> SpecBody:
     return SpecBody(
         **same,
         compensation=CompensationBody(steps=same_part(spec.compensation, list[StepBody])),
+        retry=from_retry(spec.retry),
         schedule=None if spec.schedule is None else from_schedule(spec.schedule),
         batch=from_batch(spec.batch),
         timeout_s=spec.timeout_s,

@@ -14,6 +14,8 @@ RESULT_BYTES = 1_024
 """One task's result in a receipt, so that a receipt always fits into a report."""
 CRASHES = 3
 """A task that took the process down this often is quarantined and the next one goes on."""
+BACKOFF_GROWTH = 10
+"""By which a wait may grow from one failure to the next: three make a minute a day."""
 ATTEMPTS = 1_000
 """Attempts of one task, over months of retries."""
 DELAY_S = 31_622_400

@@ -156,6 +156,12 @@ class Retry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Further attempts after a failure that retrying may cure."""
     initial_s: int = 60
     max_s: int = 21_600
+    timed_out: int | None = None
+    """Further attempts after a step took too long, as far as `failed` allows; None: all of them."""
+    multiplier_ppm: int = 2_000_000
+    """By which the wait grows with each failure, in millionths."""
+    jitter: bool = True
+    """Wait any time up to the one computed, so that a fleet that failed together spreads."""
 
 
 class JobSpec(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from shared.errors import Reason
 
+_MILLION = 1_000_000
 _HOPELESS = frozenset(
     {
         Reason.UNKNOWN_ACTION,
@@ -24,15 +25,22 @@ _HOPELESS = frozenset(
 )
 
 
-def full_jitter_ms(failures: int, *, initial_s: int, max_s: int, fraction: float) -> int:
+def full_jitter_ms(
+    failures: int,
+    *,
+    initial_s: int,
+    max_s: int,
+    fraction: float,
+    multiplier_ppm: int = 2 * _MILLION,
+) -> int:
     """Return how long to wait after so many failures in a row: uniform in [0, capped exponential).
 
     Full jitter spreads a fleet that failed together; the cap is reached, never exceeded, and
-    there is no last try.
+    there is no last try. A `fraction` of 1 is no jitter.
     """
     assert failures >= 1, "there is nothing to back off from"
-    ceiling_s = min(max_s, initial_s << min(failures - 1, 32))
-    return int(ceiling_s * 1000 * fraction)
+    growth = (multiplier_ppm / _MILLION) ** min(failures - 1, 32)
+    return int(min(max_s, initial_s * growth) * 1000 * fraction)
 
 
 def may_retry(reason: Reason, *, failures: int, allowed: int) -> bool:

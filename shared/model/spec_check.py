@@ -17,6 +17,8 @@ from shared.model.job import TERMINAL_EXECUTION, JobSpec, Step
 from shared.model.plan import CONTINUE, FAIL, GOTO, Batch, PostCheck, Rule
 from shared.model.schedule import check_schedule, check_window
 
+_MILLION = 1_000_000
+
 
 def check_spec(spec: JobSpec, *, site: str = "UTC") -> None:
     """Check everything about a job that can be known without its devices.
@@ -43,6 +45,11 @@ def check_spec(spec: JobSpec, *, site: str = "UTC") -> None:
     _within(spec.retry.failed, 0, limits.ATTEMPTS - 1, "retry.failed")
     if not 1 <= spec.retry.initial_s <= spec.retry.max_s <= limits.DELAY_S:
         raise MistakeError("back-off needs 1 <= initial_s <= max_s", where="retry")
+    if spec.retry.timed_out is not None:
+        _within(spec.retry.timed_out, 0, spec.retry.failed, "retry.timed_out")
+    if not _MILLION <= spec.retry.multiplier_ppm <= limits.BACKOFF_GROWTH * _MILLION:
+        most = limits.BACKOFF_GROWTH
+        raise MistakeError(f"it has to be 1 to {most}", where="retry.multiplier")
     _within(spec.timeout_s, 0, limits.DELAY_S, "timeout_s")
     _within(spec.priority, 0, limits.PRIORITIES - 1, "priority")
     if spec.conflict_key and not is_name(spec.conflict_key):

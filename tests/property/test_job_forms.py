@@ -42,7 +42,9 @@ SPEC = st.builds(
     name=TEXT,
     steps=STEPS,
     targets=st.builds(Targets, st.lists(TEXT, max_size=2), TEXT, TEXT),
-    retry=st.builds(Retry, NUMBER, NUMBER, NUMBER),
+    retry=st.builds(
+        Retry, NUMBER, NUMBER, NUMBER, st.none() | NUMBER, st.integers(1, 10**7), st.booleans()
+    ),
     delay_s=NUMBER,
     final_steps=STEPS,
     post_check=st.none() | st.builds(PostCheck, TEXT, NUMBER, NUMBER, NUMBER),

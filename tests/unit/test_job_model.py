@@ -120,6 +120,8 @@ def test_a_tolerated_share_may_fail() -> None:
         (JobSpec(name="a", steps=[WRITE], delay_s=-1), "delay_s"),
         (JobSpec(name="a", steps=[WRITE], retry=Retry(failed=-1)), "retry.failed"),
         (JobSpec(name="a", steps=[WRITE], retry=Retry(initial_s=9, max_s=3)), "retry"),
+        (JobSpec(name="a", steps=[WRITE], retry=Retry(failed=1, timed_out=2)), "retry.timed_out"),
+        (JobSpec(name="a", steps=[WRITE], retry=Retry(multiplier_ppm=10)), "retry.multiplier"),
     ],
 )
 def test_a_bad_job_is_refused_with_the_place_of_the_mistake(spec: JobSpec, place: str) -> None:

@@ -146,6 +146,29 @@ def test_attempts_come_to_an_end() -> None:
     assert walk.end == Ended(TaskState.FAILED, Reason.DEVICE_SILENT, "a: nobody answers")
 
 
+def test_a_step_that_takes_too_long_is_tried_again_as_often_as_is_said_for_it() -> None:
+    late = StepOutcome(Reason.TIMED_OUT, "it took longer than 30 s")
+    walk = Walk(read("a"), retry=Retry(failed=5, timed_out=1))
+    for outcome in (late, SILENT, SILENT, late):
+        assert walk.end is None
+        walk.run({"a": outcome})
+    assert walk.end == Ended(TaskState.FAILED, Reason.TIMED_OUT, "a: it took longer than 30 s")
+    walk = Walk(read("a"), retry=Retry(failed=5, timed_out=0))
+    assert walk.run({"a": late}).end is not None
+
+
+def test_the_wait_grows_as_is_said_and_spreads_unless_it_must_not() -> None:
+    steady = Retry(failed=3, initial_s=10, max_s=200, multiplier_ppm=3_000_000, jitter=False)
+    walk = Walk(read("a"), retry=steady)
+    for _ in range(3):
+        walk.run({"a": SILENT})
+    assert [rest.due.delay_ms for rest in walk.rests] == [10_000, 30_000, 90_000]
+    walk = Walk(read("a"), retry=Retry(failed=3, initial_s=10, max_s=30))
+    for _ in range(3):
+        walk.run({"a": SILENT})
+    assert [rest.due.delay_ms for rest in walk.rests] == [5_000, 10_000, 15_000]
+
+
 # --- at the end -----------------------------------------------------------------------------------
 def test_last_steps_are_done_however_it_ended_and_change_nothing() -> None:
     last = [read("x", when="not a.ok"), read("y")]
