@@ -17,6 +17,7 @@ from agent.services.http_connection import (
     Connection,
     Endpoint,
     Request,
+    Take,
     Traffic,
     tls_context,
 )
@@ -27,11 +28,23 @@ from shared.sync.body import CONTENT_TYPE
 class HttpLink:
     """One coordinator, one exchange at a time, a connection kept only when asked to."""
 
-    def __init__(self, endpoint: Endpoint, *, ca_pem: str, where: str) -> None:
-        """Trust `ca_pem`, which stands in `where`; see `tls_context`."""
-        self._endpoint = endpoint
-        self._context = tls_context(ca_pem, where=where) if endpoint.tls else None
-        self._session: ssl.SSLSession | None = None
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        ca_pem: str,
+        where: str,
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        """Trust `ca_pem`, which stands in `where`; see `tls_context`.
+
+        `context` and `session` are of a link to the same place, where there is one.
+        """
+        self._endpoint, self._session = endpoint, session
+        if context is None and endpoint.tls:
+            context = tls_context(ca_pem, where=where)
+        self._context = context
         self._kept: Connection | None = None
         self._busy: Connection | None = None
         self._lost = Traffic()
@@ -50,7 +63,12 @@ class HttpLink:
         self, path: str, body: bytes, *, content_type: str, wait_s: int = 0, keep: bool = False
     ) -> Delivered | LinkFailed:
         """POST a body; return the body of a 200 answer, else what went wrong."""
-        request = Request(self._endpoint.path + path, body, content_type, wait_s, keep)
+        return await self._ask(
+            Request(self._endpoint.path + path, body, content_type, wait_s, keep)
+        )
+
+    async def _ask(self, request: Request) -> Delivered | LinkFailed:
+        """Do one exchange, on the connection that was kept if it still answers."""
         kept, self._kept = self._kept, None
         if kept is not None:
             end = await self._on(kept, request)
@@ -62,6 +80,19 @@ class HttpLink:
         end = await self._on(fresh, request)
         self.resumed += fresh.resumed
         return self._counted(end)
+
+    async def get(self, path: str, fields: str, take: Take) -> Delivered | LinkFailed:
+        """GET something whose body `take` reads in a thread of its own; the connection is kept."""
+        request = Request(
+            self._endpoint.path + path, b"", "", 0, keep=True, fields=fields, take=take
+        )
+        return await self._ask(request)
+
+    def beside(self) -> "HttpLink":
+        """Return another link to the same place with the same trust: for what is not a contact."""
+        return HttpLink(
+            self._endpoint, ca_pem="", where="", context=self._context, session=self._session
+        )
 
     def _counted(self, end: Delivered | LinkFailed) -> Delivered | LinkFailed:
         """Return the end of an exchange with all bytes that were not counted before it."""

@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import BinaryIO, Final
@@ -34,6 +35,8 @@ bytes for the sake of servers that are older than TLS 1.3 (RFC 7685)."""
 _SEND_BYTES: Final = 16_384
 """Bytes per send, one TLS record: each has the whole deadline, so a slow link passes."""
 _OK: Final = 200
+_PARTIAL: Final = 206
+"""A range of a file (RFC 9110 section 15.3.7)."""
 _PROBLEM_BYTES: Final = 4_096
 """Of an error's body, what is read for its sentence."""
 _TCP_INFO_BYTES: Final = 256
@@ -121,9 +124,17 @@ def tls_context(ca_pem: str, *, where: str) -> ssl.SSLContext:
     return context
 
 
+Take = Callable[[Head, BinaryIO], None]
+"""Reads the body behind the head of a good answer as it comes, in the exchange's own thread.
+
+Raises:
+    HttpError: the answer is not what was asked for, or it broke off.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One POST."""
+    """One POST, or with `take` one GET."""
 
     path: str
     body: bytes
@@ -132,6 +143,10 @@ class Request:
     """The peer may hold its answer back this long."""
     keep: bool
     """Leave the connection open afterwards."""
+    fields: str = ""
+    """More header lines, each with its CRLF."""
+    take: Take | None = None
+    """Gets the answer's bytes as they come: what came before a cut is not lost."""
 
 
 @dataclass(slots=True)
@@ -227,7 +242,7 @@ class Connection:
             if isinstance(session, ssl.SSLSession) and session.has_ticket:
                 self.session = session
             sock.settimeout(ANSWER_S)
-            end = self._read(stream, head)
+            end = self._read(stream, head, request.take)
             if head.is_last:
                 self.end()
             return end
@@ -244,11 +259,14 @@ class Connection:
         return tls
 
     def _send(self, sock: socket.socket, request: Request) -> None:
+        if request.take is None:
+            method, own = "POST", f"Content-Type: {request.content_type}\r\n"
+            own += f"Content-Length: {len(request.body)}\r\n"
+        else:
+            method, own = "GET", ""
         head = (
-            f"POST {request.path} HTTP/1.1\r\n"
-            f"Host: {self._endpoint.authority}\r\n"
-            f"Content-Type: {request.content_type}\r\n"
-            f"Content-Length: {len(request.body)}\r\n\r\n"
+            f"{method} {request.path} HTTP/1.1\r\n"
+            f"Host: {self._endpoint.authority}\r\n{own}{request.fields}\r\n"
         )
         # The first record is the only one that is copied: a body may be a megabyte.
         body = memoryview(request.body)
@@ -257,7 +275,11 @@ class Connection:
         for start in range(first, len(body), _SEND_BYTES):
             sock.sendall(body[start : start + _SEND_BYTES])
 
-    def _read(self, stream: BinaryIO, head: Head) -> Delivered | LinkFailed:
+    def _read(self, stream: BinaryIO, head: Head, take: Take | None) -> Delivered | LinkFailed:
+        if take is not None and head.status in {_OK, _PARTIAL}:
+            take(head, stream)
+            traffic = self._traffic()
+            return Delivered(body=b"", up=traffic.up, down=traffic.down)
         if head.status != _OK:
             problem = _problem(read_body(stream, head, _PROBLEM_BYTES))
             traffic = self._traffic()

@@ -81,6 +81,10 @@ class RovingLink:
             self._lost_ms, self._candidates = None, []
         return end
 
+    def beside(self) -> HttpLink:
+        """Return another link to where the coordinator is now; see `HttpLink.beside`."""
+        return self._link.beside()
+
     def present(self, certificate: Path) -> None:
         """Show this certificate from the next connection on, wherever that is."""
         self._certificate = certificate

@@ -6,6 +6,7 @@ RFC 9110 section 14, so that any client can go on where it was cut. Leaves out w
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import msgspec
 from aiohttp import hdrs, web
@@ -122,7 +123,20 @@ async def fetch_artifact(
     agent, size = await call.parts.artifacts.check_fetch(signed, digest)
     parts = call.parts
     check_shown(parts.certificates, shown_by(request), agent, parts.clock.wall_ms())
-    return _content(call, digest, size, headers.range)
+    raw = _content(call, digest, size, headers.range)
+    assert not isinstance(raw.body, bytes), "a file is a stream"
+    return replace(raw, body=_in_records(raw.body))
+
+
+async def _in_records(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield bytes in pieces that each become one record of TLS.
+
+    Of a record that was cut nothing can be read: OpenSSL's 16 kB would cost a gateway 8 kB at each
+    break of its line, these cost 0.5 % of framing.
+    """
+    async for chunk in chunks:
+        for start in range(0, len(chunk), limits.RECORD_BYTES):
+            yield chunk[start : start + limits.RECORD_BYTES]
 
 
 def _content(call: Call, digest: bytes, size: int, asked: str) -> Raw:

@@ -74,3 +74,5 @@ ROLLOUT_RELEASES = 1_024
 """Executions released in one transaction: contacts go in between."""
 ROLLOUT_LOOK_S = 30
 """Longest sleep of the dispatcher: the wall clock may be set, another replica may have written."""
+RECORD_BYTES = 4_096
+"""One record of TLS on its way to a gateway: what a cut line costs beyond what it carried."""

@@ -59,3 +59,25 @@ LOG_FIELD_CHARS = 2_048
 """One field of a log line; peers choose some of them."""
 LOG_TRACE_CHARS = 16_384
 """A traceback's end, where the cause stands."""
+
+# --- artifacts on a gateway ----------------------------------------------------------------------
+SHELF_BYTES = 536_870_912
+"""Files that jobs name, on a gateway: two of the largest, and what came before them."""
+SHELF_FREE_BYTES = 67_108_864
+"""Left free on the disk when a file is fetched: readings and updates of the system need it."""
+SHELF_SYNC_BYTES = 262_144
+"""A download is made durable this often: what a power cut may take of it."""
+SHELF_WANTS = 64
+"""Files that are fetched for open jobs, one after the other; the rest when these are here."""
+PIECE_BYTES = 1_048_576
+"""Most that one request for a file asks for."""
+PIECE_LEAST_BYTES = 16_384
+"""Least that is worth a request: its header and the answer's have some 700 bytes."""
+PIECE_S = 10
+"""A request asks for about as much as the line carries in this time: contacts wait no longer."""
+PIECE_MOST_S = 600
+"""Longest that one piece may take: beyond it the peer only drips."""
+FETCH_RETRY_S = 5
+"""Ceiling of the first wait after a request for a file that brought nothing."""
+FETCH_RETRY_MAX_S = 900
+"""Ceiling of every later wait."""
