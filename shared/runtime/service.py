@@ -131,6 +131,9 @@ class Supervisor:
                     await service.run()
                 except Exception as error:  # noqa: BLE001  # a supervisor's whole purpose
                     delay_ms = self._count_crash(service.name, error, since_ms)
+                    if _is_asked_to_stop():
+                        # It failed in cleaning up, and that error took the cancellation's place.
+                        raise asyncio.CancelledError from error
                     await asyncio.sleep(delay_ms / 1000)
                 else:
                     self._enter(service.name, State.FINISHED)
@@ -169,6 +172,11 @@ class Supervisor:
 
     def _enter(self, name: str, state: State) -> None:
         self._health[name] = replace(self._health[name], state=state)
+
+
+def _is_asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def run_until_signal(main: Callable[[], Coroutine[Any, Any, int]]) -> int:

@@ -155,6 +155,28 @@ def test_a_waiting_service_says_so_and_can_be_stopped():
     simulate(scenario, seed=1)
 
 
+def test_a_service_that_fails_in_cleaning_up_is_stopped_all_the_same():
+    class Untidy(Recorder):
+        async def run(self) -> None:
+            try:
+                await super().run()
+            finally:
+                raise ConnectionError("the disk is full")
+
+    async def scenario(world: World) -> None:
+        untidy = Untidy(world, "untidy")
+        running = supervisor(world, untidy)
+        await running.start()
+        await asyncio.sleep(1)
+        async with asyncio.timeout(limits.RESTART_MAX_S * 10):
+            await running.stop()
+        assert len(starts(world)) == 1
+        assert running.health["untidy"].state is State.STOPPED
+        assert running.health["untidy"].last_error == "ConnectionError: the disk is full"
+
+    simulate(scenario, seed=1)
+
+
 def test_a_service_that_returns_is_finished_not_restarted():
     async def scenario(world: World) -> None:
         running = supervisor(world, Errand(world, "errand"))
