@@ -14,6 +14,7 @@ from coordinator.commands import (
     claim,
     documents,
     init,
+    migrate,
     office,
     retention,
     rotate,
@@ -36,6 +37,7 @@ _COMMANDS = (
     documents,
     rotate,
     retention,
+    migrate,
     verify_audit,
 )
 """In the order of the help text."""

@@ -21,6 +21,7 @@ from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
 from coordinator.core.client_certificates import Demand
 from coordinator.core.papers import Papers
+from coordinator.core.ports import LivingStore
 from coordinator.keys.carrier import load_carrier_key
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
@@ -49,7 +50,8 @@ from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, News, Shelf
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
-from coordinator.store.sqlite import SqliteStore
+from coordinator.store.opening import open_store
+from coordinator.store.url import name_of
 from coordinator.transactions.fleet import Fleet, load_fleet
 from coordinator.transactions.tokens import save_token
 from shared.clock import Clock, WallMs
@@ -70,6 +72,9 @@ class Place:
 
     directory: DataDirectory
     database: Path
+    """SQLite's file."""
+    postgres: str = ""
+    """The URL of a PostgreSQL database in its stead."""
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
@@ -79,6 +84,7 @@ async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
         MistakeError: the directory is in use, or a host is none.
         WorldError, OSError: the disk did not obey.
     """
+    await _require_empty(place)
     request = begin_ceremony(place, hosts=hosts, url=url)
     papers = make_first_papers(place.directory, request, now_ms=SystemClock().wall_ms())
     return await _found(place, papers, request)
@@ -105,6 +111,7 @@ async def end_ceremony(place: Place, papers: Papers, *, where: str) -> AdminFile
     """
     request = read_request(place.directory.request)
     check_founding(papers, request, now_ms=SystemClock().wall_ms(), where=where)
+    await _require_empty(place)
     admin = await _found(place, papers, request)
     place.directory.request.unlink()
     return admin
@@ -113,7 +120,7 @@ async def end_ceremony(place: Place, papers: Papers, *, where: str) -> AdminFile
 async def _found(place: Place, papers: Papers, request: FoundingRequest) -> AdminFile:
     ca_pem = place.directory.authority.read_text("ascii")
     clock, entropy = SystemClock(), SystemEntropy()
-    async with await SqliteStore.open(place.database) as store:
+    async with open_store(place.database, place.postgres) as store:
         admin = await found_fleet(
             store, papers, request, ca_pem=ca_pem, clock=clock, entropy=entropy
         )
@@ -230,7 +237,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def open_fleet(place: Place) -> AsyncIterator[tuple[SqliteStore, Fleet]]:
+async def open_fleet(place: Place) -> AsyncIterator[tuple[LivingStore, Fleet]]:
     """Open a coordinator's database and close it again.
 
     Raises:
@@ -238,7 +245,7 @@ async def open_fleet(place: Place) -> AsyncIterator[tuple[SqliteStore, Fleet]]:
         WorldError: it is damaged, or the disk did not obey.
     """
     directory = _existing(place)
-    async with await SqliteStore.open(place.database) as store:
+    async with open_store(place.database, place.postgres) as store:
         fleet = await store.read(load_fleet)
         if fleet is None:
             raise _not_founded(directory)
@@ -246,9 +253,29 @@ async def open_fleet(place: Place) -> AsyncIterator[tuple[SqliteStore, Fleet]]:
 
 
 def _existing(place: Place) -> DataDirectory:
-    if not place.database.is_file():
+    # Rows may stand elsewhere; keys never do.
+    there = place.directory.authority if place.postgres else place.database
+    if not there.is_file():
         raise _not_founded(place.directory)
     return place.directory
+
+
+async def _require_empty(place: Place) -> None:
+    """Refuse a PostgreSQL database that holds a fleet, before keys for another one are made.
+
+    Raises:
+        MistakeError: it holds one, or it cannot be opened.
+        WorldError: its server does not answer.
+    """
+    if not place.postgres:
+        return
+    async with open_store(place.database, place.postgres) as store:
+        if await store.read(load_fleet) is not None:
+            raise MistakeError(
+                "this database holds a fleet already; one database is one fleet",
+                where="--database",
+                mend="name an empty database, or the directory that holds this fleet's keys",
+            )
 
 
 def _not_founded(directory: DataDirectory) -> MistakeError:
@@ -265,7 +292,7 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
     )
 
 
-def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, demand: Demand) -> Parts:
+def _compose(place: Place, store: LivingStore, fleet: Fleet, clock: Clock, demand: Demand) -> Parts:
     metrics = Metrics()
     documents = Documents(fleet, partial(_seat, place))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
@@ -320,7 +347,8 @@ def _compose(place: Place, store: SqliteStore, fleet: Fleet, clock: Clock, deman
 
 def _seat(place: Place, fleet: Fleet) -> InForce:
     """Return the documents of a database and the key that signs under them."""
-    shelf = Shelf.load(fleet, where=str(place.database))
+    where = name_of(place.postgres) if place.postgres else str(place.database)
+    shelf = Shelf.load(fleet, where=where)
     keys, _ = shelf.root.keys_of(DIRECTOR)
     director = find_signer(place.directory.director_keys(), keys)
     if director is None:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -119,7 +120,8 @@ def server() -> Server:
     made = Server()
     atexit.register(made.remove)
     made.start()
-    asyncio.run(_make_template(made))
+    with ThreadPoolExecutor(1) as thread:  # whoever asks may have a loop that runs
+        thread.submit(lambda: asyncio.run(_make_template(made))).result()
     return made
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coordinator.app import Place, begin_ceremony, found
-from coordinator.commands.options import PORT, Commands, add_database, database
+from coordinator.commands.options import PORT, Commands, add_database, place_of
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.ceremony import write_request
 from coordinator.services.founding import ONE_MACHINE
+from coordinator.store.url import name_of
 
 _CHECKLIST = """\
 This machine has its own keys. The keys that decide what agents trust and what may ever run are made
@@ -58,14 +59,14 @@ def _init(options: argparse.Namespace) -> int:
     hosts = options.host or ["localhost", "127.0.0.1", "::1", socket.gethostname()]
     url = options.url or f"https://{_bracketed(hosts[0])}:{PORT}"
     directory = DataDirectory(options.dir.absolute())
-    place = Place(directory=directory, database=database(directory, options.database))
+    place = place_of(directory, options.database)
     if options.ceremony:
         return _begin_ceremony(place, hosts=hosts, url=url)
     admin = asyncio.run(found(place, hosts=hosts, url=url))
     print(f"A fleet was founded in {directory.path}. Agents will reach it at {admin.url}")
     print(f"  certificate for   {', '.join(hosts)}")
     print(f"  admin's token     {directory.admin}")
-    print(f"  start it          outstation-coordinator run --data {options.dir}")
+    print(f"  start it          outstation-coordinator run --data {options.dir}{_again(options)}")
     print(f"WARNING: {ONE_MACHINE}", file=sys.stderr)
     return 0
 
@@ -76,6 +77,15 @@ def _begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> int:
     write_request(directory.request, request)
     print(_CHECKLIST.format(request=directory.request, data=directory.path))
     return 0
+
+
+def _again(options: argparse.Namespace) -> str:
+    """Return what `run` has to be told again."""
+    return "" if options.database == "sqlite:" else f" --database {_shown(options.database)}"
+
+
+def _shown(url: str) -> str:
+    return url if url.startswith("sqlite:") else name_of(url)
 
 
 def _bracketed(host: str) -> str:

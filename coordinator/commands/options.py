@@ -16,7 +16,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 """What parsers are added to."""
 
 PORT = 8443
-DATABASE_HELP = "sqlite: (inside DIR, the default) or sqlite:PATH"
+DATABASE_HELP = (
+    "sqlite: (inside DIR, the default), sqlite:PATH, or postgresql://USER@HOST/NAME; keys stay in"
+    " DIR; PGPASSFILE is PostgreSQL's own way to keep a password out of the command line"
+)
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -34,23 +37,27 @@ def add_database(parser: argparse.ArgumentParser) -> None:
 def place(options: argparse.Namespace) -> Place:
     """Return the files that `add_place`'s options name."""
     directory = DataDirectory(options.data.absolute())
-    return Place(directory=directory, database=database(directory, options.database))
+    return place_of(directory, options.database)
 
 
-def database(directory: DataDirectory, url: str) -> Path:
-    """Return the database's file.
+def place_of(directory: DataDirectory, url: str) -> Place:
+    """Return a directory together with the database of a URL.
 
     Raises:
         MistakeError: the URL is of another kind.
     """
     scheme, _, path = url.partition(":")
+    if scheme in {"postgresql", "postgres"} and path.startswith("//"):
+        return Place(directory=directory, database=directory.database, postgres=url)
     if scheme != "sqlite":
         raise MistakeError(
             f"{url!r} is not a database this version can use",
             where="--database",
-            mend="use sqlite: or sqlite:PATH",
+            mend="use sqlite:, sqlite:PATH or postgresql://USER@HOST/NAME",
         )
-    return Path(path).absolute() if path else directory.database
+    return Place(
+        directory=directory, database=Path(path).absolute() if path else directory.database
+    )
 
 
 def listen(text: str) -> Listen:

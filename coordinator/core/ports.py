@@ -5,9 +5,11 @@ The store drives it: SQLite's writer in one thread hop, PostgreSQL with one awai
 body has no effects but its queries, and may be run again from the start.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+from shared.clock import WallMs
 
 T = TypeVar("T")
 
@@ -36,16 +38,17 @@ Tx: TypeAlias = Generator[Query | Many, Sequence[Row], T]
 
 
 class Store(Protocol):
-    """Whatever runs transactions: SQLite, later PostgreSQL."""
+    """Whatever runs transactions: SQLite or PostgreSQL."""
 
     async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
         """Run a transaction to its commit and return its value.
 
-        `durable`: when this returns, a power cut loses nothing of it. What the body raises undoes
-        it and is raised here.
+        It sees what it would see if it ran alone, and may be run again from the start. `durable`:
+        when this returns, a power cut loses nothing of it. What the body raises undoes it and is
+        raised here.
 
         Raises:
-            WorldError: nothing was committed.
+            WorldError: nothing was committed; of STORE_UNSURE alone nobody knows.
         """
 
     async def read(self, transaction: Callable[[], Tx[T]]) -> T:
@@ -54,6 +57,30 @@ class Store(Protocol):
         Raises:
             WorldError: the store does not work now.
         """
+
+
+class LivingStore(Store, Protocol):
+    """A store together with what keeps it going; whoever only runs transactions takes `Store`."""
+
+    async def until_failed(self) -> None:
+        """Return once nothing works until `recover`."""
+
+    async def recover(self) -> None:
+        """Make it work again.
+
+        Raises:
+            WorldError: it still fails.
+        """
+
+    async def upkeep(self, now_ms: WallMs) -> Mapping[str, int]:
+        """Do what the engine needs now and then; return how many rows went, by setting.
+
+        Raises:
+            WorldError: it did not work now; the next time it may.
+        """
+
+    async def close(self) -> None:
+        """Let go of it; harmless when repeated."""
 
 
 def fetch(name: str, *values: Scalar) -> Tx[Sequence[Row]]:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from coordinator.core.ports import Store
 from coordinator.keys.directory import DataDirectory
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.backup import (
@@ -50,7 +51,7 @@ class Made:
 
 
 async def make_backup(
-    store: SqliteStore,
+    store: Store,
     database: Path,
     directory: DataDirectory,
     to: Path,
@@ -105,13 +106,8 @@ async def restore(file: Path, directory: DataDirectory, database: Path, clock: C
         await asyncio.to_thread(_copy, file, fresh)
         await _verify(fresh)
         before = await _epoch_before(database)
-        # Seconds since 1970: two restores never share an epoch, whichever copies they began from,
-        # also when nothing is left of the one before.
         async with await SqliteStore.open(fresh) as store:
-            known = max(before, await store.read(load_restore_epoch))
-            epoch = max(known + 1, clock.wall_ms() // 1000)
-            body = partial(begin_again, restore_epoch=epoch, now_ms=clock.wall_ms())
-            await store.run(body, durable=True)
+            epoch = await begin_epoch(store, before, clock)
         await asyncio.to_thread(_swap, fresh, database, _stamp(clock.wall_ms()))
         if not directory.keys.is_dir():
             await asyncio.to_thread(_unpack_keys, _keys_of(file), directory)
@@ -121,6 +117,25 @@ async def restore(file: Path, directory: DataDirectory, database: Path, clock: C
         ) from error
     finally:
         _remove(fresh)
+    return epoch
+
+
+async def begin_epoch(store: Store, before: int, clock: Clock) -> int:
+    """Let a database that was put back answer for the fleet; return its restore epoch.
+
+    Args:
+        store: the database.
+        before: the epoch that the one in its place had, 0 when nobody can say.
+        clock: two restores never share an epoch, for it counts seconds since 1970: whichever
+            copies they began from, also when nothing is left of the one before.
+
+    Raises:
+        WorldError: nothing was changed.
+    """
+    known = max(before, await store.read(load_restore_epoch))
+    epoch = max(known + 1, clock.wall_ms() // 1000)
+    body = partial(begin_again, restore_epoch=epoch, now_ms=clock.wall_ms())
+    await store.run(body, durable=True)
     return epoch
 
 

@@ -7,7 +7,7 @@ is kept for how long (`coordinator.core.retention`).
 import asyncio
 from functools import partial
 
-from coordinator.core.ports import Store
+from coordinator.core.ports import LivingStore
 from coordinator.transactions.retention import drop_some
 from shared.clock import Clock
 from shared.runtime.logs import Events
@@ -25,7 +25,7 @@ class Retention:
 
     name = "retention"
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: LivingStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
     async def run(self) -> None:
@@ -36,7 +36,7 @@ class Retention:
 
     async def round(self, *, pause_s: float = PAUSE_S) -> dict[str, int]:
         """Take away what is over its time or bound; return how many rows by setting."""
-        total: dict[str, int] = {}
+        total = dict(await self._store.upkeep(self._clock.wall_ms()))
         while dropped := await self._store.run(
             partial(drop_some, self._clock.wall_ms()), durable=False
         ):

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from functools import partial
 
-from coordinator.core.ports import Store
+from coordinator.core.ports import LivingStore, Store
 from coordinator.keys.certificates import (
     hosts_of,
     is_due,
@@ -14,7 +14,6 @@ from coordinator.keys.certificates import (
 )
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.waiting import WaitingRoom
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.deadlines import expire, next_deadline
 from shared.clock import Clock
 from shared.runtime.logs import Events
@@ -76,7 +75,7 @@ class Recovery:
 
     name = "recovery"
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: LivingStore) -> None:
         self._store = store
 
     async def run(self) -> None:
@@ -86,7 +85,7 @@ class Recovery:
             WorldError: the store still fails.
         """
         while True:
-            await self._store.failed.wait()
+            await self._store.until_failed()
             await self._store.recover()
             _log.event("store_recovered")
 

@@ -9,7 +9,7 @@ Leaves out one transaction on one connection (`coordinator.store.postgres_sessio
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 import asyncpg
 
 from coordinator.core.ports import Tx
-from coordinator.store.postgres_blame import Fate, blame, blame_opening, name_of
+from coordinator.store.postgres_blame import Fate, blame, blame_opening
 from coordinator.store.postgres_schema import SCHEMA, migrate
 from coordinator.store.postgres_session import (
     SETTINGS,
@@ -28,7 +28,9 @@ from coordinator.store.postgres_session import (
     prepare_connection,
 )
 from coordinator.store.statements import load_statements
+from coordinator.store.url import name_of
 from shared import limits
+from shared.clock import WallMs
 from shared.errors import Reason, WorldError
 from shared.runtime.logs import Events
 from shared.runtime.migrations import Migration
@@ -109,6 +111,17 @@ class PostgresStore:
                 if failed.fate is not Fate.LOST or is_last:
                     raise blame(failed.error, self.name, closed=failed.closed) from failed.error
         raise AssertionError("the last attempt returned or raised")
+
+    async def until_failed(self) -> None:
+        """Never return: a connection that failed is replaced by the next one that is asked for."""
+        await asyncio.Event().wait()
+
+    async def recover(self) -> None:
+        """Do nothing; see `until_failed`."""
+
+    async def upkeep(self, now_ms: WallMs) -> Mapping[str, int]:
+        """Keep the partitions of the blocks; see `coordinator.store.partitions`."""
+        return {}
 
     async def close(self) -> None:
         """Let transactions in work end, then disconnect; harmless when repeated."""

@@ -1,7 +1,6 @@
 """Whose fault an error of PostgreSQL's is, and whether the transaction may simply run again."""
 
 from enum import Enum
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -86,15 +85,3 @@ def blame_opening(error: Exception, where: str) -> Exception:
             mend="createdb makes an empty database; its owner's name and password go into the URL",
         )
     return blame(error, where)
-
-
-def name_of(url: str) -> str:
-    """Return a database's URL without password and options, for sentences and logs.
-
-    >>> name_of("postgresql://outstation:secret@db.example:5432/fleet?sslmode=verify-full")
-    'postgresql://outstation@db.example:5432/fleet'
-    """
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    user = user.partition(":")[0]
-    return f"postgresql://{user}{'@' if user else ''}{host}{parts.path}"

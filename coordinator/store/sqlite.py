@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 from coordinator.core.ports import Many, Query, Row, Tx
 from coordinator.store.statements import load_statements
+from shared.clock import WallMs
 from shared.errors import WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
@@ -68,6 +69,14 @@ class SqliteStore:
         except WorldError:
             self._note_failure()
             raise
+
+    async def until_failed(self) -> None:
+        """Return once nothing works until `recover`."""
+        await self.failed.wait()
+
+    async def upkeep(self, now_ms: WallMs) -> Mapping[str, int]:
+        """Do nothing: SQLite has no partitions, and its counts are kept by triggers."""
+        return {}
 
     async def recover(self) -> None:
         """Open what failed again, after a check of the file.

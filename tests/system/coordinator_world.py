@@ -10,7 +10,7 @@ import json
 import ssl
 import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -53,6 +53,7 @@ from shared.trust.envelope import KeySigner, seal
 from shared.trust.keyset import Trust, accept_catalog, accept_policy, advance_root, load_trust
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import EnrollAnswer, EnrollRequest, LossRow, Receipt, Tally
+from tests.postgres_parts import database
 
 HOST = "127.0.0.1"
 NOW_MS = 1_795_000_000_000
@@ -376,10 +377,10 @@ async def client_of(place: Place, url: str) -> AsyncIterator[World]:
         await closing
 
 
-async def found_in(path: Path) -> Place:
-    """Found a fleet for this host."""
+async def found_in(path: Path, *, postgres: str = "") -> Place:
+    """Found a fleet for this host, its rows in a file or at a URL."""
     directory = DataDirectory(path / "data")
-    place = Place(directory=directory, database=directory.database)
+    place = Place(directory=directory, database=directory.database, postgres=postgres)
     await found(place, hosts=[HOST, "localhost"], url=f"https://{HOST}:1")
     return place
 
@@ -400,8 +401,12 @@ async def serving(place: Place) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_world(path: Path) -> AsyncIterator[World]:
+async def open_world(path: Path, *, engine: str = "sqlite") -> AsyncIterator[World]:
     """Found, serve, connect."""
-    place = await found_in(path)
-    async with serving(place) as url, client_of(place, url) as world:
-        yield world
+    async with AsyncExitStack() as stack:
+        postgres = ""
+        if engine == "postgres":
+            postgres = await stack.enter_async_context(database(template="template0"))
+        place = await found_in(path, postgres=postgres)
+        url = await stack.enter_async_context(serving(place))
+        yield await stack.enter_async_context(client_of(place, url))

@@ -24,7 +24,7 @@ SELECT state FROM rollout WHERE job_id = $1 AND begun_ms IS NOT NULL;
 SELECT job_id, state FROM rollout WHERE job_id BETWEEN $1 AND $2 AND begun_ms IS NOT NULL;
 
 -- name: rollouts_before
-SELECT job_id FROM rollout WHERE job_id < $1 AND ($3 = -1 OR state = $3)
+SELECT job_id FROM rollout WHERE job_id < $1 AND (state = $3 OR $3 = -1)
 ORDER BY job_id DESC LIMIT $2;
 
 -- name: rollouts_due
