@@ -129,7 +129,7 @@ class Supervisor:
                 self._enter(service.name, State.RUNNING)
                 try:
                     await service.run()
-                except Exception as error:  # noqa: BLE001  # a supervisor's whole purpose
+                except Exception as error:  # a supervisor's whole purpose
                     delay_ms = self._count_crash(service.name, error, since_ms)
                     if _is_asked_to_stop():
                         # It failed in cleaning up, and that error took the cancellation's place.
