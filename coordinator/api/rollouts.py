@@ -8,12 +8,15 @@ from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.common import Page
-from coordinator.contract.rollouts import RolloutQuery, RolloutView
+from coordinator.contract.job_spec import JobSubmission
+from coordinator.contract.rollouts import RolloutPreview, RolloutQuery, RolloutView
 from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.dispatch import Bench, OvertakenError
 from coordinator.transactions.jobs import NEWEST
+from coordinator.transactions.rollouts_preview import preview_rollout as look
 from coordinator.transactions.rollouts_steer import Asked, NotNowError, Verb, steer
 from coordinator.transactions.rollouts_view import list_rollouts, view_rollout
+from coordinator.transactions.submit import draft_body
 from shared.ids import parse_uuid
 
 
@@ -39,6 +42,13 @@ async def get_rollout(call: Call, job: str) -> RolloutView:
     if view is None:
         raise missing("rollout", job)
     return view
+
+
+async def preview_rollout(call: Call, body: JobSubmission) -> RolloutPreview:
+    """Tell what a job would do, stage by stage, without submitting it."""
+    parts, now_ms = call.parts, call.parts.clock.wall_ms()
+    job = draft_body(body, parts.documents.now.shelf.policy, now_ms)
+    return await parts.store.read(partial(look, job, now_ms=now_ms, limit=call.limit))
 
 
 async def pause_rollout(call: Call, job: str) -> Answer[RolloutView]:

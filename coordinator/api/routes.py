@@ -57,6 +57,7 @@ from coordinator.api.rollouts import (
     get_rollout,
     get_rollouts,
     pause_rollout,
+    preview_rollout,
     resume_rollout,
     rollback_rollout,
 )
@@ -133,6 +134,7 @@ ROUTES = (
 
     Limited("GET  /v1/rollouts",                get_rollouts,     "jobs:read"),
     Limited("GET  /v1/rollouts/{job}",          get_rollout,      "jobs:read"),
+    Limited("POST /v1/rollouts/preview",        preview_rollout,  "jobs:read"),
     Limited("POST /v1/rollouts/{job}/pause",    pause_rollout,    "jobs:write", _SETTLED, 202),
     Limited("POST /v1/rollouts/{job}/resume",   resume_rollout,   "jobs:write", _SETTLED, 202),
     Limited("POST /v1/rollouts/{job}/advance",  advance_rollout,  "jobs:write", _SETTLED, 202),

@@ -17,6 +17,7 @@ from coordinator.cli import (
     keys,
     membership,
     readings,
+    rollouts,
     standing,
     tokens,
 )
@@ -44,7 +45,9 @@ app = App(
     version_flags=["--version"],
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
-for _group in (agents, jobs, templates, standing.schedules, standing.rules, standing.alarms):
+for _group in (agents, jobs, templates, rollouts.app):
+    app.command(_group)
+for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
 for _group in (readings.app, artifacts.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)

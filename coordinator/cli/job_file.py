@@ -21,6 +21,7 @@ from coordinator.contract.job_spec import (
     place_in_body,
     to_spec,
 )
+from coordinator.contract.rollout_check import check_rollout
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.spec_check import check_spec
@@ -53,6 +54,7 @@ class JobFile:
         """
         try:
             check_spec(to_spec(self.submission))
+            check_rollout(self.submission)
         except MistakeError as error:
             where = self.where(place_in_body(error.where))
             raise MistakeError(error.what, where=where, mend=error.mend) from None

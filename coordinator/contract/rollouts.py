@@ -61,3 +61,42 @@ class RolloutView(msgspec.Struct, frozen=True):
     """When something happens at the latest though nobody does anything."""
     undo: str | None
     """The job that takes it back."""
+
+
+class OutlookView(msgspec.Struct, frozen=True):
+    """What to expect of one stage."""
+
+    name: str
+    members: int
+    expected: int
+    """Call as often as usual; the others may have to be waited for."""
+    silent: int
+    never: int
+    metered: int
+    metered_bytes: int
+    """On links whose bytes cost money, by the agents' labels."""
+    done_after_s: int | None
+    """From the start; null: it depends on agents that are not heard of."""
+    sample: list[str]
+    """The first 20 members."""
+
+
+class ConflictView(msgspec.Struct, frozen=True):
+    """An open job with the same conflict key, which this one would take the place of."""
+
+    job: str
+    name: str
+    agents: int
+
+
+class RolloutPreview(msgspec.Struct, frozen=True):
+    """``POST /v1/rollouts/preview``: the answer to a job that is not submitted."""
+
+    digest: str
+    targets: int
+    job_class: str
+    approvals_needed: int
+    stages: list[OutlookView]
+    metered_bytes: int
+    done_after_s: int | None
+    conflicts: list[ConflictView]

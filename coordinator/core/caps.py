@@ -74,7 +74,7 @@ def room(
         return Room(free, words="" if free else _full(policy))
     within = within_minute(recent, now_ms)
     left = max(0, rate - sum(number for _, number in within))
-    again_ms = within[0][0] + MINUTE_MS if within else 0
+    again_ms = (within[0][0] if within else now_ms) + MINUTE_MS
     if not free:
         return Room(0, words=_full(policy))
     return Room(min(free, left), again_ms, words="" if left else f"{rate} a minute are released")

@@ -178,3 +178,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: job_targets_added
 UPDATE job SET targets = targets + $2 WHERE job_id = $1;
+
+-- name: contact_habits
+SELECT agent_id, last_ms, interval_ms FROM contact;
+
+-- name: open_with_conflict_key
+SELECT j.job_id, j.name, e.agent_id FROM job j JOIN execution e ON e.job_id = j.job_id
+WHERE j.conflict_key = $1 AND e.state < $2;

@@ -214,6 +214,7 @@ async def _wish(scene: Scene, _path: str) -> object:
 
 _BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
     "/v1/jobs": _submission,
+    "/v1/rollouts/preview": _submission,
     "/v1/claims": _claim,
     "/v1/agents": _register,
     "/v1/approvals/{job}/sign": _sign,
