@@ -22,11 +22,9 @@ from shared.sync.incoming import (
     BlockVerdict,
     Chain,
     LastReport,
-    Memory,
     acknowledged,
     is_stray_answer,
     judge_block,
-    judge_chain,
     may_grant,
     remembered,
 )
@@ -45,6 +43,7 @@ from shared.trust.keyset import Trust
 from shared.wire.codec import pack
 from shared.wire.messages import Grant, Receipt, SignedFloor
 from tests.agent_parts import NEVER, PUMP
+from tests.chain_memory import placed
 from tests.unit.trust_world import (
     World,
     make_catalog,
@@ -187,20 +186,7 @@ class Brain:
         ]
 
     def _place(self, report: Report, digest: bytes) -> Chain:
-        memory = Memory(
-            here=self.known.get((report.jobs_epoch, report.counter)),
-            before=self.known.get((report.jobs_epoch, report.counter - 1)),
-            left=report.jobs_epoch in self.left,
-            stray=report.answered in self.strays,
-        )
-        chain = judge_chain(
-            self.last,
-            counter=report.counter,
-            previous=report.previous,
-            digest=digest,
-            jobs_epoch=report.jobs_epoch,
-            memory=memory,
-        )
+        chain = placed(self, report, digest)
         self.quarantined |= chain is Chain.CLONE
         if chain in ADVANCES:
             if self.last is not None and self.last.jobs_epoch != report.jobs_epoch:

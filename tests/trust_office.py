@@ -19,9 +19,7 @@ from shared.sync.incoming import (
     ADVANCES,
     Chain,
     LastReport,
-    Memory,
     is_stray_answer,
-    judge_chain,
     may_grant,
     may_sign,
     remembered,
@@ -42,6 +40,7 @@ from shared.trust.envelope import KeySigner
 from shared.trust.policy import Policy
 from shared.wire.codec import pack
 from shared.wire.messages import Grant, SignedFloor
+from tests.chain_memory import placed
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -231,20 +230,7 @@ class Office:
 
     def _place(self, report: Report, digest: bytes) -> Chain:
         row = self.row
-        memory = Memory(
-            here=row.known.get((report.jobs_epoch, report.counter)),
-            before=row.known.get((report.jobs_epoch, report.counter - 1)),
-            left=report.jobs_epoch in row.left,
-            stray=report.answered in row.strays,
-        )
-        chain = judge_chain(
-            row.last,
-            counter=report.counter,
-            previous=report.previous,
-            digest=digest,
-            jobs_epoch=report.jobs_epoch,
-            memory=memory,
-        )
+        chain = placed(row, report, digest)
         self.verdicts.append(chain)
         row.quarantined |= chain is Chain.CLONE
         if chain in ADVANCES:

@@ -13,9 +13,8 @@ import msgspec
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import is_name
-from shared.trust.envelope import open_envelope
-from shared.trust.root import FLEET_BYTES, HASH_BYTES, RELEASE, Root
-from shared.wire.codec import unpack
+from shared.trust.released import check_head, open_released
+from shared.trust.root import HASH_BYTES, Root
 
 CATALOG_TYP: Final = "catalog/1"
 
@@ -141,12 +140,7 @@ def open_catalog(data: bytes, root: Root) -> Catalog:
     Raises:
         RefusedError: a check of the envelope failed, or BAD_SCHEMA.
     """
-    keys, threshold = root.keys_of(RELEASE)
-    bound = limits.DOCUMENT_BYTES
-    payload = open_envelope(data, typ=CATALOG_TYP, keys=keys, threshold=threshold, bound=bound)
-    catalog = unpack(payload, Catalog, bound=bound)
-    check_catalog(catalog)
-    return catalog
+    return open_released(data, root, Catalog, CATALOG_TYP, check_catalog)
 
 
 def check_catalog(catalog: Catalog) -> None:
@@ -155,10 +149,7 @@ def check_catalog(catalog: Catalog) -> None:
     Raises:
         RefusedError: BAD_SCHEMA with the member at fault.
     """
-    if catalog.version < 1 or catalog.epoch < 1 or len(catalog.fleet) != FLEET_BYTES:
-        raise _bad("version, epoch or fleet")
-    if not 0 <= catalog.issued_ms <= catalog.expires_ms:
-        raise _bad("it ends before it begins")
+    check_head(catalog)
     if len(catalog.actions) > limits.CATALOG_ACTIONS:
         raise _bad("too many actions")
     for name, action in catalog.actions.items():

@@ -14,9 +14,8 @@ from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import KeyId, is_name, key_id
 from shared.model.job import Step
-from shared.trust.envelope import open_envelope
-from shared.trust.root import FLEET_BYTES, KEY_BYTES, RELEASE, Root
-from shared.wire.codec import unpack
+from shared.trust.released import check_head, open_released
+from shared.trust.root import KEY_BYTES, Root
 
 POLICY_TYP: Final = "policy/1"
 
@@ -85,12 +84,7 @@ def open_policy(data: bytes, root: Root) -> Policy:
     Raises:
         RefusedError: a check of the envelope failed, or BAD_SCHEMA.
     """
-    keys, threshold = root.keys_of(RELEASE)
-    bound = limits.DOCUMENT_BYTES
-    payload = open_envelope(data, typ=POLICY_TYP, keys=keys, threshold=threshold, bound=bound)
-    policy = unpack(payload, Policy, bound=bound)
-    check_policy(policy)
-    return policy
+    return open_released(data, root, Policy, POLICY_TYP, check_policy)
 
 
 def check_policy(policy: Policy) -> None:
@@ -99,10 +93,7 @@ def check_policy(policy: Policy) -> None:
     Raises:
         RefusedError: BAD_SCHEMA with the member at fault.
     """
-    if policy.version < 1 or policy.epoch < 1 or len(policy.fleet) != FLEET_BYTES:
-        raise _bad("version, epoch or fleet")
-    if not 0 <= policy.issued_ms <= policy.expires_ms:
-        raise _bad("it ends before it begins")
+    check_head(policy)
     ids = {key_id(approver.key) for approver in policy.approvers}
     if not len(ids) == len(policy.approvers) <= limits.APPROVERS:
         raise _bad("a key comes twice, or there are too many")

@@ -1,5 +1,6 @@
 """What a mutant is: one check of the source taken out, and the tests that must notice."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,3 +28,20 @@ class Mutant:
         if (count := text.count(self.old)) != 1:
             raise ValueError(f"{self.name}: its text stands {count} times in {self.file}")
         return text.replace(self.old, self.new)
+
+
+def cuts(prefix: str, file: str, where: str = "", *, usual: str = "") -> Callable[..., Mutant]:
+    """Return what makes the mutants of one file: ``(name, old, new, *tests)``.
+
+    Args:
+        prefix: their names begin with it.
+        file: from the root of the tree.
+        where: how the names of their tests begin.
+        usual: the test of those that name none.
+    """
+
+    def cut(name: str, old: str, new: str, *tests: str) -> Mutant:
+        named = tuple(where + test for test in tests or (usual,))
+        return Mutant(f"{prefix}-{name}", file, old, new, named)
+
+    return cut

@@ -24,6 +24,7 @@ from shared.sync.incoming import (
 from shared.sync.ranges import Ranges
 from shared.trust.documents import ECHO_BYTES, Report, document_hash
 from shared.wire.messages import Announced, Receipt
+from tests.chain_memory import placed
 from tests.unit.trust_world import make_report
 
 EPOCH, NEW_EPOCH = b"j" * 16, b"k" * 16
@@ -164,20 +165,7 @@ class Desk:
 
     def hear(self, report: Report, box: Box | None = None) -> Chain:
         digest = digest_of(report)
-        memory = Memory(
-            here=self.known.get((report.jobs_epoch, report.counter)),
-            before=self.known.get((report.jobs_epoch, report.counter - 1)),
-            left=report.jobs_epoch in self.left,
-            stray=report.answered in self.strays,
-        )
-        chain = judge_chain(
-            self.last,
-            counter=report.counter,
-            previous=report.previous,
-            digest=digest,
-            jobs_epoch=report.jobs_epoch,
-            memory=memory,
-        )
+        chain = placed(self, report, digest)
         self.now += 1  # every answer tells the time, so no two are alike
         answer = document_hash(b"%d: answer to %s" % (self.now, digest))[:ECHO_BYTES]
         if chain in ADVANCES:

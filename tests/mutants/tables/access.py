@@ -1,6 +1,6 @@
 """Who may do what at the coordinator, whose word counts, and what the agent remembers of it."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _ACCESS = "tests/unit/test_coordinator_access.py::test_"
 _TOKENS = "tests/unit/test_coordinator_core.py::test_"
@@ -11,17 +11,9 @@ _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
 
 
-def _access(name: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(f"access-{name}", "coordinator/core/access.py", old, new, tests)
-
-
-def _audit(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_ACCESS + test for test in tests)
-    return Mutant(f"audit-{name}", "coordinator/core/audit.py", old, new, named)
-
-
-def _vote(name: str, old: str, new: str, test: str = _ELSE) -> Mutant:
-    return Mutant(f"vote-{name}", "coordinator/core/approvals.py", old, new, (_VOTES + test,))
+_access = cuts("access", "coordinator/core/access.py")
+_audit = cuts("audit", "coordinator/core/audit.py", _ACCESS)
+_vote = cuts("vote", "coordinator/core/approvals.py", _VOTES, usual=_ELSE)
 
 
 def _route(name: str, file: str, old: str, new: str) -> Mutant:

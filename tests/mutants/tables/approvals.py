@@ -1,6 +1,6 @@
 """Approvals: each check of one, and how they are counted."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _TESTS = "tests/unit/test_trust_approval.py::test_"
 _ELSE = "an_approval_of_something_else_is_worth_nothing"
@@ -12,13 +12,8 @@ def _line(name: str, test: str = _ELSE) -> Mutant:
     )
 
 
-def _approval(name: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"approval-{name}", "shared/trust/approval.py", old, new, (_TESTS + test,))
-
-
-def _counting(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_TESTS + test for test in tests)
-    return Mutant(f"approvals-{name}", "shared/trust/granting.py", old, new, named)
+_approval = cuts("approval", "shared/trust/approval.py", _TESTS)
+_counting = cuts("approvals", "shared/trust/granting.py", _TESTS)
 
 
 def _proof(name: str, old: str, new: str) -> Mutant:

@@ -1,6 +1,6 @@
 """What the coordinator accepts: clones, quarantine, restore; and the attacker's own reach."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _CHAIN = "tests/unit/test_trust_chain.py::test_"
 _CONTACTS = "tests/system/test_coordinator_contacts.py::test_"
@@ -11,9 +11,7 @@ _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
 
 
-def _chain(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_CHAIN + test for test in tests)
-    return Mutant(f"chain-{name}", "shared/sync/incoming.py", old, new, named)
+_chain = cuts("chain", "shared/sync/incoming.py", _CHAIN)
 
 
 def _machine(name: str, file: str, old: str, new: str, play: str) -> Mutant:

@@ -1,6 +1,6 @@
 """Key set, catalog and policy: what a document must be, whoever signed it."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import cuts
 
 _ROOT = "tests/unit/test_trust_root.py::test_"
 _CATALOG = "tests/unit/test_trust_catalog.py::test_"
@@ -9,18 +9,10 @@ _CATALOG_SENSE = "a_catalog_that_makes_no_sense_is_refused_whoever_signed_it"
 _POLICY_SENSE = "a_policy_that_makes_no_sense_is_refused_whoever_signed_it"
 
 
-def _root(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_ROOT + test for test in tests)
-    return Mutant(f"root-{name}", "shared/trust/root.py", old, new, named)
-
-
-def _catalog(name: str, old: str, new: str, test: str = _CATALOG_SENSE) -> Mutant:
-    return Mutant(f"catalog-{name}", "shared/trust/catalog.py", old, new, (_CATALOG + test,))
-
-
-def _policy(name: str, old: str, new: str, test: str = _POLICY_SENSE) -> Mutant:
-    return Mutant(f"policy-{name}", "shared/trust/policy.py", old, new, (_CATALOG + test,))
-
+_root = cuts("root", "shared/trust/root.py", _ROOT)
+_catalog = cuts("catalog", "shared/trust/catalog.py", _CATALOG, usual=_CATALOG_SENSE)
+_released = cuts("released", "shared/trust/released.py", _CATALOG)
+_policy = cuts("policy", "shared/trust/policy.py", _CATALOG, usual=_POLICY_SENSE)
 
 _ONLY_RELEASE = "only_the_release_role_signs_what_may_run"
 _UNKNOWN = "an_unknown_field_in_a_catalog_or_a_policy_is_refused"
@@ -127,15 +119,25 @@ DOCUMENTS = (
         "    if trusted is not None:\n        _signed_by(data, trusted)\n",
         "an_unsigned_payload_is_not_looked_at_while_a_root_is_trusted",
     ),
-    _catalog("role", "root.keys_of(RELEASE)", "root.keys_of('director')", _ONLY_RELEASE),
-    _catalog("sense", "    check_catalog(catalog)\n", ""),
+    _catalog("sense", "CATALOG_TYP, check_catalog)", "CATALOG_TYP, id)"),
     _catalog("unknown-fields", "class Catalog" + _STRICT, "class Catalog" + _LAX, _UNKNOWN),
-    _catalog(
+    _released(
         "numbers",
-        "if catalog.version < 1 or catalog.epoch < 1 or len(catalog.fleet) != FLEET_BYTES:",
+        "if document.version < 1 or document.epoch < 1 or len(document.fleet) != FLEET_BYTES:",
         "if False:",
+        _CATALOG_SENSE,
+        _POLICY_SENSE,
     ),
-    _catalog("dates", "if not 0 <= catalog.issued_ms <= catalog.expires_ms:", "if False:"),
+    _released(
+        "dates",
+        "if not 0 <= document.issued_ms <= document.expires_ms:",
+        "if False:",
+        _CATALOG_SENSE,
+        _POLICY_SENSE,
+    ),
+    _released("role", "root.keys_of(RELEASE)", "root.keys_of('director')", _ONLY_RELEASE),
+    _catalog("head", "    check_head(catalog)\n", ""),
+    _policy("head", "    check_head(policy)\n", ""),
     _catalog("actions", "if len(catalog.actions) > limits.CATALOG_ACTIONS:", "if False:"),
     _catalog("parameters", "if len(action.parameters) > limits.ACTION_PARAMETERS:", "if False:"),
     _catalog("range", "if bound.low > bound.high:", "if False:"),
@@ -150,15 +152,8 @@ DOCUMENTS = (
         "file-names", "    if not all(map(is_name, [*names, ", "    if not all(map(str, [*names, "
     ),
     _catalog("counts", "if min([*counts, *releases], default=0) < 0:", "if False:"),
-    _policy("role", "root.keys_of(RELEASE)", "root.keys_of('director')", _ONLY_RELEASE),
-    _policy("sense", "    check_policy(policy)\n", ""),
+    _policy("sense", "POLICY_TYP, check_policy)", "POLICY_TYP, id)"),
     _policy("unknown-fields", "class Policy" + _STRICT, "class Policy" + _LAX, _UNKNOWN),
-    _policy(
-        "numbers",
-        "if policy.version < 1 or policy.epoch < 1 or len(policy.fleet) != FLEET_BYTES:",
-        "if False:",
-    ),
-    _policy("dates", "if not 0 <= policy.issued_ms <= policy.expires_ms:", "if False:"),
     _policy(
         "keys-distinct",
         "if not len(ids) == len(policy.approvers) <= limits.APPROVERS:",

@@ -80,8 +80,8 @@ ENGINE = (
     Mutant(
         "engine-cancel-at-a-safe-point",
         "agent/services/executor.py",
-        "            elif (claim.execution, claim.firing) in self._canceled and not course.reason:",
-        "            elif False:",
+        "elif (claim.execution, claim.firing) in self._canceled and not course.is_ending:",
+        "elif False:",
         (_ENGINE,),
     ),
     Mutant(

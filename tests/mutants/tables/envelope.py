@@ -1,19 +1,13 @@
 """Length, shape, type, key ids, threshold, canonical form: before any document is looked at."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import cuts
 
 _TESTS = "tests/unit/test_trust_envelope.py::test_"
 _BOMBS = "tests/unit/test_trust_bombs.py::test_"
 
 
-def _envelope(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_TESTS + test for test in tests)
-    return Mutant(f"envelope-{name}", "shared/trust/envelope.py", old, new, named)
-
-
-def _codec(name: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(f"codec-{name}", "shared/wire/codec.py", old, new, tests)
-
+_envelope = cuts("envelope", "shared/trust/envelope.py", _TESTS)
+_codec = cuts("codec", "shared/wire/codec.py")
 
 _FORM = _TESTS + "a_control_document_has_one_form"
 

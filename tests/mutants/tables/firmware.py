@@ -3,7 +3,7 @@
 A test bench that lets bad firmware through would call an agent good that does too.
 """
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import cuts
 
 _SLOTS = "tests/unit/test_sim_mcuboot.py::test_"
 _NODE = "tests/unit/test_sim_smp_node.py::test_"
@@ -11,17 +11,9 @@ _BAD = _SLOTS + "what_is_wrong_with_an_image_is_told"
 _CUT = _SLOTS + "a_power_cut_at_any_operation_of_a_swap_loses_nothing"
 
 
-def _image(name: str, old: str, new: str) -> Mutant:
-    return Mutant(f"image-{name}", "firmware_sim/mcuboot.py", old, new, (_BAD,))
-
-
-def _boot(name: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"boot-{name}", "firmware_sim/bootloader.py", old, new, (test,))
-
-
-def _upload(name: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(f"slot-{name}", "firmware_sim/smp/image_group.py", old, new, (_NODE + test,))
-
+_image = cuts("image", "firmware_sim/mcuboot.py", usual=_BAD)
+_boot = cuts("boot", "firmware_sim/bootloader.py")
+_upload = cuts("slot", "firmware_sim/smp/image_group.py", _NODE)
 
 FIRMWARE = (
     _image(

@@ -1,6 +1,6 @@
 """The agent's checks on a reply, on a bundle, and on each job as far as nobody has to approve."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _BUNDLE = "tests/unit/test_trust_bundle.py::test_"
 _CATALOG = "tests/unit/test_trust_catalog.py::test_"
@@ -17,25 +17,10 @@ def _line(name: str, *tests: str) -> Mutant:
     return Mutant(f"bundle{name}", "shared/trust/admission.py", f"    {name},\n", "", named)
 
 
-def _admission(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_BUNDLE + test for test in tests)
-    return Mutant(f"admission-{name}", "shared/trust/admission.py", old, new, named)
-
-
-def _job(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_BUNDLE + test for test in tests)
-    return Mutant(f"job-{name}", "shared/trust/granting.py", old, new, named)
-
-
-def _bounds(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_CATALOG + test for test in tests)
-    return Mutant(f"bounds-{name}", "shared/trust/bounds.py", old, new, named)
-
-
-def _document(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_BUNDLE + test for test in tests)
-    return Mutant(f"bundle-{name}", "shared/trust/documents.py", old, new, named)
-
+_admission = cuts("admission", "shared/trust/admission.py", _BUNDLE)
+_job = cuts("job", "shared/trust/granting.py", _BUNDLE)
+_bounds = cuts("bounds", "shared/trust/bounds.py", _CATALOG)
+_document = cuts("bundle", "shared/trust/documents.py", _BUNDLE)
 
 ORDERS = (
     _document(

@@ -1,6 +1,6 @@
 """The life of the documents: what is adopted, what a revocation changes, whom enrolment follows."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _UNIT = "tests/unit/test_papers.py::test_"
 _TYPED = "tests/system/test_ceremony.py::test_"
@@ -8,18 +8,9 @@ _ENROL = "tests/unit/test_agent_enroll.py::test_"
 _FOLLOW = _UNIT + "papers_that_do_not_follow_are_refused_in_a_sentence"
 
 
-def _papers(name: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(f"papers-{name}", "coordinator/core/papers.py", old, new, tests)
-
-
-def _drafts(name: str, old: str, new: str, *tests: str) -> Mutant:
-    return Mutant(f"drafts-{name}", "coordinator/core/drafts.py", old, new, tests)
-
-
-def _ceremony(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_TYPED + test for test in tests)
-    return Mutant(f"ceremony-{name}", "coordinator/services/ceremony.py", old, new, named)
-
+_papers = cuts("papers", "coordinator/core/papers.py")
+_drafts = cuts("drafts", "coordinator/core/drafts.py")
+_ceremony = cuts("ceremony", "coordinator/services/ceremony.py", _TYPED)
 
 PAPERS = (
     _papers(

@@ -1,6 +1,6 @@
 """What an agent keeps: trust, counters, time."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import cuts
 
 _KEYSET = "tests/unit/test_trust_keyset.py::test_"
 _COUNTERS = "tests/unit/test_trust_counters.py::test_"
@@ -9,20 +9,9 @@ _NOT_HERE = "a_document_that_does_not_belong_here_or_now_is_refused"
 _OLDER = "an_older_document_is_refused_also_after_its_successor_was_lost"
 
 
-def _keyset(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_KEYSET + test for test in tests)
-    return Mutant(f"keyset-{name}", "shared/trust/keyset.py", old, new, named)
-
-
-def _counters(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_COUNTERS + test for test in tests)
-    return Mutant(f"counters-{name}", "shared/trust/counters.py", old, new, named)
-
-
-def _floor(name: str, old: str, new: str, *tests: str) -> Mutant:
-    named = tuple(_FLOOR + test for test in tests)
-    return Mutant(f"floor-{name}", "shared/trust/floor.py", old, new, named)
-
+_keyset = cuts("keyset", "shared/trust/keyset.py", _KEYSET)
+_counters = cuts("counters", "shared/trust/counters.py", _COUNTERS)
+_floor = cuts("floor", "shared/trust/floor.py", _FLOOR)
 
 STANDING = (
     _keyset("fleet", "if document.fleet != root.fleet:", "if False:", _NOT_HERE),

@@ -1,6 +1,6 @@
 """Sticks and restores: what a courier, a finder or an old backup could do without each check."""
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, cuts
 
 _CARRIED = "tests/unit/test_trust_carried.py::test_"
 _STICKS = ("tests/system/test_coordinator_sticks.py",)
@@ -9,13 +9,8 @@ _FREES = "a_return_frees_only_what_the_store_in_use_numbered"
 _GAPS = "only_a_gap_that_does_not_explain_itself_is_asked_for"
 
 
-def _return(name: str, old: str, new: str) -> Mutant:
-    return Mutant(f"return-{name}", "shared/trust/carried.py", old, new, (f"{_CARRIED}{_JUDGED}",))
-
-
-def _freed(name: str, old: str, new: str) -> Mutant:
-    return Mutant(f"return-{name}", "agent/core/carrier.py", old, new, (f"{_CARRIED}{_FREES}",))
-
+_return = cuts("return", "shared/trust/carried.py", _CARRIED, usual=_JUDGED)
+_freed = cuts("return", "agent/core/carrier.py", _CARRIED, usual=_FREES)
 
 STICKS = (
     _return("audience", "if answer.agent != held.agent:", "if False:"),
