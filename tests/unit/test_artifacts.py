@@ -1,5 +1,7 @@
 """Artifacts decided: names in jobs, ranges, room, pace, what the budget leaves."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from shared.clock import MonoMs
 from shared.errors import MistakeError
 from shared.model.artifact import artifact_text, artifacts_of, parse_artifact
 from shared.model.job import JobSpec, Step
+from shared.model.mcuboot import read_header, read_trailer
 
 NAME = artifact_text(bytes(range(32)))
 
@@ -142,3 +145,11 @@ def test_what_a_job_needs_never_goes_and_no_more_goes_than_has_to(kept, needed, 
     assert left + room <= 100
     if gone:
         assert left + gone[-1].size + room > 100, "the last one did not have to go"
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_upset_whoever_looks_at_an_image(data):
+    read_header(data)
+    read_header(struct.pack("<I", 0x96F3B83D) + data)
+    read_trailer(data)
+    read_trailer(struct.pack("<HH", 0x6907, 60) + data)
