@@ -172,61 +172,44 @@ class Artifacts:
 
     async def _piece(self, wanted: Wanted, pace: Pace, allowed: int) -> None:
         """Fetch the next piece of a file; the last one makes it whole."""
-        began_ms, part = self._clock.mono_ms(), None
+        began_ms, got = self._clock.mono_ms(), 0
         try:
             held = await asyncio.to_thread(self._shelf.held, wanted)
-            got = 0
             if held < wanted.size:
                 await asyncio.to_thread(self._shelf.make_room, wanted, list(await self._needed()))
-                part = await asyncio.to_thread(self._shelf.open_part, wanted)
-                span = next_span(part.size, wanted.size, pace, allowed)
-                got = await self._fetch(wanted, span, part, pace)
-                held = part.size
-            if held == wanted.size:
-                path = await asyncio.to_thread(self._shelf.finish, wanted)
-                self._arrived(wanted, path)
+                got = await self._fetch(wanted, next_span(held, wanted.size, pace, allowed), pace)
+            if held + got == wanted.size:
+                self._arrived(wanted, await asyncio.to_thread(self._shelf.finish, wanted))
                 return
         except (WorldError, RefusedError) as error:
             self._put_off(wanted, error)
             return
-        finally:
-            if part is not None:
-                await asyncio.to_thread(part.close)
-        took_ms, fraction = self._clock.mono_ms() - began_ms, self._entropy.fraction()
-        now_ms = self._clock.mono_ms()
+        now_ms, fraction = self._clock.mono_ms(), self._entropy.fraction()
+        took_ms = now_ms - began_ms
         after = paced(pace, got=got, took_ms=took_ms, now_ms=now_ms, fraction=fraction)
         self._paces[wanted.digest] = after
 
-    async def _fetch(self, wanted: Wanted, span: Span, part: Part, pace: Pace) -> int:
+    async def _fetch(self, wanted: Wanted, span: Span, pace: Pace) -> int:
         """Ask for a span; return how many bytes came, whatever became of the rest.
 
         Raises:
             WorldError: the disk failed.
         """
-        before, trouble = part.size, list[OutstationError]()
-
-        def take(head: Head, stream: BinaryIO) -> None:
-            try:
-                _take(head, stream, wanted, span, part)
-            except WorldError as error:
-                trouble.append(error)
-                raise HttpError(str(error)) from error
-
+        taker = _Taker(self._shelf, wanted, span)
         end: Delivered | LinkFailed
         try:
             async with asyncio.timeout(limits.PIECE_MOST_S):
-                end = await self._source.get(wanted, span, take)
+                end = await self._source.get(wanted, span, taker.take)
         except TimeoutError:
             end = LinkFailed(fault=Fault.SILENT, detail=f"no end after {limits.PIECE_MOST_S} s")
         await self._gate.charge(end)
-        if trouble:
-            raise trouble[0]
-        got = part.size - before
+        if taker.trouble is not None:
+            raise taker.trouble
         if isinstance(end, LinkFailed):
             await self._source.close()
-            if not got:
+            if not taker.got:
                 self._note(wanted, end, pace)
-        return got
+        return taker.got
 
     def _note(self, wanted: Wanted, end: LinkFailed, pace: Pace) -> None:
         if not pace.failures:
@@ -267,26 +250,47 @@ class Artifacts:
             waiter.exception()  # who waited may have gone meanwhile
 
 
-def _take(head: Head, stream: BinaryIO, wanted: Wanted, span: Span, part: Part) -> None:
-    """Append an answer's bytes as they come; nothing beyond what was asked for.
+class _Taker:
+    """Appends one answer to a file as it comes, in the exchange's thread."""
 
-    Raises:
-        HttpError: it is something else than what was asked for, or it broke off.
-        WorldError: the disk did not take it.
-    """
-    wrong = offence(head.status, head.fields, span, wanted)
-    if wrong:
-        raise HttpError(wrong)
-    if "transfer-encoding" in head.fields:
-        raise HttpError("it answers in chunks of unknown length")
-    length = head.fields.get("content-length", "")
-    said = int(length) if length.isdecimal() else span.end - span.start
-    left = min(span.end - span.start, said)
-    while left:
-        data = stream.read1(min(left, _READ_BYTES))  # type: ignore[attr-defined]  # makefile's reader is a BufferedReader
-        if not data:
-            raise HttpError("the answer broke off")
-        part.write(data)
-        left -= len(data)
-    if span.start + said > part.size:
-        raise HttpError("there is more than was asked for")
+    def __init__(self, shelf: Shelf, wanted: Wanted, span: Span) -> None:
+        self._shelf, self._wanted, self._span = shelf, wanted, span
+        self.got = 0
+        """Bytes that were written."""
+        self.trouble: WorldError | None = None
+        """The disk's."""
+
+    def take(self, head: Head, stream: BinaryIO) -> None:
+        """Take an answer's body; nothing of one that is something else than what was asked for.
+
+        Raises:
+            HttpError: it is, or it broke off, or the disk did not take it.
+        """
+        wrong = offence(head.status, head.fields, self._span, self._wanted)
+        if wrong:
+            raise HttpError(wrong)
+        if "transfer-encoding" in head.fields:
+            raise HttpError("it answers in chunks of unknown length")
+        try:
+            with contextlib.closing(self._shelf.open_part(self._wanted)) as part:
+                self._append(head, stream, part)
+        except WorldError as error:
+            self.trouble = error
+            raise HttpError(str(error)) from error
+
+    def _append(self, head: Head, stream: BinaryIO, part: Part) -> None:
+        if part.size != self._span.start:
+            raise HttpError("another request went on with this file meanwhile")
+        most = self._span.end - self._span.start
+        length = head.fields.get("content-length", "")
+        said = int(length[:19]) if length.isdecimal() else most
+        left = min(most, said)
+        while left:
+            data = stream.read1(min(left, _READ_BYTES))  # type: ignore[attr-defined]  # makefile's reader is a BufferedReader
+            if not data:
+                raise HttpError("the answer broke off")
+            part.write(data)
+            self.got += len(data)
+            left -= len(data)
+        if said > most:
+            raise HttpError("there is more than was asked for")

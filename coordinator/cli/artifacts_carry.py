@@ -32,8 +32,8 @@ T = TypeVar("T")
 _PIECE_BYTES: Final = 1 << 20
 _LEAST_BYTES: Final = 1 << 14
 """A line that breaks in the middle of pieces gets smaller ones."""
-_PAUSE_S: Final = 1.0
-"""After a cut; a longer one is no use, for nobody else waits for this line."""
+_PAUSE_S, _PAUSE_MAX_S = 0.2, 10.0
+"""After a cut; twice as long after each one in a row that brought nothing."""
 
 
 def bring(
@@ -112,11 +112,11 @@ class _Patient:
 
     def __init__(self, timeout_s: int) -> None:
         self._timeout_s = timeout_s
-        self._since_s = time.monotonic()
+        self.progressed()
 
     def progressed(self) -> None:
         """Begin to wait anew."""
-        self._since_s = time.monotonic()
+        self._since_s, self._pause_s = time.monotonic(), _PAUSE_S
 
     def ask(self, call: Callable[[], T]) -> T:
         """Return what a call answers, however often it takes."""
@@ -137,7 +137,8 @@ class _Patient:
             passing = error.code in {Exit.UNREACHABLE, Exit.CONFLICT} or error.problem is None
             if not passing or time.monotonic() - self._since_s > self._timeout_s:
                 raise
-        time.sleep(_PAUSE_S)
+        time.sleep(self._pause_s)
+        self._pause_s = min(_PAUSE_MAX_S, 2 * self._pause_s)
         return None
 
 

@@ -36,7 +36,7 @@ class ImageView(msgspec.Struct, frozen=True, kw_only=True):
     """What a firmware image says of itself (MCUboot header and trailer)."""
 
     version: str
-    """``1.2.3+4``."""
+    """``1.2.3``, or ``1.2.3.4`` with a build number, as MCUmgr shows it."""
     image_size: int
     """Bytes behind the header."""
     hash: str

@@ -46,8 +46,8 @@ class Blobs(Protocol):
     def read(self, digest: bytes, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes [start, end) of a settled file."""
 
-    async def head(self, digest: bytes) -> bytes:
-        """Return a settled file as far as one looks at it to tell what it is."""
+    async def peek(self, digest: bytes, start: int, size: int) -> bytes:
+        """Return up to `size` bytes of a settled file, to tell what it is."""
 
     async def remove(self, digest: bytes) -> None:
         """Let a file go, settled or not; harmless without one."""

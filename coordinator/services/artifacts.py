@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
+from coordinator.contract.artifacts import ImageView
 from coordinator.core.ports import Store
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.transactions.artifacts import (
@@ -30,6 +33,7 @@ from shared.clock import Clock
 from shared.errors import MistakeError, Reason, RefusedError
 from shared.ids import FleetId
 from shared.model.artifact import artifact_text
+from shared.model.mcuboot import HEADER_BYTES, TRAILER_BYTES, read_header, read_trailer
 from shared.runtime.logs import Events
 from shared.trust.fetch import Fetch, claimed_fetcher, open_fetch
 
@@ -164,6 +168,21 @@ class Artifacts:
                     raise
         raise AssertionError("an agent has a key")
 
+    async def _image(self, digest: bytes) -> str:
+        """Return what a firmware image says of itself, as JSON; nothing of any other file."""
+        header = read_header(await self.blobs.peek(digest, 0, HEADER_BYTES))
+        if header is None:
+            return ""
+        trailer = await self.blobs.peek(digest, header.trailer_at, TRAILER_BYTES)
+        told = read_trailer(trailer)
+        view = ImageView(
+            version=header.version,
+            image_size=header.image_size,
+            hash=told.hash,
+            signed=told.signed,
+        )
+        return msgspec.json.encode(view).decode()
+
     async def _settle(self, row: Artifact, *, actor: str) -> None:
         if not await self.blobs.settle(row.digest):
             _log.event("artifact_altered", level=logging.WARNING, artifact=row.digest.hex())
@@ -171,7 +190,8 @@ class Artifacts:
                 Reason.ARTIFACT_ALTERED,
                 f"what came is not {artifact_text(row.digest)}; nothing was kept, send it again",
             )
-        body = partial(complete, row.digest, image="", actor=actor, now_ms=self.clock.wall_ms())
+        image, now_ms = await self._image(row.digest), self.clock.wall_ms()
+        body = partial(complete, row.digest, image=image, actor=actor, now_ms=now_ms)
         await self.store.run(body, durable=True)
         _log.event("artifact_complete", artifact=artifact_text(row.digest), size=row.size)
 

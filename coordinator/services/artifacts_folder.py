@@ -18,8 +18,6 @@ from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.files import sync_directory
 
-_HEAD_BYTES: Final = 65_536
-"""Of a file that is looked at to tell what it is."""
 _READ_BYTES: Final = 1 << 20
 
 
@@ -113,11 +111,11 @@ class ArtifactFolder:
             finally:
                 file.close()
 
-    async def head(self, digest: bytes) -> bytes:
-        """Return the whole file, or nothing of one too large to be looked at."""
+    async def peek(self, digest: bytes, start: int, size: int) -> bytes:
+        """Return up to `size` bytes of a settled file, to tell what it is."""
         path = self._whole(digest)
         with _disk(path):
-            return await asyncio.to_thread(_head, path)
+            return await asyncio.to_thread(_peek, path, start, size)
 
     async def remove(self, digest: bytes) -> None:
         """Let a file go; harmless without one."""
@@ -220,6 +218,7 @@ def _settle(partial: Path, whole: Path, digest: bytes) -> bool:
     return True
 
 
-def _head(path: Path) -> bytes:
+def _peek(path: Path, start: int, size: int) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+        file.seek(start)
+        return file.read(size)

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from coordinator.core.intake import (
     Incoming,
@@ -48,15 +49,17 @@ from shared.sync.incoming import Chain, is_empty_contact, is_stray_answer
 from shared.trust.documents import (
     ECHO_BYTES,
     REPLY_TYP,
+    ClaimedReport,
     Reply,
     Report,
-    claimed_agent,
     document_hash,
-    open_report,
+    read_report,
 )
 from shared.trust.envelope import seal
 from shared.trust.words import Wish
 from shared.wire.codec import pack
+
+T = TypeVar("T")
 
 _log = Events(__name__)
 
@@ -81,11 +84,14 @@ class Desk:
 @dataclass(frozen=True, slots=True)
 class _Verified:
     agent: AgentId
-    identity: Identity
     report: Report
     digest: bytes
     key: bytes
     """Public key that verified it."""
+    has_work: bool
+    """Work may wait for it; true as well where nobody looked."""
+    turns: bool
+    """By this report another key than before becomes the agent's."""
 
 
 class Reception:
@@ -98,7 +104,7 @@ class Reception:
     def __init__(self, intake: "Intake") -> None:
         self._intake = intake
         self._parts: list[Part] = []
-        self._verified: Report | None = None
+        self._verified: _Verified | None = None
         self._blocks: list[Incoming] = []
 
     async def take(self, parts: Sequence[Part]) -> None:
@@ -111,22 +117,43 @@ class Reception:
         for part in parts:
             self._parts.append(part)
             if part.kind is PartKind.BLOCK:
-                report = await self._report()
-                self._blocks += await asyncio.to_thread(examine_blocks, [part.data], report)
+                seen = await self._seen()
+                read = partial(examine_blocks, [part.data], seen.report)
+                self._blocks += await _beside_others(read, len(part.data))
 
-    async def _report(self) -> Report:
+    async def _seen(self) -> _Verified:
         if self._verified is None:
             with self._intake.telling_refusals():
                 # What comes without its report first is refused here.
                 letter = sort_parts(self._parts)
-                self._verified = (await self._intake.verify(letter.report)).report
+                self._verified = await self._intake.verify(letter.report, says_something=True)
         return self._verified
 
     async def answer(self, *, body_bytes: int, wait_s: int) -> bytes:
-        """Return the answer's body once all parts were taken; see `Intake.receive`."""
-        return await self._intake.receive(
-            self._parts, body_bytes=body_bytes, wait_s=wait_s, read=self._blocks
-        )
+        """Return the answer's body once all parts were taken.
+
+        Args:
+            body_bytes: size of the contact's body.
+            wait_s: how long the agent would wait for work where the answer is empty.
+
+        Raises:
+            RefusedError: nothing of the contact was used.
+            WorldError: the store does not work; the agent sends the same again later.
+        """
+        with self._intake.telling_refusals():
+            letter = sort_parts(self._parts)
+            arrived = _Arrived(letter, self._blocks, body_bytes)
+            return await self._intake.receive(arrived, self._verified, wait_s=wait_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A whole contact."""
+
+    letter: Letter
+    blocks: Sequence[Incoming]
+    """All of the letter's, examined."""
+    bytes: int
 
 
 class Intake:
@@ -134,35 +161,14 @@ class Intake:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._keys: dict[AgentId, bytes] = {}
+        """Keys that verified reports, the newest last. A transaction checks them again."""
         self._unrecorded_down: Counter[AgentId] = Counter()
         """Bytes of answers, until the next contact records them: at most one number per agent."""
 
     def begin(self) -> Reception:
         """Return what takes a contact part by part, as the line brings it."""
         return Reception(self)
-
-    async def receive(
-        self,
-        parts: Sequence[Part],
-        *,
-        body_bytes: int,
-        wait_s: int,
-        read: Sequence[Incoming] | None = None,
-    ) -> bytes:
-        """Return the answer's body.
-
-        Args:
-            parts: of the contact's body, in their order.
-            body_bytes: size of that body.
-            wait_s: how long the agent would wait for work where the answer is empty.
-            read: its blocks, if they were read already.
-
-        Raises:
-            RefusedError: nothing of the contact was used.
-            WorldError: the store does not work; the agent sends the same again later.
-        """
-        with self.telling_refusals():
-            return await self._receive(sort_parts(parts), body_bytes, wait_s, read)
 
     @contextlib.contextmanager
     def telling_refusals(self) -> Iterator[None]:
@@ -174,61 +180,76 @@ class Intake:
             _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
             raise
 
-    async def _receive(
-        self, letter: Letter, body_bytes: int, wait_s: int, read: Sequence[Incoming] | None
-    ) -> bytes:
-        desk, arrived_ms = self._desk, self._desk.clock.mono_ms()
-        agent = AgentId(claimed_agent(letter.report))
+    async def receive(self, arrived: _Arrived, seen: _Verified | None, *, wait_s: int) -> bytes:
+        """Return the answer to a contact; `Reception.answer` does this."""
+        letter = arrived.letter
+        if letter.blocks:
+            # Such a contact is never held, so nobody has to wake it.
+            seen = seen or await self.verify(letter.report, says_something=True)
+            recorded = await self._record(seen, arrived)
+            return await self._answer(seen, recorded, recorded.order, 0)
+        agent = AgentId(read_report(letter.report).report.agent)
         # Before anything is read: work that is committed from here on wakes this contact.
-        with desk.work.enter(agent) as waiter:
-            seen = await self.verify(letter.report)
-            recorded = await self._record(seen, letter, body_bytes, read)
-            desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
+        with self._desk.work.enter(agent) as waiter:
+            seen = await self.verify(letter.report, says_something=False)
+            recorded = await self._record(seen, arrived)
             order, held_ms = recorded.order, 0
             if self._may_hold(seen.report, letter, recorded, wait_s):
                 order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
             return await self._answer(seen, recorded, order, held_ms)
 
-    async def verify(self, data: bytes) -> _Verified:
+    async def verify(self, data: bytes, *, says_something: bool) -> _Verified:
         """Return a report whose signature and values were checked.
+
+        Args:
+            data: its envelope.
+            says_something: it comes with blocks. Its commit is durable whatever waits for the
+                agent, so nobody looks: a key that verified its reports before does so again,
+                and the transaction asks whether it is still the agent's.
 
         Raises:
             RefusedError: it is not used.
         """
-        agent = AgentId(claimed_agent(data))
-        identity = await self._desk.store.read(partial(load_identity, agent))
-        key, report = _open(data, identity)
-        check_report(report, fleet=self._desk.fleet)
-        return _Verified(agent, identity, report, document_hash(data), key)
+        claimed, desk = read_report(data), self._desk
+        report = claimed.report
+        agent = AgentId(report.agent)
+        key, has_work, turns = self._keys.get(agent, b""), True, False
+        if not (says_something and key and claimed.is_signed_by(key)):
+            identity = await desk.store.read(partial(load_identity, agent))
+            key, has_work = _signing_key(claimed, identity), identity.has_work and identity.may_work
+            turns = key != identity.public_key
+            self._remember(agent, key)
+        check_report(report, fleet=desk.fleet)
+        return _Verified(agent, report, document_hash(data), key, has_work, turns)
 
-    async def _record(
-        self,
-        seen: _Verified,
-        letter: Letter,
-        body_bytes: int,
-        read: Sequence[Incoming] | None,
-    ) -> Recorded:
-        desk, report = self._desk, seen.report
-        blocks, schemas = await _examine(letter, report, read)
+    def _remember(self, agent: AgentId, key: bytes) -> None:
+        self._keys.pop(agent, None)
+        if len(self._keys) >= limits.KEYS_REMEMBERED:
+            del self._keys[next(iter(self._keys))]
+        self._keys[agent] = key
+
+    async def _record(self, seen: _Verified, arrived: _Arrived) -> Recorded:
+        desk, report, letter = self._desk, seen.report, arrived.letter
+        arrived_ms, schemas = desk.clock.mono_ms(), await _schemas(letter, report)
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger, *report.anchors)
         # What an empty report changes may be lost with the power: the agent says it again.
-        turns = seen.key != seen.identity.public_key
-        durable = bool(said) or seen.identity.has_work or turns
+        durable = bool(said) or seen.has_work or seen.turns
         contact = Contact(
             agent=seen.agent,
             report=report,
             digest=seen.digest,
-            blocks=blocks,
+            blocks=arrived.blocks,
             schemas=schemas,
             schemas_ignored=len(letter.schemas) - len(schemas),
-            bytes_up=body_bytes,
+            bytes_up=arrived.bytes,
             bytes_down=self._unrecorded_down.pop(seen.agent, 0),
             now_ms=desk.clock.wall_ms(),
             with_orders=durable,
             key=seen.key,
         )
         recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
-        self._count(seen, recorded, body_bytes)
+        self._count(seen, recorded, arrived.bytes)
+        desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
         if recorded.alarmed:
             _log.event(
                 "agent_quarantined",
@@ -341,25 +362,26 @@ class Intake:
         metrics.receipts.inc(recorded.reconciled.new)
 
 
-def _open(data: bytes, identity: Identity) -> tuple[bytes, Report]:
-    """Return a report and the key that verified it: the agent's, or the one that replaces it."""
-    try:
-        return identity.public_key, open_report(data, identity.public_key)
-    except RefusedError as error:
-        if identity.next_key is None or error.reason is not Reason.THRESHOLD_NOT_MET:
-            raise
-        return identity.next_key, open_report(data, identity.next_key)
+def _signing_key(claimed: ClaimedReport, identity: Identity) -> bytes:
+    """Return the key that verifies a report: the agent's, or the one that replaces it.
+
+    Raises:
+        RefusedError: THRESHOLD_NOT_MET: neither does.
+    """
+    for key in (identity.public_key, identity.next_key):
+        if key is not None and claimed.is_signed_by(key):
+            return key
+    raise RefusedError(Reason.THRESHOLD_NOT_MET, "0 of 1")
 
 
-async def _examine(
-    letter: Letter, report: Report, read: Sequence[Incoming] | None
-) -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
-    """Read what came beside the report; in a thread, others are answered meanwhile."""
-    if not letter.blocks and not letter.schemas:
-        return (), ()
+async def _schemas(letter: Letter, report: Report) -> Sequence[tuple[SchemaRef, bytes]]:
+    """Return the channel lists that came beside a report and that it vouches for."""
+    if not letter.schemas:
+        return ()
+    read = partial(examine_schemas, letter.schemas, report)
+    return await _beside_others(read, sum(map(len, letter.schemas)))
 
-    def examine() -> tuple[Sequence[Incoming], Sequence[tuple[SchemaRef, bytes]]]:
-        blocks = examine_blocks(letter.blocks, report) if read is None else read
-        return blocks, examine_schemas(letter.schemas, report)
 
-    return await asyncio.to_thread(examine)
+async def _beside_others(read: Callable[[], list[T]], size: int) -> list[T]:
+    """Read what came; a lot of it in a thread, so that others are answered meanwhile."""
+    return read() if size <= limits.READ_AT_ONCE_BYTES else await asyncio.to_thread(read)

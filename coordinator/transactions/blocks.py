@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from coordinator.core.intake import Incoming
-from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.ports import Query, Row, Tx, execute, fetch, fetch_one
 from coordinator.transactions.gaps import mind_gaps, safe_to
+from coordinator.transactions.known import with_known
 from coordinator.transactions.quota import Quota, load_quota, save_quota
 from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
 from coordinator.transactions.rows import pack_ranges, unpack_ranges
@@ -48,6 +49,9 @@ class Stored:
     """After how many seconds what was over the agent's quota may come; 0: nothing was."""
 
 
+_Numbers = dict[bytes, int]
+
+
 @dataclass(slots=True)
 class _Shelf:
     """One telemetry store's row while a contact is taken in."""
@@ -65,6 +69,10 @@ class _Shelf:
     """Readings of blocks that came and are here, new or not."""
     refused: Counter[Reason] = field(default_factory=Counter)
     nacked: list[tuple[int, int]] = field(default_factory=list)
+    schemas: set[SchemaRef] = field(default_factory=set)
+    """Channel lists that new blocks refer to."""
+    announced: _Numbers = field(default_factory=dict)
+    """Numbers of the announced blocks by digest, the first of each."""
     unkept: set[int] = field(default_factory=set)
     """Numbers whose bytes found no room beside the first ones: the agent must keep them."""
 
@@ -97,6 +105,7 @@ def store_blocks(
     received, ledger = map(unpack_ranges, row) if row else (Ranges(), Ranges())
     quota = yield from load_quota(agent, now_ms)
     shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms), quota)
+    shelf.announced = {one.digest: one.seq for one in reversed(report.blocks)}
     for block in blocks:
         yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
     if ledger_from is None:
@@ -104,12 +113,14 @@ def store_blocks(
     shelf.ledger = yield from without_lost(shelf.ledger, ledger_from)
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
-    yield from _save(shelf, agent, report, newest=newest)
+    for schema in sorted(shelf.schemas):
+        yield from execute("schema_want", agent, schema)
+    saved = yield from _save(shelf, agent, report, newest=newest)
     if shelf.blocks:
         yield from save_quota(quota)
-    asked = yield from mind_gaps(
-        agent, report, shelf.received, arrived=shelf.arrived, newest=newest
-    )
+    gone = Query("telemetry_gone", (agent, report.telemetry_epoch))
+    gaps = mind_gaps(agent, report, shelf.received, arrived=shelf.arrived, newest=newest)
+    asked = yield from with_known(gaps, {gone: saved})
     for ref, data in schemas:
         # Only what some stored block waits for: nobody's word alone makes us keep anything.
         yield from execute("schema_learn", agent, ref, data, now_ms)
@@ -157,7 +168,7 @@ def _take(
     *,
     quarantined: bool,
 ) -> Tx[None]:
-    announced = next((one.seq for one in report.blocks if one.digest == block.digest), None)
+    announced = shelf.announced.get(block.digest)
     if announced is None:
         shelf.refused[Reason.BLOCK_NOT_ANNOUNCED] += 1
         return
@@ -250,7 +261,7 @@ def _store(
         placed.err_ms,
         int(header.last_ms - header.first_ms > limits.BLOCK_SPAN_MS),
     )
-    yield from execute("schema_want", agent, header.schema)
+    shelf.schemas.add(header.schema)
     due = (agent, report.telemetry_epoch, header.seq, placed.shift_ms, now_ms)
     yield from execute("rollup_due_insert", *due)
     shelf.blocks += 1
@@ -296,9 +307,10 @@ def _list_loss(
     )
 
 
-def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[None]:
+def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[Sequence[Row]]:
+    """Save the store's row; return what `mind_gaps` asks of it."""
     said = report.tally
-    yield from execute(
+    rows = yield from fetch(
         "telemetry_save",
         agent,
         report.telemetry_epoch,
@@ -316,3 +328,4 @@ def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[
         said.lost,
         int(newest),
     )
+    return rows

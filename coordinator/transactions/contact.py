@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from coordinator.core.intake import Incoming
-from coordinator.core.ports import Tx, execute, execute_many, fetch_one
+from coordinator.core.ports import Tx, execute, fetch_one
 from coordinator.core.presence import smooth_interval
 from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.issue import Order, issue
+from coordinator.transactions.known import look_ahead, with_known
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, to_json
 from shared import limits
@@ -50,7 +51,7 @@ class Identity:
     public_key: bytes
     quarantined: bool
     has_work: bool
-    """Work that it may be given."""
+    """Whether it may be given any is another question (`may_work`)."""
     next_key: bytes | None = None
     """Vouched for by the other; the first report it signs makes it the only one."""
     wish: Wish = Wish.NONE
@@ -137,8 +138,7 @@ def load_identity(agent: str) -> Tx[Identity]:
     wish = Wish.NONE if leave_ms is None else Wish.LEAVE
     if rekey_ms is not None or next_key is not None:
         wish |= Wish.REKEY
-    found = Identity(public_key, quarantined_ms is not None, bool(has_work), next_key, wish)
-    return replace(found, has_work=found.has_work and found.may_work)
+    return Identity(public_key, quarantined_ms is not None, bool(has_work), next_key, wish)
 
 
 def use_key(agent: AgentId, identity: Identity, key: bytes, now_ms: WallMs) -> Tx[Identity]:
@@ -168,18 +168,23 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     Raises:
         RefusedError: the agent was revoked meanwhile.
     """
+    known = yield from look_ahead(contact.agent, contact.report)
+    return (yield from with_known(_record(contact), known))
+
+
+def _record(contact: Contact) -> Tx[Recorded]:
     agent, report, now_ms = contact.agent, contact.report, contact.now_ms
     identity = yield from load_identity(agent)
     identity = yield from use_key(agent, identity, contact.key, now_ms)
     before = yield from _load_last(agent)
-    chain = yield from _place(contact, before)
+    chain, taught = yield from _place(contact, before)
     alarmed = chain is Chain.CLONE and (
         yield from quarantine(agent, report, contact.digest, now_ms)
     )
     quarantined = identity.quarantined or alarmed
     newest = chain in ADVANCES or chain is Chain.REPEAT
     if newest:
-        yield from _move_on(contact, before)
+        yield from _move_on(contact, before, taught)
         if report.health:
             yield from execute("health_save", agent, to_json(report.health), now_ms)
     stored = yield from store_blocks(
@@ -202,7 +207,7 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
         chain, attested=report.attested, quarantined=quarantined
     )
     order = None
-    if contact.with_orders and granted:
+    if contact.with_orders and granted and identity.has_work:
         order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
     reached = None if report.attested else (yield from _reached(contact, before))
     return Recorded(chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish)
@@ -241,15 +246,15 @@ def _load_last(agent: AgentId) -> Tx[_Last | None]:
     return _Last(report, strays, last_ms, interval_ms)
 
 
-def _place(contact: Contact, before: _Last | None) -> Tx[Chain]:
-    """Return the report's place among all that is remembered of its agent."""
+def _place(contact: Contact, before: _Last | None) -> Tx[tuple[Chain, list[tuple[int, bytes]]]]:
+    """Return the report's place among all that is remembered of its agent, and what it teaches."""
     agent, report = contact.agent, contact.report
     here = yield from fetch_one("report_digest", agent, report.jobs_epoch, report.counter)
     earlier = yield from fetch_one("report_digest", agent, report.jobs_epoch, report.counter - 1)
     left = yield from fetch_one("store_left", agent, report.jobs_epoch)
     strays = b"" if before is None else before.strays
     echoes = {strays[at : at + ECHO_BYTES] for at in range(0, len(strays), ECHO_BYTES)}
-    return judge_chain(
+    chain = judge_chain(
         None if before is None else before.report,
         counter=report.counter,
         previous=report.previous,
@@ -262,9 +267,14 @@ def _place(contact: Contact, before: _Last | None) -> Tx[Chain]:
             stray=report.answered in echoes,
         ),
     )
+    known = {report.counter: here, report.counter - 1: earlier}
+    taught = remembered(report, contact.digest)
+    return chain, [(number, digest) for number, digest in taught if known[number] is None]
 
 
-def _move_on(contact: Contact, before: _Last | None) -> Tx[None]:
+def _move_on(
+    contact: Contact, before: _Last | None, taught: Sequence[tuple[int, bytes]]
+) -> Tx[None]:
     """Make the report the newest one that is known of its agent."""
     agent, report = contact.agent, contact.report
     last = None if before is None else before.report
@@ -275,11 +285,11 @@ def _move_on(contact: Contact, before: _Last | None) -> Tx[None]:
     if last is not None and last.jobs_epoch != report.jobs_epoch:
         yield from execute("store_leave", agent, last.jobs_epoch)
         yield from execute("contact_strays", agent, b"")
-    known = remembered(report, contact.digest)
-    rows = ((agent, report.jobs_epoch, number, digest) for number, digest in known)
-    yield from execute_many("report_learn", rows)
+    for number, digest in taught:
+        yield from execute("report_learn", agent, report.jobs_epoch, number, digest)
     oldest = report.counter - limits.REPORTS_REMEMBERED
-    yield from execute("report_forget_old", agent, report.jobs_epoch, oldest)
+    if oldest >= 0:  # an agent counts from 1
+        yield from execute("report_forget_old", agent, report.jobs_epoch, oldest)
 
 
 def quarantine(agent: AgentId, report: Report, digest: bytes, now_ms: WallMs) -> Tx[bool]:

@@ -1,6 +1,7 @@
 """Small values as the database keeps them: packed ranges, JSON texts, audit entries."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -16,11 +17,13 @@ _RANGES_BYTES = (limits.RANGES + 1) * 20
 """Two integers of nine bytes and their array for each range."""
 
 
+@lru_cache(maxsize=4_096)
 def pack_ranges(ranges: Ranges) -> bytes:
-    """Return the bytes of a set of numbers."""
+    """Return the bytes of a set of numbers; most agents have received 1 to n without a gap."""
     return pack(list(ranges))
 
 
+@lru_cache(maxsize=4_096)
 def unpack_ranges(data: bytes) -> Ranges:
     """Return the set of numbers that `pack_ranges` packed."""
     return Ranges(tuple(unpack(data, list[tuple[int, int]], bound=_RANGES_BYTES)))

@@ -8,6 +8,10 @@ REST_WAITING = 1_024
 """REST requests that wait for a change; more are answered at once."""
 SCHEMAS_WANTED = 64
 """Channel lists asked for in one reply: 8 bytes each."""
+KEYS_REMEMBERED = 131_072
+"""Public keys of agents kept at hand, some 200 bytes each: one look less into the database."""
+READ_AT_ONCE_BYTES = 1_024
+"""Of a block or channel list that is read in less time than a thread takes to begin."""
 BLOCKS_ASIDE = 64
 """Conflicting blocks kept of one agent for a person to look at."""
 READING_BLOCKS = 32

@@ -6,6 +6,7 @@ be overlooked. Reports and replies ignore trailing fields. What these documents 
 stands beside this file: `root`, `catalog`, `policy`, `approval`.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,7 +14,14 @@ import msgspec
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import key_id
-from shared.trust.envelope import document_hash, open_envelope, peek_payload
+from shared.trust.envelope import (
+    Shaped,
+    document_hash,
+    is_signed,
+    open_envelope,
+    peek_payload,
+    read_shape,
+)
 from shared.trust.root import DIRECTOR, ROOT_TYP, Role, Root, open_root
 from shared.wire.codec import unpack
 from shared.wire.messages import (
@@ -34,6 +42,7 @@ __all__ = [
     "REPORT_TYP",
     "ROOT_TYP",
     "Bundle",
+    "ClaimedReport",
     "Reply",
     "Report",
     "Role",
@@ -45,6 +54,7 @@ __all__ = [
     "open_reply",
     "open_report",
     "open_root",
+    "read_report",
 ]
 
 BUNDLE_TYP: Final = "bundle/1"
@@ -197,6 +207,30 @@ def open_reply(data: bytes, root: Root) -> Reply:
 def claimed_agent(data: bytes) -> str:
     """Return the agent a report says it is from, to find the key that must verify it."""
     return unpack(peek_payload(data, bound=limits.REPORT_BYTES), Report, bound=len(data)).agent
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedReport:
+    """A report that was read and not verified: it says whose key must have signed it."""
+
+    report: Report
+    _envelope: Shaped
+
+    def is_signed_by(self, public_key: bytes) -> bool:
+        """Tell whether this agent's key signed these very bytes, as a report."""
+        return is_signed(self._envelope, typ=REPORT_TYP, public_key=public_key)
+
+
+def read_report(data: bytes) -> ClaimedReport:
+    """Return what a report claims; nothing of it may be used before its signature was checked.
+
+    Reads it once, where `claimed_agent` and `open_report` together read it twice.
+
+    Raises:
+        RefusedError: length, shape, type, key ids, or the values of its fields.
+    """
+    envelope = read_shape(data, typ=REPORT_TYP, bound=limits.REPORT_BYTES)
+    return ClaimedReport(unpack(envelope.payload, Report, bound=limits.REPORT_BYTES), envelope)
 
 
 def open_report(data: bytes, public_key: bytes) -> Report:

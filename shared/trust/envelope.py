@@ -8,6 +8,7 @@ Source: DSSE protocol v1 (PAE), RFC 8032 (Ed25519).
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
@@ -135,6 +136,39 @@ def open_signed(
         if (public := keys.get(KeyId(key))) is not None and _verifies(public, signature, message)
     )
     return envelope.payload, signed
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """An envelope whose form was checked, and nothing else: its payload proves nothing yet."""
+
+    typ: str
+    payload: bytes
+    signatures: tuple[tuple[bytes, bytes], ...]
+
+
+def read_shape(data: bytes, *, typ: str, bound: int) -> Shaped:
+    """Return an envelope that claims to be of a type; `is_signed` says whether it may be believed.
+
+    Raises:
+        RefusedError: length, shape, type or distinct key ids, in that order.
+    """
+    envelope = _shape(data, bound)
+    _check_type(envelope, typ)
+    _check_distinct(envelope)
+    return Shaped(envelope.typ, envelope.payload, tuple(envelope.signatures))
+
+
+def is_signed(envelope: Shaped, *, typ: str, public_key: bytes) -> bool:
+    """Tell whether one key signed the payload as `typ`."""
+    if envelope.typ != typ:
+        return False
+    message = pre_authentication_encoding(typ, envelope.payload)
+    key = key_id(public_key)
+    return any(
+        signer == key and _verifies(public_key, signature, message)
+        for signer, signature in envelope.signatures
+    )
 
 
 def peek_payload(data: bytes, *, bound: int) -> bytes:

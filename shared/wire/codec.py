@@ -7,7 +7,8 @@ Leaves out signatures (`shared.trust`) and the framing of whole contacts (`share
 """
 
 import math
-from typing import NoReturn, TypeVar
+from collections.abc import Iterable
+from typing import NoReturn, TypeVar, cast
 
 import msgpack
 import msgspec
@@ -133,25 +134,37 @@ def _no_extensions(code: int, _data: bytes) -> NoReturn:
 
 
 def _inspect(value: object, depth: int) -> None:
+    """Check every number and key; what msgpack makes is of exactly these types."""
     if depth == 0:
         raise RefusedError(Reason.BAD_SHAPE, "nested too deeply")
-    match value:
-        case list():
-            for item in value:
-                _inspect(item, depth - 1)
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise RefusedError(Reason.BAD_SHAPE, "a map key that is not text")
-                _inspect(item, depth - 1)
-        case bool():
-            pass
-        case int():
-            if abs(value) > limits.INT_MAX:
+    kind = type(value)
+    if kind is list:
+        _inspect_all(cast("list[object]", value), depth - 1)
+    elif kind is dict:
+        inside = cast("dict[object, object]", value)
+        if not all(type(key) is str for key in inside):
+            raise RefusedError(Reason.BAD_SHAPE, "a map key that is not text")
+        _inspect_all(inside.values(), depth - 1)
+    else:
+        _inspect_all((value,), depth)
+
+
+def _inspect_all(values: Iterable[object], depth: int) -> None:
+    """Check values side by side: nearly all of a document are scalars, and cost no call here."""
+    if depth == 0 and any(True for _ in values):
+        raise RefusedError(Reason.BAD_SHAPE, "nested too deeply")
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            if not _LEAST <= cast("int", value) <= limits.INT_MAX:
                 raise RefusedError(Reason.BAD_SHAPE, "an integer beyond 53 bits")
-        case float():
+        elif kind is float:
+            number = cast("float", value)
             # -0.0 equals 0.0 but packs differently: two readers could disagree on "the same".
-            if not math.isfinite(value) or (value == 0 and math.copysign(1, value) < 0):
+            if not math.isfinite(number) or (number == 0 and math.copysign(1, number) < 0):
                 raise RefusedError(Reason.BAD_SHAPE, "a float that is not finite")
-        case _:
-            pass
+        elif kind is list or kind is dict:
+            _inspect(value, depth)
+
+
+_LEAST = -limits.INT_MAX

@@ -6,10 +6,12 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.artifacts import find
+from firmware_sim.mcuboot import Version, make_image, read_image
 from shared.model.artifact import artifact_text
 from shared.model.job import ExecutionState
 from shared.trust.envelope import KeySigner
@@ -121,6 +123,16 @@ async def test_bytes_beyond_the_announced_size_are_refused(world):
     assert refused.problem == "invalid"
     assert "beyond its size" in refused.json["detail"]
     assert not (await world.read(PATH))["complete"]
+
+
+async def test_a_firmware_image_is_shown_as_what_it_says_of_itself(world):
+    image = make_image(b"code" * 500, Version(1, 4, 2, 7), Ed25519PrivateKey.generate())
+    name = await push(world, image)
+    shown = (await world.read(f"/v1/artifacts/{name}"))["image"]
+    assert (shown["version"], shown["image_size"], shown["signed"]) == ("1.4.2.7", 2000, True)
+    assert shown["hash"] == read_image(image).digest.hex()
+    other = await push(world, b"no image at all")
+    assert (await world.read(f"/v1/artifacts/{other}"))["image"] is None
 
 
 async def test_a_range_is_answered_as_http_says(world):

@@ -1,11 +1,14 @@
 """A file from the admin's disk to a gateway's, over links that cut, vanish and crawl, and kills."""
 
+import json
 import random
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from firmware_sim.address import Address
+from firmware_sim.link import LinkProxy
 from shared.model.artifact import artifact_text
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import TCP_METER, Gateway, until
@@ -148,3 +151,22 @@ async def test_an_admin_gets_a_file_back_and_sees_what_needs_it(
     refused = await fleet.outstation("artifacts", "delete", NAME)
     assert refused.status == 6, refused
     assert "jobs need it" in refused.err
+
+
+async def test_a_push_goes_on_by_itself_over_a_link_that_cuts(fleet: Fleet) -> None:
+    await fleet.start_coordinator()
+    image = fleet.folder / "node.bin"
+    image.write_bytes(IMAGE)
+    target = Address("127.0.0.1", fleet.coordinator.port)
+    async with LinkProxy(target=target, reset_after_bytes=3 * CUT_BYTES) as link:
+        environment = {"OUTSTATION_URL": f"https://127.0.0.1:{link.port}"}
+        pushed = await fleet.outstation("artifacts", "push", str(image), environment=environment)
+        assert pushed.status == 0, pushed
+        assert link.stats.resets >= 2
+        assert link.stats.total_bytes < SIZE * 2
+        copy = fleet.folder / "copy.bin"
+        got = await fleet.outstation("artifacts", "fetch", NAME, str(copy), environment=environment)
+        assert got.status == 0, got
+    assert copy.read_bytes() == IMAGE
+    shown = json.loads((await fleet.outstation("artifacts", "show", NAME, "--json")).out)
+    assert (shown["complete"], shown["name"], shown["kind"]) == (True, "node.bin", "firmware")

@@ -6,6 +6,27 @@ SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
     a.next_key, a.rekey_ms, a.leave_ms, a.left_ms
 FROM agent a WHERE a.agent_id = $1;
 
+-- name: contact_state
+SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
+    EXISTS (SELECT 1 FROM execution e WHERE e.agent_id = a.agent_id AND e.state = 0)
+        OR EXISTS (SELECT 1 FROM execution e
+            WHERE e.agent_id = a.agent_id AND e.cancel_ms IS NOT NULL AND e.cancel_how = ''),
+    a.next_key, a.rekey_ms, a.leave_ms, a.left_ms,
+    c.counter, c.digest, c.jobs_epoch, c.strays, c.last_ms, c.interval_ms,
+    (SELECT r.digest FROM report_seen r
+        WHERE r.agent_id = a.agent_id AND r.jobs_epoch = $3 AND r.counter = $4),
+    (SELECT r.digest FROM report_seen r
+        WHERE r.agent_id = a.agent_id AND r.jobs_epoch = $3 AND r.counter = $4 - 1),
+    (SELECT 1 FROM store_left l WHERE l.agent_id = a.agent_id AND l.jobs_epoch = $3),
+    t.received, t.ledger, b.safe_to, d.day, d.bytes, j.ordinal, j.received
+FROM agent a
+LEFT JOIN contact c ON c.agent_id = a.agent_id
+LEFT JOIN telemetry_store t ON t.agent_id = a.agent_id AND t.epoch = $2
+LEFT JOIN backup_store b ON b.agent_id = a.agent_id AND b.epoch = $2
+LEFT JOIN intake_day d ON d.agent_id = a.agent_id
+LEFT JOIN jobs_store j ON j.agent_id = a.agent_id AND j.epoch = $3
+WHERE a.agent_id = $1;
+
 -- name: agent_exists
 SELECT 1 FROM agent WHERE agent_id = $1;
 

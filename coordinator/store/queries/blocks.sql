@@ -20,7 +20,8 @@ ON CONFLICT (agent_id, epoch) DO UPDATE SET
     said_suppressed = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_suppressed ELSE telemetry_store.said_suppressed END,
     said_delivered = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_delivered ELSE telemetry_store.said_delivered END,
     said_stored = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_stored ELSE telemetry_store.said_stored END,
-    said_lost = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_lost ELSE telemetry_store.said_lost END;
+    said_lost = CASE WHEN CAST($15 AS BIGINT) = 1 THEN excluded.said_lost ELSE telemetry_store.said_lost END
+RETURNING gone, next_block, readings;
 
 -- name: telemetry_of_agent
 SELECT epoch, next_block, blocks, readings, lost, received, ordinal,

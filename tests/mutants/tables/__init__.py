@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.tables.access import ACCESS
 from tests.mutants.tables.actions import ACTIONS
 from tests.mutants.tables.approvals import APPROVALS
+from tests.mutants.tables.artifacts import ARTIFACTS
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
@@ -37,4 +38,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ACTIONS,
     *FIRMWARE,
     *ENGINE,
+    *ARTIFACTS,
 )

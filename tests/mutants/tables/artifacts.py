@@ -1,0 +1,165 @@
+"""Files by their content: whose they are, that they are what they say, that they stay."""
+
+from tests.mutants.mutant import Mutant
+
+_COORDINATOR = "tests/system/test_coordinator_artifacts.py::test_"
+_LIES = "tests/simulation/test_artifacts.py::test_"
+_UNIT = "tests/unit/test_artifacts.py::test_"
+_FETCHERS = _COORDINATOR + "only_an_agent_that_was_given_work_with_a_file_may_fetch_it"
+_TRANSACTIONS = "coordinator/transactions/artifacts.py"
+_FOLDER = "coordinator/services/artifacts_folder.py"
+_SERVICE = "coordinator/services/artifacts.py"
+_FETCH = "shared/trust/fetch.py"
+_CORE = "agent/core/artifacts.py"
+_SHELF = "agent/store/artifacts.py"
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(f"artifact-{name}", file, old, new, tests)
+
+
+ARTIFACTS = (
+    # --- who may fetch
+    _mutant(
+        "named-by-work",
+        "coordinator/store/queries/artifacts.sql",
+        "    WHERE n.digest = a.digest AND e.agent_id = $2 AND e.signed_ms IS NOT NULL\n",
+        "    WHERE n.digest = a.digest AND $2 <> ''\n",
+        _FETCHERS,
+    ),
+    _mutant(
+        "work-is-open",
+        "coordinator/store/queries/artifacts.sql",
+        "        AND (e.state < 10 OR e.state = 30)\n);",
+        ");",
+        _FETCHERS,
+    ),
+    _mutant(
+        "request-of-this-fleet",
+        _SERVICE,
+        "if fetch.fleet != self.fleet:",
+        "if False:",
+        _FETCHERS,
+    ),
+    _mutant(
+        "request-for-this-file",
+        _SERVICE,
+        "if fetch.artifact != digest:",
+        "if False:",
+        _FETCHERS,
+    ),
+    _mutant(
+        "request-grows-old",
+        _FETCH,
+        "if fetch.at_ms < now_ms - limits.FETCH_MS:",
+        "if False:",
+        _FETCHERS,
+    ),
+    _mutant(
+        "request-from-the-future",
+        _FETCH,
+        "if fetch.at_ms > now_ms + limits.FETCH_MS:",
+        "if False:",
+        _FETCHERS,
+    ),
+    # --- what counts
+    _mutant(
+        "hash-of-an-upload",
+        _FOLDER,
+        "if hashed.digest() != digest:",
+        "if False:",
+        _COORDINATOR + "an_altered_file_is_refused_and_nothing_of_it_stays",
+    ),
+    _mutant(
+        "digest-of-a-piece",
+        _FOLDER,
+        "if wanted is not None and hashed.digest() != wanted:",
+        "if False:",
+        _COORDINATOR + "a_piece_that_is_not_what_its_digest_says_is_not_kept",
+    ),
+    _mutant(
+        "size-of-an-upload",
+        _SERVICE,
+        "        if len(gathered) > left:\n",
+        "        if False:\n",
+        _COORDINATOR + "bytes_beyond_the_announced_size_are_refused",
+    ),
+    _mutant(
+        "one-writer",
+        _FOLDER,
+        "    if upload.turn != turn:\n",
+        "    if False:\n",
+        _COORDINATOR + "the_newest_request_goes_on_with_an_upload_and_the_older_one_ends",
+    ),
+    _mutant(
+        "needed-stays",
+        _TRANSACTIONS,
+        "    if known.jobs:\n",
+        "    if False:\n",
+        _FETCHERS,
+    ),
+    _mutant(
+        "job-names-what-is-here",
+        _TRANSACTIONS,
+        "        if row is None or row[9] is None:\n",
+        "        if row is None:\n            continue\n        if row[9] is None:\n",
+        _COORDINATOR + "a_job_that_names_what_is_not_here_is_refused",
+    ),
+    _mutant(
+        "job-says-the-size",
+        _TRANSACTIONS,
+        "        if size not in {-1, row[1]}:\n",
+        "        if False:\n",
+        _COORDINATOR + "a_job_that_names_what_is_not_here_is_refused",
+    ),
+    # --- on the gateway
+    _mutant(
+        "hash-of-a-download",
+        _SHELF,
+        "if part.stat().st_size != wanted.size or _hash(part) != wanted.digest:",
+        "if False:",
+        _LIES + "altered_bytes_are_never_seen_and_one_sentence_says_so",
+    ),
+    _mutant(
+        "rot-on-the-shelf",
+        _SHELF,
+        "if path.stat().st_size != wanted.size or _hash(path) != wanted.digest:",
+        "if False:",
+        _LIES + "a_file_that_rots_on_the_shelf_is_fetched_again",
+    ),
+    _mutant(
+        "power-cut",
+        _SHELF,
+        "            os.truncate(old, sure)\n",
+        "",
+        _LIES + "after_a_power_cut_only_what_was_surely_synced_counts",
+    ),
+    _mutant(
+        "another-range",
+        _CORE,
+        "    if start != span.start or not start <= last < span.end:\n",
+        "    if False:\n",
+        _LIES + "nothing_of_a_lie_is_kept_and_the_truth_is_taken_after_it",
+    ),
+    _mutant(
+        "another-etag",
+        _CORE,
+        "    if etag and etag != wanted.digest.hex():\n",
+        "    if False:\n",
+        _LIES + "who_waits_is_told_once_nothing_came_again_and_again",
+    ),
+    _mutant(
+        "needed-is-not-let-go",
+        _CORE,
+        "        if one.digest not in needed:\n",
+        "        if True:\n",
+        _UNIT + "what_a_job_needs_never_goes_and_no_more_goes_than_has_to",
+    ),
+    _mutant(
+        "half-of-the-budget",
+        _CORE,
+        "    if allowance.rung > Rung.ALL:\n",
+        "    if False:\n",
+        _UNIT + "files_take_less_than_half_of_the_budget_and_leave_a_contact_its_tokens",
+    ),
+)
