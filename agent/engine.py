@@ -109,41 +109,16 @@ def make_engine(
     """
     told, alarmed = bells
     permit, may_write, script_hash = permits
-    jobs, store = JobStore(file), StandingStore(file)
+    ground = _Ground(file, devices, site, calendar, entropy)
     lock = SiteLock(site.data_dir / "site_lock", now=calendar.now)
     box = Box(site.data_dir, metered=site.metered, clock=clock, link=site.link)
     known = box.facts_with(agent=site.agent, locked=lock.left_ms)
     facts = Facts(devices, known)
-    memory = DeviceMemory(file, now=calendar.now)
-    caretaker = Caretaker(
-        site.data_dir,
-        CaretakerStore(file),
-        jobs,
-        facts=known,
-        now=calendar.now,
-        entropy=entropy,
-    )
-    if site.scripts is not None:
-        caretaker.scripts = Scripts(site.scripts, named=script_hash)
-    runner = StepRunner(
-        jobs,
-        devices=devices,
-        actions=ACTIONS,
-        memory=memory,
-        may_write=may_write,
-        caretaker=caretaker,
-        now=calendar.now,
-    )
-    restorer = Restorer(
-        memory,
-        devices=devices,
-        lane=runner.lane,
-        locked_ms=lock.left_ms,
-        now=calendar.now,
-        told=told,
-    )
+    caretaker = ground.caretaker(known, script_hash)
+    runner = ground.runner(caretaker, may_write)
+    restorer = ground.restorer(runner, lock, told)
     executor = Executor(
-        jobs,
+        ground.jobs,
         runner=runner,
         facts=facts,
         gates=Gates(facts, zone=site.zone, locked_ms=lock.left_ms),
@@ -158,15 +133,71 @@ def make_engine(
         restorer.wake()
 
     lock.changed = unlocked
-    plan = planner([settings for settings, _ in devices.values()], check_step)
-    standing = StandingJobs(
-        store,
-        rules=RuleWatch(store, plan=plan, facts=known, alarmed=alarmed),
-        plan=plan,
-        now=calendar.now,
-        zone=site.zone,
-        agent=site.agent,
-        fired=executor.wake,
-    )
+    standing = ground.standing(known, alarmed, fired=executor.wake)
     calendar.watch(standing.wake)
     return Engine(executor, standing, restorer, caretaker, lock)
+
+
+class _Ground:
+    """What every part of an engine stands on, and the parts that need little else."""
+
+    def __init__(
+        self, file: JobsFile, devices: Devices, site: Site, calendar: Calendar, entropy: Entropy
+    ) -> None:
+        self._file, self._devices, self._site = file, devices, site
+        self._now, self._entropy = calendar.now, entropy
+        self.jobs = JobStore(file)
+        self._memory = DeviceMemory(file, now=calendar.now)
+
+    def caretaker(self, known: Callable[[], Mapping[str, Value]], named: ScriptHash) -> Caretaker:
+        caretaker = Caretaker(
+            self._site.data_dir,
+            CaretakerStore(self._file),
+            self.jobs,
+            facts=known,
+            now=self._now,
+            entropy=self._entropy,
+        )
+        if self._site.scripts is not None:
+            caretaker.scripts = Scripts(self._site.scripts, named=named)
+        return caretaker
+
+    def runner(self, caretaker: Caretaker, may_write: MayWrite) -> StepRunner:
+        return StepRunner(
+            self.jobs,
+            devices=self._devices,
+            actions=ACTIONS,
+            memory=self._memory,
+            may_write=may_write,
+            caretaker=caretaker,
+            now=self._now,
+        )
+
+    def restorer(self, runner: StepRunner, lock: SiteLock, told: Callable[[], None]) -> Restorer:
+        return Restorer(
+            self._memory,
+            devices=self._devices,
+            lane=runner.lane,
+            locked_ms=lock.left_ms,
+            now=self._now,
+            told=told,
+        )
+
+    def standing(
+        self,
+        known: Callable[[], Mapping[str, Value]],
+        alarmed: Callable[[], None],
+        *,
+        fired: Callable[[], None],
+    ) -> StandingJobs:
+        store = StandingStore(self._file)
+        plan = planner([settings for settings, _ in self._devices.values()], check_step)
+        return StandingJobs(
+            store,
+            rules=RuleWatch(store, plan=plan, facts=known, alarmed=alarmed),
+            plan=plan,
+            now=self._now,
+            zone=self._site.zone,
+            agent=self._site.agent,
+            fired=fired,
+        )
