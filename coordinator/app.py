@@ -48,6 +48,7 @@ from coordinator.services.metrics import Metrics
 from coordinator.services.retention import Retention
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, News, Shelf
+from coordinator.services.triggers import Triggers
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
 from coordinator.store.opening import open_store
@@ -218,6 +219,7 @@ async def serve(
                     Recovery(store),
                     parts.rollups,
                     parts.dispatcher,
+                    parts.triggers,
                     Retention(store, clock),
                     News(parts.documents, store, bell, parts.work),
                 ],
@@ -339,6 +341,7 @@ def _compose(place: Place, store: LivingStore, fleet: Fleet, clock: Clock, deman
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
         dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
+        triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
         work=work,
         jobs=jobs,
         metrics=metrics,

@@ -72,6 +72,15 @@ from coordinator.api.templates import (
     submit_template,
 )
 from coordinator.api.tokens import cancel_token, create_token, get_tokens
+from coordinator.api.triggers import (
+    create_trigger,
+    get_occasions,
+    get_trigger,
+    get_triggers,
+    pause_a_trigger,
+    remove_trigger,
+    resume_a_trigger,
+)
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
 _SYNC = (
@@ -126,6 +135,14 @@ ROUTES = (
     Route("POST /v1/templates",                     create_template, "templates:write", status=201),
     Route("DELETE /v1/templates/{template}",        remove_template, "templates:write", _SETTLED),
     Limited("POST /v1/templates/{template}/submit", submit_template, "jobs:write", _SUBMIT, 202),
+
+    Route("GET  /v1/triggers",                   get_triggers,     "jobs:read"),
+    Route("GET  /v1/triggers/{trigger}",         get_trigger,      "jobs:read"),
+    Route("GET  /v1/triggers/{trigger}/firings", get_occasions,    "jobs:read"),
+    Route("POST /v1/triggers",                   create_trigger,   "triggers:write", status=201),
+    Route("POST /v1/triggers/{trigger}/pause",   pause_a_trigger,  "triggers:write"),
+    Route("POST /v1/triggers/{trigger}/resume",  resume_a_trigger, "triggers:write"),
+    Route("DELETE /v1/triggers/{trigger}",       remove_trigger,   "triggers:write"),
 
     Limited("GET  /v1/standing",               get_standing,   "jobs:read"),
     Limited("GET  /v1/alarms",                 get_alarms,     "jobs:read"),

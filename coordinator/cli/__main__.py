@@ -30,6 +30,7 @@ from coordinator.cli.options import Common
 from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
 from coordinator.cli.templates import app as templates
+from coordinator.cli.triggers import app as triggers
 from shared.errors import MistakeError
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
@@ -45,7 +46,7 @@ app = App(
     version_flags=["--version"],
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
-for _group in (agents, jobs, templates, rollouts.app):
+for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)

@@ -144,5 +144,7 @@ TRIGGER_FIRINGS = 10_000
 """Firings of one trigger that are kept, the newest."""
 TRIGGER_FIRINGS_PER_HOUR = 3_600
 """Jobs one trigger may submit in an hour at most; what is beyond is told and not done."""
+TRIGGER_LOOK_S = 30
+"""Longest sleep of the loop in which triggers fire."""
 TRIGGER_BATCH = 64
 """Firings dealt with in one look, each in a transaction of its own."""
