@@ -153,6 +153,7 @@ class Agent:
             engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
             settings = self._make_self_config(engine, telemetry)
             engine.caretaker.settings = settings
+            engine.caretaker.bundles = standing.bundles if standing else None
             services.append(settings)
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)

@@ -25,6 +25,7 @@ from coordinator.api.artifacts import (
 )
 from coordinator.api.audit import get_audit
 from coordinator.api.carrier import fill_stick, take_parcel
+from coordinator.api.devices import get_device, get_devices
 from coordinator.api.enrolments import (
     approve_enrolment,
     decommission_agent,
@@ -63,6 +64,7 @@ from coordinator.api.rollouts import (
 )
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.standing import get_alarms, get_firings, get_standing
+from coordinator.api.support import get_bundle, get_bundles
 from coordinator.api.sync import enroll_agent, hear_word, sync
 from coordinator.api.templates import (
     create_template,
@@ -119,6 +121,10 @@ ROUTES = (
     Limited("GET  /v1/agents",                 get_agents,    "agents:read"),
     Limited("GET  /v1/agents/{agent}",         get_agent,     "agents:read"),
     Limited("GET  /v1/agents/{agent}/gaps",    get_gaps,      "readings:read"),
+    Limited("GET  /v1/agents/{agent}/bundles", get_bundles,   "agents:read"),
+    Limited("GET  /v1/agents/{agent}/bundles/{bundle}", get_bundle, "agents:read"),
+    Limited("GET  /v1/agents/{agent}/devices/{device}", get_device, "agents:read"),
+    Route("GET  /v1/devices",                  get_devices,   "agents:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
     Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write"),

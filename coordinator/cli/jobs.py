@@ -137,7 +137,7 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
     """Call a job off; with `wait_s`, wait until every agent said what that stopped."""
     view = client.post(f"/v1/jobs/{segment(job_id)}/cancel", {}, JobView)
     if wait_s is not None and view.state == "CANCELING":
-        view = _until_settled(client, view.id, wait_s)
+        view = until_settled(client, view.id, wait_s)
     if screen.as_json:
         screen.json({"job": view, "executions": _executions(client, view.id)})
         return Exit.OK
@@ -150,12 +150,12 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
 
 def wait(client: Client, screen: Screen, job_id: str, wait_s: int) -> Exit:
     """Wait until a job is done, print it, and return OK only if every execution succeeded."""
-    job = _until_settled(client, job_id, wait_s)
+    job = until_settled(client, job_id, wait_s)
     show(client, screen, job_id)
     return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
 
 
-def _until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
+def until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
     """Return a job that is over.
 
     Raises:

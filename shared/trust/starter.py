@@ -57,7 +57,7 @@ def _actions() -> dict[str, ActionBounds]:
         "device.restore_config": {"from": name, "saved": name},
         "device.sync": {},
         "agent.health": {},
-        "agent.diagnose": {},
+        "agent.diagnose": {"upload": TextBound(_NAME_CHARS)},
         "agent.restart": {},
         "agent.configure": {"confirm_within_s": NumberBound(1, limits.TRIAL_S)},
         "agent.fetch": {
