@@ -38,18 +38,16 @@ from shared.errors import MistakeError
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
 6 conflict, 7 timed out waiting."""
 
-_FOREVER_S = 31_536_000
-
 
 app = App(
     name="outstation",
     help="See and steer a fleet of field gateways.",
     help_epilogue=_EPILOGUE,
     version_flags=["--version"],
-devices = App(name="devices", help="Attached devices: what they are, by their own word.")
-app.command(devices)
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
+devices = App(name="devices", help="Attached devices: what they are, by their own word.")
+app.command(devices)
 for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
@@ -181,6 +179,8 @@ def agents_gaps(agent: str, /, *, days: int = 30, common: Common = _DEFAULT) -> 
         How far the picture goes back.
     """
     _with_client(common, lambda c, s: gaps.show_gaps(c, s, agent, days=days))
+
+
 @agents.command(name="diagnose")
 def agents_diagnose(
     agent: str,
@@ -233,8 +233,6 @@ def devices_list(
 def devices_show(agent: str, device: str, /, *, common: Common = _DEFAULT) -> None:
     """Show everything that one device of a gateway said of itself."""
     _with_client(common, lambda c, s: device_commands.show_device(c, s, agent, device))
-
-
 
 
 @app.command(name="import")
