@@ -154,3 +154,5 @@ SUPPORT_PARTS = 16
 """Pieces of one bundle: a log compresses to a tenth, its worst case is cut by `SUPPORT_BYTES`."""
 SUPPORT_NAME_CHARS = 80
 """Name of a bundle: the execution and the step that made it."""
+SCRIPT_PROCESSES = 64
+"""Processes and threads that a script may have beside those its user has anyway."""

@@ -298,7 +298,7 @@ def shelf(box: Box, tmp_path: Path) -> Callable[..., Awaitable[StepOutcome]]:
     folder = tmp_path / "scripts"
     folder.mkdir()
     names: dict[str, bytes] = {}
-    box.caretaker.scripts = Scripts(ScriptSettings(folder=folder), named=names.get)
+    box.caretaker.scripts = Scripts(ScriptSettings(folder=folder, as_agent=True), named=names.get)
 
     async def run(text: str, *, named: str | None = None, dry_run: bool = False) -> StepOutcome:
         (folder / "job").write_text(text)
@@ -374,6 +374,37 @@ async def test_a_script_that_never_ends_goes_with_its_step_and_all_it_started(sh
     step.cancel()
     await asyncio.wait([step])
     assert not any(_naps(child, nap) for child in children)
+
+
+async def test_a_script_that_forks_without_end_is_stopped_by_the_kernel(shelf):
+    outcome = await shelf("for i in $(seq 200); do sleep 30 & done; echo all of them")
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert "all of them" not in outcome.result["output"]
+
+
+async def test_what_a_script_leaves_behind_ends_with_it(shelf):
+    nap = f"7{os.getpid()}"
+    outcome = await asyncio.wait_for(shelf(f"sleep {nap} & echo started"), 60)
+    assert outcome.result["output"] == "started\n"
+    assert not any(_naps(path, nap) for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+async def test_a_script_keeps_no_capability(shelf):
+    outcome = await shelf("grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status")
+    sets = [line.split()[1] for line in outcome.result["output"].splitlines()]
+    assert sets == ["0" * 16] * 3
+
+
+async def test_an_agent_that_is_not_root_runs_scripts_only_if_its_owner_lets_them_read_its_key(
+    box: Box, tmp_path: Path, monkeypatch
+):
+    (tmp_path / "job").write_text("true")
+    digest = hashlib.sha256(b"true").digest()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    scripts = Scripts(ScriptSettings(folder=tmp_path), named=lambda _: digest)
+    outcome = await scripts.run("job", dry_run=False)
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert "as_agent = true" in outcome.detail
 
 
 async def test_a_script_that_says_too_much_is_stopped(shelf):
