@@ -6,6 +6,7 @@ The only place that names concrete classes. Leaves out reading the command line 
 
 import base64
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
 from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.services.announce import Announcer
+from coordinator.services.apart import Apart
 from coordinator.services.artifacts import Artifacts
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
@@ -61,7 +63,7 @@ from shared.ids import AgentId, FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
-from shared.runtime.service import Supervisor
+from shared.runtime.service import Service, Supervisor
 from shared.trust.root import DIRECTOR
 
 _log = Events(__name__)
@@ -190,7 +192,12 @@ async def issue_token(
 
 
 async def serve(
-    place: Place, listen: Listen, *, ready: Callable[[str], None], clock: Clock | None = None
+    place: Place,
+    listen: Listen,
+    *,
+    ready: Callable[[str], None],
+    clock: Clock | None = None,
+    apart: bool = False,
 ) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
@@ -199,6 +206,7 @@ async def serve(
         listen: where.
         ready: called with the URL once requests are answered.
         clock: another one than the system's.
+        apart: do what nobody waits for in a process of its own.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
@@ -217,10 +225,9 @@ async def serve(
                     parts.deadlines,
                     Renewal(place.directory, context, clock),
                     Recovery(store),
-                    parts.rollups,
+                    *_background(place, store, parts, apart=apart),
                     parts.dispatcher,
                     parts.triggers,
-                    Retention(store, clock),
                     News(parts.documents, store, bell, parts.work),
                 ],
                 clock=clock,
@@ -236,6 +243,18 @@ async def serve(
             ready(url)
             await supervisor.wait()
     return 0
+
+
+def _background(
+    place: Place, store: LivingStore, parts: Parts, *, apart: bool
+) -> Sequence[Service]:
+    """Return what nobody waits for, or what starts a process for it."""
+    if not apart:
+        return (parts.rollups, Retention(store, parts.clock))
+    directory = place.directory
+    command = (sys.executable, "-m", "coordinator", "background", "--data", str(directory.path))
+    url = place.postgres or f"sqlite:{place.database}"
+    return (Apart(command, url, directory.background_bell, parts.rollups),)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ class Bench(Protocol):
 BENCHES = {
     "codec": "tests.bench.codec",
     "contact": "tests.bench.contact",
+    "contacts": "tests.bench.contacts",
     "day": "tests.bench.day",
     "agent": "tests.bench.agent",
     "blackhole": "tests.bench.blackhole",

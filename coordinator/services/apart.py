@@ -1,0 +1,78 @@
+"""The process for what nobody waits for: started, told of new readings, started again, stopped.
+
+Rollups and retention take as much of a processor as contacts do, and one interpreter has one. The
+child reads the database for itself, so nothing is lost when it is killed; it ends when its standard
+input does, so it outlives no coordinator, however that ended. Leaves out what the child does
+(`coordinator.commands.background`).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from coordinator.services.bell import ring
+from coordinator.services.rollups import Rollups
+from shared import limits
+
+
+class ProcessEndedError(Exception):
+    """The child ended without being told to; the supervisor starts another."""
+
+
+class Apart:
+    """A service; `rollups` only watches how far the child has come."""
+
+    name = "apart"
+
+    def __init__(self, command: Sequence[str], letter: str, bell: Path, rollups: Rollups) -> None:
+        """Take the child's command, the first line of its input, and its bell."""
+        self._command, self._letter = tuple(command), letter
+        self._bell, self._rollups = bell, rollups
+
+    async def run(self) -> None:
+        """Keep the child running until cancelled.
+
+        Raises:
+            ProcessEndedError: it ended.
+            OSError: it cannot be started.
+        """
+        child = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
+        tasks = {
+            asyncio.create_task(self._tell(child)),
+            asyncio.create_task(self._rollups.follow(partial(ring, self._bell))),
+            asyncio.create_task(child.wait()),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await _stopped(child)
+
+    async def _tell(self, child: asyncio.subprocess.Process) -> None:
+        """Say in the child's own input, which nobody else can see, what it works on."""
+        assert child.stdin is not None, "it was asked for"
+        child.stdin.write(f"{self._letter}\n".encode())
+        await child.stdin.drain()
+        status = await child.wait()
+        raise ProcessEndedError(f"the process for rollups and retention ended with {status}")
+
+
+async def _stopped(child: asyncio.subprocess.Process) -> None:
+    """End the child: by the end of its input, or by force when it does not."""
+    if child.returncode is not None:
+        return
+    assert child.stdin is not None, "it was asked for"
+    child.stdin.close()
+    try:
+        async with asyncio.timeout(limits.DRAIN_S):
+            await child.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
