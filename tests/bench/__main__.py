@@ -25,6 +25,7 @@ class Bench(Protocol):
 
 
 BENCHES = {
+    "artifact": "tests.bench.artifact",
     "codec": "tests.bench.codec",
     "contact": "tests.bench.contact",
     "contacts": "tests.bench.contacts",
