@@ -52,6 +52,7 @@ from coordinator.api.jobs import (
 )
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
+from coordinator.api.repeats import clone_job, get_job_events, retry_job
 from coordinator.api.rollouts import (
     advance_rollout,
     cancel_rollout,
@@ -92,6 +93,7 @@ _SYNC = (
 _WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
+_AGAIN = (Kind.KEY_REUSED, Kind.CONFLICT)
 _PARCEL = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _RANGE = (Kind.BAD_RANGE,)
 _FETCH = (*_WORD, *_RANGE, Kind.CERTIFICATE_NEEDED)
@@ -134,6 +136,9 @@ ROUTES = (
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
     Limited("GET  /v1/jobs/{job}",             get_job,        "jobs:read"),
     Limited("POST /v1/jobs/{job}/cancel",      cancel_job,     "jobs:write", _SETTLED, status=202),
+    Limited("POST /v1/jobs/{job}/retry",       retry_job,      "jobs:write", _AGAIN, status=202),
+    Limited("POST /v1/jobs/{job}/clone",       clone_job,      "jobs:write", _SUBMIT, status=202),
+    Limited("GET  /v1/jobs/{job}/history",     get_job_events, "jobs:read"),
     Limited("GET  /v1/jobs/{job}/firings",     get_firings,    "jobs:read"),
 
     Limited("GET  /v1/templates",                   get_templates,   "jobs:read"),

@@ -1,4 +1,4 @@
-"""The loop in which triggers fire: one timer for all schedules, a bell for what happens.
+"""The loop in which triggers fire and waiting jobs begin: one timer, a bell for what happens.
 
 Each firing is a transaction of its own, so a crash between two loses and doubles nothing. Whoever
 commits what concerns a job rings; a look each half minute notices events of contacts that ring
@@ -12,6 +12,7 @@ from coordinator.core.ports import Store, Tx
 from coordinator.services.bell import Bell
 from coordinator.services.shelf import Documents
 from coordinator.services.waiting import WaitingRoom
+from coordinator.transactions.chains import begin_chain, ready_chains
 from coordinator.transactions.trigger_firings import (
     Bench,
     Fired,
@@ -70,7 +71,18 @@ class Triggers:
             await self._fire(partial(fire_schedule, trigger, self._bench()))
         for trigger, occasion in waiting:
             await self._fire(partial(fire_event, trigger, occasion, self._bench()))
-        return bool(due or waiting)
+        chains = await self._store.read(partial(ready_chains, self._clock.wall_ms()))
+        for job, wished in chains:
+            await self._begin(job, wished=wished)
+        return bool(due or waiting or chains)
+
+    async def _begin(self, job: bytes, *, wished: bool) -> None:
+        now_ms = self._clock.wall_ms()
+        body = partial(begin_chain, job, wished=wished, now_ms=now_ms, entropy=self._entropy)
+        agents = await self._store.run(body, durable=True)
+        _log.event("job_begun" if wished else "job_canceled", job=job, told=len(agents))
+        self._work.wake(agents)
+        self._jobs.wake([job])
 
     def _bench(self) -> Bench:
         return Bench(
