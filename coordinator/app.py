@@ -6,7 +6,6 @@ The only place that names concrete classes. Leaves out reading the command line 
 
 import base64
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -251,10 +250,8 @@ def _background(
     """Return what nobody waits for, or what starts a process for it."""
     if not apart:
         return (parts.rollups, Retention(store, parts.clock))
-    directory = place.directory
-    command = (sys.executable, "-m", "coordinator", "background", "--data", str(directory.path))
     url = place.postgres or f"sqlite:{place.database}"
-    return (Apart(command, url, directory.background_bell, parts.rollups),)
+    return (Apart(place.directory, url, parts.rollups),)
 
 
 @asynccontextmanager

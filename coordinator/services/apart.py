@@ -8,10 +8,10 @@ input does, so it outlives no coordinator, however that ended. Leaves out what t
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import sys
 from functools import partial
-from pathlib import Path
 
+from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import ring
 from coordinator.services.rollups import Rollups
 from shared import limits
@@ -26,10 +26,12 @@ class Apart:
 
     name = "apart"
 
-    def __init__(self, command: Sequence[str], letter: str, bell: Path, rollups: Rollups) -> None:
-        """Take the child's command, the first line of its input, and its bell."""
-        self._command, self._letter = tuple(command), letter
-        self._bell, self._rollups = bell, rollups
+    def __init__(self, directory: DataDirectory, database: str, rollups: Rollups) -> None:
+        """Work on the files of one coordinator; `database` is a URL."""
+        program = (sys.executable, "-m", "coordinator", "background")
+        self._command = (*program, "--data", str(directory.path))
+        self._database, self._bell = database, directory.background_bell
+        self._rollups = rollups
 
     async def run(self) -> None:
         """Keep the child running until cancelled.
@@ -57,7 +59,7 @@ class Apart:
     async def _tell(self, child: asyncio.subprocess.Process) -> None:
         """Say in the child's own input, which nobody else can see, what it works on."""
         assert child.stdin is not None, "it was asked for"
-        child.stdin.write(f"{self._letter}\n".encode())
+        child.stdin.write(f"{self._database}\n".encode())
         await child.stdin.drain()
         status = await child.wait()
         raise ProcessEndedError(f"the process for rollups and retention ended with {status}")

@@ -14,8 +14,8 @@ from typing import assert_never
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Query, Row, Tx, execute, fetch, fetch_one
 from coordinator.transactions.gaps import mind_gaps, safe_to
-from coordinator.transactions.known import with_known
 from coordinator.transactions.happenings import schema_told
+from coordinator.transactions.known import with_known
 from coordinator.transactions.quota import Quota, load_quota, save_quota
 from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
 from coordinator.transactions.rows import pack_ranges, unpack_ranges
