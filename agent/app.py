@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig, load_config
 from agent.core.device import DeviceSettings
+from agent.core.firmware import FirmwareSource
 from agent.core.ports import Bus, Driver
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
@@ -124,6 +125,7 @@ class Agent:
                 files := line.fetching(file),
             ]
             engine.caretaker.shelf = files
+            engine.runner.firmware = FirmwareSource(files, line.guard.may_install)
             sticks = self._make_sticks(line, file, telemetry, engine.wake)
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe

@@ -66,6 +66,7 @@ class Engine:
     restorer: Restorer
     caretaker: Caretaker
     lock: SiteLock
+    runner: StepRunner
 
     @property
     def services(self) -> list[Service]:
@@ -169,4 +170,4 @@ def make_engine(
         fired=executor.wake,
     )
     calendar.watch(standing.wake)
-    return Engine(executor, standing, restorer, caretaker, lock)
+    return Engine(executor, standing, restorer, caretaker, lock, runner)
