@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig, load_config
 from agent.core.device import DeviceSettings
+from agent.core.firmware import FirmwareSource
 from agent.core.ports import Bus, Driver
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
@@ -124,6 +125,7 @@ class Agent:
                 files := line.fetching(file),
             ]
             engine.caretaker.shelf = files
+            engine.runner.firmware = FirmwareSource(files, line.guard.may_install)
             sticks = self._make_sticks(line, file, telemetry, engine.wake)
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe
@@ -153,6 +155,7 @@ class Agent:
             engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
             settings = self._make_self_config(engine, telemetry)
             engine.caretaker.settings = settings
+            engine.caretaker.bundles = standing.bundles if standing else None
             services.append(settings)
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)

@@ -31,7 +31,7 @@ SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
 _ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
-_SCRIPT_KEYS = ("dir", "user")
+_SCRIPT_KEYS = ("dir", "user", "as_agent")
 _TELEMETRY_KEYS = (
     "commit_interval_s",
     "storage_max_mb",
@@ -167,7 +167,9 @@ def _scripts(table: TomlTable, folder: Path) -> ScriptSettings | None:
     if not table.values:
         return None
     return ScriptSettings(
-        folder=folder / path_of(table, "dir"), user=table.string("user", "nobody")
+        folder=folder / path_of(table, "dir"),
+        user=table.string("user", "nobody"),
+        as_agent=table.flag("as_agent", default=False),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.buses.timing import line_timing
+from agent.buses.udp import SMP_PORT
 from agent.core.device import DeviceSettings
 from agent.core.ports import BusSettings
 from agent.core.utilisation import BusLoad, DeviceLoad, Pace, poll_ms, sentence
@@ -82,7 +83,10 @@ def _port(table: TomlTable) -> str:
     url = table.string("url")
     if "\0" in url:
         raise table.mistake("url holds a zero byte", key="url")
-    mend = "write serial:///dev/ttyUSB0?baud=9600&parity=E, tcp://HOST:PORT or rtu+tcp://HOST:PORT"
+    mend = (
+        "write serial:///dev/ttyUSB0?baud=9600&parity=E, tcp://HOST:PORT, rtu+tcp://HOST:PORT or "
+        "udp://HOST:PORT"
+    )
     try:
         parts = urlsplit(url)
         host, number = parts.hostname, parts.port
@@ -92,13 +96,14 @@ def _port(table: TomlTable) -> str:
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
             raise table.mistake(f"url {url!r} names no serial port", key="url", mend=mend)
         return os.path.realpath(parts.path)
-    if parts.scheme not in {"tcp", "rtu+tcp"}:
+    if parts.scheme not in {"tcp", "rtu+tcp", "udp"}:
         raise table.mistake(f"url {url!r} is of no known kind", key="url", mend=mend)
-    if number is None and parts.scheme == "tcp":
-        number = _MODBUS_PORT
+    if number is None:
+        number = {"tcp": _MODBUS_PORT, "udp": SMP_PORT}.get(parts.scheme)
     if not host or not number:
         raise table.mistake(f"url {url!r} lacks a host or a port", key="url", mend=mend)
-    return f"{host.lower()}:{number}"
+    place = f"{host.lower()}:{number}"
+    return f"udp {place}" if parts.scheme == "udp" else place
 
 
 def devices_of(
@@ -136,10 +141,12 @@ def _device(
     bus = buses[table.choice("bus", tuple(buses))]
     units = _TCP_UNITS if bus.url.startswith("tcp:") else _SERIAL_UNITS
     profile = _profile(table, folder, profiles)
+    alone = profile.protocol == "smp"
     return DeviceSettings(
         id=DeviceId(name),
         bus=bus.name,
-        address=table.integer("address", *units),
+        # SMP has no addresses: a device has its port to itself.
+        address=table.integer("address", 0, 0, 0) if alone else table.integer("address", *units),
         profile=profile,
         judging=_judging(table, profile),
         poll_interval_ms=milliseconds(

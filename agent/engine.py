@@ -66,6 +66,7 @@ class Engine:
     restorer: Restorer
     caretaker: Caretaker
     lock: SiteLock
+    runner: StepRunner
 
     @property
     def services(self) -> list[Service]:
@@ -135,7 +136,7 @@ def make_engine(
     lock.changed = unlocked
     standing = ground.standing(known, alarmed, fired=executor.wake)
     calendar.watch(standing.wake)
-    return Engine(executor, standing, restorer, caretaker, lock)
+    return Engine(executor, standing, restorer, caretaker, lock, runner)
 
 
 class _Ground:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from coordinator.commands import (
     adopt,
+    background,
     backup,
     claim,
     documents,
@@ -39,6 +40,7 @@ _COMMANDS = (
     retention,
     migrate,
     verify_audit,
+    background,
 )
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2

@@ -27,6 +27,7 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import find_signer
 from coordinator.keys.tls import issue_nothing, issuer, server_context
 from coordinator.services.announce import Announcer
+from coordinator.services.apart import Apart
 from coordinator.services.artifacts import Artifacts
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
@@ -48,6 +49,7 @@ from coordinator.services.metrics import Metrics
 from coordinator.services.retention import Retention
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, News, Shelf
+from coordinator.services.triggers import Triggers
 from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
 from coordinator.services.waiting import WaitingRoom
 from coordinator.store.opening import open_store
@@ -60,7 +62,7 @@ from shared.ids import AgentId, FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
-from shared.runtime.service import Supervisor
+from shared.runtime.service import Service, Supervisor
 from shared.trust.root import DIRECTOR
 
 _log = Events(__name__)
@@ -189,7 +191,12 @@ async def issue_token(
 
 
 async def serve(
-    place: Place, listen: Listen, *, ready: Callable[[str], None], clock: Clock | None = None
+    place: Place,
+    listen: Listen,
+    *,
+    ready: Callable[[str], None],
+    clock: Clock | None = None,
+    apart: bool = False,
 ) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
@@ -198,6 +205,7 @@ async def serve(
         listen: where.
         ready: called with the URL once requests are answered.
         clock: another one than the system's.
+        apart: do what nobody waits for in a process of its own.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
@@ -216,9 +224,9 @@ async def serve(
                     parts.deadlines,
                     Renewal(place.directory, context, clock),
                     Recovery(store),
-                    parts.rollups,
+                    *_background(place, store, parts, apart=apart),
                     parts.dispatcher,
-                    Retention(store, clock),
+                    parts.triggers,
                     News(parts.documents, store, bell, parts.work),
                 ],
                 clock=clock,
@@ -234,6 +242,16 @@ async def serve(
             ready(url)
             await supervisor.wait()
     return 0
+
+
+def _background(
+    place: Place, store: LivingStore, parts: Parts, *, apart: bool
+) -> Sequence[Service]:
+    """Return what nobody waits for, or what starts a process for it."""
+    if not apart:
+        return (parts.rollups, Retention(store, parts.clock))
+    url = place.postgres or f"sqlite:{place.database}"
+    return (Apart(place.directory, url, parts.rollups),)
 
 
 @asynccontextmanager
@@ -339,6 +357,7 @@ def _compose(place: Place, store: LivingStore, fleet: Fleet, clock: Clock, deman
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
         dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
+        triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
         work=work,
         jobs=jobs,
         metrics=metrics,

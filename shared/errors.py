@@ -118,6 +118,9 @@ class Reason(IntEnum):
     VALUE_OUT_OF_RANGE = 407
     WRITTEN_TOO_SOON = 408
     CALL_UNKNOWN = 409
+    FIRMWARE_REFUSED = 410
+    FIRMWARE_REVERTED = 411
+    FIRMWARE_LOST = 412
 
     # 5xx configuration: what a person wrote cannot be used.
     CONFIG_INVALID = 500

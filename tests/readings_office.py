@@ -4,7 +4,6 @@ Owns blocks of chosen clocks and the transaction that takes them in. Leaves out 
 contacts, which have tests of their own.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -12,11 +11,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from coordinator.core.intake import Incoming, block_digest
-from coordinator.core.ports import fetch
 from coordinator.core.rollup import Bucket, unpack_buckets
 from coordinator.services.bell import Bell
 from coordinator.services.rollups import Rollups
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.retime import walk_boots
 from shared.block.codec import check, encode
@@ -26,6 +23,7 @@ from shared.ids import AgentId, BlockSeq, DeviceId, StoreEpoch
 from shared.model.reading import Block, BootRef, Channel, Group, epoch_ref, schema_ref
 from shared.trust.documents import Report
 from shared.wire.messages import Anchor, Announced, LossRow, Tally
+from tests.stores import AnyStore, ask, tell
 
 NOW = WallMs(1_795_000_000_000)
 AGENT = AgentId("pump")
@@ -115,21 +113,18 @@ def incoming(data: bytes) -> Incoming:
     return Incoming(data, block_digest(data), check(data))
 
 
-async def add_agent(store: SqliteStore, agent: str = AGENT, **labels: str) -> None:
+async def add_agent(store: AnyStore, agent: str = AGENT, **labels: str) -> None:
     """Let an agent in without a claim."""
 
-    def insert(db: sqlite3.Connection) -> None:
-        columns = "agent_id, public_key, site, claim_id, enrolled_ms"
-        values = (agent, agent.encode().ljust(32, b"."), "north", b"claim", NOW)
-        db.execute(f"INSERT INTO agent ({columns}) VALUES (?, ?, ?, ?, ?)", values)
-        for key, value in labels.items():
-            db.execute("INSERT INTO agent_label VALUES (?, ?, ?)", (agent, key, value))
-
-    await store._writer.transact(insert, durable=False)
+    columns = "agent_id, public_key, site, claim_id, enrolled_ms"
+    values = (agent, agent.encode().ljust(32, b"."), "north", b"claim", NOW)
+    await tell(store, f"INSERT INTO agent ({columns}) VALUES ($1, $2, $3, $4, $5)", *values)
+    for key, value in labels.items():
+        await tell(store, "INSERT INTO agent_label VALUES ($1, $2, $3)", agent, key, value)
 
 
 async def bring(
-    store: SqliteStore,
+    store: AnyStore,
     *blocks: bytes,
     agent: str = AGENT,
     schema: Schema | None = SCHEMA,
@@ -149,7 +144,7 @@ async def bring(
     return await store.run(body, durable=False)
 
 
-async def settle_times(store: SqliteStore, *, size: int = 256) -> int:
+async def settle_times(store: AnyStore, *, size: int = 256) -> int:
     """Place blocks again until nothing is left to do; return in how many steps."""
     steps = 0
     while await store.run(partial(walk_boots, NOW, size=size), durable=False):
@@ -157,13 +152,12 @@ async def settle_times(store: SqliteStore, *, size: int = 256) -> int:
     return steps
 
 
-async def rows(store: SqliteStore, statement: str) -> Sequence[tuple[Any, ...]]:
+async def rows(store: AnyStore, statement: str) -> Sequence[tuple[Any, ...]]:
     """Ask anything."""
-    store._statements["asked"] = statement  # type: ignore[index]  # a test asks what nobody else may
-    return await store.read(partial(fetch, "asked"))
+    return await ask(store, statement)
 
 
-async def roll_everything_up(store: SqliteStore) -> None:
+async def roll_everything_up(store: AnyStore) -> None:
     """Work until nothing is due."""
     service = Rollups(store, VirtualClock(), Bell())
     while await service.step():
@@ -171,7 +165,7 @@ async def roll_everything_up(store: SqliteStore) -> None:
 
 
 async def rolled(
-    store: SqliteStore, width_s: int, *, agent: str = AGENT
+    store: AnyStore, width_s: int, *, agent: str = AGENT
 ) -> dict[tuple[str, str, int], Bucket]:
     """Every bucket of one width, by device, point and start."""
     found = await rows(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.core.device import DeviceSettings
+from agent.core.firmware import FirmwareSource
 from agent.core.loan import Owner
 from agent.core.ports import Driver, Identity, PointReading, StepOutcome, Urgency
 from agent.core.queue import Problem
@@ -31,6 +32,8 @@ class Hand:
     owner: Owner
     may_write: MayWrite
     dry_run: bool = False
+    firmware: FirmwareSource | None = None
+    """Where images for it come from; None: nowhere."""
 
     @property
     def device(self) -> DeviceId:

@@ -15,7 +15,12 @@ from agent.core.loan import Owner
 from agent.core.ports import StepOutcome
 from agent.core.tidying import Tidying
 from shared.errors import Reason, WorldError
-from shared.model.action_parameters import CONFIRM_WITHIN, CONFIRM_WITHIN_S
+from shared.model.action_parameters import (
+    CONFIRM_WITHIN,
+    CONFIRM_WITHIN_S,
+    DiagnoseParameters,
+    Upload,
+)
 from shared.model.job import Step, Value
 
 
@@ -25,8 +30,8 @@ class Caretaker(Protocol):
     async def health(self) -> Mapping[str, Value]:
         """Return facts, counts and troubles, bounded."""
 
-    async def diagnose(self, name: str, *, dry_run: bool) -> Mapping[str, Value]:
-        """Write a support bundle of this name; return where it lies and what it begins with.
+    async def diagnose(self, name: str, *, upload: Upload, dry_run: bool) -> Mapping[str, Value]:
+        """Write a support bundle of this name; return where it lies and whether it is brought.
 
         Raises:
             WorldError: the disk did not take it.
@@ -89,8 +94,10 @@ class DiagnoseAction:
     async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
         """Gather status and the last log lines; secrets are left out."""
         name = f"{hand.owner.execution.hex()}-{step.id}"
+        upload = msgspec.convert(step.params, DiagnoseParameters).upload
         try:
-            return StepOutcome(result=await hand.caretaker.diagnose(name, dry_run=hand.dry_run))
+            told = await hand.caretaker.diagnose(name, upload=upload, dry_run=hand.dry_run)
+            return StepOutcome(result=told)
         except WorldError as error:
             return StepOutcome(error.reason, error.detail)
 

@@ -21,6 +21,7 @@ from agent.actions.own import (
 )
 from agent.actions.read import ReadAction
 from agent.actions.sync import SyncAction
+from agent.actions.update_firmware import UpdateFirmwareAction
 from agent.actions.validate import ValidateAction
 from agent.actions.write import WriteAction, is_hazardous
 from agent.core.device import DeviceSettings
@@ -53,6 +54,7 @@ ACTIONS: Mapping[str, CheckedAction] = {
         RestoreConfigAction(),
         ValidateAction(),
         SyncAction(),
+        UpdateFirmwareAction(),
     )
 }
 

@@ -49,7 +49,9 @@ class ScriptSettings:
 
     folder: Path
     user: str = "nobody"
-    """Who runs them, where the agent runs as root; elsewhere they run as the agent does."""
+    """Who runs them, where the agent runs as root."""
+    as_agent: bool = False
+    """An agent that is not root runs them as itself: they can read what it can, its key too."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

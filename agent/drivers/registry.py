@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
 from agent.drivers.modbus.plan import frame_bytes, plan
+from agent.drivers.smp.plan import frame_bytes as smp_frame_bytes
 from shared.errors import MistakeError
 from shared.model.profile import Profile
 
@@ -55,5 +56,26 @@ def _modbus(device: DeviceSettings, bus: Bus) -> Driver:
     return ModbusDriver(device.id, bus, unit=device.address, profile=device.profile)
 
 
-DRIVERS: dict[str, Factory] = {"modbus": _modbus}
-FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {"modbus": _modbus_frames}
+def _smp_frames(profile: Profile) -> list[tuple[int, int]]:
+    return smp_frame_bytes(profile.polled)
+
+
+def _smp(device: DeviceSettings, bus: Bus) -> Driver:
+    try:
+        from agent.drivers.smp.driver import SmpDriver  # noqa: PLC0415 - on first use
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("cbor2"):
+            raise
+        raise MistakeError(
+            "SMP devices need the package cbor2",
+            where=f"device {device.id}",
+            mend='install it with pip install "outstation[smp]"',
+        ) from None
+    return SmpDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
+DRIVERS: dict[str, Factory] = {"modbus": _modbus, "smp": _smp}
+FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
+    "modbus": _modbus_frames,
+    "smp": _smp_frames,
+}

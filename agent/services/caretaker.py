@@ -17,6 +17,7 @@ import msgspec
 from agent.core.moment import Moment
 from agent.core.ports import ArtifactShelf, StepOutcome
 from agent.core.tidying import Tidying
+from agent.services.bundles import Bundles
 from agent.services.scripts import Scripts
 from agent.services.self_config import SelfConfig
 from agent.store.caretaker import CaretakerStore
@@ -24,8 +25,10 @@ from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy
 from shared.errors import Reason, RefusedError, WorldError
+from shared.model.action_parameters import Upload
 from shared.model.artifact import parse_artifact
 from shared.model.job import Value
+from shared.model.support import fitting
 from shared.runtime.files import write_atomically
 from shared.runtime.logs import JsonFormat, redact
 
@@ -68,6 +71,8 @@ class Caretaker:
         """Ends the process cleanly so that another begins; set by whoever can."""
         self.settings: SelfConfig | None = None
         """Who changes the agent's settings; set by whoever knows the local file."""
+        self.bundles: Bundles | None = None
+        """Where bundles wait to be brought to the coordinator; None: there is none."""
         self.scripts: Scripts | None = None
         """What may be run; None: nothing."""
         self.shelf: ArtifactShelf | None = None
@@ -90,23 +95,30 @@ class Caretaker:
         told |= {f"tasks.{state.name.lower()}": count for state, count in counts.tasks.items()}
         return told
 
-    async def diagnose(self, name: str, *, dry_run: bool) -> Mapping[str, Value]:
+    async def diagnose(self, name: str, *, upload: Upload, dry_run: bool) -> Mapping[str, Value]:
         """Write a bundle, see `agent.actions.own.Caretaker`."""
         status = await self.status() if self.status is not None else None
         shown = msgspec.json.format(msgspec.json.encode(status), indent=1).decode()
         health = "\n".join(f"{name} = {value}" for name, value in (await self.health()).items())
         text = "\n".join([health, redact(shown), *self._tail.lines])
-        data = text.encode("utf-8", "replace")[: limits.SUPPORT_BYTES]
+        data = fitting(text.encode("utf-8", "replace"))
         told: dict[str, Value] = {
             "bytes": len(data),
             "lines": len(self._tail.lines),
             "sha256": hashlib.sha256(data).hexdigest(),
             "worst": "; ".join(self._tail.worst)[-limits.DETAIL_CHARS :],
         }
+        brings = self._brings(upload)
         if dry_run:
-            return told
-        await asyncio.to_thread(self._write, name, data)
-        return {**told, "file": f"{SUPPORT}/{name}.txt"}
+            return {**told, "upload": brings}
+        await asyncio.to_thread(self._write, name, data, wait=brings)
+        return {**told, "file": f"{SUPPORT}/{name}.txt", "upload": brings}
+
+    def _brings(self, upload: Upload) -> bool:
+        """Tell whether a bundle is brought: where bytes cost, only if somebody insists."""
+        if self.bundles is None or upload == "never":
+            return False
+        return upload == "always" or not self.facts().get("link.metered", True)
 
     async def tidy(self, wish: Tidying, *, dry_run: bool) -> Mapping[str, Value]:
         """Forget what may go, see `agent.actions.own.Caretaker`."""
@@ -166,7 +178,7 @@ class Caretaker:
             return StepOutcome(Reason.ACTION_NOT_ALLOWED, detail)
         return await self.scripts.run(name, dry_run=dry_run)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, data: bytes, *, wait: bool) -> None:
         folder = self._data_dir / SUPPORT
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -174,6 +186,8 @@ class Caretaker:
             bundles = sorted(folder.glob("*.txt"), key=lambda path: path.stat().st_mtime_ns)
             for old in bundles[: -limits.SUPPORT_KEPT]:
                 old.unlink(missing_ok=True)
+            if wait and self.bundles is not None:
+                self.bundles.put(name, data)
         except OSError as error:
             raise WorldError(Reason.STORE_FAILED, f"the bundle: {error.strerror}") from error
 

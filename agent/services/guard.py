@@ -24,7 +24,7 @@ from shared.model.job import JobSpec, Value
 from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
-from shared.trust.bounds import check_write
+from shared.trust.bounds import check_firmware, check_write
 from shared.trust.carried import Return, admit_return
 from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
@@ -178,6 +178,17 @@ class Guard:
             return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
         try:
             check_write(held.document, profile=profile, point=point, value=value)
+        except RefusedError as error:
+            return Problem(error.reason, error.detail)
+        return None
+
+    def may_install(self, digest: bytes, size: int, device_class: str) -> Problem | None:
+        """Return why the catalog in force allows no such image for such a device."""
+        held = self._trust.catalog
+        if held is None:
+            return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
+        try:
+            check_firmware(held.document, digest=digest, size=size, device_class=device_class)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
         return None

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
+from agent.services.bundles import Bundles
 from agent.services.contact import Contact
 from agent.services.control import Command
 from agent.services.guard import Guard
@@ -44,10 +45,12 @@ from shared.trust.words import (
     LABELS_TYP,
     LEAVE_TYP,
     REKEY_TYP,
+    SUPPORT_TYP,
     Heard,
     Labels,
     Leave,
     Rekey,
+    Support,
     Wish,
     Word,
     open_heard,
@@ -59,7 +62,10 @@ PUT_OFF_MS: Final = 3_600_000
 """A word that was refused is said again after an hour: the same refusal is not worth more bytes."""
 RENEW_MS: Final = 30 * 86_400_000
 """A certificate is renewed when less than this is left of it."""
-_TYPES: Final[Mapping[type, str]] = {Rekey: REKEY_TYP, Labels: LABELS_TYP, Leave: LEAVE_TYP}
+_TYPES: Final[Mapping[type, str]] = {
+    Rekey: REKEY_TYP, Labels: LABELS_TYP, Leave: LEAVE_TYP,
+    Support: SUPPORT_TYP,
+}
 _PASSING: Final = {Fault.UNREACHABLE, Fault.SILENT, Fault.UNTRUSTED, Fault.BUSY, Fault.ABORTED}
 """Failures of the line, not of the word: the contact would meet the same."""
 
@@ -89,6 +95,8 @@ class MemberContact(Contact):
     async def run(self, **options: Any) -> Answered | LinkFailed:  # noqa: ANN401  # the same
         """Make one contact; every way it can fail is returned."""
         failed = await self._member.before()
+        if said := self._member.take_bytes():
+            await self._count(said)
         if failed is not None:
             return failed
         return await self._member.after(await super().run(**options))
@@ -185,6 +193,9 @@ class Member:
         self._present, self._nudge = present, nudge
         self._put_off: dict[str, MonoMs] = {}
         self._denied = False
+        self._said = Delivered(body=b"", up=0, down=0)
+        self.bundles = Bundles(data_dir, nudge=nudge)
+        """Support bundles that wait to be brought."""
         self.trouble = ""
         """Why it meets nobody any more; empty while it does."""
 
@@ -205,6 +216,11 @@ class Member:
         except (MistakeError, OSError) as error:
             return self._failed(error)
         return end
+
+    def take_bytes(self) -> Delivered | None:
+        """Return what bringing bundles cost the link since this was asked last."""
+        said, self._said = self._said, Delivered(body=b"", up=0, down=0)
+        return said if said.up else None
 
     @property
     def may_work(self) -> bool:
@@ -233,6 +249,7 @@ class Member:
             due.append(("rekey", self._rekey))
         if self._labels_due():
             due.append(("labels", self._relabel))
+        due.append(("support", self._bring))
         now_ms = self._clock.mono_ms()
         for name, say in due:
             if self._put_off.get(name, now_ms) > now_ms:
@@ -274,6 +291,27 @@ class Member:
             return end
         # The wish stands until the coordinator has seen a report by the new key.
         self._guard.wish &= ~Wish.REKEY
+        return None
+
+    async def _bring(self) -> LinkFailed | None:
+        """Say the pieces of the oldest support bundle that nobody has heard yet."""
+        found = await asyncio.to_thread(self.bundles.next)
+        if found is None:
+            return None
+        bundle, first = found
+        enrolment = self._speaker.enrolment
+        for number in range(first, len(bundle.pieces)):
+            word = Support(
+                *(enrolment.root.fleet, enrolment.agent, bundle.name, bundle.sha256, bundle.size),
+                *(len(bundle.pieces), number, bundle.pieces[number]),
+            )
+            end = await self._speaker.say(word)
+            if isinstance(end, LinkFailed):
+                return end
+            up = self._said.up + len(end[0])
+            self._said = dataclasses.replace(self._said, up=up)
+            self.bundles.heard(bundle, number + 1)
+        _log.event("support_bundle_brought", bundle=bundle.name, bytes=bundle.size)
         return None
 
     async def _prove(self) -> LinkFailed | None:

@@ -11,7 +11,7 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from agent.core.ports import StepOutcome
@@ -64,12 +64,21 @@ class Scripts:
     async def _start(self) -> asyncio.subprocess.Process:
         """Start the child; as root it becomes the user of the settings before the script runs."""
         who: tuple[int, ...] = ()
-        if os.geteuid() == 0:
+        root = os.geteuid() == 0
+        if not root and not self._settings.as_agent:
+            raise ValueError(
+                "this agent is not root, so they could read its key; if that may be,"
+                " write as_agent = true under [scripts]"
+            )
+        if root:
             entry = pwd.getpwnam(self._settings.user)
             if entry.pw_uid == 0:
                 raise ValueError("scripts do not run as root")
             who = (entry.pw_uid, entry.pw_gid)
-        bounds = (limits.SCRIPT_MEMORY_BYTES, limits.SCRIPT_S, limits.SCRIPT_FILE_BYTES)
+        bounds = (
+            *(limits.SCRIPT_MEMORY_BYTES, limits.SCRIPT_S, limits.SCRIPT_FILE_BYTES),
+            limits.SCRIPT_PROCESSES,
+        )
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_CHILD), *map(str, (*bounds, *who))),
             stdin=asyncio.subprocess.PIPE,
@@ -81,6 +90,37 @@ class Scripts:
         )
 
 
+@contextlib.asynccontextmanager
+async def _ending_together(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """End whatever a child started once it has ended itself.
+
+    What it left behind would hold its output open, and so the step.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        ended = os.pidfd_open(child.pid)
+    except ProcessLookupError:
+        _kill(child)
+        yield
+        return
+
+    def kill() -> None:
+        loop.remove_reader(ended)
+        _kill(child)
+
+    loop.add_reader(ended, kill)
+    try:
+        yield
+    finally:
+        loop.remove_reader(ended)
+        os.close(ended)
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
 async def _watch(
     child: asyncio.subprocess.Process, name: str, script: bytes, result: dict[str, Value]
 ) -> StepOutcome:
@@ -89,7 +129,7 @@ async def _watch(
     assert child.stdout is not None
     kept, size = bytearray(), 0
     try:
-        async with asyncio.timeout(limits.SCRIPT_S):
+        async with asyncio.timeout(limits.SCRIPT_S), _ending_together(child):
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 child.stdin.write(script)
                 await child.stdin.drain()
@@ -102,8 +142,7 @@ async def _watch(
             status = await child.wait()
     finally:
         # Whatever it left behind goes with it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _kill(child)
         # A pipe that is not read to its end keeps asyncio waiting for ever.
         while await child.stdout.read(limits.SCRIPT_BYTES):
             pass

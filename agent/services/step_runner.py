@@ -19,6 +19,7 @@ from agent.actions.registry import OWN_ACTIONS, CheckedAction, may_repeat
 from agent.core.course import Course, Phase
 from agent.core.device import DeviceSettings
 from agent.core.executor import Claim
+from agent.core.firmware import FirmwareSource
 from agent.core.loan import Owner
 from agent.core.moment import Moment
 from agent.core.ports import Driver, StepOutcome
@@ -74,6 +75,8 @@ class StepRunner:
         self._store, self._devices, self._actions, self._now = store, devices, actions, now
         self._memory, self._may_write, self._caretaker = memory, may_write, caretaker
         self._lanes: dict[DeviceId, asyncio.Lock] = {}
+        self.firmware: FirmwareSource | None = None
+        """Where images for devices come from; None: nowhere."""
 
     def lane(self, device: DeviceId) -> asyncio.Lock:
         """Return what whoever changes a device holds meanwhile: one at a time."""
@@ -167,6 +170,7 @@ class StepRunner:
             owner=owner,
             may_write=self._may_write,
             dry_run=dry_run,
+            firmware=self.firmware,
         )
         return self.lane(claim.device), partial(action.run, step, hand)
 

@@ -14,6 +14,7 @@ from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents
+from coordinator.services.triggers import Triggers
 from coordinator.services.upkeep import Deadlines
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.fleet import Fleet
@@ -42,6 +43,7 @@ class Parts:
     deadlines: Deadlines
     rollups: Rollups
     dispatcher: Dispatcher
+    triggers: Triggers
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     metrics: Metrics

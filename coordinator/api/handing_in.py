@@ -17,7 +17,7 @@ from coordinator.transactions.submit import (
     preview,
     submit,
 )
-from shared.ids import uuid_text
+from shared.ids import AgentId, uuid_text
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -25,7 +25,13 @@ _SAMPLE = 20
 
 
 async def hand_in(
-    call: Call, body: JobSubmission, *, validate_only: bool, key: str, origin: str = ""
+    call: Call,
+    body: JobSubmission,
+    *,
+    validate_only: bool,
+    key: str,
+    origin: str = "",
+    only: frozenset[AgentId] | None = None,
 ) -> Answer[JobView] | Answer[JobPreview]:
     """Submit a job in the caller's name, or only tell what that would do.
 
@@ -35,6 +41,7 @@ async def hand_in(
         validate_only: check everything, submit nothing.
         key: the Idempotency-Key, empty for none.
         origin: what the job was made from.
+        only: of its targets only these; None: all of them.
 
     Raises:
         MistakeError: names the member at fault.
@@ -43,7 +50,7 @@ async def hand_in(
     parts, now_ms = call.parts, call.parts.clock.wall_ms()
     job = draft_body(body, parts.documents.now.shelf.policy, now_ms)
     if validate_only:
-        agents = await parts.store.read(partial(preview, job, call.limit))
+        agents = await parts.store.read(partial(preview, job, call.limit, only))
         sample = list(agents[:_SAMPLE])
         digest, needed = job.digest.hex(), job.threshold
         return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
@@ -55,6 +62,7 @@ async def hand_in(
         now_ms=now_ms,
         trace=call.trace,
         origin=origin,
+        only=only,
         key=key,
         body_digest=sha256(call.body).digest(),
     )

@@ -25,6 +25,7 @@ from coordinator.api.artifacts import (
 )
 from coordinator.api.audit import get_audit
 from coordinator.api.carrier import fill_stick, take_parcel
+from coordinator.api.devices import get_device, get_devices
 from coordinator.api.enrolments import (
     approve_enrolment,
     decommission_agent,
@@ -51,6 +52,7 @@ from coordinator.api.jobs import (
 )
 from coordinator.api.problems import Kind
 from coordinator.api.readings import get_readings
+from coordinator.api.repeats import clone_job, get_job_events, retry_job
 from coordinator.api.rollouts import (
     advance_rollout,
     cancel_rollout,
@@ -63,6 +65,7 @@ from coordinator.api.rollouts import (
 )
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.standing import get_alarms, get_firings, get_standing
+from coordinator.api.support import get_bundle, get_bundles
 from coordinator.api.sync import enroll_agent, hear_word, sync
 from coordinator.api.templates import (
     create_template,
@@ -72,6 +75,15 @@ from coordinator.api.templates import (
     submit_template,
 )
 from coordinator.api.tokens import cancel_token, create_token, get_tokens
+from coordinator.api.triggers import (
+    create_trigger,
+    get_occasions,
+    get_trigger,
+    get_triggers,
+    pause_a_trigger,
+    remove_trigger,
+    resume_a_trigger,
+)
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
 _SYNC = (
@@ -81,6 +93,7 @@ _SYNC = (
 _WORD = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _ENROLL = (*_WORD, Kind.CLAIM_INVALID, Kind.ENROLMENT_REJECTED, Kind.ENROLMENT_FULL)
 _SUBMIT = (Kind.KEY_REUSED,)
+_AGAIN = (Kind.KEY_REUSED, Kind.CONFLICT)
 _PARCEL = (*_SIGNED, Kind.AGENT_UNKNOWN, Kind.AGENT_LEFT, Kind.KEY_REPLACED, Kind.WRONG_FLEET)
 _RANGE = (Kind.BAD_RANGE,)
 _FETCH = (*_WORD, *_RANGE, Kind.CERTIFICATE_NEEDED)
@@ -110,6 +123,10 @@ ROUTES = (
     Limited("GET  /v1/agents",                 get_agents,    "agents:read"),
     Limited("GET  /v1/agents/{agent}",         get_agent,     "agents:read"),
     Limited("GET  /v1/agents/{agent}/gaps",    get_gaps,      "readings:read"),
+    Limited("GET  /v1/agents/{agent}/bundles", get_bundles,   "agents:read"),
+    Limited("GET  /v1/agents/{agent}/bundles/{bundle}", get_bundle, "agents:read"),
+    Limited("GET  /v1/agents/{agent}/devices/{device}", get_device, "agents:read"),
+    Route("GET  /v1/devices",                  get_devices,   "agents:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
     Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write"),
@@ -119,6 +136,9 @@ ROUTES = (
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
     Limited("GET  /v1/jobs/{job}",             get_job,        "jobs:read"),
     Limited("POST /v1/jobs/{job}/cancel",      cancel_job,     "jobs:write", _SETTLED, status=202),
+    Limited("POST /v1/jobs/{job}/retry",       retry_job,      "jobs:write", _AGAIN, status=202),
+    Limited("POST /v1/jobs/{job}/clone",       clone_job,      "jobs:write", _SUBMIT, status=202),
+    Limited("GET  /v1/jobs/{job}/history",     get_job_events, "jobs:read"),
     Limited("GET  /v1/jobs/{job}/firings",     get_firings,    "jobs:read"),
 
     Limited("GET  /v1/templates",                   get_templates,   "jobs:read"),
@@ -126,6 +146,14 @@ ROUTES = (
     Route("POST /v1/templates",                     create_template, "templates:write", status=201),
     Route("DELETE /v1/templates/{template}",        remove_template, "templates:write", _SETTLED),
     Limited("POST /v1/templates/{template}/submit", submit_template, "jobs:write", _SUBMIT, 202),
+
+    Route("GET  /v1/triggers",                   get_triggers,     "jobs:read"),
+    Route("GET  /v1/triggers/{trigger}",         get_trigger,      "jobs:read"),
+    Route("GET  /v1/triggers/{trigger}/firings", get_occasions,    "jobs:read"),
+    Route("POST /v1/triggers",                   create_trigger,   "triggers:write", status=201),
+    Route("POST /v1/triggers/{trigger}/pause",   pause_a_trigger,  "triggers:write"),
+    Route("POST /v1/triggers/{trigger}/resume",  resume_a_trigger, "triggers:write"),
+    Route("DELETE /v1/triggers/{trigger}",       remove_trigger,   "triggers:write"),
 
     Limited("GET  /v1/standing",               get_standing,   "jobs:read"),
     Limited("GET  /v1/alarms",                 get_alarms,     "jobs:read"),

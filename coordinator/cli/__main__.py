@@ -4,8 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
@@ -22,6 +23,7 @@ from coordinator.cli import (
     tokens,
 )
 from coordinator.cli import carrier as carrier_commands
+from coordinator.cli import devices as device_commands
 from coordinator.cli.client import CallError, Exit
 from coordinator.cli.job_commands import app as jobs
 from coordinator.cli.options import DEFAULT as _DEFAULT
@@ -30,12 +32,11 @@ from coordinator.cli.options import Common
 from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
 from coordinator.cli.templates import app as templates
+from coordinator.cli.triggers import app as triggers
 from shared.errors import MistakeError
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
 6 conflict, 7 timed out waiting."""
-
-_FOREVER_S = 31_536_000
 
 
 app = App(
@@ -45,7 +46,9 @@ app = App(
     version_flags=["--version"],
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
-for _group in (agents, jobs, templates, rollouts.app):
+devices = App(name="devices", help="Attached devices: what they are, by their own word.")
+app.command(devices)
+for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
@@ -176,6 +179,60 @@ def agents_gaps(agent: str, /, *, days: int = 30, common: Common = _DEFAULT) -> 
         How far the picture goes back.
     """
     _with_client(common, lambda c, s: gaps.show_gaps(c, s, agent, days=days))
+
+
+@agents.command(name="diagnose")
+def agents_diagnose(
+    agent: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    wait: int = 300,
+    fresh: bool = True,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Have a gateway bring a support bundle: its status, findings and last log lines, no secrets.
+
+    Parameters
+    ----------
+    output
+        The file it is kept in; without one it is printed.
+    wait
+        How long to wait for the gateway, in seconds.
+    fresh
+        Ask for a new one; --no-fresh: the newest that is here.
+    """
+    return _with_client(
+        common,
+        lambda c, s: device_commands.diagnose(c, s, agent, output=output, wait_s=wait, fresh=fresh),
+    )
+
+
+@devices.command(name="list")
+def devices_list(
+    *, agent: str = "", drifted: bool = False, most: int = _MOST, common: Common = _DEFAULT
+) -> None:
+    """List attached devices that said what they are when `device.sync` asked.
+
+    Parameters
+    ----------
+    agent
+        Of this gateway only.
+    drifted
+        Only those that are not as their profile expects.
+    most
+        At most so many.
+    """
+    _with_client(
+        common,
+        lambda c, s: device_commands.list_devices(c, s, agent=agent, drifted=drifted, most=most),
+    )
+
+
+@devices.command(name="show")
+def devices_show(agent: str, device: str, /, *, common: Common = _DEFAULT) -> None:
+    """Show everything that one device of a gateway said of itself."""
+    _with_client(common, lambda c, s: device_commands.show_device(c, s, agent, device))
 
 
 @app.command(name="import")

@@ -2,13 +2,14 @@
 
 from cyclopts import App
 
-from coordinator.cli import jobs, standing, templates
+from coordinator.cli import jobs, repeats, standing, templates
 from coordinator.cli.client import Exit
 from coordinator.cli.job_file import read_job
 from coordinator.cli.options import DEFAULT as _DEFAULT
 from coordinator.cli.options import Common
 from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
+from coordinator.contract.repeats import RetryWish
 from shared.errors import MistakeError
 
 _FOREVER_S = 31_536_000
@@ -92,6 +93,73 @@ def jobs_cancel(
     """
     wait_s = timeout if wait else None
     return _with_client(common, lambda c, s: jobs.cancel(c, s, job, wait_s=wait_s))
+
+
+@app.command(name="retry")
+def jobs_retry(
+    job: str,
+    /,
+    *,
+    unknown_effects: bool = False,
+    wait: bool = False,
+    timeout: int = _FOREVER_S,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Do a job again on the agents where it failed, as a new job.
+
+    Parameters
+    ----------
+    unknown_effects
+        Also where it was cut off and may have been done: look at the devices first.
+    wait
+        Wait until it is done; exit status 1 unless it succeeded everywhere.
+    timeout
+        Seconds to wait at most; exit status 7 after that.
+    """
+    wish = RetryWish(unknown_effects=unknown_effects)
+    wait_s = timeout if wait else None
+    return _with_client(common, lambda c, s: repeats.again(c, s, job, wish, wait_s))
+
+
+@app.command(name="clone")
+def jobs_clone(
+    job: str,
+    /,
+    *,
+    to: repeats.To = repeats.AS_BEFORE,
+    wait: bool = False,
+    timeout: int = _FOREVER_S,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Hand in a new job that says what an old one said.
+
+    Parameters
+    ----------
+    wait
+        Wait until it is done; exit status 1 unless it succeeded everywhere.
+    timeout
+        Seconds to wait at most; exit status 7 after that.
+    """
+    wait_s = timeout if wait else None
+    return _with_client(common, lambda c, s: repeats.again(c, s, job, to.wish, wait_s))
+
+
+@app.command(name="log")
+def jobs_log(job: str, /, *, most: int = 100, common: Common = _DEFAULT) -> None:
+    """Show what was done about a job, by whom and why, newest first.
+
+    Parameters
+    ----------
+    most
+        At most so many.
+    """
+    _with_client(common, lambda c, s: repeats.show_log(c, s, job, most))
+
+
+@app.command(name="execution")
+def jobs_execution(execution: str, /, *, common: Common = _DEFAULT) -> None:
+    """Show one execution: its devices, and every attempt and change as its agent told it."""
+    _with_client(common, lambda c, s: repeats.show_execution(c, s, execution))
 
 
 @app.command(name="history")

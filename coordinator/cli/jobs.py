@@ -29,7 +29,7 @@ def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) 
     """Hand a job in; with `wait_s`, wait for its end and return what it means."""
     with job.pointing():
         view = client.post("/v1/jobs", job.submission, JobView)
-    return _accepted(client, screen, view, wait_s)
+    return accepted(client, screen, view, wait_s)
 
 
 def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
@@ -40,10 +40,11 @@ def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
         _previewed(screen, client.post(path, wish.made_of.use, JobPreview, query=query))
         return Exit.OK
     view = client.post(path, wish.made_of.use, JobView)
-    return _accepted(client, screen, view, None if view.standing else wish.wait_s)
+    return accepted(client, screen, view, None if view.standing else wish.wait_s)
 
 
-def _accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) -> Exit:
+def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) -> Exit:
+    """Tell that a job was handed in; with `wait_s`, wait for its end."""
     if wait_s is not None:
         return wait(client, screen, view.id, wait_s)
     if screen.as_json:
@@ -137,7 +138,7 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
     """Call a job off; with `wait_s`, wait until every agent said what that stopped."""
     view = client.post(f"/v1/jobs/{segment(job_id)}/cancel", {}, JobView)
     if wait_s is not None and view.state == "CANCELING":
-        view = _until_settled(client, view.id, wait_s)
+        view = until_settled(client, view.id, wait_s)
     if screen.as_json:
         screen.json({"job": view, "executions": _executions(client, view.id)})
         return Exit.OK
@@ -150,12 +151,12 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
 
 def wait(client: Client, screen: Screen, job_id: str, wait_s: int) -> Exit:
     """Wait until a job is done, print it, and return OK only if every execution succeeded."""
-    job = _until_settled(client, job_id, wait_s)
+    job = until_settled(client, job_id, wait_s)
     show(client, screen, job_id)
     return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
 
 
-def _until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
+def until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
     """Return a job that is over.
 
     Raises:
@@ -227,6 +228,8 @@ def _rest_of_plan(job: JobView) -> list[tuple[str, object]]:
         facts.append(("window", f"{spec.window.cron} ({spec.window.zone}), {span_s} s"))
     if spec.after is not None:
         facts.append(("after", f"job {spec.after.job}: {spec.after.outcome}"))
+    if job.waits_for is not None:
+        facts.append(("begins after", f"job {job.waits_for.job}: {job.waits_for.outcome}"))
     if spec.dry_run:
         facts.append(("dry run", "it only tells what it would do"))
     return facts

@@ -49,5 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     listen.check()
     return run_until_signal(
-        lambda: serve(place, listen, ready=lambda url: print(f"ready {url}", flush=True))
+        lambda: serve(
+            place, listen, ready=lambda url: print(f"ready {url}", flush=True), apart=True
+        )
     )

@@ -84,6 +84,9 @@ class JobSubmission(SpecBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Instead of `not_after`, counted from submission; 30 days when neither is given."""
     job_class: str = ""
     """Of the policy; empty: the class that may do this and asks for the fewest people."""
+    begins_after: DependencyBody | None = None
+    """Another job that must have ended on the whole fleet first: SUCCEEDED (everywhere), FAILED
+    (otherwise) or ANY. The coordinator waits; `after` is for each agent by itself."""
     rollout: RolloutBody | None = None
     """In which steps and how fast; without it and the next three: to everybody at once."""
     gate: GateBody | None = None

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from coordinator.contract.common import PageSize, PageToken, Time
+from coordinator.contract.job_parts import DependencyBody
 from coordinator.contract.job_spec import SpecBody
 from coordinator.contract.standing import StandingKind
 from shared.model.job import Value
@@ -21,7 +22,8 @@ JobState = Literal[
 """PENDING_APPROVAL leaves when enough distinct people signed it; EXPIRED: they did not in time.
 COMPLETED: every execution is terminal, or OVERDUE; a late receipt is still accounted for.
 CANCELING: it was called off and an agent has yet to say what that stopped. SCHEDULED, PAUSED and
-ABORTED come from its rollout: its time has not come, it is held, its own gate ended it."""
+ABORTED come from its rollout: its time has not come, it is held, its own gate ended it. SCHEDULED
+too while it waits for another job's end."""
 CancelOutcome = Literal["never_delivered", "not_started", "stopped", "too_late", "unknown"]
 """``stopped``: at a safe point; the history says what was done until then. ``too_late``: it had
 ended before. ``unknown``: it may have run before the agent lost its memory of what did."""
@@ -80,6 +82,8 @@ class JobView(msgspec.Struct, frozen=True):
     canceled_by: str
     origin: str = ""
     """What made it: ``template:NAME@2``, ``retry:JOB``, ``clone:JOB``, ``trigger:NAME``."""
+    waits_for: DependencyBody | None = None
+    """The job whose end it waits for, or waited."""
 
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

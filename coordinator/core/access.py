@@ -40,6 +40,7 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "jobs:write":       frozenset({OPERATOR}),
     "artifacts:write":  frozenset({OPERATOR}),
     "templates:write":  frozenset({OPERATOR}),
+    "triggers:write":   frozenset({OPERATOR}),
     "approvals:write":  frozenset({APPROVER}),
     "agents:write":     _NONE,
     "claims:write":     _NONE,

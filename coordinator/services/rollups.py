@@ -6,7 +6,7 @@ and a restart repeats the last step. Leaves out the arithmetic (`coordinator.cor
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from coordinator.core.ports import Store
@@ -21,7 +21,7 @@ from coordinator.transactions.rollups import (
     PlacedBlock,
     blocks_in,
     due_batch,
-    rollup_lag,
+    oldest_order,
     settle_orders,
     write_minutes,
 )
@@ -34,6 +34,9 @@ from shared.model.reading import SchemaRef
 
 LOOK_S = 60
 """Longest sleep: another process may have taken in blocks (a stick, a second coordinator)."""
+
+FOLLOW_S = 1.0
+"""While there is work, how often another process is told so, and asked how far it has come."""
 
 
 class Rollups:
@@ -59,6 +62,16 @@ class Rollups:
                 pass
             await self._bell.wait(LOOK_S)
 
+    async def follow(self, ring: Callable[[], object]) -> None:
+        """Keep `lag_s` true until cancelled, and tell who does the work of new blocks."""
+        while True:
+            self.waiting_since_ms = await self._store.read(oldest_order)
+            if self.waiting_since_ms is None:
+                await self._bell.wait(LOOK_S)
+            else:
+                await asyncio.sleep(FOLLOW_S)
+            ring()
+
     async def step(self) -> bool:
         """Do some of what is due; tell whether anything was."""
         if await self._store.read(has_walks):
@@ -68,7 +81,7 @@ class Rollups:
         batch = await self._store.read(partial(due_batch, limits.ROLLUP_ORDERS))
         if batch is not None:
             await roll_up(self._store, batch.agent, batch.orders)
-        self.waiting_since_ms = (await self._store.read(rollup_lag)).since_ms
+        self.waiting_since_ms = await self._store.read(oldest_order)
         return batch is not None
 
 

@@ -233,7 +233,9 @@ def _release(
     # What begins after the first approval has ended, each agent refuses.
     not_after_ms = min(case.row[11], standing.until_ms)
     yield from execute("job_release", job, bench.now_ms, not_after_ms)
-    yield from insert_executions(JobId(job), case.agents, now_ms=bench.now_ms, entropy=entropy)
+    waits = yield from fetch_one("job_waits", job)
+    if waits is None or waits[0] is None or waits[2] is not None:
+        yield from insert_executions(JobId(job), case.agents, now_ms=bench.now_ms, entropy=entropy)
     yield from audit(
         bench.now_ms,
         actor="approvals",

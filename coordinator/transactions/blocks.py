@@ -14,6 +14,7 @@ from typing import assert_never
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Query, Row, Tx, execute, fetch, fetch_one
 from coordinator.transactions.gaps import mind_gaps, safe_to
+from coordinator.transactions.happenings import schema_told
 from coordinator.transactions.known import with_known
 from coordinator.transactions.quota import Quota, load_quota, save_quota
 from coordinator.transactions.retime import BootTimes, learn_anchors, place_block
@@ -124,6 +125,7 @@ def store_blocks(
     for ref, data in schemas:
         # Only what some stored block waits for: nobody's word alone makes us keep anything.
         yield from execute("schema_learn", agent, ref, data, now_ms)
+        yield from schema_told(agent, data, now_ms)
     if schemas:
         yield from execute("rollup_due_wake", agent)
     wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)

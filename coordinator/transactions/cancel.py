@@ -51,7 +51,8 @@ def cancel(
     open_ = [s for _, s, _ in counts if s < OPEN_BELOW or s == ExecutionState.OVERDUE]
     rollout = yield from fetch_one("rollout_state", job)
     rolling = rollout is not None and rollout[0] in OPEN
-    if released_ms is not None and not open_ and not rolling:
+    waits = row[20] is not None and row[22] is None and row[15] is None
+    if released_ms is not None and not open_ and not rolling and not waits:
         return CalledOff((), "it is over on every agent")
     yield from execute("job_cancel", job, now_ms, split_actor(actor)[0])
     restored = yield from fetch_one("newest_restore")

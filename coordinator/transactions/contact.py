@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from coordinator.core.intake import Incoming
 from coordinator.core.ports import Tx, execute, fetch_one
-from coordinator.core.presence import smooth_interval
+from coordinator.core.presence import is_silent, smooth_interval
 from coordinator.transactions.blocks import Stored, store_blocks
+from coordinator.transactions.happenings import disk_told, happened
 from coordinator.transactions.issue import Order, issue
 from coordinator.transactions.known import look_ahead, with_known
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
@@ -187,6 +188,7 @@ def _record(contact: Contact) -> Tx[Recorded]:
         yield from _move_on(contact, before, taught)
         if report.health:
             yield from execute("health_save", agent, to_json(report.health), now_ms)
+            yield from disk_told(agent, report.health, now_ms)
     stored = yield from store_blocks(
         agent,
         report,
@@ -281,6 +283,9 @@ def _move_on(
     interval_ms = None
     if before is not None:
         interval_ms = smooth_interval(before.interval_ms, contact.now_ms - before.last_ms)
+        if is_silent(before.last_ms, before.interval_ms, contact.now_ms):
+            occasion = f"{agent} {contact.now_ms}"
+            yield from happened("agent.online", occasion, agent=agent, now_ms=contact.now_ms)
     yield from _save(contact, interval_ms)
     if last is not None and last.jobs_epoch != report.jobs_epoch:
         yield from execute("store_leave", agent, last.jobs_epoch)

@@ -6,6 +6,7 @@ did what it was for while it stood, and its agent says when it ended.
 """
 
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.happenings import job_ended
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import JobId
@@ -39,4 +40,5 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
             standing,
         )
         yield from execute("job_expired", job, now_ms)
+        yield from job_ended(job, now_ms)
     return [JobId(job) for job, _ in rows]

@@ -31,6 +31,7 @@ from coordinator.transactions.dispatch_stragglers import put_off
 from coordinator.transactions.dispatch_undo import undo, undo_late
 from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from coordinator.transactions.rows import audit
+from coordinator.transactions.supersede import supersede
 from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import OutstationError
@@ -224,6 +225,7 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
             "rollout_execution_insert",
             ((agent, id_, loaded.job, bench.now_ms, stage) for agent, id_ in made),
         )
+        yield from supersede(loaded.job, [agent for agent, _ in made], bench.now_ms)
         yield from execute_many(
             "rollout_member_released", ((loaded.job, agent, id_) for agent, id_ in made)
         )

@@ -12,6 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
+from coordinator.transactions.happenings import happened
 from coordinator.transactions.rows import audit, to_json
 from shared import limits
 from shared.clock import WallMs
@@ -213,6 +214,7 @@ def _create(
         object_=f"agent:{agent}",
         detail={"site": site, "fingerprint": fingerprint(request.public_key)},
     )
+    yield from happened("agent.enrolled", agent, agent=agent, now_ms=now_ms)
 
 
 def check_labels(labels: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.contract.common import to_time
+from coordinator.contract.job_parts import DependencyBody
 from coordinator.contract.job_spec import from_spec
 from coordinator.contract.jobs import (
     Agreement,
@@ -149,19 +150,25 @@ def _job_view(
 ) -> JobView:
     job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
     job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms, *off = rest
-    standing, cancel_ms, cancel_by, origin = off
+    standing, cancel_ms, cancel_by, origin, waits_for, waits_outcome, begun_ms = off
+    state = job_state(
+        released_ms=released_ms,
+        denied_ms=denied_ms,
+        expired_ms=expired_ms,
+        busy=any(state < OPEN_BELOW for state, _ in counts),
+        cancel_ms=cancel_ms,
+        rollout=None if rollout is None else RolloutState(rollout),
+    )
+    if state == "COMPLETED" and waits_for is not None and begun_ms is None:
+        state = "SCHEDULED" if expired_ms is None else "EXPIRED"
+    waits = None
+    if waits_for is not None:
+        waits = DependencyBody(job=uuid_text(waits_for), outcome=waits_outcome)
     return JobView(
         id=uuid_text(job),
         name=name,
         digest=digest.hex(),
-        state=job_state(
-            released_ms=released_ms,
-            denied_ms=denied_ms,
-            expired_ms=expired_ms,
-            busy=any(state < OPEN_BELOW for state, _ in counts),
-            cancel_ms=cancel_ms,
-            rollout=None if rollout is None else RolloutState(rollout),
-        ),
+        state=state,
         created_at=to_time(created_ms),
         created_by=created_by,
         not_after=to_time(not_after_ms),
@@ -175,6 +182,7 @@ def _job_view(
         canceled_at=None if cancel_ms is None else to_time(cancel_ms),
         canceled_by=cancel_by,
         origin=origin,
+        waits_for=waits,
     )
 
 

@@ -11,10 +11,11 @@ from coordinator.core.ports import Tx, execute, execute_many, fetch_one
 from coordinator.transactions.contact import load_identity
 from coordinator.transactions.enroll import check_labels
 from coordinator.transactions.rows import audit
+from coordinator.transactions.support import keep_piece
 from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, fingerprint
-from shared.trust.words import Labels, Leave, Rekey, Word
+from shared.trust.words import Labels, Leave, Rekey, Support, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ def take_word(agent: AgentId, word: Word, *, key: bytes, now_ms: WallMs) -> Tx[T
             return (yield from _rekey(agent, word.new_key, key, now_ms))
         case Labels():
             changed = yield from _relabel(agent, word, now_ms)
+            return Taken(changed, identity.next_key or identity.public_key)
+        case Support():
+            changed = yield from keep_piece(agent, word, now_ms)
             return Taken(changed, identity.next_key or identity.public_key)
         case _ as never:
             assert_never(never)

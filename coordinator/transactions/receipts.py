@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stopped
 from coordinator.transactions.blocks import contiguous, without_lost
+from coordinator.transactions.devices import note_facts
 from coordinator.transactions.firings import keep_firings
+from coordinator.transactions.happenings import job_ended, receipt_told
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
 from shared import limits
 from shared.clock import WallMs
@@ -63,6 +65,8 @@ def reconcile_receipts(
         new[receipt.execution].append(receipt)
         if not receipt.count:
             yield from _keep(agent, ordinal, receipt, now_ms)
+        yield from receipt_told(agent, receipt, now_ms)
+        yield from note_facts(agent, receipt)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
     jobs = set()
@@ -72,7 +76,9 @@ def reconcile_receipts(
         own = [fact for fact in facts if not fact.count]
         if row is not None and own:
             lost = row[-1] not in {None, b"", epoch}
-            yield from _fold_in((agent, execution, ordinal), row, own, now_ms, lost=lost)
+            ended = yield from _fold_in((agent, execution, ordinal), row, own, now_ms, lost=lost)
+            if ended:
+                yield from job_ended(row[0], now_ms)
         if len(own) < len(facts):
             told = [fact for fact in facts if fact.count]
             yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
@@ -107,8 +113,8 @@ def _fold_in(
     now_ms: WallMs,
     *,
     lost: bool,
-) -> Tx[None]:
-    """Fold facts into the row of an execution.
+) -> Tx[bool]:
+    """Fold facts into the row of an execution; tell whether it ended with them.
 
     Args:
         whose: the agent, the execution, the ordinal of the jobs store.
@@ -141,6 +147,7 @@ def _fold_in(
     for device, task in after.tasks.items():
         if before.tasks.get(device) is not task:
             yield from _save_task(agent, execution, device, task)
+    return after.state in TERMINAL_EXECUTION and before.state not in TERMINAL_EXECUTION
 
 
 def _save_task(agent: AgentId, execution: bytes, device: str, task: TaskKnown) -> Tx[None]:

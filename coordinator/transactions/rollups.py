@@ -143,6 +143,12 @@ def settle_orders(done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:
     yield from execute_many("rollup_due_wait", [(number,) for number in waiting])
 
 
+def oldest_order() -> Tx[int | None]:
+    """Return when the block of the oldest order came; None: everything is rolled up."""
+    row = yield from fetch_one("rollup_due_oldest")
+    return None if row is None else row[1]
+
+
 def rollup_lag() -> Tx[Lag]:
     """Return how far rollups are behind."""
     row = yield from fetch_one("rollup_due_count")

@@ -31,6 +31,9 @@ from shared.model.spec_check import check_spec
 from shared.trust.policy import Policy
 from shared.wire.codec import pack
 
+_ENDS = ("SUCCEEDED", "FAILED", "ANY")
+"""How a whole job can end for those that wait for it: everywhere well, or not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -47,6 +50,8 @@ class Draft:
     not_after_ms: WallMs
     rollout: RolloutPolicy | None = None
     """How it goes over the fleet; None: to everybody at once."""
+    waits: tuple[bytes, str] | None = None
+    """The job whose end it waits for on the coordinator, and how that has to end."""
 
     @property
     def digest(self) -> bytes:
@@ -76,6 +81,8 @@ class Submission:
     """The request's ``traceparent`` (W3C Trace Context), kept with the job."""
     origin: str = ""
     """What it was made from: ``template:NAME@2``, ``retry:JOB``; empty: from nothing."""
+    only: frozenset[AgentId] | None = None
+    """Of the job's targets only these; None: all of them."""
     key: str = ""
     """The Idempotency-Key; empty: every request is a new job."""
     body_digest: bytes = b""
@@ -145,10 +152,26 @@ def draft_body(body: JobSubmission, policy: Policy, now_ms: WallMs) -> Draft:
             wanted_class=body.job_class,
         )
         guarded = job.threshold > 0
-        rollout = choose_policy(body, job.spec, policy, digest=job.digest, guarded=guarded)
-        return replace(job, rollout=rollout)
+        rollout = choose_policy(body, digest=job.digest, guarded=guarded)
+        return replace(job, rollout=rollout, waits=_waits(body))
     except MistakeError as error:
         raise MistakeError(error.what, where=place_in_body(error.where), mend=error.mend) from None
+
+
+def _waits(body: JobSubmission) -> tuple[bytes, str] | None:
+    after = body.begins_after
+    if after is None:
+        return None
+    if after.outcome not in _ENDS:
+        raise MistakeError(
+            f"no job ends as {after.outcome[:40]!r}",
+            where="begins_after.outcome",
+            mend=f"use {', '.join(_ENDS)}",
+        )
+    try:
+        return parse_uuid(after.job, what="a job"), after.outcome
+    except MistakeError as error:
+        raise MistakeError(error.what, where="begins_after.job", mend=error.mend) from None
 
 
 def _not_after(body: JobSubmission, now_ms: WallMs) -> WallMs:
@@ -159,8 +182,12 @@ def _not_after(body: JobSubmission, now_ms: WallMs) -> WallMs:
     return to_wall_ms(body.not_after)
 
 
-def preview(job: Draft, limit: Selector | None = None) -> Tx[Sequence[str]]:
+def preview(
+    job: Draft, limit: Selector | None = None, only: frozenset[AgentId] | None = None
+) -> Tx[Sequence[str]]:
     """Return the agents a job would go to now, as far as they are within a token's limit.
+
+    `only`: as far as they are among these.
 
     Raises:
         MistakeError: a named agent does not exist, nothing matches, or the job that it waits for
@@ -169,8 +196,18 @@ def preview(job: Draft, limit: Selector | None = None) -> Tx[Sequence[str]]:
     labels = fold_labels((yield from fetch("labels_of_targets")))
     if limit is not None:
         labels = {agent: own for agent, own in labels.items() if limit.matches(own)}
-    yield from _check_dependency(job.spec, limit)
-    return resolve(job.spec.targets, job.selector, labels)
+    if job.spec.after is not None:
+        other = parse_uuid(job.spec.after.job, what="a job")
+        yield from _check_dependency(other, "after.job", limit)
+    if job.waits is not None:
+        yield from _check_dependency(job.waits[0], "begins_after.job", limit)
+    found = resolve(job.spec.targets, job.selector, labels)
+    if only is None:
+        return found
+    left = [agent for agent in found if agent in only]
+    if not left:
+        raise MistakeError("none of these agents is its target any more", where="targets")
+    return left
 
 
 def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted]:
@@ -183,7 +220,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     before = yield from _before(submission)
     if before is not None:
         return Submitted(before, (), replayed=True)
-    agents = yield from preview(job, submission.limit)
+    agents = yield from preview(job, submission.limit, submission.only)
     now_ms = submission.now_ms
     job_id = JobId(uuid7(now_ms, entropy.token(10)))
     yield from execute(
@@ -210,7 +247,9 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     if job.rollout is not None:
         yield from store_policy(job_id, job.rollout, now_ms)
     targets = [AgentId(agent) for agent in agents]
-    if job.threshold:
+    if job.waits is not None:
+        yield from execute("job_wait", job_id, *job.waits)
+    if job.threshold or job.waits is not None:
         yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
     else:
         yield from insert_executions(job_id, targets, now_ms=now_ms, entropy=entropy)
@@ -239,24 +278,20 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
             "origin": submission.origin,
         },
     )
-    return Submitted(job_id, () if job.threshold else targets, replayed=False)
+    held = job.threshold or job.waits is not None
+    return Submitted(job_id, () if held else targets, replayed=False)
 
 
-def _check_dependency(spec: JobSpec, limit: Selector | None) -> Tx[None]:
-    if spec.after is None:
-        return
-    job = parse_uuid(spec.after.job, what="a job")
+def _check_dependency(job: bytes, where: str, limit: Selector | None) -> Tx[None]:
     row = yield from fetch_one("job", job)
     if row is None or not (yield from sees_job(job, limit)):
         raise MistakeError(
-            f"there is no job {spec.after.job}",
-            where="after.job",
+            f"there is no job {uuid_text(job)}",
+            where=where,
             mend="use an id that outstation jobs list shows",
         )
     if row[16]:
-        raise MistakeError(
-            "it would wait for a standing job, which has no outcome", where="after.job"
-        )
+        raise MistakeError("it would wait for a standing job, which has no outcome", where=where)
 
 
 def _before(submission: Submission) -> Tx[JobId | None]:

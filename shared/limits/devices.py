@@ -110,3 +110,19 @@ FIRMWARE_BYTES = 16_777_216
 """One image for a device: it is read whole, and no microcontroller has a larger slot."""
 FIRMWARE_TLVS = 64
 """Entries of an image's trailer; MCUboot's signer writes three to ten."""
+SMP_PIECE_MS = 3_000
+"""Least wait for the answer to one piece of an image: erasing a 128 kB sector takes two seconds."""
+SMP_BUFFER_LEAST_BYTES = 96
+"""Least buffer that is believed: below it not even the first piece of an image fits."""
+VERSION_CHARS = 40
+"""Version of an image as a device shows it: 255.255.65535.4294967295 has 24."""
+FIRMWARE_WAIT_S = 3_600
+"""Longest wait of one stage of an update: after an hour of silence a device is gone."""
+FIRMWARE_LOOK_MS = 500
+"""Between two looks at a device that starts or is on trial."""
+FIRMWARE_MOVES = 32
+"""Moves of one update: five lead from the first to the last, the rest are repeats."""
+ASSERTIONS = 16
+"""Assertions of one profile about a healthy device."""
+FIRMWARE_IMAGES = 15
+"""Highest number of an image: MCUboot's own build option goes to 16 of them."""

@@ -144,5 +144,15 @@ TRIGGER_FIRINGS = 10_000
 """Firings of one trigger that are kept, the newest."""
 TRIGGER_FIRINGS_PER_HOUR = 3_600
 """Jobs one trigger may submit in an hour at most; what is beyond is told and not done."""
+TRIGGER_LOOK_S = 30
+"""Longest sleep of the loop in which triggers fire."""
 TRIGGER_BATCH = 64
 """Firings dealt with in one look, each in a transaction of its own."""
+SUPPORT_PART_BYTES = 8_192
+"""One piece of a support bundle on its way: with its signature it fits where a report does."""
+SUPPORT_PARTS = 16
+"""Pieces of one bundle: a log compresses to a tenth, its worst case is cut by `SUPPORT_BYTES`."""
+SUPPORT_NAME_CHARS = 80
+"""Name of a bundle: the execution and the step that made it."""
+SCRIPT_PROCESSES = 64
+"""Processes and threads that a script may have beside those its user has anyway."""

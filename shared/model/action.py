@@ -23,6 +23,7 @@ from shared.model.action_parameters import (
     ReadParameters,
     RestoreConfigParameters,
     ScriptParameters,
+    UpdateFirmwareParameters,
     check_desired,
     check_settings,
 )
@@ -141,6 +142,13 @@ ACTIONS: Mapping[str, ActionKind] = {
         "report what the device is and says of itself",
         reads_only=True,
         cost=Cost(fixed=limits.CONFIG_POINTS + 3),
+    ),
+    # Each move is decided from the device's slots: a repeat goes on from where the device is.
+    "device.update_firmware": ActionKind(
+        UpdateFirmwareParameters,
+        "bring the device to run another image, on trial until it has proven itself",
+        needs="[firmware]",
+        cost=Cost(fixed=limits.FIRMWARE_BYTES // 16_384, commits=2),
     ),
     # --- on the agent itself ---------------------------------------------------------------------
     "agent.health": ActionKind(NoParameters, "tell how the agent is", reads_only=True),

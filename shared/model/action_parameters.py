@@ -115,6 +115,26 @@ class FetchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"size is 1 to {limits.ARTIFACT_BYTES} bytes")
 
 
+class UpdateFirmwareParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.update_firmware`: an image by its content, and what it has to be."""
+
+    artifact: str
+    """``sha256:`` and 64 hex digits."""
+    size: int
+    version: str = ""
+    """What the image must say it is; empty leaves it to the image."""
+    image: int = 0
+    """Which of a device's processors it is for."""
+    allow_downgrade: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a size that no image has."""
+        if not 1 <= self.size <= limits.FIRMWARE_BYTES:
+            raise ValueError(f"size = {self.size} is not from 1 to {limits.FIRMWARE_BYTES}")
+        if not 0 <= self.image <= limits.FIRMWARE_IMAGES:
+            raise ValueError(f"image = {self.image} is not from 0 to {limits.FIRMWARE_IMAGES}")
+
+
 class CleanupParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`agent.cleanup`: what stays; see `agent.core.tidying.Tidying`."""
 

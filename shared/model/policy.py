@@ -13,6 +13,9 @@ _HOPELESS = frozenset(
         Reason.POINT_READ_ONLY,
         Reason.VALUE_OUT_OF_RANGE,
         Reason.CALL_UNKNOWN,
+        # The same image again: the device has said no to it, or its own self-check has.
+        Reason.FIRMWARE_REFUSED,
+        Reason.FIRMWARE_REVERTED,
         Reason.NOT_CONFIRMED,
         Reason.POISONED,
         Reason.UNKNOWN_EFFECT,

@@ -17,6 +17,7 @@ from shared import limits
 from shared.ids import is_name
 from shared.model.addressing import PROTOCOLS, refuse_overlaps
 from shared.model.calls import Call, calls_of
+from shared.model.firmware import Assertion, FirmwareSection, assertions_of, firmware_of
 from shared.model.identity import ANYTHING, IDENTITY_KEYS, Expected, expected_of
 from shared.model.judging import Judging, aggregate_name
 from shared.model.point import POINT_KEYS, Point, name_of, point_of
@@ -38,7 +39,18 @@ ProfileHash = NewType("ProfileHash", bytes)
 FORMAT = 1
 """The only format there is; a text says which one it is written in."""
 
-_ROOT_KEYS = ("profile", "name", "kind", "protocol", "limits", "identity", "point", "call")
+_ROOT_KEYS = (
+    "profile",
+    "name",
+    "kind",
+    "protocol",
+    "limits",
+    "identity",
+    "point",
+    "call",
+    "firmware",
+    "health",
+)
 _LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 
 
@@ -71,6 +83,10 @@ class Profile:
     """What it can be told to do."""
     identity: Expected = ANYTHING
     """What such a device says of itself."""
+    firmware: FirmwareSection | None = None
+    """How firmware gets into it; None: it stays as it is."""
+    health: tuple[Assertion, ...] = ()
+    """What it reads when it is well."""
     content_hash: ProfileHash
 
     def call(self, name: str) -> Call | None:
@@ -117,6 +133,7 @@ def parse_profile(text: str, *, source: str) -> Profile:
     _refuse_unreadable(tables, points, request_limits)
     calls = calls_of(root, points)
     identity = expected_of(root.table("identity", IDENTITY_KEYS))
+    firmware, health = firmware_of(root, protocol), assertions_of(root, points)
     return Profile(
         name=name,
         kind=kind,
@@ -125,8 +142,16 @@ def parse_profile(text: str, *, source: str) -> Profile:
         limits=request_limits,
         calls=calls,
         identity=identity,
+        firmware=firmware,
+        health=health,
         content_hash=_content_hash(
-            *(name, kind, protocol, request_limits, points), calls=calls, identity=identity
+            *(name, kind, protocol, request_limits, points),
+            calls=calls,
+            identity=identity,
+            care=[
+                *(firmware.canonical if firmware else ()),
+                *([one.point, one.low, one.high] for one in health),
+            ],
         ),
     )
 
@@ -192,6 +217,7 @@ def _content_hash(
     *,
     calls: tuple[Call, ...],
     identity: Expected,
+    care: list[object],
 ) -> ProfileHash:
     """Hash everything the profile means, in one form, defaults spelt out."""
     rows = [
@@ -215,6 +241,7 @@ def _content_hash(
         [
             *(FORMAT, name, kind, protocol, asked, rows, [call.canonical for call in calls]),
             *identity.canonical,
+            *care,
         ],
         separators=(",", ":"),
         ensure_ascii=True,

@@ -73,6 +73,31 @@ def check_write(catalog: Catalog, *, profile: bytes, point: str, value: Value) -
         raise RefusedError(Reason.OUT_OF_BOUNDS, f"{point} = {value!r}")
 
 
+def check_firmware(catalog: Catalog, *, digest: bytes, size: int, device_class: str) -> None:
+    """Check an image for a device, right before it is judged.
+
+    Args:
+        catalog: the one in force now.
+        digest: sha256 of the file.
+        size: its bytes.
+        device_class: of the device's profile.
+
+    Raises:
+        RefusedError: OUT_OF_BOUNDS.
+    """
+    found = next((image for image in catalog.firmware if image.sha256 == digest), None)
+    if found is None:
+        # The profile's own key bounds it then: who may edit that file says whose images run.
+        if catalog.any_profile and not catalog.firmware:
+            return
+        raise RefusedError(Reason.OUT_OF_BOUNDS, f"the catalog has no image {digest.hex()[:16]}")
+    if found.device_class != device_class:
+        what = f"{found.id} is for {found.device_class}, another board than {device_class}"
+        raise RefusedError(Reason.OUT_OF_BOUNDS, what)
+    if found.size != size:
+        raise RefusedError(Reason.OUT_OF_BOUNDS, f"{found.id} has {found.size} bytes, not {size}")
+
+
 def _check_some_profile(where: str, catalog: Catalog, point: str, value: Parameter) -> None:
     if catalog.any_profile:
         return

@@ -56,8 +56,15 @@ def _actions() -> dict[str, ActionBounds]:
         "device.read_config": {"points": names, "save_as": name},
         "device.restore_config": {"from": name, "saved": name},
         "device.sync": {},
+        "device.update_firmware": {
+            "artifact": TextBound(_ARTIFACT_CHARS),
+            "size": NumberBound(1, limits.FIRMWARE_BYTES),
+            "version": TextBound(limits.VERSION_CHARS),
+            "image": NumberBound(0, limits.FIRMWARE_IMAGES),
+            "allow_downgrade": FlagBound(),
+        },
         "agent.health": {},
-        "agent.diagnose": {},
+        "agent.diagnose": {"upload": TextBound(_NAME_CHARS)},
         "agent.restart": {},
         "agent.configure": {"confirm_within_s": NumberBound(1, limits.TRIAL_S)},
         "agent.fetch": {
@@ -133,6 +140,7 @@ _OPERATING: Final = (
     "device.command",
     "device.configure",
     "device.restore_config",
+    "device.update_firmware",
     "device.write",
 )
 _NAME_CHARS: Final = 40

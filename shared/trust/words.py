@@ -1,4 +1,4 @@
-"""What an agent says of itself besides reports: another key, other labels, that it has left.
+"""What an agent says of itself besides reports: another key, other labels, what ails it, goodbye.
 
 Each is a small document signed by the agent's own key, and is answered by the director, bound to
 the document's hash. Repeating one that was taken changes nothing, so a lost answer costs nothing.
@@ -20,6 +20,7 @@ from shared.wire.codec import unpack
 REKEY_TYP: Final = "rekey/1"
 LABELS_TYP: Final = "labels/1"
 LEAVE_TYP: Final = "leave/1"
+SUPPORT_TYP: Final = "support/1"
 HEARD_TYP: Final = "heard/1"
 
 _KEY_BYTES: Final = 32
@@ -62,6 +63,22 @@ class Leave(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """sha256 of the reply that said so."""
 
 
+class Support(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One piece of a support bundle (`shared.model.support`)."""
+
+    fleet: bytes
+    agent: str
+    name: str
+    """Execution and step that made it."""
+    sha256: bytes
+    """Of the whole text."""
+    size: int
+    parts: int
+    number: int
+    """Of this piece, from 0."""
+    data: bytes
+
+
 class Heard(msgspec.Struct, frozen=True, array_like=True):
     """The coordinator's answer to one word; signed by the director."""
 
@@ -72,11 +89,12 @@ class Heard(msgspec.Struct, frozen=True, array_like=True):
     """DER of a client certificate for the agent's newest key, where the coordinator issues them."""
 
 
-Word: TypeAlias = Rekey | Labels | Leave
-_KINDS: Final[dict[str, type[Rekey] | type[Labels] | type[Leave]]] = {
+Word: TypeAlias = Rekey | Labels | Leave | Support
+_KINDS: Final[dict[str, type[Rekey] | type[Labels] | type[Leave] | type[Support]]] = {
     REKEY_TYP: Rekey,
     LABELS_TYP: Labels,
     LEAVE_TYP: Leave,
+    SUPPORT_TYP: Support,
 }
 
 
@@ -131,4 +149,15 @@ def _decode(data: bytes, payload: bytes) -> Word:
     word: Word = unpack(payload, kind, bound=limits.REPORT_BYTES)
     if isinstance(word, Rekey) and len(word.new_key) != _KEY_BYTES:
         raise RefusedError(Reason.BAD_SCHEMA, "a key has 32 bytes")
+    if isinstance(word, Support):
+        _check_support(word)
     return word
+
+
+def _check_support(word: Support) -> None:
+    sizes = 1 <= word.parts <= limits.SUPPORT_PARTS and 0 <= word.number < word.parts
+    sizes = sizes and 0 <= word.size <= limits.SUPPORT_BYTES and len(word.sha256) == _KEY_BYTES
+    if not sizes or not 1 <= len(word.data) <= limits.SUPPORT_PART_BYTES:
+        raise RefusedError(Reason.BAD_SCHEMA, "no piece of a support bundle has such sizes")
+    if len(word.name) > limits.SUPPORT_NAME_CHARS or not word.name.isprintable():
+        raise RefusedError(Reason.BAD_SCHEMA, "no support bundle has such a name")

@@ -25,8 +25,10 @@ class Bench(Protocol):
 
 
 BENCHES = {
+    "artifact": "tests.bench.artifact",
     "codec": "tests.bench.codec",
     "contact": "tests.bench.contact",
+    "contacts": "tests.bench.contacts",
     "day": "tests.bench.day",
     "agent": "tests.bench.agent",
     "blackhole": "tests.bench.blackhole",

@@ -4,10 +4,13 @@ import asyncio
 import hashlib
 import logging
 import os
+import random
 import sqlite3
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +21,7 @@ from agent.core.loan import Owner
 from agent.core.ports import StepOutcome
 from agent.core.settings import ScriptSettings
 from agent.core.tidying import Over, Tidying, to_forget
+from agent.services.bundles import Bundles
 from agent.services.calendar import Calendar
 from agent.services.caretaker import Caretaker
 from agent.services.scripts import Scripts
@@ -26,17 +30,19 @@ from agent.store.jobs import JobStore, Planned
 from agent.store.jobs_file import JobsFile
 from shared import limits
 from shared.clock import WallMs
-from shared.errors import MistakeError, Reason
+from shared.errors import MistakeError, Reason, RefusedError
 from shared.ids import DeviceId
 from shared.model.action import ACTIONS as DECLARED
 from shared.model.action import check_parameters
 from shared.model.job import Step
+from shared.model.support import cut, fitting, together
 from shared.runtime.logs import Events
 from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
 
 OWNER = Owner(uid(1))
 _APART = {"agent.restart", "agent.run_script", "agent.configure", "agent.fetch"}
-"""They need more than a caretaker; see below, and tests/simulation/test_self_config.py, tests/simulation/test_artifacts.py."""
+"""They need more than a caretaker; see below, and test_self_config.py and test_artifacts.py of
+tests/simulation."""
 
 
 class Shown(msgspec.Struct):
@@ -53,7 +59,7 @@ class Box:
     file: JobsFile
     caretaker: Caretaker
 
-    async def do(self, name: str, *, dry_run: bool = False, **params: int) -> StepOutcome:
+    async def do(self, name: str, *, dry_run: bool = False, **params: Any) -> StepOutcome:
         hand = AgentHand(caretaker=self.caretaker, owner=OWNER, dry_run=dry_run)
         return await OWN_ACTIONS[name].run(Step("s", name, dict(params)), hand)
 
@@ -120,9 +126,75 @@ async def test_a_bundle_has_the_status_and_the_last_lines_and_no_secret(box: Box
     assert "tick" in str(told["worst"])
 
 
+@pytest.mark.parametrize(
+    ("upload", "metered", "brings"),
+    [
+        *[("always", True, True), ("always", False, True), ("never", False, False)],
+        *[("unmetered", False, True), ("unmetered", True, False), ("unmetered", None, False)],
+    ],
+)
+async def test_a_bundle_is_brought_where_bytes_are_free_or_somebody_insists(
+    box: Box, upload: str, metered: bool | None, brings: bool
+):
+    nudged: list[int] = []
+    waiting = box.caretaker.bundles = Bundles(box.folder, nudge=lambda: nudged.append(1))
+    box.caretaker.facts = lambda: {} if metered is None else {"link.metered": metered}
+    told = (await box.do("agent.diagnose", upload=upload)).result
+    assert told["upload"] is brings
+    found = waiting.next()
+    assert (found is not None, len(nudged)) == (brings, int(brings))
+    if found is not None:
+        text = together(found[0].pieces)
+        assert hashlib.sha256(text).hexdigest() == told["sha256"]
+
+
+async def test_a_dry_run_brings_nothing(box: Box):
+    box.caretaker.bundles = Bundles(box.folder)
+    told = (await box.do("agent.diagnose", dry_run=True, upload="always")).result
+    assert told["upload"] is True
+    assert box.caretaker.bundles.next() is None
+
+
+def test_a_bundle_goes_on_where_it_was_cut_and_waits_no_more_once_heard(tmp_path: Path):
+    bundles = Bundles(tmp_path)
+    text = random.Random(1).randbytes(3 * limits.SUPPORT_PART_BYTES)
+    bundles.put("a", text)
+    found = bundles.next()
+    assert found is not None
+    bundle, first = found
+    assert (len(bundle.pieces), first) == (4, 0)
+    bundles.heard(bundle, 2)
+    assert bundles.next() == (bundle, 2)
+    assert Bundles(tmp_path).next() == (bundle, 0), "another process begins again"
+    bundles.heard(bundle, 4)
+    assert bundles.next() is None
+
+
+def test_only_the_newest_bundles_wait(tmp_path: Path):
+    bundles = Bundles(tmp_path)
+    for number in range(limits.SUPPORT_KEPT + 2):
+        bundles.put(f"b{number}", b"x")
+        os.utime(tmp_path / "support" / "waiting" / f"b{number}", (number, number))
+    waits = sorted(path.name for path in (tmp_path / "support" / "waiting").iterdir())
+    assert len(waits) == limits.SUPPORT_KEPT
+    assert "b4" in waits
+
+
+def test_what_compresses_badly_is_cut_and_a_bomb_is_no_bundle():
+    noise = random.Random(2).randbytes(2 * limits.SUPPORT_BYTES)
+    fits = fitting(noise)
+    assert noise.startswith(fits)
+    assert len(cut(fits)) <= limits.SUPPORT_PARTS
+    assert together(cut(fits)) == fits
+    bomb = zlib.compress(b"0" * (limits.SUPPORT_BYTES + 1), 9)
+    for pieces in ([bomb], [b"x"], cut(fits)[:-1]):
+        with pytest.raises(RefusedError):
+            together(pieces)
+
+
 async def test_only_the_newest_bundles_are_kept(box: Box):
     for number in range(limits.SUPPORT_KEPT + 2):
-        await box.caretaker.diagnose(f"b{number}", dry_run=False)
+        await box.caretaker.diagnose(f"b{number}", upload="never", dry_run=False)
     kept = sorted(path.stem for path in (box.folder / "support").iterdir())
     assert kept == ["b2", "b3", "b4"]
 
@@ -226,7 +298,7 @@ def shelf(box: Box, tmp_path: Path) -> Callable[..., Awaitable[StepOutcome]]:
     folder = tmp_path / "scripts"
     folder.mkdir()
     names: dict[str, bytes] = {}
-    box.caretaker.scripts = Scripts(ScriptSettings(folder=folder), named=names.get)
+    box.caretaker.scripts = Scripts(ScriptSettings(folder=folder, as_agent=True), named=names.get)
 
     async def run(text: str, *, named: str | None = None, dry_run: bool = False) -> StepOutcome:
         (folder / "job").write_text(text)
@@ -302,6 +374,37 @@ async def test_a_script_that_never_ends_goes_with_its_step_and_all_it_started(sh
     step.cancel()
     await asyncio.wait([step])
     assert not any(_naps(child, nap) for child in children)
+
+
+async def test_a_script_that_forks_without_end_is_stopped_by_the_kernel(shelf):
+    outcome = await shelf("for i in $(seq 200); do sleep 30 & done; echo all of them")
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert "all of them" not in outcome.result["output"]
+
+
+async def test_what_a_script_leaves_behind_ends_with_it(shelf):
+    nap = f"7{os.getpid()}"
+    outcome = await asyncio.wait_for(shelf(f"sleep {nap} & echo started"), 60)
+    assert outcome.result["output"] == "started\n"
+    assert not any(_naps(path, nap) for path in Path("/proc").glob("[0-9]*/cmdline"))
+
+
+async def test_a_script_keeps_no_capability(shelf):
+    outcome = await shelf("grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status")
+    sets = [line.split()[1] for line in outcome.result["output"].splitlines()]
+    assert sets == ["0" * 16] * 3
+
+
+async def test_an_agent_that_is_not_root_runs_scripts_only_if_its_owner_lets_them_read_its_key(
+    box: Box, tmp_path: Path, monkeypatch
+):
+    (tmp_path / "job").write_text("true")
+    digest = hashlib.sha256(b"true").digest()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    scripts = Scripts(ScriptSettings(folder=tmp_path), named=lambda _: digest)
+    outcome = await scripts.run("job", dry_run=False)
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert "as_agent = true" in outcome.detail
 
 
 async def test_a_script_that_says_too_much_is_stopped(shelf):

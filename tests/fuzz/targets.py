@@ -29,6 +29,7 @@ from shared.trust.documents import (
     open_root,
 )
 from shared.trust.envelope import open_envelope, peek_payload, seal
+from shared.trust.fetch import FETCH_TYP, Fetch, claimed_fetcher, open_fetch
 from shared.trust.keyset import accept_catalog, accept_policy
 from shared.trust.policy import POLICY_TYP
 from shared.trust.starter import first_catalog
@@ -144,6 +145,12 @@ def _word(typ: str, word: Word) -> Target:
         open_word(data, signer("agent").public_key)
 
     return Target(lambda: [pack(word)], check, 2 * MB)
+
+
+def _fetch(payload: bytes) -> None:
+    data = _sealed(FETCH_TYP, "agent")(payload)
+    claimed_fetcher(data)
+    open_fetch(data, signer("agent").public_key, now_ms=WallMs(NOW))
 
 
 def _heard(payload: bytes) -> None:
@@ -265,6 +272,7 @@ TARGETS: dict[str, Target] = {
     "rekey": _word(REKEY_TYP, Rekey(FLEET, NAME, signer("agent-next").public_key)),
     "labels": _word(LABELS_TYP, Labels(FLEET, NAME, 7, LABELS)),
     "leave": _word(LEAVE_TYP, Leave(FLEET, NAME, DIGEST)),
+    "fetch": Target(lambda: [pack(Fetch(FLEET, NAME, DIGEST, NOW))], _fetch, 2 * MB),
     "heard": Target(
         lambda: [pack(Heard(NAME, document_hash(b"word"), bytes(300)))], _heard, 2 * MB
     ),

@@ -17,10 +17,10 @@ from coordinator.core.rollup import MINUTE_S
 from coordinator.core.series import Question
 from coordinator.services.export import Export, export, rows_of
 from coordinator.services.readings import collect_newest, collect_rollups, view_rolled, view_walk
-from coordinator.store.sqlite import SqliteStore
 from shared.ids import AgentId
 from shared.model.reading import Quality
 from tests.readings_office import NOW, add_agent, block, bring, group, roll_everything_up
+from tests.stores import ENGINES, AnyStore, open_store
 
 DAY = 86_400_000
 START = NOW // DAY * DAY
@@ -33,23 +33,19 @@ _BLOCKS = st.lists(st.lists(_ROW, min_size=1, max_size=8), min_size=1, max_size=
 _SHARED = [HealthCheck.function_scoped_fixture]
 
 
-@pytest.fixture
-def office(tmp_path):
+@pytest.fixture(params=ENGINES)
+def office(request, tmp_path):
     """One store for all examples, each with agents of its own, and the loop it lives in."""
     with asyncio.Runner() as runner:
-        store = runner.run(opened(tmp_path / "coordinator.db"))
-        yield Office(runner, store)
-        runner.run(store.close())
-
-
-async def opened(path):
-    return await SqliteStore.open(path)
+        opening = open_store(request.param, tmp_path)
+        yield Office(runner, runner.run(opening.__aenter__()))
+        runner.run(opening.__aexit__(None, None, None))
 
 
 @dataclass
 class Office:
     runner: asyncio.Runner
-    store: SqliteStore
+    store: AnyStore
     agents: int = 0
 
     def stored(self, blocks):

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coordinator.core.rollup import HOUR_S, MINUTE_S
-from coordinator.store.sqlite import SqliteStore
 from shared.clock import ClockState, MonoMs
 from shared.model.reading import Quality
 from shared.wire.messages import Anchor
@@ -26,6 +25,7 @@ from tests.readings_office import (
     roll_everything_up,
     rolled,
 )
+from tests.stores import ENGINES, AnyStore, open_store
 
 START = NOW // 3_600_000 * 3_600_000
 _VALUES = st.none() | st.integers(-(2**62), 2**62) | st.floats(width=64)
@@ -85,23 +85,19 @@ def same(ours, theirs):
             assert not used or abs(mean) * used > Fraction(10) ** 300
 
 
-@pytest.fixture
-def office(tmp_path):
+@pytest.fixture(params=ENGINES)
+def office(request, tmp_path):
     """One store for all examples, each with an agent of its own, and the loop it lives in."""
     with asyncio.Runner() as runner:
-        store = runner.run(_opened(tmp_path / "coordinator.db"))
-        yield Office(runner, store)
-        runner.run(store.close())
-
-
-async def _opened(path):
-    return await SqliteStore.open(path)
+        opening = open_store(request.param, tmp_path)
+        yield Office(runner, runner.run(opening.__aenter__()))
+        runner.run(opening.__aexit__(None, None, None))
 
 
 @dataclass
 class Office:
     runner: asyncio.Runner
-    store: SqliteStore
+    store: AnyStore
     agents: int = 0
 
     def rolled_from(self, blocks, order, **options):

@@ -7,16 +7,18 @@ itself: what it does with devices has its own tests.
 
 import asyncio
 import json
+import sqlite3
 import ssl
 import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import msgspec
 
 from coordinator.api.listen import Listen
@@ -383,6 +385,18 @@ async def found_in(path: Path, *, postgres: str = "") -> Place:
     place = Place(directory=directory, database=directory.database, postgres=postgres)
     await found(place, hosts=[HOST, "localhost"], url=f"https://{HOST}:1")
     return place
+
+
+async def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
+    """Ask the database behind a coordinator, or change it, past the coordinator."""
+    if not place.postgres:
+        with closing(sqlite3.connect(place.database)) as db, db:
+            return db.execute(statement).fetchall()
+    connection = await asyncpg.connect(place.postgres)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager

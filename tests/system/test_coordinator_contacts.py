@@ -12,14 +12,15 @@ from shared.model.job import ExecutionState, TaskState
 from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.trust.envelope import KeySigner
 from shared.wire.messages import LossRow, Tally
+from tests.stores import ENGINES
 from tests.system.coordinator_world import NOW_MS, SCHEMA, body, open_world
 
 _X = ExecutionState
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with open_world(tmp_path) as made:
+@pytest.fixture(params=ENGINES)
+async def world(request, tmp_path):
+    async with open_world(tmp_path, engine=request.param) as made:
         yield made
 
 

@@ -1,20 +1,19 @@
 """Enrolment at a real coordinator: a claim lets a key in, once, and lost answers cost nothing."""
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from coordinator.contract.fleet import ClaimFile
 from shared import limits
 from shared.trust.envelope import KeySigner
-from tests.system.coordinator_world import Gateway, open_world
+from tests.stores import ENGINES
+from tests.system.coordinator_world import Gateway, open_world, rows
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with open_world(tmp_path) as made:
+@pytest.fixture(params=ENGINES)
+async def world(request, tmp_path):
+    async with open_world(tmp_path, engine=request.param) as made:
         yield made
 
 
@@ -72,8 +71,7 @@ async def test_a_claim_that_nobody_made_lets_nobody_in(world):
 async def test_a_claim_that_is_over_lets_nobody_in(world):
     gateway = box(world, await world.claim())
     # The product makes no claim of the past; this one is set back instead.
-    with closing(sqlite3.connect(world.place.database)) as db, db:
-        db.execute("UPDATE claim SET expires_ms = 1")
+    await rows(world.place, "UPDATE claim SET expires_ms = 1")
     refused = await gateway.enroll()
     assert (refused.status, refused.problem) == (403, "claim-invalid")
 
@@ -145,8 +143,7 @@ async def test_every_enrolment_is_in_the_audit_log(world):
     gateway = box(world, await world.claim())
     await gateway.enroll("pump")
     await world.post("/v1/agents/pump/revoke", {})
-    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
-        entries = db.execute("SELECT action, object FROM audit ORDER BY number").fetchall()
+    entries = await rows(world.place, "SELECT action, object FROM audit ORDER BY number")
     actions = [action for action, _ in entries]
     assert actions == ["token.create", "claim.create", "agent.enroll", "agent.revoke"]
     assert entries[-1][1] == "agent:pump"

@@ -1,8 +1,6 @@
 """What agents say of themselves: another key, other labels, leave; and what an admin wishes."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from functools import partial
 
 import pytest
@@ -24,15 +22,16 @@ from shared.trust.words import (
     open_heard,
 )
 from shared.wire.codec import pack
-from tests.system.coordinator_world import NOW_MS, Answered, Gateway, body, open_world
+from tests.stores import ENGINES
+from tests.system.coordinator_world import NOW_MS, Answered, Gateway, body, open_world, rows
 
 NEW = KeySigner(b"new".ljust(32, b"."))
 OTHER = KeySigner(b"other".ljust(32, b"."))
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with open_world(tmp_path) as made:
+@pytest.fixture(params=ENGINES)
+async def world(request, tmp_path):
+    async with open_world(tmp_path, engine=request.param) as made:
         yield made
 
 
@@ -285,8 +284,8 @@ async def test_every_change_is_in_the_audit_log(world):
     await relabelled(gateway, 1, role="pump")
     await world.post("/v1/agents/pump/decommission", {})
     await left(gateway)
-    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
-        actions = [a for (a,) in db.execute("SELECT action FROM audit ORDER BY number")]
+    found = await rows(world.place, "SELECT action FROM audit ORDER BY number")
+    actions = [a for (a,) in found]
     assert actions[3:] == [
         "agent.ask_rekey",
         "agent.rekey",

@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import re
-import sqlite3
 import ssl
-from contextlib import closing
 
 import pytest
 
@@ -16,14 +14,15 @@ from coordinator.app import issue_token
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import uuid_text
-from tests.system.coordinator_world import HOST, NOW_MS, SCHEMA, job_body, open_world, trust
+from tests.stores import ENGINES
+from tests.system.coordinator_world import HOST, NOW_MS, SCHEMA, job_body, open_world, rows, trust
 
 YEAR_MS = 1 << 50
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with open_world(tmp_path) as made:
+@pytest.fixture(params=ENGINES)
+async def world(request, tmp_path):
+    async with open_world(tmp_path, engine=request.param) as made:
         yield made
 
 
@@ -260,8 +259,8 @@ async def test_a_submission_is_accepted_with_its_place(world, gateway):
     assert job["spec"]["targets"]["selector"] == "site=north"
     assert (await world.read(f"/v1/jobs/{job['id']}")) == job
     await world.post("/v1/jobs", job_body(), headers={"traceparent": "00-made-up"})
-    with closing(sqlite3.connect(f"file:{world.place.database}?mode=ro", uri=True)) as db:
-        traces = [trace for (trace,) in db.execute("SELECT trace FROM job ORDER BY job_id")]
+    found = await rows(world.place, "SELECT trace FROM job ORDER BY job_id")
+    traces = [trace for (trace,) in found]
     assert traces == [headers["traceparent"], ""]
 
 

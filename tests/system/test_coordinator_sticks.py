@@ -13,12 +13,13 @@ from shared.trust.carried import CARRIED_TYP, Carried
 from shared.trust.documents import Report, open_report
 from shared.trust.envelope import seal
 from shared.wire.codec import pack
+from tests.stores import ENGINES
 from tests.system.coordinator_world import Answered, Gateway, World, open_world
 
 
-@pytest.fixture
-async def world(tmp_path):
-    async with open_world(tmp_path) as made:
+@pytest.fixture(params=ENGINES)
+async def world(request, tmp_path):
+    async with open_world(tmp_path, engine=request.param) as made:
         yield made
 
 

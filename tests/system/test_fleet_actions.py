@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 from firmware_sim.demo import processes
@@ -99,3 +100,29 @@ async def test_an_agent_restarts_tells_of_itself_and_proves_it(fleet: Fleet) -> 
     assert told["agent.health"]["act.disk.free_mb"] > 0
     assert (site.data / told["agent.diagnose"]["act.file"]).stat().st_size > 1000
     assert told["device.sync"]["act._kind"] == "pump"
+
+
+async def test_a_bundle_is_brought_and_devices_say_what_they_are(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    await fleet.start_coordinator()
+    site = await fleet.add_gateway("site", TCP_PUMP)
+    await fleet.delivered(site)
+    agent = str(json.loads((site.data / "enrolment.json").read_text())["agent"])
+    file = tmp_path / "bundle.txt"
+    done = await fleet.outstation("agents", "diagnose", agent, "-o", str(file), "--wait", "60")
+    assert done.status == 0, done.err
+    (kept,) = (site.data / "support").glob("*.txt")
+    assert file.read_bytes() == kept.read_bytes()
+    assert '"event": "bundle_admitted"' in file.read_text()
+    assert (await fleet.outstation("agents", "diagnose", agent, "--no-fresh")).status == 0
+    number = await fleet.submit(job("device.sync", site="site"))
+    await fleet.admin.finished(number)
+    shown = await fleet.outstation("devices", "list", "--json")
+    (device,) = json.loads(shown.out)
+    assert (device["agent"], device["device"], device["vendor"]) == (agent, "pump-2", "Outstation")
+    assert device["facts"]["_told.x80"] == "SIM-001"
+    assert json.loads((await fleet.outstation("devices", "list", "--drifted", "--json")).out) == []
+    one = await fleet.outstation("devices", "show", agent, "pump-2")
+    assert "SIM-001" in one.out
+    assert (await fleet.outstation("devices", "show", agent, "pump-9")).status == 3

@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from coordinator.core.ports import execute, fetch_one
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.carried import prepare_return
 from coordinator.transactions.deadlines import expire
@@ -18,6 +17,7 @@ from shared.errors import MistakeError, Reason
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
+from tests.stores import AnyStore
 from tests.unit.test_coordinator_transactions import (
     AGENT,
     GUARDED,
@@ -33,7 +33,7 @@ NEWEST = b"\xff" * 16
 DAY_MS = 86_400_000
 
 
-async def called_off(store: SqliteStore, job: bytes, at_ms: int = NOW):
+async def called_off(store: AnyStore, job: bytes, at_ms: int = NOW):
     body = partial(cancel, job, actor="anna", now_ms=WallMs(at_ms))
     return await store.run(body, durable=True)
 

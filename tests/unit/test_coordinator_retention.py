@@ -7,7 +7,6 @@ import pytest
 from coordinator.core.retention import DEFAULTS, keeping_of, parse_setting, show_setting
 from coordinator.core.rollup import DAY_MS, HOUR_S, MINUTE_S
 from coordinator.services.retention import Retention
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.blocks import store_blocks
 from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.retention import count_excess, save_keeping
@@ -31,13 +30,14 @@ from tests.readings_office import (
     rolled,
     rows,
 )
+from tests.stores import ENGINES, open_store
 
 OLD = NOW - 401 * DAY_MS
 
 
-@pytest.fixture
-async def store(tmp_path):
-    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
+@pytest.fixture(params=ENGINES)
+async def store(request, tmp_path):
+    async with open_store(request.param, tmp_path) as opened:
         await add_agent(opened)
         yield opened
 
@@ -123,8 +123,8 @@ async def test_a_bound_of_bytes_takes_the_oldest_of_its_priority(store):
     await keep(store, raw_2_bytes=size // 2)
     await apply(store)
     assert await stored(store) == [5, 6, 7, 8, 9]
-    totals = "SELECT priority, count(*), sum(length(data)) FROM block GROUP BY priority"
-    kept = "SELECT priority, blocks, bytes FROM block_total ORDER BY priority"
+    totals = "SELECT priority, count(*), sum(length(data)) FROM block GROUP BY 1 ORDER BY 1"
+    kept = "SELECT priority, sum(blocks), sum(bytes) FROM block_total GROUP BY 1 ORDER BY 1"
     assert await rows(store, totals) == await rows(store, kept)
 
 

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from coordinator.contract.job_spec import parse_submission, to_spec
 from coordinator.core.ports import execute, fetch
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.approvals import Bench, SettledError, approve, view_approval
 from coordinator.transactions.contact import AUDIT_GAP_MS, count_refusals
 from coordinator.transactions.deadlines import expire, next_deadline
@@ -28,6 +27,7 @@ from shared.trust.policy import Approver, ClassRule
 from shared.trust.starter import first_policy
 from shared.wire.codec import pack
 from shared.wire.messages import EnrollRequest
+from tests.stores import ENGINES, open_store, tell
 from tests.unit.trust_world import PEOPLE, kid, signer
 
 NOW = WallMs(1_000_000)
@@ -50,10 +50,10 @@ async def enrolled(store):
     await store.run(partial(enroll, request, now_ms=NOW), durable=False)
 
 
-@pytest.fixture
-async def store(tmp_path):
+@pytest.fixture(params=ENGINES)
+async def store(request, tmp_path):
     """A store with one agent in it."""
-    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
+    async with open_store(request.param, tmp_path) as opened:
         await enrolled(opened)
         yield opened
 
@@ -151,13 +151,15 @@ async def test_the_audit_log_takes_no_second_thoughts(store):
 # --- a lost store -------------------------------------------------------------------------------
 async def _met(store, jobs_epoch):
     """What `issue` knows of the agent's store."""
-    store._statements["test_meet"] = (
+    await tell(
+        store,
         "INSERT INTO contact (agent_id, counter, digest, telemetry_epoch, jobs_epoch, boot_id,"
         " clock_state, offset_ms, refusals, last_ms, contacts, bytes_up, bytes_down)"
-        " VALUES ('pump', 1, x'', x'', $1, x'', 0, 0, '{}', 1, 1, 0, 0)"
-        " ON CONFLICT (agent_id) DO UPDATE SET jobs_epoch = excluded.jobs_epoch"
+        " VALUES ('pump', 1, $2, $2, $1, $2, 0, 0, '{}', 1, 1, 0, 0)"
+        " ON CONFLICT (agent_id) DO UPDATE SET jobs_epoch = excluded.jobs_epoch",
+        jobs_epoch,
+        b"",
     )
-    await store.run(partial(execute, "test_meet", jobs_epoch), durable=False)
 
 
 async def test_what_does_no_harm_twice_is_signed_again_after_a_loss_of_the_store(store):
@@ -170,9 +172,8 @@ async def test_what_does_no_harm_twice_is_signed_again_after_a_loss_of_the_store
 async def test_what_may_have_run_before_a_loss_is_not_signed_again(store):
     await submitted(store)
     await _met(store, b"one")
-    store._statements["test_pulse"] = "UPDATE job SET spec = $1"
     pulse = JobSpec("start", [Step("go", "device.pulse", {"start": 1})])
-    await store.run(partial(execute, "test_pulse", pack(pulse)), durable=False)
+    await tell(store, "UPDATE job SET spec = $1", pack(pulse))
     assert len((await issued(store, NOW)).grants) == 1
     assert len((await issued(store, NOW, again=True)).grants) == 1, "its answer was lost"
     await _met(store, b"two")

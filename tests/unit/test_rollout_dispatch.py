@@ -7,7 +7,6 @@ import pytest
 
 from coordinator.contract.job_spec import parse_submission
 from coordinator.core.ports import execute, fetch
-from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.dispatch import Bench, OvertakenError, due, load, next_due, save, step
 from coordinator.transactions.dispatch_joiners import add_members, joiners
@@ -25,6 +24,7 @@ from shared.model.job import ExecutionState
 from shared.runtime.clock import SystemEntropy
 from shared.trust.starter import first_policy
 from shared.wire.messages import EnrollRequest, Receipt
+from tests.stores import ENGINES, AnyStore, open_store
 
 NOW = 1_795_000_000_000
 ENTROPY = SystemEntropy()
@@ -42,7 +42,7 @@ STRICT = {"success_percentage": 95, "error_percentage": 5, "min_executed": 2}
 class Fleet:
     """Agents named a00, a01, ..., two to a site, and one rollout over them."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: AnyStore) -> None:
         self.store, self.now, self.job = store, NOW, JobId(b"")
         self.numbers: dict[str, int] = {}
 
@@ -132,9 +132,9 @@ def _executions(job):
     return (yield from fetch("executions_of_job", job, b"\xff" * 16, -1, "", 999))
 
 
-@pytest.fixture
-async def fleet(tmp_path):
-    async with await SqliteStore.open(tmp_path / "coordinator.db") as store:
+@pytest.fixture(params=ENGINES)
+async def fleet(request, tmp_path):
+    async with open_store(request.param, tmp_path) as store:
         made = Fleet(store)
         await made.enroll(20)
         yield made
@@ -379,6 +379,17 @@ async def test_a_late_fact_reopens_the_account_and_releases_nothing(fleet):
     job = await fleet.store.read(partial(view_job, fleet.job, now_ms=fleet.now))
     assert job.state == "IN_PROGRESS"
     assert await fleet.sign(sorted(await fleet.states())[1]) is None
+
+
+async def test_late_failures_count_and_stop_nothing_that_is_over(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    deadlines = {"contact_within": "P1D"}
+    await fleet.submit(gate=gate, deadlines=deadlines, compensation=UNDO)
+    agents = sorted(await fleet.states())
+    await fleet.later(DAY_MS)
+    await fleet.tell_all(ExecutionState.FAILED, agents[:3])
+    view = await fleet.view()
+    assert (view.state, view.undo, view.stages[0].failed) == ("FINISHED", None, 3)
 
 
 async def test_it_begins_at_its_start_and_stops_at_its_end(fleet):

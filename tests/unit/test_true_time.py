@@ -3,19 +3,19 @@
 import pytest
 
 from coordinator.core.retime import BlockClock, Fix, Placed, Sureness, anchored, place
-from coordinator.store.sqlite import SqliteStore
 from shared.clock import ClockState, MonoMs, WallMs
 from shared.wire.messages import Anchor
 from tests.readings_office import BOOT, NOW, add_agent, block, bring, group, rows, settle_times
+from tests.stores import ENGINES, open_store
 
 HOUR = 3_600_000
 BOOTED = NOW - 5 * HOUR
 """True time at mono 0."""
 
 
-@pytest.fixture
-async def store(tmp_path):
-    async with await SqliteStore.open(tmp_path / "coordinator.db") as opened:
+@pytest.fixture(params=ENGINES)
+async def store(request, tmp_path):
+    async with open_store(request.param, tmp_path) as opened:
         await add_agent(opened)
         yield opened
 

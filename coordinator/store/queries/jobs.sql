@@ -6,13 +6,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by, origin
+    cancel_by, origin, waits_for, waits_outcome, begun_ms
 FROM job WHERE job_id = $1;
 
 -- name: jobs_before
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by, origin
+    cancel_by, origin, waits_for, waits_outcome, begun_ms
 FROM job WHERE job_id < $1 AND ($3 = '' OR standing = $3) ORDER BY job_id DESC LIMIT $2;
 
 -- name: job_counts

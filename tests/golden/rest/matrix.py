@@ -19,11 +19,13 @@ from coordinator.api.router import PUBLIC, Route
 from coordinator.api.routes import ROUTES
 from coordinator.contract.artifacts import BYTES_TYPE
 from shared.model.artifact import artifact_text, parse_artifact
+from shared.model.job import Value
+from shared.model.support import cut
 from shared.runtime.clock import SystemClock
 from shared.sync.body import CONTENT_TYPE
 from shared.trust.envelope import KeySigner, seal
 from shared.trust.fetch import Fetch, fetch_header
-from shared.trust.words import LABELS_TYP, Labels
+from shared.trust.words import LABELS_TYP, SUPPORT_TYP, Labels, Support
 from shared.wire.codec import pack
 from tests.system.approvals_world import (
     PEOPLE,
@@ -166,9 +168,30 @@ async def _push(scene: Scene, data: bytes, whole: bytes = b"") -> None:
         await scene.world.request("PATCH", path, data=data, headers=headers)
 
 
+async def _bundle(scene: Scene, _route: Route) -> str:
+    text, root = b"status", scene.agent.root
+    digest = hashlib.sha256(text).digest()
+    (piece,) = cut(text)
+    word = Support(root.fleet, scene.agent.name, "a", digest, len(text), 1, 0, piece)
+    said = seal(SUPPORT_TYP, pack(word), [scene.agent.signer])
+    headers = {"Content-Type": CONTENT_TYPE}
+    await scene.world.request("POST", "/v1/word", token="", data=said, headers=headers)
+    return digest.hex()
+
+
+async def _device(scene: Scene, _route: Route) -> str:
+    scene.fresh()
+    result: dict[str, Value] = {"look._profile_hash": "00", "look._vendor": "Acme"}
+    told = scene.agent.receipt(1000 + scene.made, bytes(16), 2, device="pump-1", result=result)
+    await scene.agent.contact(receipts=[told])
+    return "pump-1"
+
+
 _NAMES: Mapping[str, Callable[[Scene, Route], Awaitable[str]]] = {
     "agent": _agent,
     "artifact": _artifact,
+    "bundle": _bundle,
+    "device": _device,
     "job": _job,
     "execution": _execution,
     "token": _token,

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from shared import limits
+from shared.clock import WallMs
 from shared.model.job import JobSpec
 from shared.sync.body import PartKind, decode_body
 from shared.trust.catalog import CATALOG_TYP, Catalog
 from shared.trust.documents import open_bundle, open_enroll, open_reply, open_report, open_root
 from shared.trust.envelope import open_envelope
+from shared.trust.fetch import open_fetch
 from shared.trust.policy import POLICY_TYP, Policy
 from shared.wire.codec import unpack
 from tests.golden.wire import vectors as meant
@@ -28,6 +30,8 @@ def test_frozen_documents_mean_what_they_always_meant() -> None:
     assert open_reply(VECTORS["reply"], root) == meant.REPLY
     assert open_report(VECTORS["report"], meant.signer("agent").public_key) == meant.REPORT
     assert open_enroll(VECTORS["enroll"]) == meant.ENROLL
+    fetch = open_fetch(VECTORS["fetch"], meant.signer("agent").public_key, now_ms=WallMs(meant.NOW))
+    assert fetch == meant.FETCH
     assert unpack(VECTORS["spec"], JobSpec, bound=limits.SPEC_BYTES) == meant.SPEC
 
 

@@ -21,6 +21,7 @@ from shared.trust.documents import (
     Report,
 )
 from shared.trust.envelope import KeySigner, seal
+from shared.trust.fetch import FETCH_TYP, Fetch
 from shared.trust.policy import POLICY_TYP
 from shared.trust.root import ROOT_TYP, Role, Root
 from shared.trust.starter import first_catalog, first_policy
@@ -120,6 +121,8 @@ REPLY = Reply(
 )
 ENROLL = EnrollRequest(bytes(32), signer("agent").public_key, "north-1", {"role": "pump"})
 
+FETCH = Fetch(fleet=FLEET, agent="north-1", artifact=b"a" * 32, at_ms=NOW)
+
 
 def vectors() -> dict[str, bytes]:
     """Return the bytes of every document, by name."""
@@ -132,6 +135,7 @@ def vectors() -> dict[str, bytes]:
         "catalog": seal(CATALOG_TYP, pack(CATALOG), [signer("release")]),
         "policy": seal(POLICY_TYP, pack(POLICY), [signer("release")]),
         "enroll": seal(ENROLL_TYP, pack(ENROLL), [signer("agent")]),
+        "fetch": seal(FETCH_TYP, pack(FETCH), [signer("agent")]),
         "report": report,
         "reply": reply,
         "bundle": bundle,

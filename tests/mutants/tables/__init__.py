@@ -17,6 +17,7 @@ from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.readings import READINGS
+from tests.mutants.tables.rollouts import ROLLOUTS
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
 
@@ -38,5 +39,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *ACTIONS,
     *FIRMWARE,
     *ENGINE,
+    *ROLLOUTS,
     *ARTIFACTS,
 )

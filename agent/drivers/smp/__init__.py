@@ -1,0 +1,1 @@
+"""MCUmgr's Simple Management Protocol: small devices, their measurements and their firmware."""

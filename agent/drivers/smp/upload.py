@@ -1,0 +1,145 @@
+"""Puts an image into a device's free slot, from wherever the device is.
+
+Owns beginning, resuming and giving up. The first piece announces length and hash: a device that has
+begun this very image answers where it is, another begins, erasing a slot for it. So a cut at any
+byte, of the link or the gateway, costs what was on its way; a device that lost its supply begins
+again. Leaves out the window (`burst`).
+"""
+
+import asyncio
+from hashlib import sha256
+
+from agent.core.firmware import SlotImage
+from agent.drivers.smp.burst import UPLOAD, Burst, Ended, piece_bytes
+from agent.drivers.smp.client import Client
+from agent.drivers.smp.packet import IMAGE_GROUP, WRITE, Request
+from shared import limits
+from shared.errors import Reason, WorldError
+
+_RESUMED = frozenset({Reason.DEVICE_SILENT, Reason.DEVICE_BAD_FRAME, Reason.BUS_DOWN})
+
+
+class SmpFirmware:
+    """The way firmware gets into one device; see `agent.core.firmware.FirmwarePort`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def slots(self) -> tuple[SlotImage, ...]:
+        """Return the images in the device's slots."""
+        return await self._client.slots()
+
+    async def test(self, digest: bytes) -> None:
+        """Let the next reset try the image that is named so."""
+        await self._client.mark(digest, confirm=False)
+
+    async def confirm(self, digest: bytes) -> None:
+        """Keep the image that runs and is named so."""
+        await self._client.mark(digest, confirm=True)
+
+    async def reset(self) -> None:
+        """Reset the device; that its answer is lost is no fault."""
+        await self._client.reset()
+
+    async def upload(self, content: bytes, *, image: int, digest: bytes) -> int:
+        """Put an image into the free slot; return how many bytes of it were sent.
+
+        Raises:
+            WorldError: the device refuses it, or there was no progress any more.
+        """
+        return await _Upload(self._client, content, image=image, digest=digest).run()
+
+
+class _Upload:
+    """One image on its way."""
+
+    def __init__(self, client: Client, content: bytes, *, image: int, digest: bytes) -> None:
+        self._client, self._content, self._digest = client, content, digest
+        self._announced: dict[str, object] = {
+            "len": len(content),
+            "sha": sha256(content).digest(),
+            **({"image": image} if image else {}),
+        }
+        self._stalls = self._beginnings = self._sent = 0
+        self._first, self._piece, self._window = 0, 0, 1
+
+    async def run(self) -> int:
+        """Send until the device has all of it."""
+        size, count = await self._client.buffers()
+        room = self._client.dialect.framing.packet_bytes(size)
+        self._first = piece_bytes(room, True, self._announced)  # noqa: FBT003
+        self._piece = piece_bytes(room, False, {})  # noqa: FBT003
+        # Answers are made in one of the device's buffers too.
+        self._window = max(1, min(count - 1, limits.SMP_WINDOW))
+        offset = 0
+        while offset < len(self._content):
+            try:
+                if not offset:
+                    offset = await self._begin()
+                    continue
+                ended = await self._burst(offset)
+            except WorldError as error:
+                if error.reason not in _RESUMED:
+                    raise
+                if await self._stalled(error):
+                    break
+                offset = 0
+                continue
+            if ended.refusal is not None:
+                raise WorldError(Reason.DEVICE_EXCEPTION, f"the device says: {ended.refusal.text}")
+            if ended.match is False:
+                what = "the device has another image than was sent"
+                raise WorldError(Reason.VERIFY_MISMATCH, what)
+            if ended.offset > offset:
+                self._stalls = 0
+            elif await self._stalled(WorldError(Reason.DEVICE_SILENT, "it takes no more of it")):
+                break
+            self._window = self._window if ended.whole else 1
+            offset = min(ended.offset, len(self._content))
+        return self._sent
+
+    async def _begin(self) -> int:
+        """Announce the image; return where the device is."""
+        self._beginnings += 1
+        if self._beginnings > limits.UPLOAD_BEGINNINGS:
+            what = f"the device forgot the image {limits.UPLOAD_BEGINNINGS} times"
+            raise WorldError(Reason.DEVICE_EXCEPTION, what)
+        data = self._content[: self._first]
+        self._sent += len(data)
+        values = {"off": 0, "data": data, **self._announced}
+        answer = await self._client.told(
+            Request(WRITE, IMAGE_GROUP, UPLOAD, values), least_wait_ms=limits.SMP_ERASE_MS
+        )
+        offset = answer.get("off")
+        if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+            raise WorldError(Reason.DEVICE_EXCEPTION, "the device does not say what it wants next")
+        if offset > len(self._content):
+            raise WorldError(Reason.DEVICE_EXCEPTION, "the device wants more than there is")
+        return offset
+
+    async def _burst(self, offset: int) -> Ended:
+        burst = Burst(
+            self._content,
+            self._client.dialect,
+            offset=offset,
+            piece=self._piece,
+            window=self._window,
+            sequence=self._client.sequence,
+        )
+        self._sent += min(limits.SMP_BURST * self._piece, len(self._content) - offset)
+        return await self._client.burst(burst)
+
+    async def _stalled(self, error: WorldError) -> bool:
+        """Count a halt; tell whether all the same the image is there: only an answer was lost."""
+        self._stalls += 1
+        if self._stalls > limits.UPLOAD_STALLS:
+            raise error
+        # A device that lost its supply needs a moment.
+        await asyncio.sleep(limits.FIRMWARE_LOOK_MS / 1000 * (1 << self._stalls - 1))
+        # Where pieces got lost, the device may have fewer buffers free than it has told.
+        self._window = 1
+        try:
+            slots = await self._client.slots()
+        except WorldError:
+            return False
+        return any(one.digest == self._digest and not one.active for one in slots)

@@ -1,0 +1,76 @@
+"""`outstation devices`, `outstation agents diagnose`: what devices and gateways say themselves."""
+
+from pathlib import Path
+
+from coordinator.cli.client import CallError, Client, Exit, segment
+from coordinator.cli.jobs import until_settled
+from coordinator.cli.show import Screen, ago
+from coordinator.contract.common import Page
+from coordinator.contract.jobs import JobView
+from coordinator.contract.support import BundleView, DeviceView
+
+
+def list_devices(client: Client, screen: Screen, *, agent: str, drifted: bool, most: int) -> None:
+    """Print devices that said what they are."""
+    query = {"agent": agent, "drifted": "true" if drifted else ""}
+    found = list(client.pages("/v1/devices", DeviceView, query, most=most))
+    if screen.as_json:
+        screen.json(found)
+        return
+    if not found:
+        screen.text("no device has said what it is; ask with a job of device.sync")
+        return
+    screen.table(
+        ("AGENT", "DEVICE", "VENDOR", "MODEL", "FIRMWARE", "PROFILE", "DRIFT", "OBSERVED"),
+        [
+            (
+                *(one.agent, one.device, one.vendor or "-", one.model or "-", one.firmware or "-"),
+                *(one.profile, ",".join(one.drift) or "-", ago(one.observed_at)),
+            )
+            for one in found
+        ],
+    )
+
+
+def show_device(client: Client, screen: Screen, agent: str, device: str) -> None:
+    """Print everything that one device said of itself."""
+    path = f"/v1/agents/{segment(agent)}/devices/{segment(device)}"
+    one = client.get(path, DeviceView)
+    if screen.as_json:
+        screen.json(one)
+        return
+    screen.facts(
+        [
+            ("device", f"{one.device} at {one.agent}"),
+            ("observed", ago(one.observed_at)),
+            ("drift", ", ".join(one.drift) or "none"),
+            *((name.removeprefix("_"), value) for name, value in sorted(one.facts.items())),
+        ]
+    )
+
+
+def diagnose(
+    client: Client, screen: Screen, agent: str, *, output: Path | None, wait_s: int, fresh: bool
+) -> Exit:
+    """Have a gateway bring a support bundle and print or keep its newest one."""
+    if fresh:
+        step = {"id": "bundle", "action": "agent.diagnose", "params": {"upload": "always"}}
+        targets = {"agents": [agent]}
+        body = {"name": "diagnose", "targets": targets, "steps": [step]}
+        job = until_settled(client, client.post("/v1/jobs", body, JobView).id, wait_s)
+        if set(job.counts) != {"SUCCEEDED"}:
+            raise CallError(
+                f"the gateway made no bundle; see: outstation jobs show {job.id}", Exit.FAILED
+            )
+    path = f"/v1/agents/{segment(agent)}/bundles"
+    whole = [one for one in client.get(path, Page[BundleView]).items if one.complete]
+    if not whole:
+        raise CallError(f"{agent} has brought no support bundle", Exit.NOT_FOUND)
+    newest = whole[0]
+    text = client.get_raw(f"{path}/{newest.id}", {})
+    if output is not None:
+        output.write_bytes(text)
+        screen.text(f"{len(text)} bytes in {output}, brought {ago(newest.received_at)}")
+    else:
+        screen.text(text.decode("utf-8", "replace"))
+    return Exit.OK

@@ -1,0 +1,59 @@
+"""`background`: rollups and retention, in a process of their own; `run` starts it."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from coordinator.app import Place, open_fleet
+from coordinator.commands import options as of
+from coordinator.services.bell import Bell
+from coordinator.services.retention import Retention
+from coordinator.services.rollups import Rollups
+from coordinator.services.upkeep import Recovery
+from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.runtime.logs import configure_logging
+from shared.runtime.service import Service, Supervisor, run_until_signal
+
+
+def add(commands: of.Commands) -> None:
+    """Add `background`."""
+    background = commands.add_parser(
+        "background",
+        help="rollups and retention; run starts it, with the database's URL on its input",
+    )
+    background.add_argument("--data", type=Path, required=True, metavar="DIR", help="made by init")
+    background.set_defaults(command=_background)
+
+
+def _background(options: argparse.Namespace) -> int:
+    configure_logging(human=False)
+    options.database = sys.stdin.readline().strip()
+    place = of.place(options)
+    return run_until_signal(lambda: keep_up(place))
+
+
+async def keep_up(place: Place) -> int:
+    """Work until standard input ends: whoever started this has gone."""
+    async with open_fleet(place) as (store, _):
+        clock, bell = SystemClock(), Bell()
+        with bell.hung_at(place.directory.background_bell):
+            services: list[Service] = [
+                Rollups(store, clock, bell),
+                Retention(store, clock),
+                Recovery(store),
+            ]
+            async with Supervisor(services, clock=clock, entropy=SystemEntropy()):
+                await _end_of_input()
+    return 0
+
+
+async def _end_of_input() -> None:
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        await reader.read()
+    finally:
+        transport.close()

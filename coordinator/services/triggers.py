@@ -1,0 +1,99 @@
+"""The loop in which triggers fire and waiting jobs begin: one timer, a bell for what happens.
+
+Each firing is a transaction of its own, so a crash between two loses and doubles nothing. Whoever
+commits what concerns a job rings; a look each half minute notices events of contacts that ring
+nothing, what another replica committed, and a clock that was set. Leaves out what firing does
+(`coordinator.transactions.trigger_firings`).
+"""
+
+from functools import partial
+
+from coordinator.core.ports import Store, Tx
+from coordinator.services.bell import Bell
+from coordinator.services.shelf import Documents
+from coordinator.services.waiting import WaitingRoom
+from coordinator.transactions.chains import begin_chain, ready_chains
+from coordinator.transactions.trigger_firings import (
+    Bench,
+    Fired,
+    due_triggers,
+    fire_event,
+    fire_schedule,
+    next_due,
+)
+from shared import limits
+from shared.clock import Clock, Entropy
+from shared.ids import AgentId
+from shared.runtime.logs import Events
+
+_log = Events(__name__)
+
+
+class Triggers:
+    """A service."""
+
+    name = "triggers"
+
+    def __init__(
+        self,
+        documents: Documents,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
+    ) -> None:
+        """Take `rooms`: held contacts, and requests that wait for a job to change."""
+        self._documents, self._store = documents, store
+        self._clock, self._entropy = clock, entropy
+        self._work, self._jobs = rooms
+        self._bell = Bell()
+        self._jobs.tell(self._bell.ring)
+
+    def look_again(self) -> None:
+        """Say that a trigger was changed."""
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            while await self.round():
+                pass
+            next_ms = await self._store.read(next_due)
+            left_s = float(limits.TRIGGER_LOOK_S)
+            if next_ms is not None:
+                left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
+            await self._bell.wait(left_s)
+
+    async def round(self) -> bool:
+        """Deal with some of what is due; tell whether there was anything."""
+        due, waiting = await self._store.read(partial(due_triggers, self._clock.wall_ms()))
+        for trigger in due:
+            await self._fire(partial(fire_schedule, trigger, self._bench()))
+        for trigger, occasion in waiting:
+            await self._fire(partial(fire_event, trigger, occasion, self._bench()))
+        chains = await self._store.read(partial(ready_chains, self._clock.wall_ms()))
+        for job, wished in chains:
+            await self._begin(job, wished=wished)
+        return bool(due or waiting or chains)
+
+    async def _begin(self, job: bytes, *, wished: bool) -> None:
+        now_ms = self._clock.wall_ms()
+        body = partial(begin_chain, job, wished=wished, now_ms=now_ms, entropy=self._entropy)
+        agents = await self._store.run(body, durable=True)
+        _log.event("job_begun" if wished else "job_canceled", job=job, told=len(agents))
+        self._work.wake(agents)
+        self._jobs.wake([job])
+
+    def _bench(self) -> Bench:
+        return Bench(
+            policy=self._documents.now.shelf.policy,
+            entropy=self._entropy,
+            now_ms=self._clock.wall_ms(),
+        )
+
+    async def _fire(self, body: partial[Tx[Fired]]) -> None:
+        fired = await self._store.run(body, durable=True)
+        for job in fired.jobs:
+            _log.event("trigger_fired", job=job)
+        self._work.wake(fired.agents)
+        self._jobs.wake(fired.jobs)

@@ -1,0 +1,52 @@
+-- What agents tell of themselves and of their devices when a job asks.
+
+-- name: support_insert
+INSERT INTO support_bundle (agent_id, sha256, name, size, parts, at_ms)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING;
+
+-- name: support_piece_insert
+INSERT INTO support_piece (agent_id, sha256, number, data) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+RETURNING number;
+
+-- name: support_old
+SELECT sha256 FROM support_bundle WHERE agent_id = $1
+ORDER BY at_ms DESC, sha256 LIMIT 100 OFFSET $2;
+
+-- name: support_pieces_forget
+DELETE FROM support_piece WHERE agent_id = $1 AND sha256 = $2;
+
+-- name: support_forget
+DELETE FROM support_bundle WHERE agent_id = $1 AND sha256 = $2;
+
+-- name: support_of_agent
+SELECT b.sha256, b.name, b.size, b.parts, b.at_ms,
+    (SELECT count(*) FROM support_piece p WHERE p.agent_id = b.agent_id AND p.sha256 = b.sha256)
+FROM support_bundle b WHERE b.agent_id = $1
+ORDER BY b.at_ms DESC, b.sha256;
+
+-- name: support_parts
+SELECT parts FROM support_bundle WHERE agent_id = $1 AND sha256 = $2;
+
+-- name: support_pieces
+SELECT data FROM support_piece WHERE agent_id = $1 AND sha256 = $2 ORDER BY number;
+
+-- name: device_facts_save
+INSERT INTO device_facts (agent_id, device, facts, drifted, at_ms) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id, device) DO UPDATE
+SET facts = excluded.facts, drifted = excluded.drifted, at_ms = excluded.at_ms
+WHERE excluded.at_ms >= device_facts.at_ms;
+
+-- name: device_facts_count
+SELECT count(*) FROM device_facts WHERE agent_id = $1 AND device <> $2;
+
+-- name: device_facts_after
+SELECT agent_id, device, facts, drifted, at_ms FROM device_facts
+WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR agent_id = $3)
+    AND drifted >= $4
+ORDER BY agent_id, device LIMIT $5;
+
+-- name: device_facts_one
+SELECT agent_id, device, facts, drifted, at_ms FROM device_facts
+WHERE agent_id = $1 AND device = $2;

@@ -1,0 +1,58 @@
+"""A job that waits for another one's end on the whole fleet goes out, or never does.
+
+Its targets are known and kept from the beginning, so people approve what will be done; its
+executions come into being once the other job has ended as wished. If that ended otherwise, this
+one is called off. A job can only wait for one that exists already, so there is no circle.
+"""
+
+from coordinator.contract.jobs import JobState
+from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.executions import insert_executions
+from coordinator.transactions.jobs import view_job
+from coordinator.transactions.rows import audit
+from shared import limits
+from shared.clock import Entropy, WallMs
+from shared.ids import AgentId, JobId, uuid_text
+
+ACTOR = "coordinator"
+_ENDED: frozenset[JobState] = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED", "ABORTED"})
+
+
+def ready_chains(now_ms: WallMs) -> Tx[list[tuple[bytes, bool]]]:
+    """Return jobs whose wait is over, and whether the other one ended as they wish."""
+    rows = yield from fetch("chains_waiting", limits.TRIGGER_BATCH)
+    ready = []
+    for job, other, wanted in rows:
+        how = yield from _how_it_ended(other, now_ms)
+        if how:
+            ready.append((job, wanted in {"ANY", how}))
+    return ready
+
+
+def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -> Tx[list[AgentId]]:
+    """Let a job go out whose wait is over, or call it off; return whom to wake."""
+    if (yield from fetch_one("job_begun", job, now_ms)) is None:
+        return []
+    agents = []
+    if wished:
+        rows = yield from fetch("targets_of_job", job)
+        agents = sorted(AgentId(agent) for (agent,) in rows)
+        yield from insert_executions(JobId(job), agents, now_ms=now_ms, entropy=entropy)
+    else:
+        yield from execute("job_cancel", job, now_ms, ACTOR)
+    yield from audit(
+        now_ms,
+        actor=ACTOR,
+        action="job.begin" if wished else "job.cancel",
+        object_=f"job:{uuid_text(job)}",
+        detail={"why": "the job that it waited for ended" + ("" if wished else " otherwise")},
+    )
+    return agents
+
+
+def _how_it_ended(job: bytes, now_ms: WallMs) -> Tx[str]:
+    """Return SUCCEEDED, FAILED, or nothing while it goes on."""
+    view = yield from view_job(job, now_ms=now_ms)
+    if view is None or view.state not in _ENDED:
+        return "" if view is not None else "FAILED"
+    return "SUCCEEDED" if set(view.counts) == {"SUCCEEDED"} else "FAILED"

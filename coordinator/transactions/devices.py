@@ -1,0 +1,78 @@
+"""Devices as they said they are when `device.sync` last asked: the newest word of each.
+
+Facts come in receipts, which agents sign; here they are only put where people look for them.
+"""
+
+from collections import defaultdict
+
+import msgspec
+
+from coordinator.contract.common import to_time
+from coordinator.contract.support import DeviceView
+from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.transactions.rows import to_json
+from shared import limits
+from shared.clock import WallMs
+from shared.ids import AgentId
+from shared.model.job import Value
+from shared.wire.messages import Receipt
+
+_MARK = "_profile_hash"
+"""Only `device.sync` tells it."""
+Cursor = tuple[str, str]
+"""Agent and device."""
+
+
+def note_facts(agent: AgentId, receipt: Receipt) -> Tx[None]:
+    """Keep what a receipt says of its device, where a step asked for it."""
+    for facts in _facts(receipt):
+        row = yield from fetch_one("device_facts_count", agent, receipt.device)
+        if row is not None and row[0] >= limits.DEVICES:
+            return
+        drifted = facts.get("_drifted", 0)
+        yield from execute(
+            *("device_facts_save", agent, receipt.device, to_json(facts)),
+            *(drifted if isinstance(drifted, int) else 0, receipt.wall_ms),
+        )
+
+
+def list_devices(
+    agent: str, *, drifted: bool, after: Cursor, size: int
+) -> Tx[tuple[list[DeviceView], bool]]:
+    """Return up to `size` devices after one, of one agent or of all, and whether there are more."""
+    rows = yield from fetch("device_facts_after", *after, agent, int(drifted), size + 1)
+    return [_view(row) for row in rows[:size]], len(rows) > size
+
+
+def view_device(agent: str, device: str) -> Tx[DeviceView | None]:
+    """Return one device, None where nobody ever asked it."""
+    row = yield from fetch_one("device_facts_one", agent, device)
+    return None if row is None else _view(row)
+
+
+def _facts(receipt: Receipt) -> list[dict[str, Value]]:
+    """Return the results of those steps that asked the device what it is, without their names."""
+    if not receipt.device or receipt.device.startswith("@"):
+        return []
+    by_step: dict[str, dict[str, Value]] = defaultdict(dict)
+    for name, value in receipt.result.items():
+        step, _, member = name.partition(".")
+        by_step[step][member] = value
+    return [members for members in by_step.values() if _MARK in members]
+
+
+def _view(row: Row) -> DeviceView:
+    agent, device, text, _, at_ms = row
+    facts = msgspec.json.decode(text, type=dict[str, Value])
+    said = {key: str(facts.get(f"_{key}", "")) for key in ("vendor", "model", "firmware")}
+    drift = str(facts.get("_drift", ""))
+    return DeviceView(
+        agent=agent,
+        device=device,
+        observed_at=to_time(WallMs(at_ms)),
+        **said,
+        profile=str(facts.get("_profile", "")),
+        kind=str(facts.get("_kind", "")),
+        drift=drift.split(",") if drift else [],
+        facts=facts,
+    )

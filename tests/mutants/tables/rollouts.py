@@ -1,0 +1,134 @@
+"""What a rollout promises: gates over who was reached, limits, pauses, ends that stay ends."""
+
+from tests.mutants.mutant import Mutant
+
+_GATES = "tests/property/test_rollout_gates.py::test_"
+_STORE = "tests/unit/test_rollout_dispatch.py::test_"
+
+
+def _rollout(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(f"rollout-{name}", f"coordinator/{file}", old, new, tests)
+
+
+ROLLOUTS = (
+    _rollout(
+        "gate-over-all-targets",
+        "core/gates.py",
+        "at_least(seen.failed, seen.executed, gate.confidence)",
+        "at_least(seen.failed, seen.expected, gate.confidence)",
+        _GATES + "devices_that_are_off_never_make_a_failure_look_small",
+    ),
+    _rollout(
+        "minimum-lowered-by-who-is-off",
+        "core/gates.py",
+        "    needed = min(max(1, gate.min_executed), planned)\n",
+        "    needed = min(gate.min_executed, seen.reached)\n",
+        _STORE + "a_canary_that_nobody_executed_is_never_good",
+    ),
+    _rollout(
+        "few-are-surely-good",
+        "core/gates.py",
+        "    if (surely if seen.unreached else share) >= gate.success_percentage:\n",
+        "    if share >= gate.success_percentage:\n",
+        _GATES + "the_gate_counts_in_the_way_that_its_page_says",
+    ),
+    _rollout(
+        "no-confidence",
+        "core/gates.py",
+        "    if not confidence:\n",
+        "    if confidence:\n",
+        _GATES + "the_gate_counts_in_the_way_that_its_page_says",
+    ),
+    _rollout(
+        "minute-of-the-clock",
+        "core/caps.py",
+        "if at_ms > now_ms - MINUTE_MS",
+        "if at_ms // MINUTE_MS == now_ms // MINUTE_MS",
+        _GATES + "no_span_of_a_minute_releases_more_than_the_rate",
+    ),
+    _rollout(
+        "share-of-what-is-open",
+        "core/caps.py",
+        "    free = max(0, most_open(policy, members) - open_now)\n",
+        "    free = most_open(policy, members)\n",
+        _STORE + "a_percentage_bounds_what_is_open",
+    ),
+    _rollout(
+        "site-full",
+        "store/queries/rollouts.sql",
+        "AND ready = 1 AND execution_id IS NULL ORDER BY place",
+        "AND ready < 2 AND execution_id IS NULL ORDER BY place",
+        _STORE + "one_site_is_never_worked_on_twice_at_once",
+    ),
+    _rollout(
+        "lost-frees-its-site",
+        "transactions/dispatch_counts.py",
+        "        if after in TERMINAL_EXECUTION and before not in TERMINAL_EXECUTION:\n",
+        "        if after >= 10:\n",
+        _STORE + "who_is_lost_keeps_his_site_to_himself",
+    ),
+    _rollout(
+        "same-cohorts",
+        "core/cohorts.py",
+        "key=lambda one: (_hash(seed, one.agent), one.agent))",
+        "key=lambda one: 0)",
+        _GATES + "the_same_seed_and_fleet_give_the_same_cohorts",
+    ),
+    _rollout(
+        "canary-of-every-kind",
+        "core/cohorts.py",
+        "first[: limits.ROLLOUT_STRATA]",
+        "first[:0]",
+        _GATES + "everybody_has_one_place_and_the_canary_has_every_kind",
+    ),
+    _rollout(
+        "paused-signs-nothing",
+        "store/queries/jobs.sql",
+        "    AND j.held_ms IS NULL\n",
+        "",
+        _STORE + "a_paused_rollout_signs_nothing_that_it_had_released",
+    ),
+    _rollout(
+        "over-is-over",
+        "core/rollout.py",
+        "    if progress.state not in OPEN:\n        return Decision(progress=progress)\n",
+        "",
+        _STORE + "late_failures_count_and_stop_nothing_that_is_over",
+        _STORE + "a_late_fact_reopens_the_account_and_releases_nothing",
+    ),
+    _rollout(
+        "seen-failures-stop-it-once",
+        "core/rollout.py",
+        "        accepted=tuple(failures_by_stage(facts)),\n",
+        "",
+        _STORE + "after_a_resume_only_more_failures_stop_it_again",
+    ),
+    _rollout(
+        "late-success-undone",
+        "transactions/dispatch.py",
+        "    if late_successes and loaded.row[4] is not None:\n",
+        "    if False:\n",
+        _STORE + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
+    ),
+    _rollout(
+        "overtaken",
+        "transactions/dispatch.py",
+        "    if saved is None:\n",
+        "    if False:\n",
+        _STORE + "a_step_that_was_overtaken_keeps_nothing",
+    ),
+    _rollout(
+        "joiners-under-limits",
+        "transactions/dispatch_joiners.py",
+        "            rank, ready = joined[0] - 1, int(joined[0] <= joined[1])\n",
+        "            rank, ready = joined[0] - 1, 1\n",
+        _STORE + "late_joiners_wait_under_the_same_limits",
+    ),
+    _rollout(
+        "signed-work-is-not-taken-back",
+        "store/queries/rollouts.sql",
+        "AND state = 0 AND signed_seq IS NULL AND created_ms > $3\n    LIMIT",
+        "AND state = 0 AND created_ms > $3\n    LIMIT",
+        _STORE + "a_straggler_whose_work_was_signed_only_counts_in_the_next_stage",
+    ),
+)

@@ -1,0 +1,67 @@
+"""A job once more, and the story of one: the command line against a real coordinator."""
+
+import json
+
+from shared.errors import Reason
+from shared.model.job import ExecutionState
+from tests.system.test_cli_jobs import pump, run, world
+
+__all__ = ["pump", "run", "world"]
+
+
+async def failed(world, pump):
+    """Let a job fail on one of two gateways."""
+    other = await world.gateway("pump-2")
+    job = await world.submit("pump-1", "pump-2")
+    for gateway, state in ((pump, ExecutionState.FAILED), (other, ExecutionState.SUCCEEDED)):
+        (granted,) = (await gateway.ordered()).jobs
+        reason = 0 if state is ExecutionState.SUCCEEDED else int(Reason.STEP_FAILED)
+        receipt = gateway.receipt(1, granted.execution, state, reason=reason)
+        await gateway.contact(receipts=[receipt])
+    return job
+
+
+async def test_a_retry_is_a_new_job_for_the_agents_that_failed(run, world, pump):
+    job = await failed(world, pump)
+    status, out, _ = await run("jobs", "retry", job["id"], "--json")
+    assert status == 0
+    again = json.loads(out)
+    assert (again["targets"], again["origin"]) == (1, f"retry:{job['id']}")
+    assert again["digest"] == job["digest"]
+    (granted,) = (await pump.ordered()).jobs
+    receipt = pump.receipt(2, granted.execution, ExecutionState.SUCCEEDED)
+    await pump.contact(receipts=[receipt])
+    assert (await run("jobs", "wait", again["id"], "--timeout", "9"))[0] == 0
+    status, _, said = await run("jobs", "retry", again["id"])
+    assert (status, "failed on no agent" in said) == (6, True)
+
+
+async def test_a_clone_is_a_new_job_for_whom_one_likes(run, world, pump):
+    job = await failed(world, pump)
+    status, out, _ = await run("jobs", "clone", job["id"], "--agent", "pump-2", "--json")
+    made = json.loads(out)
+    assert (status, made["targets"], made["origin"]) == (0, 1, f"clone:{job['id']}")
+    status, out, _ = await run("jobs", "clone", job["id"], "--json")
+    assert json.loads(out)["targets"] == 2
+
+
+async def test_the_story_of_a_job_and_of_each_execution_is_told(run, world, pump):
+    job = await failed(world, pump)
+    status, out, _ = await run("jobs", "log", job["id"])
+    assert (status, "job.submit" in out) == (0, True)
+    found = await world.read(f"/v1/executions?job={job['id']}&agent=pump-1")
+    status, out, _ = await run("jobs", "execution", found["items"][0]["id"])
+    assert (status, "step_failed" in out) == (0, True)
+
+
+async def test_a_waiting_job_is_shown_and_begins_by_itself(run, world, pump):
+    first = await world.submit("pump-1")
+    after = {"job": first["id"], "outcome": "SUCCEEDED"}
+    second = await world.submit("pump-1", name="second", begins_after=after)
+    assert second["state"] == "SCHEDULED"
+    assert "begins after" in (await run("jobs", "show", second["id"]))[1]
+    (granted,) = (await pump.ordered()).jobs
+    receipt = pump.receipt(1, granted.execution, ExecutionState.SUCCEEDED)
+    await pump.contact(receipts=[receipt])
+    admitted = await pump.ordered(wait=20)
+    assert [one.spec.name for one in admitted.jobs] == ["second"]

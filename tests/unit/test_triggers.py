@@ -1,0 +1,399 @@
+"""Triggers: each occasion fires once, whatever crashes, and what is not done is told too."""
+
+from functools import partial
+
+import pytest
+from msgspec import convert
+from msgspec.structs import replace
+
+from coordinator.contract.triggers import TriggerBody
+from coordinator.core.ports import execute, fetch
+from coordinator.transactions.cancel import cancel
+from coordinator.transactions.happenings import (
+    devices_told,
+    disk_told,
+    happened,
+)
+from coordinator.transactions.receipts import reconcile_receipts
+from coordinator.transactions.templates import save_template
+from coordinator.transactions.trigger_firings import (
+    NEWEST,
+    Bench,
+    due_triggers,
+    fire_event,
+    fire_schedule,
+    list_occasions,
+)
+from coordinator.transactions.triggers import (
+    Saver,
+    delete_trigger,
+    pause_trigger,
+    save_trigger,
+    view_trigger,
+)
+from shared.clock import WallMs
+from shared.errors import MistakeError, Reason
+from shared.ids import parse_uuid
+from shared.model.job import ExecutionState, TaskState
+from shared.wire.messages import Receipt
+from tests.unit.test_coordinator_transactions import (
+    AGENT,
+    ENTROPY,
+    NOW,
+    POLICY,
+    issued,
+    store,
+)
+from tests.unit.test_templates import template
+
+__all__ = ["store"]
+MINUTE_MS = 60_000
+EVERY_MINUTE = {"schedule": {"interval_s": 60}}
+HEALTH = {"template": "check-health", "targets": {"agents": [AGENT]}}
+
+
+def on(kind, **rest):
+    return {"event": {"kind": kind, **rest}}
+
+
+def saver(at_ms=NOW):
+    return Saver(actor="anna", author="anna", now_ms=WallMs(at_ms))
+
+
+async def saved(store, at_ms=NOW, **document):
+    trigger = convert({"name": "t", **HEALTH, **document}, TriggerBody)
+    body = partial(save_trigger, trigger, saver(at_ms), ENTROPY)
+    return await store.run(body, durable=True)
+
+
+async def look(store, at_ms=NOW):
+    """Deal with what is due, as the service does."""
+    bench = Bench(policy=POLICY, entropy=ENTROPY, now_ms=WallMs(at_ms))
+    due, waiting = await store.read(partial(due_triggers, WallMs(at_ms)))
+    for trigger in due:
+        await store.run(partial(fire_schedule, trigger, bench), durable=True)
+    for trigger, occasion in waiting:
+        await store.run(partial(fire_event, trigger, occasion, bench), durable=True)
+
+
+async def occasions(store, name="t"):
+    views, _ = await store.read(partial(list_occasions, name, before=NEWEST, size=99))
+    return views
+
+
+async def outcomes(store):
+    return [view.outcome for view in await occasions(store)][::-1]
+
+
+async def told(store, kind="agent.online", occasion="1", agent=AGENT, at_ms=NOW):
+    body = partial(happened, kind, occasion, agent=agent, now_ms=WallMs(at_ms))
+    await store.run(body, durable=True)
+
+
+async def ends(store, job, state=ExecutionState.SUCCEEDED, number=1):
+    (grant,) = (await issued(store, NOW + 1)).grants
+    assert grant.job == job
+    receipt = Receipt(number, grant.execution, "", state, 1, 0, NOW)
+    body = partial(reconcile_receipts, AGENT, b"J" * 16, [receipt], now_ms=NOW)
+    await store.run(body, durable=True)
+
+
+async def test_a_schedule_submits_a_job_at_each_nominal_time_once(store):
+    view = await saved(store, **EVERY_MINUTE, max_per_hour=9)
+    assert view.next_at is not None
+    first_ms = int(view.next_at.timestamp() * 1000)
+    for at_ms in (first_ms - 1, first_ms, first_ms, first_ms + 5):
+        await look(store, at_ms)
+    (found,) = await occasions(store)
+    assert (found.outcome, found.occasion) == ("submitted", "at 1970-01-01T00:17:00.000Z")
+    await ends(store, parse_uuid(found.job, what="a job"))
+    await look(store, first_ms + MINUTE_MS)
+    assert await outcomes(store) == ["submitted", "submitted"]
+
+
+async def test_a_firing_that_was_undone_by_a_crash_fires_once_afterwards(store):
+    view = await saved(store, **EVERY_MINUTE)
+    at_ms = WallMs(int(view.next_at.timestamp() * 1000))
+    bench = Bench(policy=POLICY, entropy=ENTROPY, now_ms=at_ms)
+    (trigger,), _ = await store.read(partial(due_triggers, at_ms))
+
+    def crashes():
+        yield from fire_schedule(trigger, bench)
+        raise RuntimeError("the power is gone")
+
+    with pytest.raises(RuntimeError):
+        await store.run(crashes, durable=True)
+    assert await occasions(store) == []
+    for _ in range(2):
+        await store.run(partial(fire_schedule, trigger, bench), durable=True)
+    assert await outcomes(store) == ["submitted"]
+
+
+async def test_a_second_replica_with_an_old_look_fires_nothing(store):
+    view = await saved(store, **EVERY_MINUTE)
+    at_ms = WallMs(int(view.next_at.timestamp() * 1000))
+    (trigger,), _ = await store.read(partial(due_triggers, at_ms))
+    # The row went back, as another replica's snapshot would have it: the key of firings stands.
+    bench = Bench(policy=POLICY, entropy=ENTROPY, now_ms=at_ms)
+    await store.run(partial(fire_schedule, trigger, bench), durable=True)
+    back = partial(execute, "trigger_resume", trigger, NOW, at_ms)
+    await store.run(back, durable=True)
+    await store.run(partial(fire_schedule, trigger, bench), durable=True)
+    assert len(await occasions(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("overlap", "then"),
+    [
+        ("skip", ["submitted", "overlapped"]),
+        ("queue_one", ["submitted"]),
+        ("allow", ["submitted", "submitted"]),
+        ("cancel_running", ["submitted", "submitted"]),
+    ],
+)
+async def test_what_is_done_while_the_last_job_is_not_over(store, overlap, then):
+    view = await saved(store, schedule={"interval_s": 60, "overlap": overlap})
+    first_ms = int(view.next_at.timestamp() * 1000)
+    await look(store, first_ms)
+    await look(store, first_ms + MINUTE_MS)
+    assert await outcomes(store) == then
+    job = parse_uuid((await occasions(store))[-1].job, what="a job")
+    again = await store.run(partial(cancel, job, actor="a", now_ms=WallMs(first_ms)), durable=True)
+    assert (again.settled == "") is True
+    if overlap == "queue_one":
+        await look(store, first_ms + 2 * MINUTE_MS)
+        assert await outcomes(store) == ["submitted", "submitted"]
+
+
+@pytest.mark.parametrize(
+    ("misfire", "count", "then"),
+    [
+        ("once", 1, ["submitted"]),
+        ("skip", 1, ["missed"]),
+        ("all", 3, ["submitted", "submitted", "submitted"]),
+    ],
+)
+async def test_what_becomes_of_times_that_passed_while_nobody_looked(store, misfire, count, then):
+    times = {"cron": "0 * * * *", "misfire": misfire, "max_catchup": count, "overlap": "allow"}
+    await saved(store, schedule=times)
+    await look(store, NOW + 10 * 3_600_000)
+    assert await outcomes(store) == then
+
+
+async def test_an_event_that_is_told_twice_fires_once(store):
+    await saved(store, **on("agent.online"))
+    for _ in range(3):
+        await told(store)
+        await look(store)
+    await told(store, occasion="2")
+    await look(store)
+    assert await outcomes(store) == ["submitted", "submitted"]
+
+
+async def test_an_event_that_waits_is_dealt_with_after_a_restart(store):
+    await saved(store, **on("agent.online"))
+    await told(store)
+    assert [view.outcome for view in await occasions(store)] == ["waiting"]
+    await look(store)
+    assert await outcomes(store) == ["submitted"]
+
+
+async def test_where_nobody_listens_nothing_is_written(store):
+    await saved(store, **on("agent.online"))
+    await told(store, kind="agent.enrolled")
+    assert await occasions(store) == []
+
+
+async def test_too_many_in_an_hour_or_too_soon_are_told_and_not_done(store):
+    await saved(store, **on("agent.online"), max_per_hour=1)
+    for number in range(3):
+        await told(store, occasion=str(number))
+    await look(store)
+    assert sorted(await outcomes(store)) == ["rate_limited", "rate_limited", "submitted"]
+    await told(store, occasion="later")
+    await look(store, NOW + 3_600_001)
+    assert (await outcomes(store)).count("submitted") == 2
+    await saved(store, **on("agent.online"), min_interval_s=7_200)
+    await told(store, occasion="a")
+    await look(store, NOW)
+    await told(store, occasion="b")
+    await look(store, NOW + 7_199_000)
+    await told(store, occasion="c")
+    await look(store, NOW + 7_200_001)
+    assert sorted(await outcomes(store)) == ["rate_limited", "submitted", "submitted"]
+
+
+async def test_a_job_goes_to_the_very_device_that_the_event_is_about(store):
+    document = {**on("device.discovered"), "here": "device", "targets": None}
+    await saved(store, **document)
+    for _ in range(2):
+        await store.run(partial(devices_told, AGENT, ["new", "new"], NOW), durable=True)
+    await look(store)
+    (found,) = await occasions(store)
+    assert (found.outcome, found.agent, found.detail) == ("submitted", AGENT, "new")
+    assert len((await issued(store, NOW)).grants) == 1
+
+
+async def test_an_event_of_another_agent_is_no_occasion(store):
+    await saved(store, **on("agent.online", selector="site=south"))
+    await told(store)
+    await look(store)
+    assert await occasions(store) == []
+
+
+async def test_a_device_that_falls_silent_is_lost_once_until_it_answers(store):
+    await saved(store, **on("device.lost"))
+
+    async def task(number, state, reason=0):
+        receipt = Receipt(number, b"e%015d" % number, "m1", state, 1, int(reason), NOW)
+        body = partial(reconcile_receipts, AGENT, b"J" * 16, [receipt], now_ms=NOW)
+        await store.run(body, durable=True)
+
+    for number in (1, 2):
+        await task(number, TaskState.FAILED, Reason.DEVICE_SILENT)
+    assert len(await occasions(store)) == 1
+    await task(3, TaskState.DONE)
+    await task(4, TaskState.FAILED, Reason.DEVICE_SILENT)
+    assert len(await occasions(store)) == 2
+
+
+async def test_drift_that_a_validation_found_is_an_event(store):
+    await saved(store, **on("config.drifted"))
+    for number, drifted in ((1, 0), (2, 2)):
+        receipt = Receipt(
+            *(number, b"e" * 16, "m1", TaskState.DONE, 1, 0, NOW),
+            result={"check._drifted": drifted},
+        )
+        body = partial(reconcile_receipts, AGENT, b"J" * 16, [receipt], now_ms=NOW)
+        await store.run(body, durable=True)
+    assert len(await occasions(store)) == 1
+
+
+async def test_a_disk_is_told_to_fill_once_a_day_and_only_below_the_mark(store):
+    await saved(store, **on("disk.filling", below_mb=500))
+    for at_ms, free_mb in ((0, 500), (1, 499), (2, 100), (86_400_000, 100)):
+        health = [0, 0, 0, 0, free_mb]
+        await store.run(partial(disk_told, AGENT, health, WallMs(NOW + at_ms)), durable=True)
+    assert len(await occasions(store)) == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [(ExecutionState.SUCCEEDED, "job.succeeded"), (ExecutionState.FAILED, "job.failed")],
+)
+async def test_a_job_follows_another_ones_end(store, state, kind):
+    await saved(store, name="first", **on("agent.online"))
+    for listens in ("job.succeeded", "job.failed"):
+        name = listens.replace(".", "-")
+        await saved(store, name=name, **on(listens, of="check-health"), template="diagnose")
+    await told(store)
+    await look(store)
+    (first,) = await occasions(store, "first")
+    await ends(store, parse_uuid(first.job, what="a job"), state)
+    await look(store)
+    for listens in ("job.succeeded", "job.failed"):
+        found = await occasions(store, listens.replace(".", "-"))
+        assert [one.outcome for one in found] == (["submitted"] if listens == kind else [])
+
+
+async def test_jobs_that_would_set_each_other_off_for_ever_are_refused(store):
+    a = on("job.succeeded", of="diagnose")
+    await saved(store, name="a", **a)
+    with pytest.raises(MistakeError, match="diagnose"):
+        await saved(store, name="b", **on("job.failed", of="check-health"), template="diagnose")
+    with pytest.raises(MistakeError, match="for ever"):
+        await saved(store, name="c", **on("job.failed", of="check-health"))
+    await saved(store, name="a", **a)
+
+
+async def test_who_changes_a_template_changes_no_trigger(store):
+    made = template({}, job={"steps": [{"id": "s", "action": "agent.health"}]})
+    keep = partial(save_template, made, actor="anna", now_ms=NOW)
+    await store.run(keep, durable=True)
+    view = await saved(store, **on("agent.online"), template="raise")
+    assert view.trigger.version == 1
+    bad = replace(made, job={"steps": [{"id": "s", "action": "agent.restart"}]})
+    await store.run(partial(save_template, bad, actor="bert", now_ms=NOW), durable=True)
+    await told(store)
+    await look(store)
+    (grant,) = (await issued(store, NOW)).grants
+    assert b"agent.health" in grant.spec
+
+
+async def test_a_job_of_a_trigger_is_its_authors(store):
+    await saved(store, **on("agent.online"))
+    await told(store)
+    await look(store)
+    rows = await store.read(partial(fetch, "jobs_before", b"\xff" * 16, 9, ""))
+    assert rows[0][9] == "anna"
+    assert rows[0][19] == "trigger:t"
+
+
+async def test_what_cannot_be_submitted_is_told(store):
+    await saved(store, **on("agent.online"), targets={"selector": "site=nowhere"})
+    await told(store)
+    await look(store)
+    (found,) = await occasions(store)
+    assert found.outcome == "refused"
+    assert "no agent matches" in found.detail
+
+
+async def test_a_paused_trigger_makes_nothing_up(store):
+    view = await saved(store, **EVERY_MINUTE)
+    first_ms = int(view.next_at.timestamp() * 1000)
+
+    async def pause(at_ms, *, rest):
+        act = partial(pause_trigger, "t", pause=rest, actor="a", now_ms=WallMs(at_ms))
+        return await store.run(act, durable=True)
+
+    assert (await pause(NOW, rest=True)).paused
+    await look(store, first_ms)
+    assert await occasions(store) == []
+    resumed = await pause(first_ms + 90_000, rest=False)
+    assert resumed.next_at.timestamp() * 1000 == first_ms + 2 * MINUTE_MS
+    await look(store, first_ms + 91_000)
+    assert await occasions(store) == []
+
+
+async def test_a_deleted_trigger_fires_no_more(store):
+    await saved(store, **on("agent.online"))
+    await told(store)
+    gone = partial(delete_trigger, "t", actor="a", now_ms=NOW)
+    assert (await store.run(gone, durable=True)).trigger.name == "t"
+    await look(store)
+    assert await issued(store, NOW) is None
+    assert await store.read(partial(view_trigger, "t")) is None
+    assert await store.run(gone, durable=True) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"name": "Bad Name", **EVERY_MINUTE}, "name"),
+        ({}, "schedule"),
+        ({**EVERY_MINUTE, **on("agent.online")}, "schedule"),
+        ({**EVERY_MINUTE, "job": {"steps": []}}, "template"),
+        ({**EVERY_MINUTE, "template": ""}, "template"),
+        ({**EVERY_MINUTE, "template": "nothing"}, "template"),
+        ({**EVERY_MINUTE, "values": {"x": 1}}, "values.x"),
+        ({"schedule": {"cron": "0 2 * *"}}, "schedule.cron"),
+        ({"schedule": {"cron": "0 2 * * *", "zone": "site"}}, "schedule.zone"),
+        ({"schedule": {"cron": "0 2 * * *", "zone": "Mars/North"}}, "schedule.zone"),
+        ({**EVERY_MINUTE, "here": "agent"}, "here"),
+        ({**EVERY_MINUTE, "targets": None}, "targets"),
+        ({**on("agent.online"), "here": "agent"}, "here"),
+        ({**on("agent.online"), "here": "device", "targets": None}, "here"),
+        (on("agent.online", of="x"), "event.of"),
+        (on("job.failed"), "event.of"),
+        (on("disk.filling"), "event.below_mb"),
+        (on("agent.online", selector="site in"), "event.selector"),
+        (
+            {**EVERY_MINUTE, "template": "", "job": {"steps": [{"id": "s", "action": "x"}]}},
+            "job.steps[0].action",
+        ),
+    ],
+)
+async def test_a_trigger_that_cannot_be_meant_is_pointed_at(store, document, where):
+    with pytest.raises(MistakeError) as caught:
+        await saved(store, **document)
+    assert caught.value.where == where
