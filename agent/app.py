@@ -153,9 +153,10 @@ class Agent:
         ]
         if engine:
             engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
+            engine.caretaker.findings = self._findings
+            engine.caretaker.bundles = standing.bundles if standing else None
             settings = self._make_self_config(engine, telemetry)
             engine.caretaker.settings = settings
-            engine.caretaker.bundles = standing.bundles if standing else None
             services.append(settings)
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)
@@ -235,6 +236,23 @@ class Agent:
             readings=readings,
             leave=self._leaving.set,
         )
+
+    def _findings(self) -> str:
+        """Examine the box as a technician does."""
+        # Only whoever is asked for a support bundle pays for the examination.
+        from agent.core.doctor import render  # noqa: PLC0415
+        from agent.services.doctor import Box, examine  # noqa: PLC0415
+
+        config = self._config
+        box = Box(
+            data_dir=config.data_dir,
+            runtime_dir=config.runtime_dir,
+            buses=config.buses,
+            devices=config.devices,
+            budget=config.uplink.budget,
+            endpoint=config.uplink.endpoint,
+        )
+        return render(list(examine(box)))
 
     def _make_sticks(
         self, line: Line, file: JobsFile, telemetry: TelemetryStore, ordered: Callable[[], None]

@@ -67,6 +67,9 @@ class Caretaker:
         """This process: no other one ever has it."""
         self.status: Callable[[], Awaitable[object]] | None = None
         """Returns the agent's status, a Struct; set by whoever knows it."""
+        self.findings: Callable[[], str] | None = None
+        """Examines the box as a technician does, for some seconds, in a thread; set by whoever
+        knows the configuration."""
         self.leave: Callable[[], None] | None = None
         """Ends the process cleanly so that another begins; set by whoever can."""
         self.settings: SelfConfig | None = None
@@ -100,7 +103,8 @@ class Caretaker:
         status = await self.status() if self.status is not None else None
         shown = msgspec.json.format(msgspec.json.encode(status), indent=1).decode()
         health = "\n".join(f"{name} = {value}" for name, value in (await self.health()).items())
-        text = "\n".join([health, redact(shown), *self._tail.lines])
+        found = redact(await self._found())
+        text = "\n".join([health, found, redact(shown), *self._tail.lines])
         data = fitting(text.encode("utf-8", "replace"))
         told: dict[str, Value] = {
             "bytes": len(data),
@@ -113,6 +117,16 @@ class Caretaker:
             return {**told, "upload": brings}
         await asyncio.to_thread(self._write, name, data, wait=brings)
         return {**told, "file": f"{SUPPORT}/{name}.txt", "upload": brings}
+
+    async def _found(self) -> str:
+        """Return what examining the box finds; a bundle without it is better than none."""
+        if self.findings is None:
+            return ""
+        try:
+            async with asyncio.timeout(limits.FINDINGS_S):
+                return await asyncio.to_thread(self.findings)
+        except TimeoutError:
+            return "examining the box took too long"
 
     def _brings(self, upload: Upload) -> bool:
         """Tell whether a bundle is brought: where bytes cost, only if somebody insists."""

@@ -156,3 +156,5 @@ SUPPORT_NAME_CHARS = 80
 """Name of a bundle: the execution and the step that made it."""
 SCRIPT_PROCESSES = 64
 """Processes and threads that a script may have beside those its user has anyway."""
+FINDINGS_S = 60
+"""Longest examination of the box for a support bundle: a link that is silent takes half of it."""

@@ -148,6 +148,14 @@ async def test_a_bundle_is_brought_where_bytes_are_free_or_somebody_insists(
         assert hashlib.sha256(text).hexdigest() == told["sha256"]
 
 
+async def test_a_bundle_begins_with_what_a_technician_would_find_without_secrets(box: Box):
+    box.caretaker.findings = lambda: "FAIL disk  is full, Bearer abcdefghijkl"
+    told = (await box.do("agent.diagnose")).result
+    text = (box.folder / str(told["file"])).read_text()
+    assert "FAIL disk  is full" in text
+    assert "abcdefghijkl" not in text
+
+
 async def test_a_dry_run_brings_nothing(box: Box):
     box.caretaker.bundles = Bundles(box.folder)
     told = (await box.do("agent.diagnose", dry_run=True, upload="always")).result

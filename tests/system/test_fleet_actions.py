@@ -115,6 +115,8 @@ async def test_a_bundle_is_brought_and_devices_say_what_they_are(
     (kept,) = (site.data / "support").glob("*.txt")
     assert file.read_bytes() == kept.read_bytes()
     assert '"event": "bundle_admitted"' in file.read_text()
+    assert "enrolled" in file.read_text(), "what the doctor found"
+    assert "tcp" in file.read_text()
     assert (await fleet.outstation("agents", "diagnose", agent, "--no-fresh")).status == 0
     number = await fleet.submit(job("device.sync", site="site"))
     await fleet.admin.finished(number)
