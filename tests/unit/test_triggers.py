@@ -198,6 +198,18 @@ async def test_an_event_that_waits_is_dealt_with_after_a_restart(store):
     assert await outcomes(store) == ["submitted"]
 
 
+async def test_an_occasion_that_two_look_at_is_dealt_with_once(store):
+    await saved(store, **on("agent.online"))
+    await told(store)
+    bench = Bench(policy=POLICY, entropy=ENTROPY, now_ms=NOW)
+    _, [(trigger, occasion)] = await store.read(partial(due_triggers, NOW))
+    fired = [
+        await store.run(partial(fire_event, trigger, occasion, bench), durable=True)
+        for _ in range(2)
+    ]
+    assert [len(one.jobs) for one in fired] == [1, 0]
+
+
 async def test_where_nobody_listens_nothing_is_written(store):
     await saved(store, **on("agent.online"))
     await told(store, kind="agent.enrolled")

@@ -18,8 +18,9 @@ from pathlib import Path
 from coordinator.api.router import PUBLIC, Route
 from coordinator.api.routes import ROUTES
 from coordinator.contract.artifacts import BYTES_TYPE
+from shared.ids import parse_uuid
 from shared.model.artifact import artifact_text, parse_artifact
-from shared.model.job import Value
+from shared.model.job import ExecutionState, Value
 from shared.model.support import cut
 from shared.runtime.clock import SystemClock
 from shared.sync.body import CONTENT_TYPE
@@ -124,7 +125,25 @@ async def _job(scene: Scene, route: Route) -> str:
     if "rollouts" in route.path:
         undo = {"id": "undo", "action": "device.read", "params": {"points": ["current"]}}
         rest = {"rollout": {"maximum_per_minute": 9}, "compensation": {"steps": [undo]}}
-    return str((await scene.world.submit(scene.agent.name, name=scene.fresh(), **rest))["id"])
+    job = str((await scene.world.submit(scene.agent.name, name=scene.fresh(), **rest))["id"])
+    if "retry" in route.path:
+        page = await scene.world.read(f"/v1/executions?job={job}")
+        execution = parse_uuid(page["items"][0]["id"], what="an execution")
+        told = scene.agent.receipt(2000 + scene.made, execution, ExecutionState.FAILED)
+        await scene.agent.contact(receipts=[told])
+    return job
+
+
+async def _template(scene: Scene, route: Route) -> str:
+    if route.method != "DELETE":
+        return "check-health"
+    body = await _template_body(scene, "")
+    return str((await scene.world.post("/v1/templates", body)).json["name"])
+
+
+async def _trigger(scene: Scene, _route: Route) -> str:
+    body = await _trigger_body(scene, "")
+    return str((await scene.world.post("/v1/triggers", body)).json["trigger"]["name"])
 
 
 async def _execution(scene: Scene, _route: Route) -> str:
@@ -194,7 +213,9 @@ _NAMES: Mapping[str, Callable[[Scene, Route], Awaitable[str]]] = {
     "device": _device,
     "job": _job,
     "execution": _execution,
+    "template": _template,
     "token": _token,
+    "trigger": _trigger,
     "enrolment": _enrolment,
 }
 
@@ -231,6 +252,22 @@ async def _announce(scene: Scene, _path: str) -> object:
     return {"artifact": artifact_text(digest), "size": 5}
 
 
+async def _template_body(scene: Scene, _path: str) -> object:
+    step = {"id": "health", "action": "agent.health"}
+    return {"name": scene.fresh(), "job": {"steps": [step]}}
+
+
+async def _template_use(scene: Scene, _path: str) -> object:
+    return {"targets": {"agents": [scene.agent.name]}}
+
+
+async def _trigger_body(scene: Scene, _path: str) -> object:
+    targets = {"agents": [scene.agent.name]}
+    times = {"interval_s": 86_400}
+    trigger = {"template": "check-health", "schedule": times, "targets": targets}
+    return {"name": scene.fresh(), **trigger}
+
+
 async def _wish(scene: Scene, _path: str) -> object:
     return {"name": scene.fresh(), "scopes": ["viewer"]}
 
@@ -243,6 +280,9 @@ _BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
     "/v1/approvals/{job}/sign": _sign,
     "/v1/approvals/{job}/deny": _deny,
     "/v1/artifacts": _announce,
+    "/v1/templates": _template_body,
+    "/v1/templates/{template}/submit": _template_use,
+    "/v1/triggers": _trigger_body,
     "/v1/tokens": _wish,
 }
 

@@ -5,6 +5,7 @@ from tests.mutants.tables.access import ACCESS
 from tests.mutants.tables.actions import ACTIONS
 from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.artifacts import ARTIFACTS
+from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.documents import DOCUMENTS
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *STANDING,
     *COORDINATOR,
     *CALLING_OFF,
+    *AUTOMATION,
     *STICKS,
     *ACCESS,
     *MEMBERSHIP,

@@ -1,0 +1,95 @@
+"""Templates, triggers, chains, and newer jobs in the place of older ones."""
+
+from tests.mutants.mutant import Mutant
+
+_TRIGGERS = "tests/unit/test_triggers.py::test_"
+_SUPERSEDED = "tests/unit/test_supersession.py::test_"
+_CHAINS = "tests/unit/test_job_chains.py::test_"
+_TEMPLATES = "tests/unit/test_templates.py::test_"
+
+
+def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(f"automation-{name}", f"coordinator/{file}", old, new, tests)
+
+
+AUTOMATION = (
+    _mutant(
+        "fires-once",
+        "store/queries/triggers.sql",
+        "SELECT at_ms, agent_id, detail FROM trigger_firing\n"
+        "WHERE trigger_id = $1 AND occasion = $2 AND outcome = '';\n",
+        "SELECT at_ms, agent_id, detail FROM trigger_firing\n"
+        "WHERE trigger_id = $1 AND occasion = $2;\n",
+        _TRIGGERS + "an_occasion_that_two_look_at_is_dealt_with_once",
+    ),
+    _mutant(
+        "pins-the-template",
+        "transactions/triggers.py",
+        "    return trigger if found is None else replace(trigger, version=found.version)\n",
+        "    return trigger\n",
+        _TRIGGERS + "who_changes_a_template_changes_no_trigger",
+    ),
+    _mutant(
+        "an-authors-job",
+        "transactions/trigger_firings.py",
+        "            author=row[4],\n",
+        "",
+        _TRIGGERS + "a_job_of_a_trigger_is_its_authors",
+    ),
+    _mutant(
+        "no-circle",
+        "transactions/triggers.py",
+        "    yield from _check_circle(trigger, makes)\n",
+        "",
+        _TRIGGERS + "jobs_that_would_set_each_other_off_for_ever_are_refused",
+    ),
+    _mutant(
+        "rate",
+        "transactions/trigger_firings.py",
+        "    if too_many:\n",
+        "    if too_many and False:\n",
+        _TRIGGERS + "too_many_in_an_hour_or_too_soon_are_told_and_not_done",
+    ),
+    _mutant(
+        "a-signed-one-is-not-superseded",
+        "store/queries/supersede.sql",
+        "WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL AND cancel_ms IS NULL\n",
+        "WHERE agent_id = $1 AND state = 0 AND cancel_ms IS NULL\n",
+        _SUPERSEDED + "what_was_signed_is_called_off_and_only_the_receipt_settles_it",
+    ),
+    _mutant(
+        "a-signed-one-is-called-off",
+        "store/queries/supersede.sql",
+        "    AND (signed_seq IS NOT NULL OR created_ms <= $5)\n",
+        "    AND (signed_seq IS NULL AND created_ms <= $5)\n",
+        _SUPERSEDED + "an_old_bundle_that_was_lost_never_brings_back_what_was_replaced",
+    ),
+    _mutant(
+        "chains-are-whole",
+        "core/minimal_plan.py",
+        "        by = None if one.job in needed else _replaced_by(one, kept)\n",
+        "        by = _replaced_by(one, kept)\n",
+        _SUPERSEDED + "a_whole_chain_is_kept",
+    ),
+    _mutant(
+        "nothing-unknown-again",
+        "transactions/repeats.py",
+        "            if unknown_effects or reason != Reason.UNKNOWN_EFFECT\n",
+        "",
+        _CHAINS + "only_what_failed_is_retried_and_what_may_have_run_only_if_asked",
+    ),
+    _mutant(
+        "a-chain-begins-once",
+        "transactions/chains.py",
+        '    if (yield from fetch_one("job_begun", job, now_ms)) is None:\n        return []\n',
+        '    yield from fetch_one("job_begun", job, now_ms)\n',
+        _CHAINS + "a_second_look_at_a_chain_that_begun_queues_nothing_twice",
+    ),
+    _mutant(
+        "no-blanks-in-values",
+        "contract/template_values.py",
+        "        return values[whole[1]]\n",
+        "        return _filled_text(str(values[whole[1]]), values, where)\n",
+        _TEMPLATES + "what_was_filled_in_brings_no_blanks_of_its_own",
+    ),
+)
