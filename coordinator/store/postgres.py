@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 import asyncpg
 
 from coordinator.core.ports import Tx
+from coordinator.store.partitions import drop_months, fold_totals, make_months
 from coordinator.store.postgres_blame import Fate, blame, blame_opening
 from coordinator.store.postgres_schema import SCHEMA, migrate
 from coordinator.store.postgres_session import (
@@ -120,8 +121,19 @@ class PostgresStore:
         """Do nothing; see `until_failed`."""
 
     async def upkeep(self, now_ms: WallMs) -> Mapping[str, int]:
-        """Keep the partitions of the blocks; see `coordinator.store.partitions`."""
-        return {}
+        """Keep the partitions of the blocks; see `coordinator.store.partitions`.
+
+        Raises:
+            WorldError: a table was in use for too long, or the server does not answer.
+        """
+        try:
+            async with self._writers.acquire(timeout=limits.POSTGRES_LOCK_S) as connection:
+                await make_months(connection, now_ms)
+                dropped = await drop_months(connection, now_ms)
+                await fold_totals(connection)
+        except Exception as error:
+            raise blame(error, self.name) from error
+        return dropped
 
     async def close(self) -> None:
         """Let transactions in work end, then disconnect; harmless when repeated."""

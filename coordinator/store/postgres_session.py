@@ -125,7 +125,7 @@ class Session:
 
     async def undo(self) -> None:
         """End the transaction; nothing of it stays. A connection that is gone did so by itself."""
-        if not self._connection.is_closed() and self._connection.is_in_transaction():
+        if not self._is_gone() and self._connection.is_in_transaction():
             await self._order("ROLLBACK")
 
     async def became_of(self, number: str) -> str | None:
@@ -170,8 +170,15 @@ class Session:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> QueryFailedError:
-        failed = QueryFailedError(error, closed=self._connection.is_closed())
-        if failed.fate is Fate.LOST:
+        failed = QueryFailedError(error, closed=self._is_gone())
+        if failed.fate is Fate.LOST and not failed.closed:
             # Whatever still comes on it answers a question that nobody asks any more.
             self._connection.terminate()
         return failed
+
+    def _is_gone(self) -> bool:
+        try:
+            gone: bool = self._connection.is_closed()
+        except asyncpg.InterfaceError:
+            return True  # a pool takes a connection back by itself when it ends
+        return gone

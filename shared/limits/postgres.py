@@ -19,3 +19,7 @@ POSTGRES_MIGRATE_S = 60
 POSTGRES_UNSURE_S = 10
 """Asking whether a commit was done whose answer was lost; then the caller is told that it is
 unknown."""
+POSTGRES_MONTHS_AHEAD = 2
+"""Partitions made ahead of the present month: a coordinator may stand still over a holiday."""
+POSTGRES_PARTITION_LOCK_MS = 500
+"""Wait for the table of blocks as a whole: contacts wait behind it meanwhile."""
