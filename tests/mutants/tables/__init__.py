@@ -21,6 +21,7 @@ from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.rollouts import ROLLOUTS
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
+from tests.mutants.tables.updates import UPDATES
 
 MUTANTS: tuple[Mutant, ...] = (
     *ENVELOPE,
@@ -40,6 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *HISTORY,
     *ACTIONS,
     *FIRMWARE,
+    *UPDATES,
     *ENGINE,
     *ROLLOUTS,
     *ARTIFACTS,
