@@ -6,6 +6,7 @@ its doors. Leaves out what people want (`people`) and the line (`line`).
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.simulation.world.disk import Disks
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Lives, Process
+from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class Centre(Lives):
         super().__init__(ground, disks, "centre")
         self.parts: Parts | None = None
         self.bell = Bell()
+        self.walk = Walk(ground, "centre")
         self._serving = 0
 
     @property
@@ -95,6 +98,11 @@ class Centre(Lives):
 
     def moved(self, before: Path, after: Path) -> None:
         """Nothing in the folder knows its name."""
+
+    def looked(self, db: sqlite3.Connection, path: Path) -> None:
+        """Follow the executions."""
+        if path.name == "coordinator.db":
+            self.walk.look_at_centre(db)
 
     def _look_at(self, supervisor: Supervisor, process: Process) -> None:
         for name, health in supervisor.health.items():

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coordinator.core.reconcile import OPEN_BELOW, Known, fold
 from shared.block.codec import decode
 from shared.block.schema import Schema
 from shared.ids import AgentId
+from shared.model.job import TERMINAL_EXECUTION, ExecutionState, Step, TaskState
 from shared.model.reading import Quality
+from shared.wire.messages import Receipt
+from tests.simulation.world.people import Asked
 from tests.simulation.world.site import COUNTED, Site
+from tests.simulation.world.wishes import ONCE
+
+NEEDED = 2
+_UNDONE = {ExecutionState.EXPIRED, ExecutionState.REJECTED, ExecutionState.SUPERSEDED}
 
 
 def rows(path: Path, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
@@ -32,12 +40,21 @@ class Rest:
     centre: Path
     """The coordinator's database."""
     sites: Sequence[Site]
+    asked: Sequence[Asked]
+    ended_s: float
+    """When the agents were stopped."""
 
     def findings(self) -> Iterator[str]:
         """Yield what is not as it was promised."""
         for site in self.sites:
             yield from nothing_is_lost_in_silence(self, site)
             yield from the_account_is_balanced(self, site)
+            yield from no_effect_happens_twice(self, site)
+            yield from nothing_runs_that_nobody_wanted(self, site)
+            yield from receipts_tell_the_truth(self, site)
+            yield from what_was_observed_is_believed(self, site)
+            yield from receipts_count_in_any_order(self, site)
+            yield from everything_comes_to_an_end(self, site)
 
 
 def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
@@ -46,11 +63,18 @@ def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
     for reading, times in sorted(arrived.items()):
         if times > 1:
             yield f"{site.name}: reading {reading} was delivered {times} times"
-    missing = sorted(site.recorded.keys() - arrived.keys())
-    (lost,) = rows(rest.centre, "SELECT sum(count) FROM ledger WHERE agent_id = $1", site.agent)[0]
+    # Other bytes under a number that is taken are kept for a person: a store was put back.
+    aside = set(readings_of(rest.centre, site.agent, table="block_aside"))
+    missing = sorted(site.recorded.keys() - arrived.keys() - aside)
+    ((lost,),) = rows(
+        rest.centre,
+        # After a restore the agent's own count is what is left of rows that were acknowledged.
+        "SELECT sum(max(lost, said_lost)) FROM telemetry_store WHERE agent_id = $1",
+        site.agent,
+    )
     if missing and not site.may_lose:
         yield f"{site.name}: {len(missing)} readings are lost, the first is {missing[0]}"
-    if missing and not lost:
+    if missing and not lost and not site.reflashed:
         yield f"{site.name}: {len(missing)} readings are lost in silence, from {missing[0]} on"
 
 
@@ -75,7 +99,125 @@ def the_account_is_balanced(rest: Rest, site: Site) -> Iterator[str]:
             yield f"{site.name}: it delivered {delivered} and lost {lost}, the centre has {here}"
 
 
-def readings_of(centre: Path, agent: AgentId) -> Iterator[tuple[str, int]]:
+def no_effect_happens_twice(rest: Rest, site: Site) -> Iterator[str]:
+    """What may be done at most once was done at most once, on each device."""
+    effects = site.plant.effects()
+    for asked in rest.asked:
+        for value in _values(asked.spec.every_step, once=True):
+            for unit in range(1, site.plant.units + 1):
+                if effects[unit, value] > 1:
+                    yield f"{site.name}: {value} was set {effects[unit, value]} times on {unit}"
+
+
+def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:
+    """Every effect is a step of a job for this agent, and of one that enough people agreed to."""
+    wanted: dict[int, Asked] = {}
+    for asked in rest.asked:
+        if site.agent in asked.agents:
+            wanted |= dict.fromkeys(_values(asked.spec.every_step, once=False), asked)
+    for unit, value in sorted(site.plant.effects()):
+        asked_for = wanted.get(value)
+        if asked_for is None:
+            yield f"{site.name}: {value} was set on {unit}, which nobody asked for"
+        elif asked_for.guarded and len(asked_for.approvals) < NEEDED:
+            yield f"{site.name}: {value} was set on {unit} with too few approvals"
+
+
+def receipts_tell_the_truth(rest: Rest, site: Site) -> Iterator[str]:
+    """Done means done, and what was refused or ran out of time before it began was not done."""
+    if site.forgot_jobs or site.was_restored:
+        return
+    effects = site.plant.effects()
+    for asked in rest.asked:
+        found = rows(
+            rest.centre,
+            "SELECT execution_id, state FROM execution WHERE job_id = $1 AND agent_id = $2",
+            asked.job,
+            site.agent,
+        )
+        for execution, state in found:
+            if state in _UNDONE and any(
+                effects[unit, value]
+                for unit in range(1, site.plant.units + 1)
+                for value in _values(asked.spec.every_step, once=False)
+            ):
+                yield f"{site.name}: {asked.spec.name} is {ExecutionState(state).name}, yet done"
+            for (device,) in rows(
+                rest.centre,
+                "SELECT device FROM task WHERE execution_id = $1 AND state = $2",
+                execution,
+                TaskState.DONE,
+            ):
+                unit = int(device.rpartition("-")[2]) if device.startswith("pump-") else 0
+                for value in _values(asked.spec.steps, once=False) if unit else ():
+                    if not effects[unit, value]:
+                        yield f"{site.name}: {asked.spec.name} is done on {device}, but it is not"
+
+
+def what_was_observed_is_believed(rest: Rest, site: Site) -> Iterator[str]:
+    """What the agent's own database says of an execution is what the coordinator says."""
+    if site.forgot_jobs or site.was_restored:
+        return
+    known = dict(
+        rows(
+            rest.centre,
+            "SELECT execution_id, state FROM execution WHERE agent_id = $1",
+            site.agent,
+        )
+    )
+    for execution, state in rows(
+        site.folder / "data" / "jobs.db", "SELECT id, state FROM execution"
+    ):
+        if known.get(execution) != state:
+            there = ExecutionState(known.get(execution, 0)).name
+            yield f"{site.name}: an execution is {ExecutionState(state).name}, known as {there}"
+
+
+def receipts_count_in_any_order(rest: Rest, site: Site) -> Iterator[str]:
+    """The coordinator's truth is the fold of what the agent signed, however it is shuffled."""
+    told: dict[bytes, list[tuple[int, Receipt]]] = {}
+    for epoch, number, execution, device, state, attempt, reason, wall_ms in rows(
+        rest.centre,
+        "SELECT epoch, number, execution_id, device, state, attempt, reason, wall_ms"
+        " FROM receipt WHERE agent_id = $1",
+        site.agent,
+    ):
+        receipt = Receipt(number, execution, device, state, attempt, reason, wall_ms)
+        told.setdefault(execution, []).append((epoch, receipt))
+    for execution, receipts in sorted(told.items()):
+        known = Known(state=ExecutionState.QUEUED)
+        for epoch, receipt in sorted(receipts, key=lambda one: one[1].wall_ms * 7919 % 104729):
+            known = fold(known, [receipt], epoch=epoch)
+        here = rows(rest.centre, "SELECT state FROM execution WHERE execution_id = $1", execution)
+        supposed = here == [(ExecutionState.OVERDUE,)] and known.state not in TERMINAL_EXECUTION
+        if known.rank is not None and here and here != [(known.state,)] and not supposed:
+            name = ExecutionState(here[0][0]).name
+            yield f"{site.name}: receipts say {known.state.name}, the centre says {name}"
+
+
+def everything_comes_to_an_end(rest: Rest, site: Site) -> Iterator[str]:
+    """Whoever remembers what ran tells how it ended, and a site that can be read is read."""
+    found = rows(
+        rest.centre,
+        "SELECT state FROM execution WHERE agent_id = $1 AND (state < $2 OR state = $3)",
+        site.agent,
+        OPEN_BELOW,
+        ExecutionState.OVERDUE,
+    )
+    if found and not (site.forgot_jobs or site.was_restored):
+        yield f"{site.name}: an execution is {ExecutionState(found[0][0]).name} for ever"
+    if site.plant.ledger.polled_s < rest.ended_s - 3 * site.poll_s:
+        yield f"{site.name}: nothing was read since {site.plant.ledger.polled_s:.0f} s"
+
+
+def _values(steps: Sequence[Step], *, once: bool) -> Iterator[int]:
+    for step in steps:
+        value = step.params.get("value") if step.action == ONCE else step.params.get("setpoint")
+        if isinstance(value, int) and (step.action == ONCE or not once):
+            yield value
+
+
+def readings_of(centre: Path, agent: AgentId, *, table: str = "block") -> Iterator[tuple[str, int]]:
     """Yield every counted reading that the coordinator has of an agent, by device."""
     schemas = {
         ref: Schema.decode(data)
@@ -84,10 +226,10 @@ def readings_of(centre: Path, agent: AgentId) -> Iterator[tuple[str, int]]:
         )
         if data is not None
     }
-    blocks = rows(centre, "SELECT schema_ref, data FROM block WHERE agent_id = $1", agent)
-    for ref, data in blocks:
-        channels = schemas[ref].channels
-        for group in decode(data).groups:
+    for (data,) in rows(centre, f"SELECT data FROM {table} WHERE agent_id = $1", agent):
+        block = decode(data)
+        channels = schemas[block.schema].channels
+        for group in block.groups:
             for place, index in enumerate(group.channels):
                 if channels[index].point != COUNTED:
                     continue

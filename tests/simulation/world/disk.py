@@ -34,6 +34,8 @@ class Disk:
     """The last of them is not done any more."""
     die: Callable[[], None] = lambda: None
     commits: int = 0
+    look: Callable[[sqlite3.Connection, Path], None] = lambda _db, _path: None
+    """Shown each database after each commit."""
 
     def before_commit(self, path: Path) -> None:
         """Refuse a commit, or die over it.
@@ -70,7 +72,10 @@ class _Watched(sqlite3.Connection):
             return super().execute(sql, *arguments)
         self.disk.before_commit(self.path)
         done = super().execute(sql)
-        self.disk.after_commit()
+        disk, self.disk = self.disk, None
+        disk.look(self, self.path)
+        self.disk = disk
+        disk.after_commit()
         return done
 
 

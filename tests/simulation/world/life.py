@@ -7,7 +7,9 @@ into a folder that nobody will read: it reaches neither the line nor the devices
 
 import asyncio
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,10 @@ class Lives(ABC):
     def moved(self, before: Path, after: Path) -> None:
         """Make good what depends on the folder's own name."""
 
+    @abstractmethod
+    def looked(self, db: sqlite3.Connection, path: Path) -> None:
+        """See a database after a commit of a living process."""
+
     # --- life and death ---------------------------------------------------------------------------
     @property
     def up(self) -> bool:
@@ -69,6 +75,7 @@ class Lives(ABC):
         disk = Disk(self.folder, lambda fault: self.ground.hit(f"disk {fault}", self.name))
         process = Process(self.lives, self.folder, self.disks.mount(disk))
         disk.die = lambda: self._stumble(process)
+        disk.look = self._look(process)
         self.now = process
         self.ground.note(self.name, "starts", self.lives)
         process.task = asyncio.create_task(self._live(process), name=f"{self.name} {self.lives}")
@@ -106,6 +113,13 @@ class Lives(ABC):
         while self._graves:
             await asyncio.wait(self._graves)
             self._graves = [one for one in self._graves if not one.done()]
+
+    def _look(self, process: Process) -> Callable[[sqlite3.Connection, Path], None]:
+        def look(db: sqlite3.Connection, path: Path) -> None:
+            if not process.dead:
+                self.looked(db, path)
+
+        return look
 
     def _stumble(self, process: Process) -> None:
         if process is self.now and not process.dead:

@@ -13,9 +13,18 @@ from pathlib import Path
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from coordinator.api.problems import as_problem
 from shared.errors import OutstationError, RefusedError, WorldError
+from shared.model.job import JobSpec, Step
+from shared.sync.body import Part, PartKind, decode_body, encode_body
+from shared.trust.documents import BUNDLE_TYP, Bundle
+from shared.trust.envelope import seal
+from shared.wire.codec import pack
+from shared.wire.messages import Grant
+from tests.simulation.loop import START_WALL_MS
 from tests.simulation.world.centre import Centre, GoneError, Request
+from tests.simulation.world.fleet import FLEET, signer_of
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Process
+from tests.simulation.world.wishes import FORGED
 
 _PATIENCE_S = 60
 """How long an agent waits for an answer."""
@@ -37,9 +46,10 @@ STRIKES = (
     "reset answer",
     "alter answer",
     "old answer",
+    "forge",
 )
 """What may befall a single message."""
-_STATES = ("partition", "one way up", "one way down", "black hole")
+STATES = ("partition", "one way up", "one way down", "black hole")
 
 
 @dataclass
@@ -63,7 +73,7 @@ class Line:
 
     def strike(self, path: str) -> str:
         """Return what befalls the next message."""
-        if self.state in _STATES:
+        if self.state in STATES:
             self.ground.hit(self.state, self.name)
             return self.state
         if self.chance.random() < self.misfortune:
@@ -117,13 +127,16 @@ class Line:
             at = self.chance.randrange(len(answer))
             answer = answer[:at] + bytes([answer[at] ^ 1 << self.chance.randrange(8)])
             answer += self._last_answer[at + 1 :]
+        if strike == "forge" and request.path == "/v1/sync":
+            self.ground.hit(strike, self.name)
+            answer = forged(answer, self.name, self.carried)
         if strike == "old answer" and before:
             self.ground.hit(strike, self.name)
             answer = before
         return Delivered(body=answer, up=up, down=len(answer))
 
     async def _silence(self, strike: str, up: int) -> LinkFailed:
-        if strike not in _STATES:
+        if strike not in STATES:
             self.ground.hit(strike, self.name)
         await asyncio.sleep(_PATIENCE_S)
         return LinkFailed(fault=Fault.SILENT, detail=strike, up=up)
@@ -140,6 +153,33 @@ class Line:
 
         self.late = [one for one in self.late if not one.done()]
         self.late.append(asyncio.create_task(send(), name=f"late {self.carried}"))
+
+
+def forged(answer: bytes, agent: str, number: int) -> bytes:
+    """Return an answer with an order that the director's key did not sign."""
+    step = Step("a", "device.write", {"setpoint": FORGED})
+    uid = number.to_bytes(16)
+    bundle = Bundle(
+        fleet=FLEET,
+        agent=agent,
+        agent_key=bytes(16),
+        jobs_epoch=bytes(16),
+        epoch=1,
+        root_version=1,
+        catalog_version=1,
+        policy_version=1,
+        restore_epoch=0,
+        seq=1_000_000 + number,
+        issued_ms=START_WALL_MS,
+        not_before_ms=START_WALL_MS,
+        expires_ms=START_WALL_MS + 10**10,
+        stale_s=10**6,
+        grants=[Grant(uid, pack(JobSpec("x", [step])), START_WALL_MS + 10**10, "operate")],
+    )
+    parts = decode_body(answer, bound=len(answer))
+    kept = [part for part in parts if part.kind is not PartKind.BUNDLE]
+    order = seal(BUNDLE_TYP, pack(bundle), [signer_of("mallory")])
+    return encode_body([*kept, Part(PartKind.BUNDLE, order)])
 
 
 @dataclass

@@ -25,6 +25,7 @@ from tests.simulation.world.life import Process
 
 _THINKS_S = 0.03
 _SETPOINT = 100
+_READ_INPUT = 4
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Memory(Ledger):
         self.written: list[tuple[int, int]] = []
         """Unit and value of each setpoint that was really set, in order."""
         self.polls = 0
+        self.polled_s = 0.0
 
     def start(self, device: Device) -> None:
         """Every device of this world is a pump."""
@@ -55,7 +57,9 @@ class Memory(Ledger):
     def note(self, entry: Mapping[str, object]) -> None:
         """Take one entry."""
         unit, values = entry.get("unit"), entry.get("values")
-        self.polls += entry.get("fc") == 4
+        if entry.get("fc") == _READ_INPUT:
+            self.polls += 1
+            self.polled_s = self._ground.now_s
         if entry.get("applied") and entry.get("address") == _SETPOINT:
             assert isinstance(unit, int)
             assert isinstance(values, tuple)

@@ -5,6 +5,7 @@ Leaves out what can happen (`events`) and what must hold (`checks`).
 """
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -13,13 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.services.claims import ClaimWish, create_claim
 from shared.clock import WallMs
+from shared.model.job import ExecutionState
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre, GoneError
-from tests.simulation.world.checks import Rest
+from tests.simulation.world.checks import Rest, rows
 from tests.simulation.world.disk import Disks
+from tests.simulation.world.events import RARE, STORIES, Scene
 from tests.simulation.world.ground import HOUR_S, Ground
+from tests.simulation.world.people import People
 from tests.simulation.world.site import Site, machines
 
 _MEMORY = Path("/dev/shm")
@@ -51,7 +56,9 @@ class Play:
         self.ground, self.disks = ground, Disks()
         self.centre = Centre(ground, self.disks)
         self.sites: list[Site] = []
+        self.people = People(ground, self.centre)
         self.chance = ground.chance("play")
+        self.ended_s = 0.0
 
     async def run(self) -> None:
         """Play it to the judgement."""
@@ -69,7 +76,11 @@ class Play:
         self.centre.start()
         while self.centre.parts is None:
             await asyncio.sleep(1)
-        self.sites = [Site(self.ground, self.disks, "north", self.centre)]
+        names = ["north", "south"][: self.chance.choice([1, 2, 2])]
+        self.sites = [
+            Site(self.ground, self.disks, name, self.centre, pumps=self.chance.choice([1, 2]))
+            for name in names
+        ]
         parts = self.centre.parts
         wish = ClaimWish(site="hill", count=len(self.sites), expires_ms=FAR_MS, url="")
         assert parts is not None
@@ -87,16 +98,21 @@ class Play:
             site.start()
 
     async def _happen(self) -> None:
+        scene = Scene(self.ground, self.centre, self.sites, self.people)
         for site in self.sites:
-            site.line.misfortune = 0.3
-        for _ in range(6):
-            await asyncio.sleep(self.chance.uniform(0, 2 * HOUR_S))
-            site = self.chance.choice(self.sites)
-            if self.chance.random() < 0.5:
-                self.ground.hit("kill agent")
-                site.kill()
-            else:
-                site.die_at(self.chance.randint(1, 8), before=self.chance.random() < 0.5)
+            site.line.misfortune = self.chance.choice([0.0, 0.1, 0.3])
+        names = list(STORIES)
+        weights = [STORIES[name][0] for name in names]
+        chosen = self.chance.choices(names, weights, k=self.chance.randint(8, 14))
+        chosen += [name for name in names if self.chance.random() < RARE.get(name, 0.0)]
+        await asyncio.gather(*(self._tell(scene, n, name) for n, name in enumerate(chosen)))
+
+    async def _tell(self, scene: Scene, number: int, name: str) -> None:
+        chance = self.ground.chance("story", number, name)
+        await asyncio.sleep(chance.uniform(0, 8 * HOUR_S))
+        self.ground.note("story", name)
+        with contextlib.suppress(GoneError):
+            await STORIES[name][1](scene, chance)
 
     async def _heal(self) -> None:
         """Let nothing go wrong from now on."""
@@ -105,23 +121,39 @@ class Play:
             for late in site.line.late:
                 late.cancel()
         for lives in (self.centre, *self.sites):
-            for disk in self.disks.mounted.values():
-                disk.failing, disk.dies_in = "", 0
+            if lives.now is None and lives.off:
+                lives.start()
             await lives.wait_up()
+            lives.clock.synchronise()
+        for disk in self.disks.mounted.values():
+            disk.failing, disk.dies_in = "", 0
 
     async def _settle(self) -> None:
         """Wait until there is nothing left to say or to do."""
-        until_s = self.ground.now_s + REST_S
-        while self.ground.now_s < until_s:
+        until_s, left = self.ground.now_s + REST_S, "everything"
+        while left and self.ground.now_s < until_s:
             await asyncio.sleep(0.5 * HOUR_S)
-            if self._quiet():
-                return
-        self.ground.wrong(f"not everything has settled after {REST_S // HOUR_S} hours")
+            for site in self.sites:
+                # Whoever was taken for a clone is let in again by somebody who looked.
+                await self.people.release(site.agent)
+            left = self._left()
+        if left:
+            self.ground.wrong(f"after {REST_S // HOUR_S} hours {left} has not settled")
 
-    def _quiet(self) -> bool:
-        return all(site.quiet for site in self.sites)
+    def _left(self) -> str:
+        """Return what has not settled yet; empty: everything has."""
+        for site in self.sites:
+            if not site.quiet:
+                return site.name
+        open_ = rows(
+            self.centre.place.database,
+            "SELECT agent_id, state FROM execution WHERE state < $1",
+            OPEN_BELOW,
+        )
+        return f"{open_[0][0]}'s {ExecutionState(open_[0][1]).name} execution" if open_ else ""
 
     async def _end(self) -> None:
+        self.ended_s = self.ground.now_s
         for site in self.sites:
             await site.stop()
         await self.centre.stop()
@@ -129,7 +161,7 @@ class Play:
             await lives.bury()
 
     def _rest(self) -> Rest:
-        return Rest(self.centre.place.database, self.sites)
+        return Rest(self.centre.place.database, self.sites, self.people.asked, self.ended_s)
 
 
 def play(seed: int) -> Verdict:

@@ -7,6 +7,7 @@ world's: clocks, entropy, sockets, free space. Owns that exchange and what is no
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Lives, Process
 from tests.simulation.world.line import Line, Phone
 from tests.simulation.world.plant import Plant, PlantBus
+from tests.simulation.world.transitions import Walk
 
 _PROFILE = Path(__file__).parents[3] / "firmware_sim/demo/profiles/pump.toml"
 COUNTED = "poll_count"
@@ -69,6 +71,22 @@ class Site(Lives):
         """Something took readings that nobody could save; the ledger must say so."""
         self.was_restored = False
         """Its stores, or the coordinator's, were put back from earlier."""
+
+        self.forgot_jobs = False
+        """Its memory of what ran was lost, or is from earlier."""
+        self.reflashed = False
+        """What it held then nobody can know any more: nothing of it is left to say so."""
+        self.sick = 0
+        """Stories in which its devices misbehave just now."""
+        self.disturbed = 0
+        """How many of them there were."""
+        self.poll_s = POLL_S
+        self.walk = Walk(ground, name)
+
+    @property
+    def at_work(self) -> bool:
+        """Tell whether a task runs."""
+        return self.walk.at_work
 
     @property
     def quiet(self) -> bool:
@@ -123,6 +141,11 @@ class Site(Lives):
         status = await program.run()
         if status == BEGIN_AGAIN:
             self.ground.hit("restart by job", self.name)
+
+    def looked(self, db: sqlite3.Connection, path: Path) -> None:
+        """Follow tasks and executions."""
+        if path.name == "jobs.db":
+            self.walk.look_at_agent(db)
 
     def moved(self, before: Path, after: Path) -> None:
         """Give copied journals the names that their new data directory expects."""

@@ -1,0 +1,89 @@
+"""`make sim`: many worlds in parallel processes, the faults counted, each finding with its seed.
+
+    python -m tests.simulation.world --seed 7
+    python -m tests.simulation.world --count 200 --prove
+
+Standard error tells the progress, standard output one JSON object at the end.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from tests.simulation.world.found import FOUND
+from tests.simulation.world.play import Verdict, play
+from tests.simulation.world.proof import lacking
+
+_EVERY = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play the worlds that were asked for; 0: no promise was broken."""
+    parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="one world, or the first of several")
+    parser.add_argument("--count", type=int, default=1, help="how many, besides the named ones")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--prove", action="store_true", help="fail when a fault was too rare")
+    wish = parser.parse_args(arguments)
+    first = 1 if wish.seed is None else wish.seed
+    seeds = list(range(first, first + wish.count))
+    if wish.seed is None:
+        seeds = sorted({*seeds, *FOUND.values()})
+    began_s = time.monotonic()
+    verdicts = _play(seeds, wish.jobs)
+    hits = sum((one.hits for one in verdicts), Counter[str]())
+    walked = sum((one.transitions for one in verdicts), Counter[str]())
+    broken = sum(bool(one.findings) for one in verdicts)
+    missing = lacking(hits, walked) if wish.prove else []
+    for what in missing:
+        print(f"too rare: {what}", file=sys.stderr)
+    summary = {
+        "sim_seeds": len(verdicts),
+        "sim_hours": round(sum(one.virtual_s for one in verdicts) / 3600),
+        "broken": broken,
+        "readings": sum(one.readings for one in verdicts),
+        "effects": sum(one.effects for one in verdicts),
+        "faults": dict(sorted(hits.items())),
+        "transitions": dict(sorted(walked.items())),
+        "seconds": round(time.monotonic() - began_s),
+    }
+    print(json.dumps(summary))
+    return 1 if broken or missing else 0
+
+
+def _play(seeds: Sequence[int], jobs: int) -> list[Verdict]:
+    if len(seeds) == 1:
+        return [_told(play(seeds[0]))]
+    verdicts: list[Verdict] = []
+    with ProcessPoolExecutor(min(jobs, len(seeds))) as pool:
+        for done in as_completed([pool.submit(_safely, seed) for seed in seeds]):
+            verdicts.append(_told(done.result()))
+            if len(verdicts) % _EVERY == 0:
+                print(f"{len(verdicts)} of {len(seeds)} worlds", file=sys.stderr, flush=True)
+    return verdicts
+
+
+def _safely(seed: int) -> Verdict:
+    """Play a seed; a world that cannot be played is a finding too."""
+    try:
+        return play(seed)
+    except Exception as error:  # noqa: BLE001  # the other worlds are still worth playing
+        what = f"the world itself failed: {type(error).__name__}: {error}"
+        return Verdict(seed, "", (what,), Counter(), Counter(), 0.0, 0, 0)
+
+
+def _told(verdict: Verdict) -> Verdict:
+    for finding in verdict.findings:
+        print(f"seed {verdict.seed}: {finding}", file=sys.stderr)
+    if verdict.findings:
+        print(f"  repeat it with: make sim SEED={verdict.seed}", file=sys.stderr, flush=True)
+    return verdict
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,376 @@
+"""What can happen to a fleet: each kind of fault as a small story of its own.
+
+A story begins at a moment that the seed chose, lasts a while, and puts right what it broke, so
+that any number of them may overlap. Each counts itself when it strikes. Owns the table of stories.
+"""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.services.identity import KEY_NAME, NEXT_KEY_NAME
+from coordinator.keys.directory import DataDirectory
+from coordinator.services.backup import make_backup, restore
+from coordinator.store.sqlite import SqliteStore
+from shared.clock import ClockState
+from shared.errors import OutstationError
+from tests.simulation.world.centre import Centre, GoneError
+from tests.simulation.world.ground import Ground
+from tests.simulation.world.life import Lives
+from tests.simulation.world.people import People
+from tests.simulation.world.site import Site
+
+_WEATHER = ("partition", "one way up", "one way down", "black hole")
+_DEVICE_FAULTS = (
+    "silence:p=0.5",
+    "lost-reply:p=0.5",
+    "garbage:p=0.3",
+    "exception:p=0.5",
+    "slow=900",
+)
+
+
+@dataclass
+class Scene:
+    """Everybody whom a story may be about."""
+
+    ground: Ground
+    centre: Centre
+    sites: list[Site]
+    people: People
+    backup: Path | None = None
+    restored: bool = False
+    rekeyed: list[Site] = field(default_factory=list)
+    """Whose key was changed since the backup."""
+
+    @property
+    def lives(self) -> list[Lives]:
+        return [self.centre, *self.sites, *self.sites]
+
+
+Story = Callable[[Scene, random.Random], Awaitable[None]]
+
+
+async def kill(scene: Scene, chance: random.Random) -> None:
+    """Somebody is killed, and comes back."""
+    victim = chance.choice(scene.lives)
+    if victim.up:
+        scene.ground.hit("kill centre" if victim is scene.centre else "kill agent")
+        victim.kill()
+
+
+async def die_at_commit(scene: Scene, chance: random.Random) -> None:
+    """Somebody dies right before or right after one of the next commits."""
+    victim = chance.choice(scene.lives)
+    victim.die_at(chance.randint(1, 12), before=chance.random() < 0.5)
+    await asyncio.sleep(3600)
+
+
+async def die_with_job(scene: Scene, chance: random.Random) -> None:
+    """An agent dies in the middle of a job that it just got."""
+    site = chance.choice(scene.sites)
+    await scene.people.submit(site.agent)
+    for _ in range(200):
+        await asyncio.sleep(10)
+        if site.at_work:
+            break
+    await asyncio.sleep(chance.choice([0.0, 0.01, 0.05, 0.1]))
+    if chance.random() < 0.5:
+        site.die_at(chance.randint(1, 4), before=chance.random() < 0.5)
+    elif site.up:
+        scene.ground.hit("kill agent")
+        site.kill()
+
+
+async def stop_and_start(scene: Scene, chance: random.Random) -> None:
+    """Somebody is stopped in an orderly way for a while."""
+    victim = chance.choice(scene.lives)
+    if not victim.up:
+        return
+    scene.ground.hit("stop")
+    await victim.stop()
+    await asyncio.sleep(chance.choice([1, 60, 3000]))
+    if victim.now is None:
+        victim.start()
+
+
+async def bad_line(scene: Scene, chance: random.Random) -> None:
+    """Messages are lost, late, doubled, altered for a while."""
+    site = chance.choice(scene.sites)
+    before, site.line.misfortune = site.line.misfortune, chance.uniform(0.3, 0.9)
+    await asyncio.sleep(chance.uniform(1800, 7200))
+    site.line.misfortune = before
+
+
+async def weather(scene: Scene, chance: random.Random) -> None:
+    """Nothing, or only one way, gets through for a while; the site must not notice."""
+    site = chance.choice(scene.sites)
+    site.line.state = chance.choice(_WEATHER)
+    begun_s = scene.ground.now_s
+    lives, polls = site.lives, site.plant.ledger.polls
+    disturbed = site.disturbed
+    await asyncio.sleep(chance.uniform(1200, 10_000))
+    site.line.state = ""
+    calm = site.up and lives == site.lives and disturbed == site.disturbed and not site.off
+    if calm and not site.sick:
+        expected = (scene.ground.now_s - begun_s) / site.poll_s
+        if site.plant.ledger.polls - polls < 0.8 * expected - 2:
+            scene.ground.wrong(f"{site.name} stopped to read while its line was down")
+
+
+async def sick_device(scene: Scene, chance: random.Random) -> None:
+    """Devices do not hear, do not answer, or talk nonsense for a while."""
+    site = chance.choice(scene.sites)
+    site.sick += 1
+    site.disturbed += 1
+    site.plant.station.add_faults(chance.choice(_DEVICE_FAULTS))
+    await asyncio.sleep(chance.uniform(600, 5400))
+    site.plant.station.clear_faults()
+    await asyncio.sleep(3600)  # a device that was silent is asked rarely for a while
+    site.sick -= 1
+
+
+async def clock_step(scene: Scene, chance: random.Random) -> None:
+    """Somebody's clock is set wrong, and right again later."""
+    victim = chance.choice([*scene.sites, scene.centre])
+    scene.ground.hit("clock step", victim.name)
+    most = 120_000 if victim is scene.centre else 86_400_000 * 40
+    victim.clock.step(chance.randint(-most, most))
+    await asyncio.sleep(chance.uniform(600, 7200))
+    victim.clock.synchronise()
+
+
+async def drift(scene: Scene, chance: random.Random) -> None:
+    """A clock runs fast or slow, with nobody to tell."""
+    site = chance.choice(scene.sites)
+    scene.ground.hit("clock drift", site.name)
+    site.clock.state = ClockState.UNSYNCED
+    site.clock.drift(chance.uniform(-500, 500))
+    await asyncio.sleep(chance.uniform(3600, 20_000))
+    site.clock.synchronise()
+
+
+async def reboot(scene: Scene, chance: random.Random) -> None:
+    """A machine loses its power: what was in memory is gone, perhaps the time as well."""
+    site = chance.choice(scene.sites)
+    if not site.up:
+        return
+    keeps_time = chance.random() < 0.4
+    scene.ground.hit("power cut", site.name)
+    if not keeps_time:
+        scene.ground.hit("boot in 1970", site.name)
+    site.may_lose = True
+    site.off = True
+    site.kill()
+    shutil.rmtree(site.folder / "run")
+    (site.folder / "run").mkdir(mode=0o700)
+    site.clock.reboot(keeps_time=keeps_time)
+    await asyncio.sleep(chance.uniform(1, 600))
+    if site.now is None:
+        site.start()
+    await asyncio.sleep(chance.uniform(600, 3600))
+    site.clock.synchronise()
+
+
+async def disk(scene: Scene, chance: random.Random) -> None:
+    """A disk is full, or fails, for a while."""
+    victim = chance.choice(scene.lives)
+    if victim.now is None:
+        return
+    process = victim.now
+    files = ["", "coordinator.db"] if victim is scene.centre else ["", "telemetry.db", "jobs.db"]
+    process.disk.only, process.disk.failing = chance.choice(files), chance.choice(["full", "eio"])
+    if isinstance(victim, Site):
+        victim.may_lose = True  # what does not fit into memory any more is in the ledger
+    await asyncio.sleep(chance.uniform(60, 5000))
+    process.disk.failing = ""
+
+
+async def damage(scene: Scene, chance: random.Random) -> None:
+    """A database of an agent is damaged while it is off."""
+    site = chance.choice(scene.sites)
+    if not site.up:
+        return
+    name = chance.choice(["telemetry.db", "jobs.db"])
+    await _while_off(site, lambda: _scribble(scene, site, site.folder / "data" / name, chance))
+
+
+async def lose_jobs(scene: Scene, chance: random.Random) -> None:
+    """jobs.db is gone, the counters beside it are not."""
+    site = chance.choice(scene.sites)
+    if not site.up:
+        return
+
+    def lose() -> None:
+        scene.ground.hit("lost jobs.db", site.name)
+        site.forgot_jobs = True
+        site.walk.forget()
+        for path in (site.folder / "data").glob("jobs.db*"):
+            path.unlink()
+
+    await _while_off(site, lose)
+
+
+async def reflash(scene: Scene, chance: random.Random) -> None:
+    """The card is put back as it was some time ago."""
+    site = chance.choice(scene.sites)
+    if not site.up:
+        return
+    image = site.ground.folder / f"{site.name}-image"
+    if image.exists():
+        return
+
+    def copy() -> None:
+        shutil.copytree(site.folder / "data", image)
+
+    await _while_off(site, copy)
+    await asyncio.sleep(chance.uniform(1200, 10_000))
+    if site.now is None:
+        shutil.rmtree(image)
+        return
+
+    def put_back() -> None:
+        if _has_another_key(site.folder / "data", image):
+            # Its old key lets nobody in any more, as it must be: a person enrols it anew.
+            return
+        scene.ground.hit("reflashed card", site.name)
+        site.may_lose = site.was_restored = site.forgot_jobs = site.reflashed = True
+        site.walk.forget()
+        shutil.rmtree(site.folder / "data")
+        shutil.copytree(image, site.folder / "data")
+        shutil.rmtree(site.folder / "run")
+        (site.folder / "run").mkdir(mode=0o700)
+
+    await _while_off(site, put_back)
+    shutil.rmtree(image)
+
+
+async def backup(scene: Scene, chance: random.Random) -> None:
+    """The coordinator is copied, and much later put back from that copy."""
+    if scene.backup is not None or scene.centre.parts is None:
+        return
+    scene.backup = scene.ground.folder / "backup.db"
+    parts = scene.centre.parts
+    assert isinstance(parts.store, SqliteStore)
+    place = scene.centre.place
+    try:
+        await make_backup(
+            parts.store,
+            place.database,
+            place.directory,
+            scene.backup,
+            clock=scene.centre.clock,
+            with_keys=False,
+        )
+    except (OutstationError, GoneError):
+        return
+    await asyncio.sleep(chance.uniform(1800, 10_000))
+    if not scene.centre.up or not scene.backup.exists():
+        return
+    await scene.centre.stop()
+    scene.ground.hit("restored centre")
+    scene.restored = True
+    scene.centre.walk.forget()
+    for site in scene.sites:
+        site.was_restored = True
+    directory = DataDirectory(scene.centre.folder)
+    await restore(scene.backup, directory, directory.database, scene.centre.clock)
+    scene.centre.start()
+
+
+async def ask(scene: Scene, chance: random.Random) -> None:
+    """Somebody wants something done."""
+    some = chance.sample(scene.sites, chance.randint(1, len(scene.sites)))
+    await scene.people.submit(*(site.agent for site in some))
+
+
+async def change_of_mind(scene: Scene, chance: random.Random) -> None:
+    """Somebody wants something done, and then does not."""
+    site = chance.choice(scene.sites)
+    asked = await scene.people.submit(site.agent)
+    await asyncio.sleep(chance.choice([0, 1, 60, 950, 2000]))
+    if asked.job:
+        await scene.people.cancel(asked)
+
+
+async def rekey(scene: Scene, chance: random.Random) -> None:
+    """An agent is asked for another key."""
+    site = chance.choice(scene.sites)
+    if scene.backup is not None and site in scene.rekeyed:
+        # Only the newest change of a key is proved to a coordinator that forgot it.
+        return
+    if scene.backup is not None:
+        scene.rekeyed.append(site)
+    await scene.people.rekey(site.agent)
+
+
+async def _while_off(site: Site, change: Callable[[], None]) -> None:
+    """Stop an agent, change something in its folder, start it."""
+    await site.stop()
+    if site.now is not None:
+        return
+    change()
+    await asyncio.sleep(2)
+    if site.now is None:
+        site.start()
+
+
+def _has_another_key(data: Path, image: Path) -> bool:
+    changing = (data / NEXT_KEY_NAME).exists() or (image / NEXT_KEY_NAME).exists()
+    return changing or (data / KEY_NAME).read_bytes() != (image / KEY_NAME).read_bytes()
+
+
+def _scribble(scene: Scene, site: Site, path: Path, chance: random.Random) -> None:
+    size = path.stat().st_size if path.exists() else 0
+    if not size:
+        return
+    scene.ground.hit(f"damaged {path.name}", site.name)
+    site.may_lose = True
+    site.was_restored = True
+    if path.name == "jobs.db":
+        site.forgot_jobs = True
+        site.walk.forget()
+    with path.open("r+b") as file:
+        for _ in range(chance.choice([1, 4, 40])):
+            file.seek(chance.randrange(size))
+            file.write(chance.randbytes(chance.choice([1, 16, 512])))
+
+
+STORIES: Mapping[str, tuple[int, Story]] = {
+    "kill": (3, kill),
+    "die at commit": (4, die_at_commit),
+    "die with job": (4, die_with_job),
+    "stop": (2, stop_and_start),
+    "bad line": (4, bad_line),
+    "weather": (5, weather),
+    "sick device": (4, sick_device),
+    "clock step": (2, clock_step),
+    "drift": (2, drift),
+    "reboot": (3, reboot),
+    "disk": (3, disk),
+    "damage": (3, damage),
+    "lose jobs": (2, lose_jobs),
+    "reflash": (2, reflash),
+    "backup": (2, backup),
+    "ask": (9, ask),
+    "change of mind": (4, change_of_mind),
+    "rekey": (2, rekey),
+}
+"""How often each is told, compared with the others."""
+RARE: Mapping[str, float] = {
+    "kill": 0.4,
+    "stop": 0.4,
+    "clock step": 0.5,
+    "drift": 0.5,
+    "reboot": 0.6,
+    "damage": 0.6,
+    "lose jobs": 0.5,
+    "reflash": 0.6,
+    "backup": 0.7,
+    "rekey": 0.4,
+    "change of mind": 0.5,
+}
+"""How likely each is told once more: what happens once in a life must still happen often here."""

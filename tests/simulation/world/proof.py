@@ -1,0 +1,38 @@
+"""How much a run of many worlds must have tried before its silence means anything.
+
+Owns which kinds of faults there are and how often each has to strike, and which edges of the state
+tables have to be walked. Leaves out playing the worlds.
+"""
+
+from collections import Counter
+
+from shared.model.job import TASK_TRANSITIONS
+from tests.simulation.world.line import STATES, STRIKES
+
+LEAST = 100
+"""Of each kind of fault, in a run of 200 worlds."""
+FAULTS = (
+    *STRIKES,
+    *STATES,
+    *("kill agent", "kill centre", "die at commit", "stop"),
+    *("device silence", "device lost-reply", "device garbage", "device exception", "device slow"),
+    *("clock step", "clock drift", "power cut", "boot in 1970"),
+    *("disk full", "disk eio", "damaged telemetry.db", "damaged jobs.db", "lost jobs.db"),
+    *("reflashed card", "restored centre"),
+    *("approve", "deny", "cancel", "rekey"),
+)
+WALKED = (
+    *(f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after),
+    *(f"execution DELIVERED {name}" for name in ("HELD", "IN_PROGRESS", "CANCELED", "REJECTED")),
+    *(f"execution HELD {name}" for name in ("IN_PROGRESS", "CANCELED", "EXPIRED")),
+    *(f"execution IN_PROGRESS {name}" for name in ("HELD", "VERIFYING", "SUCCEEDED", "FAILED")),
+    *(f"execution VERIFYING {name}" for name in ("SUCCEEDED", "ROLLED_BACK")),
+    *(f"known QUEUED {name}" for name in ("DELIVERED", "IN_PROGRESS", "CANCELED", "EXPIRED")),
+)
+"""Edges of the tables: of tasks every one, of executions those that an agent walks as it works."""
+
+
+def lacking(hits: "Counter[str]", walked: "Counter[str]") -> list[str]:
+    """Return what was tried too rarely, by name; empty: the run proves something."""
+    rare = [f"{kind}: {hits[kind]} of {LEAST}" for kind in FAULTS if hits[kind] < LEAST]
+    return rare + [f"never walked: {edge}" for edge in WALKED if not walked[edge]]

@@ -1,0 +1,83 @@
+"""Every step of the state tables that a program takes, seen at the commit that takes it.
+
+Owns counting the edges and judging them: an agent walks its tables edge by edge; at the coordinator
+what has ended stays as it ended. Leaves out the tables (`shared.model.job`).
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from shared.model.job import (
+    EXECUTION_TRANSITIONS,
+    TASK_TRANSITIONS,
+    TERMINAL_EXECUTION,
+    ExecutionState,
+    TaskState,
+)
+from tests.simulation.world.ground import Ground
+
+_QUEUED = ExecutionState.QUEUED
+
+
+@dataclass
+class Walk:
+    """Where everything stood in one database at its last commit."""
+
+    ground: Ground
+    who: str
+    at: dict[tuple[str, Hashable], IntEnum] = field(default_factory=dict)
+    fresh: bool = False
+    """Nobody knows how what is there came about."""
+
+    @property
+    def at_work(self) -> bool:
+        """Tell whether a task runs."""
+        return TaskState.RUNNING in self.at.values()
+
+    def forget(self) -> None:
+        """Begin anew: the database was put back, or is another one."""
+        self.at.clear()
+        self.fresh = True
+
+    def look_at_agent(self, db: sqlite3.Connection) -> None:
+        """Look at a jobs.db after a commit."""
+        with contextlib.suppress(sqlite3.Error):
+            store = db.execute("SELECT jobs_epoch FROM contact").fetchone()
+            tasks = db.execute("SELECT number, state FROM task WHERE firing = 0").fetchall()
+            executions = db.execute("SELECT id, state FROM execution").fetchall()
+            for number, state in tasks:
+                self._step("task", (store, number), TaskState(state), TaskState.READY)
+            for uid, state in executions:
+                self._step("execution", (store, uid), ExecutionState(state), None)
+            self.fresh = False
+
+    def look_at_centre(self, db: sqlite3.Connection) -> None:
+        """Look at a coordinator's database after a commit."""
+        with contextlib.suppress(sqlite3.Error):
+            for uid, state in db.execute("SELECT execution_id, state FROM execution").fetchall():
+                now = ExecutionState(state)
+                before = self.at.get(("known", uid), now if self.fresh else _QUEUED)
+                self.at["known", uid] = now
+                if now is before:
+                    continue
+                self._count("known", before, now)
+                if before in TERMINAL_EXECUTION:
+                    self.ground.wrong(f"{self.who}: {before.name} became {now.name}")
+            self.fresh = False
+
+    def _step(self, table: str, key: Hashable, now: IntEnum, first: IntEnum | None) -> None:
+        before = self.at.get((table, key), now if self.fresh else first)
+        self.at[table, key] = now
+        if before is None or before is now:
+            return
+        self._count(table, before, now)
+        legal = TASK_TRANSITIONS if table == "task" else EXECUTION_TRANSITIONS
+        if now not in legal[before]:  # type: ignore[index]  # the table of its own kind
+            self.ground.wrong(f"{self.who}: {table} went from {before.name} to {now.name}")
+
+    def _count(self, table: str, before: IntEnum, now: IntEnum) -> None:
+        self.ground.transitions[f"{table} {before.name} {now.name}"] += 1
+        self.ground.note(self.who, table, before.name, now.name)
