@@ -10,6 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from coordinator.core.caps import note_release
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
@@ -34,7 +36,7 @@ from coordinator.transactions.rows import audit
 from coordinator.transactions.supersede import supersede
 from shared import limits
 from shared.clock import Entropy, WallMs
-from shared.errors import OutstationError
+from shared.errors import MistakeError, OutstationError
 from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
 from shared.model.job import ExecutionState
 from shared.trust.policy import Policy as TrustPolicy
@@ -197,7 +199,14 @@ def _do(act: Act, loaded: Loaded, progress: Progress, bench: Bench, done: Steppe
             yield from call_off(loaded.job, bench.now_ms, done)
             return progress
         case RollBack():
-            yield from undo(loaded.row, bench.policy, bench.now_ms, bench.entropy)
+            try:
+                done.agents += yield from undo(
+                    loaded.row, bench.policy, bench.now_ms, bench.entropy
+                )
+            except MistakeError as error:
+                # The policy in force is another one than when the job was handed in.
+                why = f"{progress.why}; it cannot be undone: {error}"
+                progress = replace(progress, state=RolloutState.STOPPED, why=why)
             yield from call_off(loaded.job, bench.now_ms, done)
             return progress
         case _:

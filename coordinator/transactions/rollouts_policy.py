@@ -11,7 +11,6 @@ from coordinator.contract.rollout import (
     span_s,
 )
 from coordinator.contract.rollout_check import check_rollout, has_rollout
-from coordinator.core.job_class import choose_class
 from coordinator.core.rollout_policy import (
     Criterion,
     ErrorAction,
@@ -22,40 +21,27 @@ from coordinator.core.rollout_policy import (
     Stage,
     Stragglers,
 )
-from coordinator.transactions.dispatch_undo import undo_spec
 from shared.errors import MistakeError
-from shared.model.job import JobSpec
-from shared.trust.policy import Policy as TrustPolicy
 
 
-def choose_policy(
-    body: JobSubmission, spec: JobSpec, trust: TrustPolicy, *, digest: bytes, guarded: bool
-) -> Policy | None:
+def choose_policy(body: JobSubmission, *, digest: bytes, guarded: bool) -> Policy | None:
     """Return what was asked of a checked job's rollout, None: it goes to everybody at once.
 
     Args:
         body: the job as people wrote it.
-        spec: its signed form.
-        trust: the fleet's policy in force.
-        digest: of the signed form; the seed where none is given.
+        digest: of its signed form; the seed where none is given.
         guarded: people have to agree to the job.
 
     Raises:
         MistakeError: names the member at fault.
     """
     policy = to_policy(body, digest)
-    if policy is None:
-        return None
-    if policy.continuous and guarded:
+    if policy is not None and policy.continuous and guarded:
         raise MistakeError(
             "people agree to a list of agents, and nobody joins that",
             where="rollout.target_selection",
             mend="use snapshot",
         )
-    actions = [one.action for one in policy.abort]
-    actions += [] if policy.gate is None else [policy.gate.error_action]
-    if ErrorAction.ROLLBACK in actions:
-        choose_class(undo_spec(spec), trust)
     return policy
 
 

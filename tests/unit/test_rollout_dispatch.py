@@ -3,6 +3,7 @@
 from functools import partial
 from hashlib import sha256
 
+import msgspec
 import pytest
 
 from coordinator.contract.job_spec import parse_submission
@@ -45,6 +46,7 @@ class Fleet:
     def __init__(self, store: AnyStore) -> None:
         self.store, self.now, self.job = store, NOW, JobId(b"")
         self.numbers: dict[str, int] = {}
+        self.policy = POLICY
 
     async def enroll(self, number: int, *, per_site: int = 2, first: int = 0) -> None:
         for index in range(first, first + number):
@@ -73,7 +75,7 @@ class Fleet:
         await self.settle()
 
     def bench(self) -> Bench:
-        return Bench(WallMs(self.now), ENTROPY, POLICY)
+        return Bench(WallMs(self.now), ENTROPY, self.policy)
 
     async def step(self):
         return await self.store.run(partial(step, self.job, self.bench()), durable=False)
@@ -340,6 +342,17 @@ async def test_a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere(flee
     await fleet.tell(agents[9], ExecutionState.SUCCEEDED)
     undone = await fleet.store.read(partial(_executions, undo))
     assert sorted(row[1] for row in undone) == [*agents[:4], agents[9]]
+
+
+async def test_what_no_class_may_undo_any_more_is_called_off_and_says_so(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    await fleet.submit(gate=gate, compensation=UNDO)
+    fleet.policy = msgspec.structs.replace(POLICY, classes={})
+    await fleet.tell_all(ExecutionState.FAILED, sorted(await fleet.states())[:3])
+    view = await fleet.view()
+    assert (view.state, view.undo) == ("STOPPED", None)
+    assert "it cannot be undone" in " ".join(view.why)
+    assert ExecutionState.QUEUED not in (await fleet.states()).values()
 
 
 async def test_a_person_may_take_back_what_has_finished(fleet):
