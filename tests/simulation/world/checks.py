@@ -105,7 +105,8 @@ def no_effect_happens_twice(rest: Rest, site: Site) -> Iterator[str]:
     for asked in rest.asked:
         for value in _values(asked.spec.every_step, once=True):
             for unit in range(1, site.plant.units + 1):
-                if effects[unit, value] > 1:
+                # A card put back as a whole does again what it held admitted and not yet done.
+                if effects[unit, value] > 1 + site.reflashed:
                     yield f"{site.name}: {value} was set {effects[unit, value]} times on {unit}"
 
 
