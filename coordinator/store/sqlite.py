@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from coordinator.core.ports import Many, Query, Row, Tx
+from coordinator.store.before_migration import keep_copy
 from coordinator.store.statements import load_statements
 from shared.clock import WallMs
-from shared.errors import WorldError
+from shared.errors import Reason, WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.queries import bind, for_sqlite
@@ -42,6 +43,12 @@ class SqliteStore:
             WorldError: it is damaged, or the disk does not obey.
             MistakeError: its schema is newer than this program.
         """
+        try:
+            await asyncio.to_thread(keep_copy, path, SCHEMA.latest)
+        except (OSError, sqlite3.Error) as error:
+            raise WorldError(
+                Reason.STORE_FAILED, f"{path}: no copy could be made before its schema is changed"
+            ) from error
         writer = await Database.open(path, schema=SCHEMA, exclusive=False)
         try:
             reader = await Database.open(path, schema=SCHEMA, exclusive=False)

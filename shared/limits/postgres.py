@@ -1,4 +1,4 @@
-"""Bounds of a coordinator's use of PostgreSQL."""
+"""Bounds of the coordinator's databases."""
 
 POSTGRES_WRITERS = 8
 """Connections of one process that write; more of them only repeat each other's transactions."""
@@ -23,3 +23,5 @@ POSTGRES_MONTHS_AHEAD = 2
 """Partitions made ahead of the present month: a coordinator may stand still over a holiday."""
 POSTGRES_PARTITION_LOCK_MS = 500
 """Wait for the table of blocks as a whole: contacts wait behind it meanwhile."""
+MIGRATION_COPIES = 2
+"""Copies of SQLite's file from before its schema was changed; each is as large as the database."""
