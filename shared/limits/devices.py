@@ -126,3 +126,5 @@ ASSERTIONS = 16
 """Assertions of one profile about a healthy device."""
 FIRMWARE_IMAGES = 15
 """Highest number of an image: MCUboot's own build option goes to 16 of them."""
+SMP_SAFE_BYTES = 182
+"""A packet that two lines of a console carry: as much as Zephyr's default receives at once."""

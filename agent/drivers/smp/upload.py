@@ -61,14 +61,12 @@ class _Upload:
             **({"image": image} if image else {}),
         }
         self._stalls = self._beginnings = self._sent = 0
-        self._first, self._piece, self._window = 0, 0, 1
+        self._room, self._first, self._piece, self._window = 0, 0, 0, 1
 
     async def run(self) -> int:
         """Send until the device has all of it."""
         size, count = await self._client.buffers()
-        room = self._client.dialect.framing.packet_bytes(size)
-        self._first = piece_bytes(room, True, self._announced)  # noqa: FBT003
-        self._piece = piece_bytes(room, False, {})  # noqa: FBT003
+        self._fit(self._client.dialect.framing.packet_bytes(size))
         # Answers are made in one of the device's buffers too.
         self._window = max(1, min(count - 1, limits.SMP_WINDOW))
         offset = 0
@@ -97,6 +95,12 @@ class _Upload:
             self._window = self._window if ended.whole else 1
             offset = min(ended.offset, len(self._content))
         return self._sent
+
+    def _fit(self, room: int) -> None:
+        """Let packets be no longer than `room`."""
+        self._room = room
+        self._first = piece_bytes(room, True, self._announced)  # noqa: FBT003
+        self._piece = piece_bytes(room, False, {})  # noqa: FBT003
 
     async def _begin(self) -> int:
         """Announce the image; return where the device is."""
@@ -136,8 +140,10 @@ class _Upload:
             raise error
         # A device that lost its supply needs a moment.
         await asyncio.sleep(limits.FIRMWARE_LOOK_MS / 1000 * (1 << self._stalls - 1))
-        # Where pieces got lost, the device may have fewer buffers free than it has told.
+        # Where pieces got lost, the device may have fewer buffers free than it has told, or its
+        # console less room than its buffers: Zephyr's default holds two lines of it.
         self._window = 1
+        self._fit(max(self._room // 2, min(self._room, limits.SMP_SAFE_BYTES)))
         try:
             slots = await self._client.slots()
         except WorldError:
