@@ -59,7 +59,7 @@ def contact(number, previous=b""):
         report=told,
         digest=bytes([number]) * 32,
         blocks=[incoming(data)],
-        schemas=[(schema_ref(SCHEMA.hash), SCHEMA.encode())],
+        schemas=[(schema_ref(SCHEMA.hash), SCHEMA.encode())] if number == 1 else [],
         bytes_up=300,
         bytes_down=100,
         now_ms=WallMs(NOW + number * 1000),
