@@ -63,7 +63,9 @@ PUT_OFF_MS: Final = 3_600_000
 RENEW_MS: Final = 30 * 86_400_000
 """A certificate is renewed when less than this is left of it."""
 _TYPES: Final[Mapping[type, str]] = {
-    Rekey: REKEY_TYP, Labels: LABELS_TYP, Leave: LEAVE_TYP,
+    Rekey: REKEY_TYP,
+    Labels: LABELS_TYP,
+    Leave: LEAVE_TYP,
     Support: SUPPORT_TYP,
 }
 _PASSING: Final = {Fault.UNREACHABLE, Fault.SILENT, Fault.UNTRUSTED, Fault.BUSY, Fault.ABORTED}

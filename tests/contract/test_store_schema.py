@@ -11,7 +11,7 @@ import pytest
 from coordinator.store import postgres_schema
 from coordinator.store.postgres_schema import migrate
 from coordinator.store.sqlite import SCHEMA as SQLITE
-from coordinator.store.sqlite import load_statements
+from coordinator.store.statements import load_statements
 from shared.runtime import migrations
 from shared.runtime.migrations import (
     Migration,

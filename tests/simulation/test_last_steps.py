@@ -67,10 +67,11 @@ def test_a_job_whose_place_is_taken_between_two_attempts_does_its_last_steps(tmp
     slow = SlowAction(fails=[StepOutcome(), SILENT])
 
     async def scenario(shop: Shop) -> None:
-        kept = {"conflict_key": "setpoint"}
-        await order(shop, 1, look("a"), look("b"), final_steps=[NOTE], retry=LATER, **kept)
+        await order(
+            shop, 1, look("a"), look("b"), final_steps=[NOTE], retry=LATER, conflict_key="setpoint"
+        )
         await asyncio.sleep(30)
-        await order(shop, 2, write("a", 10), **kept)
+        await order(shop, 2, write("a", 10), conflict_key="setpoint")
         await asyncio.sleep(30)
         assert shop.pumps[PUMP].written == [("setpoint", value) for value in (55, 10)]
         assert await shop.executions() == {"SUPERSEDED": 1, "SUCCEEDED": 1}

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from coordinator.core.ports import Query, execute, fetch, fetch_one
-from coordinator.store.sqlite import SqliteStore, load_statements
+from coordinator.store.sqlite import SqliteStore
+from coordinator.store.statements import load_statements
 from coordinator.transactions import rows
 from coordinator.transactions.fleet import Fleet, load_fleet, ping
 from shared.clock import WallMs

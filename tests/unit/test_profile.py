@@ -56,7 +56,8 @@ def test_points_keep_their_address_apart_from_their_meaning():
     pressure, energy, setpoint, running = pump().points
     assert pressure.at == RegisterAddress("input", 0, "int16")
     assert (pressure.scale, pressure.unit, pressure.kind) == (Decimal("0.01"), "bar", "gauge")
-    assert (energy.register.word_order, energy.register.count, energy.kind) == ("little", 2, "counter")
+    word = (energy.register.word_order, energy.register.count)
+    assert (*word, energy.kind) == ("little", 2, "counter")
     assert (setpoint.writable, setpoint.minimum, setpoint.maximum) == (True, 0, 50.5)
     assert (running.register.type, running.kind, running.writable) == ("bit", "state", False)
 
