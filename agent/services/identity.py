@@ -26,6 +26,7 @@ from shared.ids import AgentId
 from shared.runtime.files import sync_directory, write_atomically
 from shared.trust.documents import Root, open_root
 from shared.trust.envelope import KeySigner, Signer
+from shared.wire.codec import pack, unpack
 
 KEY_NAME: Final = "agent.key"
 NEXT_KEY_NAME: Final = "agent.key.next"
@@ -207,19 +208,27 @@ def is_rekeying(data_dir: Path) -> bool:
 def turn_key(data_dir: Path, proof: bytes) -> None:
     """Put the key to come in the place of the one in use, durably.
 
-    `proof` is how it was introduced, kept for a coordinator that forgets it.
+    `proof` is how it was introduced. It is kept with those before it: a coordinator that was put
+    back forgets as many keys as were changed since.
 
     Raises:
         OSError: the disk does not take it.
     """
-    write_atomically(data_dir / REKEY_NAME, proof, mode=0o600)
+    proofs = [*load_proofs(data_dir), proof][-limits.KEY_PROOFS :]
+    write_atomically(data_dir / REKEY_NAME, pack(proofs), mode=0o600)
     (data_dir / NEXT_KEY_NAME).replace(data_dir / KEY_NAME)
     sync_directory(data_dir)
 
 
-def load_proof(data_dir: Path) -> bytes | None:
-    """Return how the key in use was introduced; None for the first one."""
-    return _read_private(data_dir / REKEY_NAME)
+def load_proofs(data_dir: Path) -> list[bytes]:
+    """Return how the newest keys were introduced, the one in use last; none for the first key."""
+    kept = _read_private(data_dir / REKEY_NAME)
+    if kept is None:
+        return []
+    try:
+        return unpack(kept, list[bytes], bound=limits.REPORT_BYTES)
+    except RefusedError:
+        return []  # without it only a coordinator that was put back is at a loss
 
 
 def save_certificate(data_dir: Path, certificate: bytes) -> Path:

@@ -29,7 +29,7 @@ from agent.services.identity import (
     forget_identity,
     is_rekeying,
     load_or_make_signer,
-    load_proof,
+    load_proofs,
     save_certificate,
     save_enrolment,
     turn_key,
@@ -245,7 +245,7 @@ class Member:
     async def _speak(self) -> LinkFailed | None:
         """Say what is due; return why the line does not carry it, None when the contact may go."""
         due: list[tuple[str, Callable[[], Awaitable[LinkFailed | None]]]] = []
-        if self._denied and load_proof(self._data_dir) is not None:
+        if self._denied and load_proofs(self._data_dir):
             due.append(("proof", self._prove))
         if Wish.REKEY in self._guard.wish or is_rekeying(self._data_dir):
             due.append(("rekey", self._rekey))
@@ -318,10 +318,20 @@ class Member:
 
     async def _prove(self) -> LinkFailed | None:
         """Introduce the key in use once more: the coordinator may have been put back."""
-        proof = load_proof(self._data_dir)
-        assert proof is not None, "it was there a moment ago"
+        proofs = load_proofs(self._data_dir)
         self._put_off["proof"] = MonoMs(self._clock.mono_ms() + PUT_OFF_MS)
-        end = await self._speaker.send(proof)
+        # As far back as it takes until one begins with a key that is known there, then onwards.
+        first = len(proofs)
+        end: Heard | LinkFailed = LinkFailed(fault=Fault.DENIED, detail="no key is known there")
+        while first > 0 and isinstance(end, LinkFailed):
+            first -= 1
+            end = await self._speaker.send(proofs[first])
+            if isinstance(end, LinkFailed) and end.fault in _PASSING:
+                return end
+        for proof in proofs[first + 1 :]:
+            if isinstance(end, LinkFailed):
+                break
+            end = await self._speaker.send(proof)
         return end if isinstance(end, LinkFailed) else None
 
     def _labels_due(self) -> bool:

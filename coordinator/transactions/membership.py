@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
-from coordinator.transactions.contact import load_identity
+from coordinator.transactions.contact import load_identity, use_key
 from coordinator.transactions.enroll import check_labels
 from coordinator.transactions.rows import audit
 from coordinator.transactions.support import keep_piece
@@ -89,6 +89,8 @@ def take_word(agent: AgentId, word: Word, *, key: bytes, now_ms: WallMs) -> Tx[T
         raise RefusedError(Reason.KEY_REPLACED, f"{agent} has another key by now")
     match word:
         case Rekey():
+            # It vouches for another one: that is a first use, as a report is.
+            yield from use_key(agent, identity, key, now_ms)
             return (yield from _rekey(agent, word.new_key, key, now_ms))
         case Labels():
             changed = yield from _relabel(agent, word, now_ms)

@@ -6,6 +6,8 @@ STANDING_BYTES = 245_760
 """Every root document of a fleet, its catalog and its policy: one answer may have to bring all."""
 ROOTS = 256
 """Root documents of a fleet; a key set that changes each month lasts for twenty years."""
+KEY_PROOFS = 16
+"""Words by which an agent's newest keys were introduced, kept for a coordinator that forgets."""
 KEYS_IN_ROOT = 64
 """Keys named by a root document."""
 CLAIM_COUNT = 10_000

@@ -113,9 +113,21 @@ async def test_a_new_key_that_was_lost_is_replaced_by_the_old_one_alone(world):
     gateway.signer = NEW
     assert (await world.sync(body(gateway.report()))).status == 403
     third = KeySigner(b"third".ljust(32, b"."))
-    answered = await rekeyed(gateway, third, old=OTHER)
-    assert (answered.status, answered.problem) == (403, "key-replaced"), "it was never used"
+    answered = await rekeyed(gateway, third, old=NEW)
+    assert (answered.status, answered.problem) == (403, "signature-invalid"), "it is forgotten"
     gateway.signer = OTHER
+    await gateway.contact()
+
+
+async def test_a_key_may_vouch_for_another_before_its_first_report_and_retires_the_old_one(world):
+    gateway = await world.gateway("pump")
+    first = gateway.signer
+    await rekeyed(gateway)
+    third = KeySigner(b"third".ljust(32, b"."))
+    assert (await rekeyed(gateway, third, old=NEW)).status == 200
+    gateway.signer = first
+    assert (await world.sync(body(gateway.report()))).status == 403, "it was retired"
+    gateway.signer = third
     await gateway.contact()
 
 

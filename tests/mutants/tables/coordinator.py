@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Mutant, cuts
 
+_MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _CHAIN = "tests/unit/test_trust_chain.py::test_"
 _CONTACTS = "tests/system/test_coordinator_contacts.py::test_"
 _CLONE = "what_one_honest_machine_cannot_have_signed_is_a_clone"
@@ -21,6 +22,22 @@ def _machine(name: str, file: str, old: str, new: str, play: str) -> Mutant:
 
 
 COORDINATOR = (
+    Mutant(
+        "report-signature",
+        "shared/trust/envelope.py",
+        "        signer == key and _verifies(public_key, signature, message)\n",
+        "        signer == key\n",
+        (
+            "tests/system/test_coordinator_contacts.py::test_any_altered_byte_of_a_report_is_refused_and_uses_nothing",
+        ),
+    ),
+    Mutant(
+        "key-vouches-only-in-use",
+        "coordinator/transactions/membership.py",
+        "            yield from use_key(agent, identity, key, now_ms)\n",
+        "",
+        (_MEMBERS + "a_key_may_vouch_for_another_before_its_first_report_and_retires_the_old_one",),
+    ),
     Mutant(
         "schema-vouched-for",
         "coordinator/core/intake.py",

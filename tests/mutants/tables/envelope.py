@@ -32,8 +32,8 @@ ENVELOPE = (
     ),
     _envelope(
         "type",
-        "    _check_type(envelope, typ)\n",
-        "",
+        "    _check_type(envelope, typ)\n    _check_distinct(envelope)\n    message",
+        "    _check_distinct(envelope)\n    message",
         "a_document_does_not_pass_another_door",
     ),
     _envelope(
@@ -44,8 +44,8 @@ ENVELOPE = (
     ),
     _envelope(
         "distinct-keys",
-        "    _check_distinct(envelope)\n",
-        "",
+        "    _check_distinct(envelope)\n    message",
+        "    message",
         "one_signature_repeated_does_not_meet_a_threshold_of_two",
     ),
     _envelope(
@@ -88,10 +88,12 @@ ENVELOPE = (
         _BOMBS + "a_document_over_its_bound_is_refused_unread",
     ),
     _codec("canonical", "if pack(plain) != data:", "if False:", _FORM),
-    _codec("finite", "if not math.isfinite(value) or (", "if (", _FORM),
-    _codec("minus-zero", "or (value == 0 and math.copysign(1, value) < 0)", "", _FORM),
-    _codec("integers", "if abs(value) > limits.INT_MAX:", "if False:", _FORM),
-    _codec("keys", "if not isinstance(key, str):", "if False:", _FORM),
+    _codec("finite", "if not math.isfinite(number) or (", "if (", _FORM),
+    _codec("minus-zero", "or (number == 0 and math.copysign(1, number) < 0)", "", _FORM),
+    _codec(
+        "integers", 'if not _LEAST <= cast("int", value) <= limits.INT_MAX:', "if False:", _FORM
+    ),
+    _codec("keys", "if not all(type(key) is str for key in inside):", "if False:", _FORM),
     _codec("depth", "    if depth == 0:\n", "    if depth == -99:\n", _FORM),
     _codec(
         "strict-types",
