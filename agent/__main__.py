@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import technician
+from agent import profile_cli, technician
 from shared.errors import MistakeError, OutstationError, RefusedError
 
 OK, FAILED, MISTAKE, DENIED, UNREACHABLE, WAITING = 0, 1, 2, 4, 5, 7
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="acquire, work and report until stopped")
     run.set_defaults(command=_run)
     technician.add_commands(commands)
+    profile_cli.add_commands(commands)
     export = commands.add_parser(
         "export", help="write what waits onto a stick, for the coordinator"
     )

@@ -128,3 +128,5 @@ FIRMWARE_IMAGES = 15
 """Highest number of an image: MCUboot's own build option goes to 16 of them."""
 SMP_SAFE_BYTES = 182
 """A packet that two lines of a console carry: as much as Zephyr's default receives at once."""
+PROFILE_MISTAKES = 50
+"""Mistakes of one profile that are told at once: nobody mends more before looking again."""

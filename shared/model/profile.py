@@ -30,6 +30,7 @@ __all__ = [
     "ProfileHash",
     "RequestLimits",
     "parse_profile",
+    "profile_of",
     "refuse_aggregate_twins",
 ]
 
@@ -114,7 +115,15 @@ def parse_profile(text: str, *, source: str) -> Profile:
     Raises:
         MistakeError: with ``SOURCE line N``, for whatever is wrong first.
     """
-    document = TomlText(text, source=source, bound=limits.PROFILE_BYTES)
+    return profile_of(TomlText(text, source=source, bound=limits.PROFILE_BYTES))
+
+
+def profile_of(document: TomlText) -> Profile:
+    """Return the profile that a document describes.
+
+    Raises:
+        MistakeError: as `parse_profile`.
+    """
     root = document.root(_ROOT_KEYS)
     root.integer("profile", FORMAT, FORMAT)
     name, kind = name_of(root, "name"), name_of(root, "kind")

@@ -25,6 +25,15 @@ _PART = re.compile(_KEY)
 _SYNTAX = re.compile(r"(.*) \((?:at line (\d+), column \d+|at end of document)\)", re.DOTALL)
 
 
+class TomlMistakeError(MistakeError):
+    """A mistake in a document that knows where it stands, so that the others can be found too."""
+
+    def __init__(self, what: str, *, where: str, mend: str, path: Path) -> None:
+        self.path = path
+        """Of the key at fault, or of the table where one is missing."""
+        super().__init__(what, where=where, mend=mend)
+
+
 class TomlText:
     """One parsed document that knows the line of each of its keys."""
 
@@ -150,10 +159,10 @@ class TomlTable:
                 raise table.mistake(f"unknown key {key!r}", key=key, mend=mend)
         return table
 
-    def mistake(self, what: str, *, key: str | None = None, mend: str = "") -> MistakeError:
+    def mistake(self, what: str, *, key: str | None = None, mend: str = "") -> TomlMistakeError:
         """Return the complaint that points at `key`, or at the table itself."""
         path = self.path if key is None else (*self.path, key)
-        return MistakeError(what, where=self.text.where(path), mend=mend)
+        return TomlMistakeError(what, where=self.text.where(path), mend=mend, path=path)
 
     def string(self, key: str, default: str | None = None) -> str:
         """Return a text; without a default it is required."""
