@@ -135,8 +135,6 @@ def _no_extensions(code: int, _data: bytes) -> NoReturn:
 
 def _inspect(value: object, depth: int) -> None:
     """Check every number and key; what msgpack makes is of exactly these types."""
-    if depth == 0:
-        raise RefusedError(Reason.BAD_SHAPE, "nested too deeply")
     kind = type(value)
     if kind is list:
         _inspect_all(cast("list[object]", value), depth - 1)

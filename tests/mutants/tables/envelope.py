@@ -94,7 +94,7 @@ ENVELOPE = (
         "integers", 'if not _LEAST <= cast("int", value) <= limits.INT_MAX:', "if False:", _FORM
     ),
     _codec("keys", "if not all(type(key) is str for key in inside):", "if False:", _FORM),
-    _codec("depth", "    if depth == 0:\n", "    if depth == -99:\n", _FORM),
+    _codec("depth", "if depth == 0 and any(", "if depth == -99 and any(", _FORM),
     _codec(
         "strict-types",
         "builtin_types=(bytes,), strict=True",
