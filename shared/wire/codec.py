@@ -7,8 +7,9 @@ Leaves out signatures (`shared.trust`) and the framing of whole contacts (`share
 """
 
 import math
-from collections.abc import Iterable
-from typing import NoReturn, TypeVar, cast
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from typing import Any, NoReturn, TypeVar, cast
 
 import msgpack
 import msgspec
@@ -20,10 +21,57 @@ T = TypeVar("T")
 
 
 def pack(value: object) -> bytes:
-    """Return the canonical msgpack form of a Struct, or of plain lists, maps and scalars."""
+    """Return the canonical msgpack form of a Struct, or of plain lists, maps and scalars.
+
+    Orders leave out members at their end that say nothing: an older agent refuses members it does
+    not know, for they might restrict, and reads what does not use them.
+    """
     plain = msgspec.to_builtins(value, builtin_types=(bytes,), order="deterministic")
+    if isinstance(value, msgspec.Struct) and value.__struct_config__.forbid_unknown_fields:
+        _shorten(value, plain)
     packed: bytes = msgpack.packb(plain, use_bin_type=True)
     return packed
+
+
+def _shorten(value: object, plain: Any) -> None:  # noqa: ANN401  # whatever msgspec makes of it
+    """Take what says nothing off the end of strict structs, in place, all the way down."""
+    if isinstance(value, msgspec.Struct):
+        inside = [getattr(value, name) for name in value.__struct_fields__]
+        tag = len(plain) - len(inside)
+        for default in _silent(type(value)):
+            if inside[-1] != default():
+                break
+            inside.pop()
+        del plain[tag + len(inside) :]
+        _shorten(inside, plain[tag:])
+    elif isinstance(value, list):
+        for one, its in zip(value, plain, strict=True):
+            if type(its) is list or type(its) is dict:
+                _shorten(one, its)
+    elif isinstance(value, dict):
+        for key, its in plain.items():
+            if type(its) is list or type(its) is dict:
+                _shorten(value[key], its)
+
+
+@cache
+def _silent(kind: type[msgspec.Struct]) -> tuple[Callable[[], object], ...]:
+    """Return what makes the defaults of a strict struct's last members, the very last first."""
+    found: list[Callable[[], object]] = []
+    if not kind.__struct_config__.forbid_unknown_fields:
+        return ()
+    for member in reversed(msgspec.structs.fields(kind)):
+        if member.default_factory is not msgspec.NODEFAULT:
+            found.append(member.default_factory)
+        elif member.default is not msgspec.NODEFAULT:
+            found.append(partial(_same, member.default))
+        else:
+            break
+    return tuple(found)
+
+
+def _same(value: T) -> T:
+    return value
 
 
 def unpack(data: bytes, type_: type[T], *, bound: int, items: int = limits.ITEMS) -> T:

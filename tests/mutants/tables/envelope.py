@@ -6,6 +6,7 @@ _TESTS = "tests/unit/test_trust_envelope.py::test_"
 _BOMBS = "tests/unit/test_trust_bombs.py::test_"
 
 
+_VERSIONS = "tests/golden/wire/test_versions.py::test_"
 _envelope = cuts("envelope", "shared/trust/envelope.py", _TESTS)
 _codec = cuts("codec", "shared/wire/codec.py")
 
@@ -86,6 +87,12 @@ ENVELOPE = (
         "    if len(data) > bound:\n",
         "    if len(data) > bound << 40:\n",
         _BOMBS + "a_document_over_its_bound_is_refused_unread",
+    ),
+    _codec(
+        "orders-written-in-full",
+        "    if isinstance(value, msgspec.Struct) and value.__struct_config__",
+        "    if False and value.__struct_config__",
+        _VERSIONS + "what_the_next_version_writes_is_read_by_this_one",
     ),
     _codec("canonical", "if pack(plain) != data:", "if False:", _FORM),
     _codec("finite", "if not math.isfinite(number) or (", "if (", _FORM),
