@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.buses.http import HTTP_PORT
 from agent.buses.timing import line_timing
 from agent.buses.udp import SMP_PORT
 from agent.core.device import DeviceSettings
@@ -35,6 +36,7 @@ _SERIAL_UNITS = (1, 247)
 """Modbus over Serial Line V1.02, 2.2: 0 is broadcast, above 247 is reserved."""
 _MODBUS_PORT = 502
 """Modbus Messaging on TCP/IP V1.0b, 4.2.1: where servers listen."""
+_USUAL_PORTS = {"tcp": _MODBUS_PORT, "udp": SMP_PORT, "http": HTTP_PORT}
 _TCP_UNITS = (0, 255)
 """Modbus Messaging on TCP/IP V1.0b, 4.4.2.3: 255, or 0, addresses the server itself."""
 
@@ -84,8 +86,8 @@ def _port(table: TomlTable) -> str:
     if "\0" in url:
         raise table.mistake("url holds a zero byte", key="url")
     mend = (
-        "write serial:///dev/ttyUSB0?baud=9600&parity=E, tcp://HOST:PORT, rtu+tcp://HOST:PORT or "
-        "udp://HOST:PORT"
+        "write serial:///dev/ttyUSB0?baud=9600&parity=E, tcp://HOST:PORT, rtu+tcp://HOST:PORT, "
+        "udp://HOST:PORT or http://HOST"
     )
     try:
         parts = urlsplit(url)
@@ -96,10 +98,10 @@ def _port(table: TomlTable) -> str:
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
             raise table.mistake(f"url {url!r} names no serial port", key="url", mend=mend)
         return os.path.realpath(parts.path)
-    if parts.scheme not in {"tcp", "rtu+tcp", "udp"}:
+    if parts.scheme not in {"tcp", "rtu+tcp", "udp", "http"}:
         raise table.mistake(f"url {url!r} is of no known kind", key="url", mend=mend)
     if number is None:
-        number = {"tcp": _MODBUS_PORT, "udp": SMP_PORT}.get(parts.scheme)
+        number = _USUAL_PORTS.get(parts.scheme)
     if not host or not number:
         raise table.mistake(f"url {url!r} lacks a host or a port", key="url", mend=mend)
     place = f"{host.lower()}:{number}"
@@ -141,11 +143,11 @@ def _device(
     bus = buses[table.choice("bus", tuple(buses))]
     units = _TCP_UNITS if bus.url.startswith("tcp:") else _SERIAL_UNITS
     profile = _profile(table, folder, profiles)
-    alone = profile.protocol == "smp"
+    alone = profile.protocol in {"smp", "http_json"}
     return DeviceSettings(
         id=DeviceId(name),
         bus=bus.name,
-        # SMP has no addresses: a device has its port to itself.
+        # Neither SMP nor HTTP has addresses: a device has its port to itself.
         address=table.integer("address", 0, 0, 0) if alone else table.integer("address", *units),
         profile=profile,
         judging=_judging(table, profile),

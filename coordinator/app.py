@@ -10,60 +10,45 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from coordinator.api.context import Parts
 from coordinator.api.listen import Listen, listening
+from coordinator.app_parts import compose
 from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
-from coordinator.core.client_certificates import Demand
 from coordinator.core.papers import Papers
 from coordinator.core.ports import LivingStore
-from coordinator.keys.carrier import load_carrier_key
+from coordinator.core.roles import EVERY_ROLE, Role, check_roles
 from coordinator.keys.directory import DataDirectory
-from coordinator.keys.file_keys import find_signer
-from coordinator.keys.tls import issue_nothing, issuer, server_context
+from coordinator.keys.tls import server_context
 from coordinator.services.announce import Announcer
 from coordinator.services.apart import Apart
-from coordinator.services.artifacts import Artifacts
-from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
-from coordinator.services.carrier import Carrier
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
-from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.founding import (
-    ONE_MACHINE,
     found_fleet,
     make_first_papers,
     make_online_keys,
     prepare_directory,
     write_admin_file,
 )
-from coordinator.services.intake import Desk, Intake
-from coordinator.services.members import Members
-from coordinator.services.metrics import Metrics
+from coordinator.services.hints import DOCUMENTS, Hints
 from coordinator.services.retention import Retention
-from coordinator.services.rollups import Rollups
-from coordinator.services.shelf import Documents, InForce, News, Shelf
-from coordinator.services.triggers import Triggers
-from coordinator.services.upkeep import Deadlines, Recovery, Renewal, renew_if_due
-from coordinator.services.waiting import WaitingRoom
+from coordinator.services.shelf import News
+from coordinator.services.upkeep import Recovery, Renewal, renew_if_due
 from coordinator.store.opening import open_store
 from coordinator.store.url import name_of
 from coordinator.transactions.fleet import Fleet, load_fleet
 from coordinator.transactions.tokens import save_token
 from shared.clock import Clock, WallMs
 from shared.errors import MistakeError
-from shared.ids import AgentId, FleetId
+from shared.ids import FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
 from shared.runtime.service import Service, Supervisor
-from shared.trust.root import DIRECTOR
 
 _log = Events(__name__)
 
@@ -197,61 +182,90 @@ async def serve(
     ready: Callable[[str], None],
     clock: Clock | None = None,
     apart: bool = False,
+    roles: frozenset[Role] = EVERY_ROLE,
 ) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
     Args:
-        place: its files; no other process may serve them.
+        place: its files; no other process may serve the same file of SQLite.
         listen: where.
         ready: called with the URL once requests are answered.
         clock: another one than the system's.
         apart: do what nobody waits for in a process of its own.
+        roles: what this process does; others on the same database do the rest.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
         WorldError: the store cannot be opened.
     """
-    with lock_directory(_existing(place).path):
-        async with open_fleet(place) as (store, fleet), AsyncExitStack() as stack:
-            clock, bell = clock or SystemClock(), Bell()
-            stack.enter_context(bell.hung_at(place.directory.bell))
-            parts = _compose(place, store, fleet, clock, listen.certificates)
-            await parts.artifacts.tidy()
-            renew_if_due(place.directory, clock)
-            context = server_context(place.directory, listen.certificates)
-            supervisor = Supervisor(
-                [
-                    parts.deadlines,
-                    Renewal(place.directory, context, clock),
-                    Recovery(store),
-                    *_background(place, store, parts, apart=apart),
-                    parts.dispatcher,
-                    parts.triggers,
-                    News(parts.documents, store, bell, parts.work),
-                ],
-                clock=clock,
-                entropy=parts.entropy,
-            )
-            await stack.enter_async_context(supervisor)
-            url = await stack.enter_async_context(listening(parts, listen, context))
-            if listen.announce:
-                await stack.enter_async_context(_announcing(fleet, listen, url, clock, parts))
-            for warning in parts.warnings:
-                _log.event("warning", level=logging.WARNING, text=warning)
-            _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
-            ready(url)
-            await supervisor.wait()
+    check_roles(roles, shared=bool(place.postgres))
+    async with AsyncExitStack() as stack:
+        news = Bell()
+        if not place.postgres:
+            # Replicas may share a directory of keys; what they share besides is the database's.
+            stack.enter_context(lock_directory(_existing(place).path))
+            stack.enter_context(news.hung_at(place.directory.bell))
+        store, fleet = await stack.enter_async_context(open_fleet(place))
+        clock = clock or SystemClock()
+        where = name_of(place.postgres) if place.postgres else str(place.database)
+        parts = compose(
+            place.directory,
+            store,
+            fleet,
+            clock,
+            demand=listen.certificates,
+            roles=roles,
+            where=where,
+        )
+        await parts.artifacts.tidy()
+        renew_if_due(place.directory, clock)
+        context = server_context(place.directory, listen.certificates)
+        services = [
+            *_hints(store, parts, news),
+            Renewal(place.directory, context, clock),
+            Recovery(store),
+            *_scheduled(place, store, parts, apart=apart),
+            News(parts.documents, store, news, parts.work),
+        ]
+        supervisor = Supervisor(services, clock=clock, entropy=parts.entropy)
+        await stack.enter_async_context(supervisor)
+        url = await stack.enter_async_context(listening(parts, listen, context))
+        if listen.announce:
+            await stack.enter_async_context(_announcing(fleet, listen, url, clock, parts))
+        for warning in parts.warnings:
+            _log.event("warning", level=logging.WARNING, text=warning)
+        _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
+        ready(url)
+        await supervisor.wait()
     return 0
 
 
-def _background(
-    place: Place, store: LivingStore, parts: Parts, *, apart: bool
-) -> Sequence[Service]:
-    """Return what nobody waits for, or what starts a process for it."""
+def _hints(store: LivingStore, parts: Parts, news: Bell) -> Sequence[Service]:
+    """Return what tells other replicas of this one's work, and this one of theirs."""
+    line = store.line()
+    if line is None:
+        return ()
+    hints = Hints(line, parts.entropy)
+    bells = {
+        DOCUMENTS: news,
+        "deadlines": parts.deadlines.bell,
+        "dispatcher": parts.dispatcher.bell,
+        "readings": parts.readings,
+        "triggers": parts.triggers.bell,
+    }
+    hints.connect(parts.work, parts.jobs, bells)
+    return (hints,)
+
+
+def _scheduled(place: Place, store: LivingStore, parts: Parts, *, apart: bool) -> Sequence[Service]:
+    """Return what a scheduler does; the last of it may have a process of its own."""
+    if Role.SCHEDULER not in parts.roles:
+        return ()
+    first: Sequence[Service] = (parts.deadlines, parts.dispatcher, parts.triggers)
     if not apart:
-        return (parts.rollups, Retention(store, parts.clock))
+        return (*first, parts.rollups, Retention(store, parts.clock))
     url = place.postgres or f"sqlite:{place.database}"
-    return (Apart(place.directory, url, parts.rollups),)
+    return (*first, Apart(place.directory, url, parts.rollups))
 
 
 @asynccontextmanager
@@ -310,89 +324,7 @@ def _not_founded(directory: DataDirectory) -> MistakeError:
     )
 
 
-def _compose(place: Place, store: LivingStore, fleet: Fleet, clock: Clock, demand: Demand) -> Parts:
-    metrics = Metrics()
-    documents = Documents(fleet, partial(_seat, place))
-    work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
-    metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
-    desk = Desk(
-        fleet=fleet.fleet_id,
-        documents=documents,
-        store=store,
-        clock=clock,
-        work=work,
-        jobs=jobs,
-        metrics=metrics,
-        readings=Bell(),
-    )
-    rollups = Rollups(store, clock, desk.readings)
-    metrics.watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
-    return Parts(
-        documents=documents,
-        ca_pem=place.directory.authority.read_text("ascii"),
-        version=_version(),
-        started_ms=clock.wall_ms(),
-        one_machine=(ONE_MACHINE,) if place.directory.offline_keys() else (),
-        store=store,
-        clock=clock,
-        entropy=SystemEntropy(),
-        intake=Intake(desk),
-        carrier=Carrier(desk, _carrier_key(place.directory)),
-        artifacts=Artifacts(
-            fleet=fleet.fleet_id,
-            store=store,
-            blobs=ArtifactFolder(place.directory.artifacts),
-            clock=clock,
-        ),
-        members=Members(
-            fleet=fleet.fleet_id,
-            documents=documents,
-            store=store,
-            clock=clock,
-            work=work,
-            metrics=metrics,
-            issue=issue_nothing if demand is Demand.OFF else issuer(place.directory),
-        ),
-        certificates=demand,
-        deadlines=Deadlines(store, clock, jobs),
-        rollups=rollups,
-        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
-        triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
-        work=work,
-        jobs=jobs,
-        metrics=metrics,
-    )
-
-
-def _seat(place: Place, fleet: Fleet) -> InForce:
-    """Return the documents of a database and the key that signs under them."""
-    where = name_of(place.postgres) if place.postgres else str(place.database)
-    shelf = Shelf.load(fleet, where=where)
-    keys, _ = shelf.root.keys_of(DIRECTOR)
-    director = find_signer(place.directory.director_keys(), keys)
-    if director is None:
-        raise MistakeError(
-            "holds no director's key of this fleet's root document",
-            where=str(place.directory.keys),
-            mend="put the key back, or make a new one with outstation-coordinator rotate director",
-        )
-    return InForce(fleet=fleet, shelf=shelf, director=director)
-
-
-def _carrier_key(directory: DataDirectory) -> X25519PrivateKey | None:
-    """Return the key that opens sticks; without its file the coordinator takes none in."""
-    path = directory.carrier_key
-    return load_carrier_key(path) if path.exists() else None
-
-
 def _announcing(fleet: Fleet, listen: Listen, url: str, clock: Clock, parts: Parts) -> Supervisor:
     port = int(url.rpartition(":")[2])
     announcer = Announcer(fleet.fleet_id, host=listen.host, port=port)
     return Supervisor([announcer], clock=clock, entropy=parts.entropy)
-
-
-def _version() -> str:
-    try:
-        return version("outstation")
-    except PackageNotFoundError:
-        return "0"  # runs from a checkout that is not installed

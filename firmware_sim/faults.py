@@ -29,6 +29,8 @@ class FaultKind(StrEnum):
     """Nothing happens; the answer is an exception (4, server device failure, if none is named)."""
     SLOW = "slow"
     """The device begins this many milliseconds late."""
+    CUT = "cut"
+    """The device does what was asked; its answer ends in the middle (devices that answer text)."""
     NOISE = "noise"
     """The answer comes among lines that others print (sensor node, serial line only)."""
     REBOOT_LOOP = "reboot-loop"
@@ -56,14 +58,26 @@ STANDING = frozenset(
     }
 )
 """Faults of the device and not of a request; p= says nothing about them."""
-NODE_ONLY = STANDING | {FaultKind.NOISE}
+NODE_ONLY = STANDING | {FaultKind.NOISE, FaultKind.CUT}
 """Faults that a Modbus device cannot have."""
+TEXT_FAULTS = frozenset(
+    {
+        FaultKind.SILENCE,
+        FaultKind.LOST_REPLY,
+        FaultKind.GARBAGE,
+        FaultKind.CUT,
+        FaultKind.EXCEPTION,
+        FaultKind.SLOW,
+    }
+)
+"""Faults of devices that answer in text."""
 
 HELP = (
     "silence | lost-reply | garbage | bad-crc | exception[=CODE] | slow=MS, each with "
     ":p=PROBABILITY, after=SECONDS, for=SECONDS, unit=N; for example slow=300 or "
-    "silence:p=0.1,after=10,for=5. A sensor node also: noise | reboot-loop=SECONDS | "
-    "power-cut=OPERATIONS | flash-full | slow-erase=MS | wrong-clock=SECONDS | brick"
+    "silence:p=0.1,after=10,for=5. Devices that answer text also: cut. "
+    "A sensor node also: noise | reboot-loop=SECONDS | power-cut=OPERATIONS | "
+    "flash-full | slow-erase=MS | wrong-clock=SECONDS | brick"
 )
 _SLOW_MAX_MS = 600_000
 _AMOUNTS: dict[FaultKind, tuple[int | None, int]] = {

@@ -74,10 +74,14 @@ class Server:
         """Stop it in order, connections or not."""
         self.run("pg_ctl", "stop", "-w", "-m", "fast", "-D", "db")
 
+    @property
+    def pid(self) -> int:
+        """Return its process, while it runs."""
+        return int((self.folder / "db/postmaster.pid").read_text().split()[0])
+
     def kill(self) -> None:
         """Stop it as `kill -9` does, its children with it; what was written to files stays."""
-        pid = int((self.folder / "db/postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self.run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", "db", check=False)
 
     def remove(self) -> None:

@@ -5,6 +5,7 @@ Owns the choice; leaves out each scheme's own options (`serial`, `tcp`).
 
 from collections.abc import Callable
 
+from agent.buses.http import HttpBus
 from agent.buses.line import Line
 from agent.buses.serial import SerialBus
 from agent.buses.tcp import TcpBus
@@ -17,6 +18,7 @@ BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "tcp": TcpBus,
     "rtu+tcp": TcpBus,
     "udp": UdpBus,
+    "http": HttpBus,
 }
 
 

@@ -51,20 +51,25 @@ class TcpBus(Line):
         )
 
     async def _open(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        place = f"{self._host}:{self._port}"
-        try:
-            async with asyncio.timeout(limits.BUS_CONNECT_MS / 1000):
-                transport, _ = await loop.create_connection(
-                    lambda: connection, self._host, self._port
-                )
-        except TimeoutError:
-            raise WorldError(Reason.BUS_DOWN, f"{place} does not answer") from None
-        except socket.gaierror:
-            raise WorldError(Reason.BUS_DOWN, f"the name {self._host} is unknown") from None
-        except OSError as error:
-            text = (
-                _SENTENCES.get(error.errno or 0) or f"cannot be reached: {error.strerror or error}"
-            )
-            raise WorldError(Reason.BUS_DOWN, f"{place} {text}") from None
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await open_tcp(connection, self._host, self._port)
+
+
+async def open_tcp(connection: Connection, host: str, port: int) -> None:
+    """Connect `connection` to a listener within a bound.
+
+    Raises:
+        WorldError: BUS_DOWN with a sentence for people.
+    """
+    place = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(limits.BUS_CONNECT_MS / 1000):
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(lambda: connection, host, port)
+    except TimeoutError:
+        raise WorldError(Reason.BUS_DOWN, f"{place} does not answer") from None
+    except socket.gaierror:
+        raise WorldError(Reason.BUS_DOWN, f"the name {host} is unknown") from None
+    except OSError as error:
+        text = _SENTENCES.get(error.errno or 0) or f"cannot be reached: {error.strerror or error}"
+        raise WorldError(Reason.BUS_DOWN, f"{place} {text}") from None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
+from agent.drivers.http_json.plan import frame_bytes as http_frame_bytes
 from agent.drivers.modbus.plan import frame_bytes, plan
 from agent.drivers.smp.plan import frame_bytes as smp_frame_bytes
 from shared.errors import MistakeError
@@ -74,8 +75,23 @@ def _smp(device: DeviceSettings, bus: Bus) -> Driver:
     return SmpDriver(device.id, bus, unit=device.address, profile=device.profile)
 
 
-DRIVERS: dict[str, Factory] = {"modbus": _modbus, "smp": _smp}
+def _http_json_frames(profile: Profile) -> list[tuple[int, int]]:
+    return http_frame_bytes(profile.polled)
+
+
+def _http_json(device: DeviceSettings, bus: Bus) -> Driver:
+    from agent.drivers.http_json.driver import HttpJsonDriver  # noqa: PLC0415 - on first use
+
+    return HttpJsonDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
+DRIVERS: dict[str, Factory] = {
+    "modbus": _modbus,
+    "smp": _smp,
+    "http_json": _http_json,
+}
 FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "modbus": _modbus_frames,
     "smp": _smp_frames,
+    "http_json": _http_json_frames,
 }

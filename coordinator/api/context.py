@@ -6,7 +6,9 @@ from coordinator.core.access import Principal
 from coordinator.core.audit import actor_at
 from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Store
+from coordinator.core.roles import EVERY_ROLE, Role
 from coordinator.services.artifacts import Artifacts
+from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.intake import Intake
@@ -46,9 +48,13 @@ class Parts:
     triggers: Triggers
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
+    readings: Bell
+    """Rung when blocks were committed, for whoever rolls them up."""
     metrics: Metrics
     certificates: Demand = Demand.OFF
     """What is asked of gateways in TLS."""
+    roles: frozenset[Role] = EVERY_ROLE
+    """What this process does."""
 
     @property
     def fleet(self) -> Fleet:

@@ -15,6 +15,9 @@ from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.logs import configure_logging
 from shared.runtime.service import Service, Supervisor, run_until_signal
 
+_RINGS = 4_096
+"""Read at a time: they count as one."""
+
 
 def add(commands: of.Commands) -> None:
     """Add `background`."""
@@ -37,23 +40,24 @@ async def keep_up(place: Place) -> int:
     """Work until standard input ends: whoever started this has gone."""
     async with open_fleet(place) as (store, _):
         clock, bell = SystemClock(), Bell()
-        with bell.hung_at(place.directory.background_bell):
-            services: list[Service] = [
-                Rollups(store, clock, bell),
-                Retention(store, clock),
-                Recovery(store),
-            ]
-            async with Supervisor(services, clock=clock, entropy=SystemEntropy()):
-                await _end_of_input()
+        services: list[Service] = [
+            Rollups(store, clock, bell),
+            Retention(store, clock),
+            Recovery(store),
+        ]
+        async with Supervisor(services, clock=clock, entropy=SystemEntropy()):
+            await _end_of_input(bell)
     return 0
 
 
-async def _end_of_input() -> None:
+async def _end_of_input(bell: Bell) -> None:
+    """Read input to its end; whatever comes is a ring."""
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     try:
-        await reader.read()
+        while await reader.read(_RINGS):
+            bell.ring()
     finally:
         transport.close()

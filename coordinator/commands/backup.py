@@ -8,6 +8,7 @@ from pathlib import Path
 from coordinator.app import Place, open_fleet
 from coordinator.commands import options as of
 from coordinator.services.backup import Made, begin_epoch, make_backup, restore
+from coordinator.services.hints import tell_of_documents
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemClock
 from shared.runtime.files import lock_directory
@@ -86,7 +87,10 @@ async def _restored(file: Path | None, place: Place) -> int:
     if file is not None:
         return await restore(file, place.directory, place.database, SystemClock())
     async with open_fleet(place) as (store, _):
-        return await begin_epoch(store, 0, SystemClock())
+        epoch = await begin_epoch(store, 0, SystemClock())
+        # No lock of a directory keeps replicas from running meanwhile.
+        await tell_of_documents(store, place.directory.bell)
+        return epoch
 
 
 def _check_file(file: Path | None, place: Place) -> None:

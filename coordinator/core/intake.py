@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from shared import limits
-from shared.block.codec import BlockHeader, check
+from shared.block.codec import BlockHeader, read_header
 from shared.block.schema import Schema
 from shared.errors import Reason, RefusedError
 from shared.model.reading import SchemaRef, schema_ref
@@ -24,7 +24,7 @@ HEALTH_NUMBERS = 32
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One block as it came: sound, or with the reason why it is not."""
+    """One block as it came: whole and with a sound header, or with the reason why it is not."""
 
     data: bytes
     digest: bytes
@@ -90,9 +90,11 @@ def check_report(report: Report, *, fleet: bytes) -> None:
 
 
 def examine_blocks(blocks: Sequence[bytes], report: Report) -> list[Incoming]:
-    """Return each block with its header, or with what is wrong with it; pure, and slow.
+    """Return each block with its header, or with what is wrong with it; pure.
 
-    Bytes that the report does not vouch for are not even read.
+    Bytes that the report does not vouch for are not even read. Columns are decoded by whoever
+    looks at them, rollups first: what the checksum vouches for is what the agent made, and
+    sending it again would bring the same.
     """
     announced = {block.digest for block in report.blocks}
     return [_examine(data, announced) for data in blocks]
@@ -127,7 +129,7 @@ def _examine(data: bytes, announced: Container[bytes]) -> Incoming:
     if digest not in announced:
         return Incoming(data, digest, None, Reason.BLOCK_NOT_ANNOUNCED)
     try:
-        header = check(data)
+        header = read_header(data)
     except RefusedError as error:
         return Incoming(data, digest, None, error.reason)
     # A block may say any number of 64 bits; what is kept must fit SQLite and JSON.

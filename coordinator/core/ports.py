@@ -5,7 +5,8 @@ The store drives it: SQLite's writer in one thread hop, PostgreSQL with one awai
 body has no effects but its queries, and may be run again from the start.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -59,6 +60,19 @@ class Store(Protocol):
         """
 
 
+class Line(Protocol):
+    """Carries short texts between the processes of one fleet; any of them may be lost."""
+
+    def connected(
+        self, heard: Callable[[str], None], ended: Callable[[], None]
+    ) -> AbstractAsyncContextManager[Callable[[Sequence[str]], Awaitable[None]]]:
+        """Hear what is said, oneself included, while inside; gives what says texts to all.
+
+        `ended` is called when the line is found broken while nothing is said. Saying nothing checks
+        that the others can still be reached. Both raise `WorldError` when they cannot.
+        """
+
+
 class LivingStore(Store, Protocol):
     """A store together with what keeps it going; whoever only runs transactions takes `Store`."""
 
@@ -78,6 +92,9 @@ class LivingStore(Store, Protocol):
         Raises:
             WorldError: it did not work now; the next time it may.
         """
+
+    def line(self) -> Line | None:
+        """Return what reaches other replicas; None where there can be none."""
 
     async def close(self) -> None:
         """Let go of it; harmless when repeated."""

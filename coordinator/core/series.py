@@ -13,6 +13,7 @@ from itertools import chain
 from coordinator.core.retime import Sureness
 from shared.block.codec import decode
 from shared.block.schema import Schema
+from shared.errors import RefusedError
 from shared.ids import AgentId
 from shared.model.reading import Channel, Group, Quality, Value
 
@@ -94,17 +95,24 @@ class Collection:
 
     question: Question
     series: dict[tuple[AgentId, Channel], Series] = field(default_factory=dict)
+    unreadable: int = 0
+    """Blocks whose bytes say nothing that can be read; rollups put them aside."""
 
     def __len__(self) -> int:
         """Return how many readings were collected."""
         return sum(len(one.times_ms) for one in self.series.values())
 
     def add(self, piece: Piece) -> None:
-        """Take the wanted readings out of one block."""
+        """Take the wanted readings out of one block; one that cannot be decoded is counted."""
         if self.question.only_sure and piece.clock.sureness is Sureness.UNSYNCED:
             return
         channels = piece.schema.channels
-        for group in decode(piece.data).groups:
+        try:
+            groups = decode(piece.data).groups
+        except RefusedError:
+            self.unreadable += 1
+            return
+        for group in groups:
             columns = zip(group.channels, group.columns, group.qualities, strict=True)
             for index, column, quality in columns:
                 # A schema travels unsigned: it may lack what its blocks refer to.

@@ -74,11 +74,6 @@ class DataDirectory:
         return self.path / "bell"
 
     @property
-    def background_bell(self) -> Path:
-        """Return the pipe through which a coordinator tells its background process the same."""
-        return self.path / "background.bell"
-
-    @property
     def artifacts(self) -> Path:
         """Return the folder of the files that jobs name by their content."""
         return self.path / "artifacts"

@@ -9,12 +9,13 @@ input does, so it outlives no coordinator, however that ended. Leaves out what t
 import asyncio
 import contextlib
 import sys
-from functools import partial
 
 from coordinator.keys.directory import DataDirectory
-from coordinator.services.bell import ring
 from coordinator.services.rollups import Rollups
 from shared import limits
+
+_RING = b"!"
+"""Anything, once the child knows its database."""
 
 
 class ProcessEndedError(Exception):
@@ -30,8 +31,7 @@ class Apart:
         """Work on the files of one coordinator; `database` is a URL."""
         program = (sys.executable, "-m", "coordinator", "background")
         self._command = (*program, "--data", str(directory.path))
-        self._database, self._bell = database, directory.background_bell
-        self._rollups = rollups
+        self._database, self._rollups = database, rollups
 
     async def run(self) -> None:
         """Keep the child running until cancelled.
@@ -41,9 +41,16 @@ class Apart:
             OSError: it cannot be started.
         """
         child = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
+        assert child.stdin is not None, "it was asked for"
+        mouth = child.stdin
+
+        def ring() -> None:
+            if not mouth.transport.get_write_buffer_size():  # else it has been rung enough
+                mouth.write(_RING)
+
         tasks = {
-            asyncio.create_task(self._tell(child)),
-            asyncio.create_task(self._rollups.follow(partial(ring, self._bell))),
+            asyncio.create_task(self._tell(child, mouth)),
+            asyncio.create_task(self._rollups.follow(ring)),
             asyncio.create_task(child.wait()),
         }
         try:
@@ -56,11 +63,10 @@ class Apart:
             await asyncio.gather(*tasks, return_exceptions=True)
             await _stopped(child)
 
-    async def _tell(self, child: asyncio.subprocess.Process) -> None:
+    async def _tell(self, child: asyncio.subprocess.Process, mouth: asyncio.StreamWriter) -> None:
         """Say in the child's own input, which nobody else can see, what it works on."""
-        assert child.stdin is not None, "it was asked for"
-        child.stdin.write(f"{self._database}\n".encode())
-        await child.stdin.drain()
+        mouth.write(f"{self._database}\n".encode())
+        await mouth.drain()
         status = await child.wait()
         raise ProcessEndedError(f"the process for rollups and retention ended with {status}")
 

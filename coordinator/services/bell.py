@@ -3,14 +3,15 @@
 The command line writes to the database of a coordinator that runs. What that one keeps in memory
 it reads again when the bell is rung: a named pipe in the data directory, so that nothing polls and
 nobody without access to the directory can ring. A ring says nothing; it may be lost or be one too
-many. Leaves out what is read again.
+many. Replicas ring each other's bells through `coordinator.services.hints`. Leaves out what is read
+again.
 """
 
 import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shared.errors import MistakeError
@@ -23,12 +24,23 @@ class Bell:
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
+        self._others: Callable[[], None] | None = None
+
+    def pass_on(self, others: Callable[[], None]) -> None:
+        """Call `others` at each `ring`, for this bell's like at other replicas."""
+        self._others = others
 
     def ring(self) -> None:
-        """Let `wait` return, from within this process."""
+        """Let `wait` return, and the same at other replicas."""
+        if self._others is not None:
+            self._others()
         self._rung.set()
 
-    async def wait(self, seconds: float) -> None:
+    def ring_here(self) -> None:
+        """Let `wait` return in this process."""
+        self._rung.set()
+
+    async def wait(self, seconds: float | None) -> None:
         """Wait for a ring, or until the time is over; rings meanwhile count as one."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

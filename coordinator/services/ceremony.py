@@ -23,10 +23,10 @@ from coordinator.core.papers import (
     quorums,
 )
 from coordinator.core.papers_text import missing
-from coordinator.core.ports import Store
+from coordinator.core.ports import LivingStore
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import FileSigner, find_signer
-from coordinator.services.bell import ring
+from coordinator.services.hints import tell_of_documents
 from coordinator.transactions.fleet import adopt
 from shared import limits
 from shared.clock import WallMs
@@ -203,7 +203,7 @@ def wanted_keys(papers: Papers) -> Mapping[KeyId, Sequence[str]]:
 
 
 async def adopt_papers(
-    store: Store, directory: DataDirectory, papers: Papers, *, where: str, now_ms: WallMs
+    store: LivingStore, directory: DataDirectory, papers: Papers, *, where: str, now_ms: WallMs
 ) -> Trusted:
     """Put complete papers into force, and tell the coordinator if it runs.
 
@@ -216,7 +216,7 @@ async def adopt_papers(
     body = partial(adopt, papers, where=where, actor="command line", now_ms=now_ms)
     before, after = await store.run(body, durable=True)
     discard_keys(directory, before.root, after.root)
-    ring(directory.bell)
+    await tell_of_documents(store, directory.bell)
     return after
 
 

@@ -38,12 +38,12 @@ class Dispatcher:
         self._documents, self._store = documents, store
         self._clock, self._entropy = clock, entropy
         self._work, self._jobs = rooms
-        self._bell = Bell()
-        self._jobs.tell(self._bell.ring)
+        self.bell = Bell()
+        self._jobs.tell(self.bell.ring)
 
     def look_again(self) -> None:
         """Say that something changed."""
-        self._bell.ring()
+        self.bell.ring()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -54,7 +54,7 @@ class Dispatcher:
             left_s = float(limits.ROLLOUT_LOOK_S)
             if next_ms is not None:
                 left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
-            await self._bell.wait(left_s)
+            await self.bell.wait(left_s)
 
     async def round(self) -> bool:
         """Move on every rollout that is due; tell whether more is to be done at once."""

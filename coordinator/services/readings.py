@@ -189,7 +189,7 @@ def view_walk(walk: Walk) -> ReadingsView:
         readings=shown,
         truncated=walk.is_unread or shown < len(walk.collection),
         complete_from=None if complete_ms is None else to_time(complete_ms),
-        undecoded_blocks=walk.undecoded,
+        undecoded_blocks=walk.undecoded + walk.collection.unreadable,
     )
 
 

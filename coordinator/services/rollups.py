@@ -1,36 +1,38 @@
 """The loop that places boots in true time and keeps rollups up to date with the stored blocks.
 
-Works off orders in small steps: reads some blocks, computes in a thread, writes one hour at a
-time. So a contact waits behind milliseconds of it at most, memory holds some minutes of one agent,
-and a restart repeats the last step. Leaves out the arithmetic (`coordinator.core.rollup`).
+Works off orders in steps of many agents: one look for blocks, one thread that computes, a few small
+transactions. So a contact waits behind milliseconds of it at most, memory holds some megabytes of
+blocks, and a restart repeats the last step. Blocks are decoded here for the first time: a contact
+is acknowledged for their checksums. Leaves out the arithmetic (`coordinator.services.rolling`).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from coordinator.core.ports import Store
-from coordinator.core.rollup import Minutes, minutes_touched
 from coordinator.services.bell import Bell
-from coordinator.transactions.readings import load_schema
-from coordinator.transactions.retention import raw_gone_before
-from coordinator.transactions.retime import has_walks, walk_boots
+from coordinator.services.rolling import Decoded, add, add_all, plan
+from coordinator.transactions.retime import walk_boots
 from coordinator.transactions.rollups import (
-    After,
     Due,
-    PlacedBlock,
-    blocks_in,
-    due_batch,
+    Ground,
+    Hour,
+    due_work,
+    ground_of,
+    grounds_of,
     oldest_order,
     settle_orders,
-    write_minutes,
+    write_hours,
 )
+from coordinator.transactions.unreadable import set_aside_unreadable
 from shared import limits
-from shared.block.codec import decode
-from shared.block.schema import Schema
-from shared.clock import Clock
-from shared.ids import AgentId
-from shared.model.reading import SchemaRef
+from shared.clock import Clock, WallMs
+from shared.model.reading import Channel
+from shared.runtime.logs import Events
+
+_log = Events(__name__)
 
 LOOK_S = 60
 """Longest sleep: another process may have taken in blocks (a stick, a second coordinator)."""
@@ -45,7 +47,7 @@ class Rollups:
     name = "rollups"
 
     def __init__(self, store: Store, clock: Clock, bell: Bell) -> None:
-        self._store, self._clock, self._bell = store, clock, bell
+        self._store, self._clock, self.bell = store, clock, bell
         self.waiting_since_ms: int | None = None
         """When the oldest block came whose readings are in no rollup yet."""
 
@@ -60,88 +62,89 @@ class Rollups:
         while True:
             while await self.step():
                 pass
-            await self._bell.wait(LOOK_S)
+            await self.bell.wait(LOOK_S)
 
     async def follow(self, ring: Callable[[], object]) -> None:
         """Keep `lag_s` true until cancelled, and tell who does the work of new blocks."""
         while True:
             self.waiting_since_ms = await self._store.read(oldest_order)
             if self.waiting_since_ms is None:
-                await self._bell.wait(LOOK_S)
+                await self.bell.wait(LOOK_S)
             else:
                 await asyncio.sleep(FOLLOW_S)
             ring()
 
     async def step(self) -> bool:
         """Do some of what is due; tell whether anything was."""
-        if await self._store.read(has_walks):
-            now_ms = self._clock.wall_ms()
+        work = await self._store.read(due_work)
+        self.waiting_since_ms = work.since_ms
+        now_ms = self._clock.wall_ms()
+        if work.has_walks:
             await self._store.run(partial(walk_boots, now_ms), durable=False)
-            return True
-        batch = await self._store.read(partial(due_batch, limits.ROLLUP_ORDERS))
-        if batch is not None:
-            await roll_up(self._store, batch.agent, batch.orders)
-        self.waiting_since_ms = await self._store.read(oldest_order)
-        return batch is not None
+        elif work.orders:
+            await roll_up(self._store, work.orders, now_ms)
+        return work.has_walks or bool(work.orders)
 
 
-async def roll_up(store: Store, agent: AgentId, orders: Sequence[Due]) -> None:
-    """Compute every minute that some orders of one agent touch, then take the orders off."""
-    readable = [(one.data, one.shift_ms) for one in orders if one.data and one.is_readable]
-    touched = await asyncio.to_thread(_touched, readable)
-    schemas: dict[SchemaRef, Schema | None] = {}
-    gone_ms = await store.read(partial(raw_gone_before, agent))
-    # What was computed from readings that retention took away cannot be computed again.
-    for hour_ms in sorted(hour_ms for hour_ms in touched if hour_ms >= gone_ms):
-        await _roll_hour(store, agent, hour_ms, touched[hour_ms], schemas)
-    waiting = [one.number for one in orders if one.data and not one.is_readable]
-    done = [one.number for one in orders if not one.data or one.is_readable]
+async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
+    """Compute every minute that some orders touch, then take the orders off."""
+    decoded = Decoded()
+    hours, unreadable = await asyncio.to_thread(plan, orders, decoded)
+    while hours:
+        grounds = await store.read(partial(grounds_of, hours))
+        await _roll_some(store, [one for one in grounds if one is not None], decoded)
+        hours = hours[len(grounds) :]
+    for one in unreadable:
+        await _set_aside(store, one, now_ms)
+    settled = {one.number for one in unreadable}
+    waiting = [
+        one.number
+        for one in orders
+        if one.data and not one.is_readable and one.number not in settled
+    ]
+    done = [one.number for one in orders if one.number not in set(waiting)]
     # Last, and durable by its place in the log: minutes that were lost with the power are ordered
     # by rows that came back with it.
     await store.run(partial(settle_orders, done, waiting), durable=False)
 
 
-async def _roll_hour(
-    store: Store,
-    agent: AgentId,
-    hour_ms: int,
-    wanted: set[int],
-    schemas: dict[SchemaRef, Schema | None],
-) -> None:
-    minutes = Minutes(hour_ms, frozenset(wanted))
-    start_ms = hour_ms + min(wanted) * 60_000
-    end_ms = hour_ms + (max(wanted) + 1) * 60_000
-    after: After | None = After()
-    while after is not None:
-        body = partial(blocks_in, agent, start_ms, end_ms, after, size=limits.READING_BLOCKS)
-        blocks, after = await store.read(body)
-        await _learn(store, agent, blocks, schemas)
-        known = [(schema, one) for one in blocks if (schema := schemas[one.schema]) is not None]
-        if known:
-            await asyncio.to_thread(_add, minutes, known)
-    found = await asyncio.to_thread(minutes.buckets)
-    await store.run(partial(write_minutes, agent, hour_ms, wanted, found), durable=False)
+async def _roll_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> None:
+    filled = await asyncio.to_thread(add_all, grounds, decoded)
+    for minutes, first in zip(filled, grounds, strict=True):
+        ground = first
+        while ground.after is not None:
+            body = partial(ground_of, ground.hour, ground.after, {}, limits.ROLLUP_BYTES)
+            ground = await store.read(body)
+            await asyncio.to_thread(add, minutes, ground, decoded)
+    found = await asyncio.to_thread(lambda: [minutes.buckets() for minutes in filled])
+    written = [(one.hour, buckets) for one, buckets in zip(grounds, found, strict=True)]
+    while written:
+        size = _fitting(written)
+        await store.run(partial(write_hours, written[:size]), durable=False)
+        written = written[size:]
 
 
-async def _learn(
-    store: Store,
-    agent: AgentId,
-    blocks: Sequence[PlacedBlock],
-    schemas: dict[SchemaRef, Schema | None],
-) -> None:
-    for ref in {one.schema for one in blocks} - schemas.keys():
-        data = await store.read(partial(load_schema, agent, ref))
-        schemas[ref] = None if data is None else Schema.decode(data)
+def _fitting(written: Sequence[tuple[Hour, Mapping[Channel, object]]]) -> int:
+    """Return how many hours go into one transaction: one at least."""
+    series = 0
+    for size, (_, found) in enumerate(written):
+        series += max(1, len(found))
+        if series > limits.ROLLUP_SERIES and size:
+            return size
+    return len(written)
 
 
-def _touched(blocks: Sequence[tuple[bytes, int]]) -> dict[int, set[int]]:
-    touched: dict[int, set[int]] = {}
-    for data, shift_ms in blocks:
-        for hour_ms, minutes in minutes_touched(decode(data).groups, shift_ms).items():
-            touched.setdefault(hour_ms, set()).update(minutes)
-    return touched
-
-
-def _add(minutes: Minutes, blocks: Sequence[tuple[Schema, PlacedBlock]]) -> None:
-    for schema, one in blocks:
-        minutes.add(schema, decode(one.data).groups, one.shift_ms, one.sureness)
+async def _set_aside(store: Store, order: Due, now_ms: WallMs) -> None:
+    """Put a block aside that was acknowledged for its checksum and says nothing, and tell."""
+    assert order.data is not None, "what is gone was not decoded"
+    body = partial(
+        set_aside_unreadable, order.agent, order.epoch, order.seq, order.data, now_ms=now_ms
+    )
+    await store.run(body, durable=True)
+    _log.event(
+        "block_unreadable",
+        level=logging.WARNING,
+        agent=order.agent,
+        seq=order.seq,
+        mend="its bytes are kept aside; look at the program that made them",
+    )

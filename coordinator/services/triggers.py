@@ -46,12 +46,12 @@ class Triggers:
         self._documents, self._store = documents, store
         self._clock, self._entropy = clock, entropy
         self._work, self._jobs = rooms
-        self._bell = Bell()
-        self._jobs.tell(self._bell.ring)
+        self.bell = Bell()
+        self._jobs.tell(self.bell.ring)
 
     def look_again(self) -> None:
         """Say that a trigger was changed."""
-        self._bell.ring()
+        self.bell.ring()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -62,7 +62,7 @@ class Triggers:
             left_s = float(limits.TRIGGER_LOOK_S)
             if next_ms is not None:
                 left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
-            await self._bell.wait(left_s)
+            await self.bell.wait(left_s)
 
     async def round(self) -> bool:
         """Deal with some of what is due; tell whether there was anything."""

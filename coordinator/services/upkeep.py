@@ -13,6 +13,7 @@ from coordinator.keys.certificates import (
     load_server,
 )
 from coordinator.keys.directory import DataDirectory
+from coordinator.services.bell import Bell
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.deadlines import expire, next_deadline
 from shared.clock import Clock
@@ -32,26 +33,20 @@ class Deadlines:
 
     def __init__(self, store: Store, clock: Clock, jobs: WaitingRoom[bytes]) -> None:
         self._store, self._clock, self._jobs = store, clock, jobs
-        self._changed = asyncio.Event()
+        self.bell = Bell()
 
     def look_again(self) -> None:
         """Say that a job was submitted."""
-        self._changed.set()
+        self.bell.ring()
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            self._changed.clear()
             now_ms = self._clock.wall_ms()
             settled = await self._store.run(partial(expire, now_ms), durable=False)
             self._jobs.wake(settled)
             due_ms = await self._store.read(next_deadline)
-            left_s = None if due_ms is None else min((due_ms - now_ms) / 1000, _LOOK_S)
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            await self.bell.wait(None if due_ms is None else min((due_ms - now_ms) / 1000, _LOOK_S))
 
 
 class Renewal:

@@ -1,11 +1,11 @@
 """Who waits for what: held contacts wait for work, REST requests for a job to change.
 
 A waiter registers before it looks at the database, so what is committed after its look wakes it.
-Nothing polls. With one process this is all; replicas will also hear each other's hints.
+Nothing polls. Who waits at another replica is told through `coordinator.services.hints`.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -39,11 +39,16 @@ class WaitingRoom(Generic[T]):
     def __init__(self) -> None:
         self._waiters: dict[T, set[Waiter]] = {}
         self._closed = False
-        self._listener: Callable[[], None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._others: Callable[[Sequence[T]], None] | None = None
 
     def tell(self, listener: Callable[[], None]) -> None:
         """Call `listener` too whenever anybody may be woken; it must not take time."""
-        self._listener = listener
+        self._listeners.append(listener)
+
+    def pass_on(self, others: Callable[[Sequence[T]], None]) -> None:
+        """Call `others` with the keys of each `wake`, for those who wait at other replicas."""
+        self._others = others
 
     @property
     def closed(self) -> bool:
@@ -72,17 +77,27 @@ class WaitingRoom(Generic[T]):
                 del self._waiters[key]
 
     def wake(self, keys: Iterable[T]) -> None:
-        """Wake whoever waits for any of `keys`."""
+        """Wake whoever waits for any of `keys`, wherever."""
         keys = list(keys)
-        if keys and self._listener is not None:
-            self._listener()
+        if keys and self._others is not None:
+            self._others(keys)
+        self.wake_here(keys)
+
+    def wake_here(self, keys: Sequence[T]) -> None:
+        """Wake whoever waits for any of `keys` in this process."""
+        for listener in self._listeners if keys else ():
+            listener()
         for key in keys:
             for waiter in self._waiters.get(key, ()):
                 waiter.wake()
 
+    def keys(self) -> list[T]:
+        """Return what somebody waits for in this process."""
+        return list(self._waiters)
+
     def wake_all(self) -> None:
-        """Wake everybody, because something changed that concerns them all."""
-        self.wake(list(self._waiters))
+        """Wake everybody in this process, because something changed that concerns them all."""
+        self.wake_here(self.keys())
 
     def close(self) -> None:
         """Wake everybody, because the program stops."""

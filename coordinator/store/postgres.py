@@ -19,6 +19,7 @@ import asyncpg
 from coordinator.core.ports import Tx
 from coordinator.store.partitions import drop_months, fold_totals, make_months
 from coordinator.store.postgres_blame import Fate, blame, blame_opening
+from coordinator.store.postgres_line import PostgresLine
 from coordinator.store.postgres_schema import SCHEMA, migrate
 from coordinator.store.postgres_session import (
     SETTINGS,
@@ -48,7 +49,7 @@ class PostgresStore:
     """`coordinator.core.ports.Store` on one database."""
 
     def __init__(self, url: str, waiting: tuple[Migration, ...]) -> None:
-        self.name = name_of(url)
+        self.name, self._url = name_of(url), url
         self.waiting = waiting
         """Steps of the schema that wait for the last older program to stop."""
         self._statements = load_statements()
@@ -134,6 +135,10 @@ class PostgresStore:
         except Exception as error:
             raise blame(error, self.name) from error
         return dropped
+
+    def line(self) -> PostgresLine:
+        """Return what reaches the other replicas on this database."""
+        return PostgresLine(self._url)
 
     async def close(self) -> None:
         """Let transactions in work end, then disconnect; harmless when repeated."""

@@ -95,6 +95,9 @@ class SqliteStore:
             await database.reopen()
         self.failed.clear()
 
+    def line(self) -> None:
+        """Return nothing: one process serves a file."""
+
     async def close(self) -> None:
         """Commit what was asked for, then let go of the file; harmless when repeated."""
         try:

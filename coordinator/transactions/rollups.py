@@ -6,7 +6,7 @@ repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`)
 (`coordinator.services.rollups`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
@@ -22,6 +22,9 @@ from coordinator.core.rollup import (
     replaced,
     unpack_buckets,
 )
+from coordinator.transactions.readings import load_schema
+from coordinator.transactions.retention import raw_gone_before
+from coordinator.transactions.retime import has_walks
 from shared import limits
 from shared.ids import AgentId
 from shared.model.reading import Channel, SchemaRef
@@ -32,19 +35,45 @@ class Due:
     """One order: the minutes that a block touches when it is shifted so far."""
 
     number: int
+    agent: AgentId
+    epoch: bytes
+    seq: int
     shift_ms: int
-    data: bytes | None
-    """None: the block is gone, and so is the order."""
     is_readable: bool
     """Its channel list is known."""
+    data: bytes | None
+    """None: the block is gone, and so is the order."""
 
 
 @dataclass(frozen=True, slots=True)
-class DueBatch:
-    """Orders of the agent that has waited longest."""
+class DueWork:
+    """What there is to do."""
+
+    has_walks: bool
+    """Boots wait for their place in true time, which comes first."""
+    since_ms: int | None
+    """When the block of the oldest order came; None: everything is rolled up."""
+    orders: Sequence[Due] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """Minutes of one hour of one agent that have to be computed."""
 
     agent: AgentId
-    orders: Sequence[Due]
+    hour_ms: int
+    minutes: frozenset[int]
+    """0 to 59; at least one."""
+
+    @property
+    def start_ms(self) -> int:
+        """Return when the first of them begins."""
+        return self.hour_ms + min(self.minutes) * 60_000
+
+    @property
+    def end_ms(self) -> int:
+        """Return when the last of them ends."""
+        return self.hour_ms + (max(self.minutes) + 1) * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +109,85 @@ class After:
     seq: int = 0
 
 
-def due_batch(size: int) -> Tx[DueBatch | None]:
-    """Return up to `size` orders of the agent with the oldest one."""
-    row = yield from fetch_one("rollup_due_oldest")
-    if row is None:
-        return None
-    agent = AgentId(row[0])
-    rows = yield from fetch("rollup_due_of_agent", agent, size)
-    return DueBatch(agent, [Due(row[0], row[1], row[3], bool(row[2])) for row in rows])
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What an hour is computed from."""
+
+    hour: Hour
+    blocks: Sequence[tuple[bytes, PlacedBlock]]
+    """Channel list and block; those whose list nobody knows are left out."""
+    after: After | None
+    """Where the rest begins that had no room; None: this is all."""
+
+
+def due_work() -> Tx[DueWork]:
+    """Return orders of the agents that have waited longest: of each all there are, or many.
+
+    The further behind, the more of one agent's orders come together and share their minutes.
+    """
+    has = yield from has_walks()
+    oldest = yield from fetch("rollup_due_oldest", limits.ROLLUP_AGENTS)
+    if has or not oldest:
+        return DueWork(has, oldest[0][1] if oldest else None)
+    orders: list[Due] = []
+    for agent in dict.fromkeys(AgentId(row[0]) for row in oldest):
+        left = limits.ROLLUP_ORDERS - len(orders)
+        if left <= 0:
+            break
+        rows = yield from fetch("rollup_due_of_agent", agent, left)
+        orders += [
+            Due(number, agent, epoch, seq, shift_ms, bool(readable), data)
+            for number, epoch, seq, shift_ms, readable, data in rows
+        ]
+    return DueWork(has_walks=False, since_ms=oldest[0][1], orders=orders)
+
+
+def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
+    """Return what some hours are computed from, for as many of them as there is room for.
+
+    None in the place of an hour whose readings retention took away: what was computed from them
+    cannot be computed again.
+    """
+    found: list[Ground | None] = []
+    gone_ms: dict[AgentId, int] = {}
+    schemas: dict[tuple[AgentId, SchemaRef], bytes | None] = {}
+    room = limits.ROLLUP_BYTES
+    for hour in hours:
+        if found and room <= 0:
+            break
+        if hour.agent not in gone_ms:
+            gone_ms[hour.agent] = yield from raw_gone_before(hour.agent)
+        if hour.hour_ms < gone_ms[hour.agent]:
+            found.append(None)
+            continue
+        ground = yield from ground_of(hour, After(), schemas, room)
+        room -= sum(len(one.data) for _, one in ground.blocks)
+        found.append(ground)
+    return found
+
+
+def ground_of(
+    hour: Hour,
+    after: After,
+    schemas: dict[tuple[AgentId, SchemaRef], bytes | None],
+    room: int,
+) -> Tx[Ground]:
+    """Return blocks that an hour is computed from, until `room` bytes are full."""
+    blocks: list[tuple[bytes, PlacedBlock]] = []
+    start_ms, end_ms, place = hour.start_ms, hour.end_ms, after
+    while True:
+        page = limits.READING_BLOCKS
+        some, rest = yield from blocks_in(hour.agent, start_ms, end_ms, place, size=page)
+        for one in some:
+            key = hour.agent, one.schema
+            if key not in schemas:
+                schemas[key] = yield from load_schema(*key)
+            if (schema := schemas[key]) is not None:
+                blocks.append((schema, one))
+        room -= sum(len(one.data) for one in some)
+        if rest is None or room <= 0:
+            return Ground(hour, blocks, rest)
+        place = rest
 
 
 def blocks_in(
@@ -120,32 +220,51 @@ def blocks_in(
     return blocks, After(is_long=False) if after.is_long else None
 
 
-def write_minutes(
-    agent: AgentId,
-    hour_ms: int,
-    wanted: Collection[int],
-    found: Mapping[Channel, Sequence[Bucket]],
-) -> Tx[None]:
-    """Put minutes of one hour in the place of those before, and the hour after them."""
-    numbers = yield from _channels(agent, found)
-    by_number = {numbers[channel]: buckets for channel, buckets in found.items()}
-    for number in numbers.values():
-        old = yield from _row(agent, number, MINUTE_S, hour_ms)
-        new = replaced(old, wanted, by_number.get(number, ()))
+def write_hours(found: Sequence[tuple[Hour, Mapping[Channel, Sequence[Bucket]]]]) -> Tx[None]:
+    """Put minutes in the place of those before, and their hours after them."""
+    for hour, buckets in found:
+        yield from _write_hour(hour, buckets)
+
+
+def _write_hour(hour: Hour, found: Mapping[Channel, Sequence[Bucket]]) -> Tx[None]:
+    day_ms = hour.hour_ms // DAY_MS * DAY_MS
+    at = (hour.hour_ms - day_ms) // HOUR_MS
+    known = yield from fetch("rollup_of_hour", hour.agent, hour.hour_ms, day_ms)
+    rows = {Channel(*row[1:5]): (int(row[0]), row[5], row[6]) for row in known}
+    next_number = max((number for number, *_ in rows.values()), default=0) + 1
+    for number, channel in enumerate((one for one in found if one not in rows), next_number):
+        names = (channel.device, channel.point, channel.unit, channel.kind)
+        yield from execute("channel_insert", hour.agent, number, *names)
+        rows[channel] = number, None, None
+    changed: dict[tuple[int, int, int], Sequence[Bucket]] = {}
+    for channel, (number, minutes, hours) in rows.items():
+        old = _unpacked(minutes)
+        new = replaced(old, hour.minutes, found.get(channel, ()))
         if new != old:
-            yield from _put(agent, number, MINUTE_S, hour_ms, new)
-            yield from _write_hour(agent, number, hour_ms, new)
+            changed[number, MINUTE_S, hour.hour_ms] = new
+            whole = [merged(new, at)] if new else []
+            changed[number, HOUR_S, day_ms] = replaced(_unpacked(hours), {at}, whole)
+    saved = [(hour.agent, *key, pack_buckets(new)) for key, new in changed.items() if new]
+    yield from execute_many("rollup_save", saved)
+    empty = [(hour.agent, *key) for key, new in changed.items() if not new]
+    if empty:
+        yield from execute_many("rollup_delete", empty)
+
+
+def _unpacked(data: bytes | None) -> list[Bucket]:
+    return [] if data is None else unpack_buckets(data)
 
 
 def settle_orders(done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:
     """Take orders off, and put aside those whose channel list nobody knows yet."""
-    yield from execute_many("rollup_due_done", [(number,) for number in done])
-    yield from execute_many("rollup_due_wait", [(number,) for number in waiting])
+    for name, numbers in (("rollup_due_done", done), ("rollup_due_wait", waiting)):
+        if numbers:
+            yield from execute_many(name, [(number,) for number in numbers])
 
 
 def oldest_order() -> Tx[int | None]:
     """Return when the block of the oldest order came; None: everything is rolled up."""
-    row = yield from fetch_one("rollup_due_oldest")
+    row = yield from fetch_one("rollup_due_oldest", 1)
     return None if row is None else row[1]
 
 
@@ -154,38 +273,3 @@ def rollup_lag() -> Tx[Lag]:
     row = yield from fetch_one("rollup_due_count")
     assert row is not None, "count answers a row"
     return Lag(*row)
-
-
-def _channels(agent: AgentId, found: Collection[Channel]) -> Tx[dict[Channel, int]]:
-    """Return the numbers of an agent's channels; new ones get the next."""
-    rows = yield from fetch("channels_of_agent", agent)
-    numbers = {Channel(*row[1:]): int(row[0]) for row in rows}
-    for channel in found:
-        if channel not in numbers:
-            numbers[channel] = max(numbers.values(), default=0) + 1
-            names = (channel.device, channel.point, channel.unit, channel.kind)
-            yield from execute("channel_insert", agent, numbers[channel], *names)
-    return numbers
-
-
-def _write_hour(agent: AgentId, channel: int, hour_ms: int, minutes: Sequence[Bucket]) -> Tx[None]:
-    day_ms = hour_ms // DAY_MS * DAY_MS
-    at = (hour_ms - day_ms) // HOUR_MS
-    old = yield from _row(agent, channel, HOUR_S, day_ms)
-    new = replaced(old, {at}, [merged(minutes, at)] if minutes else [])
-    yield from _put(agent, channel, HOUR_S, day_ms, new)
-
-
-def _row(agent: AgentId, channel: int, width_s: int, start_ms: int) -> Tx[list[Bucket]]:
-    row = yield from fetch_one("rollup_row", agent, channel, width_s, start_ms)
-    return [] if row is None else unpack_buckets(row[0])
-
-
-def _put(
-    agent: AgentId, channel: int, width_s: int, start_ms: int, buckets: Sequence[Bucket]
-) -> Tx[None]:
-    if buckets:
-        data = pack_buckets(buckets)
-        yield from execute("rollup_save", agent, channel, width_s, start_ms, data)
-    else:
-        yield from execute("rollup_delete", agent, channel, width_s, start_ms)

@@ -100,6 +100,8 @@ class Node:
         self._cut_by: set[int] = set()
         """Faults that have cut the power once."""
         self.requests = 0
+        self.heard_bytes = 0
+        """Bytes that came on its line, framing and noise included."""
         self.malformed = 0
         self.overrun = 0
         """Requests that found no free buffer."""
@@ -156,6 +158,8 @@ class Node:
         """
         parsed = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         for fault in parsed:
+            if fault.kind is FaultKind.CUT:
+                raise MistakeError("cut is a fault of devices that answer text")
             if self.medium is Medium.UDP and fault.kind in {FaultKind.BAD_CRC, FaultKind.NOISE}:
                 raise MistakeError(f"{fault.kind} is a fault of a serial line", mend="use garbage")
         for fault in parsed:

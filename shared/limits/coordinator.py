@@ -36,8 +36,16 @@ ANCHORS_PER_BOOT = 64
 """True times kept of one boot; one is enough, more only take out the drift of its counter."""
 RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
-ROLLUP_ORDERS = 32
-"""Blocks of one agent rolled up together: those of an hour share most of its minutes."""
+ROLLUP_AGENTS = 64
+"""Oldest orders that are looked at for whose they are; all of these agents are rolled up."""
+ROLLUP_ORDERS = 128
+"""Blocks rolled up together: those of an agent's hour share most of its minutes; 16 MB at most."""
+ROLLUP_BYTES = 1_048_576
+"""Stored blocks in memory that some hours are computed from; one hour goes on in such pieces."""
+ROLLUP_CELLS = 131_072
+"""Readings of these that stay decoded, so that each block is decoded once: some 10 MB."""
+ROLLUP_SERIES = 64
+"""Channels' hours written in one transaction: some milliseconds, contacts go in between."""
 FIRINGS_KEPT = 10_000
 """Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
 JOB_EXPIRES_S = 2_592_000
@@ -80,3 +88,37 @@ ROLLOUT_LOOK_S = 30
 """Longest sleep of the dispatcher: the wall clock may be set, another replica may have written."""
 RECORD_BYTES = 4_096
 """One record of TLS on its way to a gateway: what a cut line costs beyond what it carried."""
+HINT_BYTES = 7_999
+"""PostgreSQL's own bound of what one NOTIFY carries."""
+HINT_KEYS = 64
+"""Agents and jobs of one hint: 64 of each are 5 kB at most."""
+HINT_KEYS_WAITING = 4_096
+"""Agents and jobs noted for the next hints; beyond it everybody is told to look."""
+HINT_MS = 20
+"""Between two hints of a replica: those of a busy one are told together."""
+HINT_PROBE_S = 10
+"""A replica that has nothing to say for so long asks whether the others can still be reached."""
+HINT_ANSWER_S = 5
+"""Silence of the database after which a replica's line to the others is made anew."""
+LEASE_S = 60
+"""Work that a process took and went silent in is taken by another one after this time."""
+EVENTS_SCANNED = 20_000
+"""Events looked at for one answer; a filter that finds nothing must end all the same."""
+EVENTS_KEPT = 2_000_000
+"""Events kept, whatever their age: some 400 MB; a fleet of 10,000 with five a day each: 40 days."""
+EVENT_STREAMS = 64
+"""Listeners of one process; each costs a connection and at most a page in memory."""
+EVENT_PAGE = 100
+"""Events sent in one piece to a listener: some 40 kB."""
+EVENT_LOOK_MS = 500
+"""Between two looks for events of other processes while somebody listens; own ones ring."""
+EVENT_BEAT_S = 15
+"""A stream that has nothing to say says so: proxies close what is silent for a minute."""
+EVENT_WRITE_S = 20
+"""A listener that takes nothing for so long is cut; 2G stalls for 20 s during a handover."""
+EVENT_STREAM_S = 21_600
+"""A stream ends after 6 hours, and is asked for again: by another token, of another replica."""
+TELLER_LOOK_S = 15
+"""Longest sleep of who tells ends of jobs and silence of agents: nobody rings for silence."""
+TELLER_ROWS = 1_000
+"""Events, or silent agents, dealt with in one transaction."""

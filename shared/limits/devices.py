@@ -130,3 +130,45 @@ SMP_SAFE_BYTES = 182
 """A packet that two lines of a console carry: as much as Zephyr's default receives at once."""
 PROFILE_MISTAKES = 50
 """Mistakes of one profile that are told at once: nobody mends more before looking again."""
+WORDS = 32
+"""Texts that one point can have for values: the states of a machine."""
+WORD_CHARS = 32
+"""One of these texts."""
+HTTP_REQUESTS = 32
+"""Requests of one profile; each polled one is a round trip."""
+HTTP_PATH_CHARS = 500
+"""Path and query of a request, and of a port; small servers take lines of 512 bytes."""
+HTTP_POINTER_CHARS = 200
+"""A JSON pointer of a profile."""
+HTTP_BODY_SENT_BYTES = 2_048
+"""Body of a request; small devices hold it in memory."""
+HTTP_HEAD_BYTES = 8_192
+"""Status and fields of a device's answer; what servers commonly allow for requests."""
+HTTP_BODY_BYTES = 65_536
+"""Body of a device's answer: the whole status of a large one is some 10 kB."""
+HTTP_INTERIM = 4
+"""Answers 1xx before the real one."""
+HTTP_SECRET_BYTES = 1_024
+"""A file with a name and a password, or a token."""
+JSON_DEPTH = 32
+"""Nesting of a device's JSON; deeper is an attack on the parser."""
+CANDIDATES = 256
+"""Devices that an agent found and remembers: as many as it can have attached."""
+CANDIDATES_TOLD = 16
+"""Of them in one receipt; a result holds about ten, and the others come with the next one."""
+CANDIDATE_CHARS = 40
+"""One text of a candidate as it is remembered and told: serial numbers have up to 32."""
+CANDIDATE_MISSES = 2
+"""Looks in a row without an answer after which a candidate is lost: one frame can be."""
+DISCOVERY_S = 3_600
+"""Longest look: a whole bus of silent addresses among living devices takes 20 minutes."""
+DISCOVERY_PROBES_PER_HOUR = 600
+"""Addresses asked on one bus in an hour, unless the local file allows other: twice all of them."""
+DISCOVERY_PROBES_MOST = 10_000
+"""Most that a local file may allow."""
+DISCOVERY_SAME = 3
+"""Addresses in a row of a network device that answer alike: it answers to all of them."""
+MDNS_SERVICES = 16
+"""Kinds of services that are listened for at a time."""
+MDNS_SIGHTINGS = 64
+"""Announcements taken up in one look: a network full of liars fills no memory."""

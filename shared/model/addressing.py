@@ -1,15 +1,19 @@
 """Where points live, protocol by protocol: the ``at`` of a profile's points.
 
-Owns which protocols a profile may speak, the keys of their addresses, and what of two addresses
-cannot be. Leaves out the addresses' own bytes (`shared.model.registers`,
-`shared.model.smp_address`) and everything a point means (`shared.model.point`).
+Owns which protocols a profile may speak, the sections and the keys of addresses they have, and
+what of two addresses cannot be. Leaves out the addresses' own bytes (`shared.model.registers`,
+`shared.model.smp_address`, `shared.model.text_form`) and everything a point means
+(`shared.model.point`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Any, Protocol, cast
 
 from shared import limits
+from shared.model import http_address
+from shared.model.http_address import HttpAddress
 from shared.model.registers import (
     ADDRESSES,
     BIT_TABLES,
@@ -24,23 +28,62 @@ from shared.model.registers import (
 from shared.model.smp_address import SMP_TYPES, SmpAddress, SmpType
 from shared.model.toml_text import TomlTable
 
-Address = RegisterAddress | SmpAddress
+Address = RegisterAddress | SmpAddress | HttpAddress
 """A point's place; which of them follows from its profile's protocol."""
 
 _REGISTER_KEYS = ("table", "address", "type", "word_order")
 _SMP_KEYS = ("stat", "field", "setting", "type")
 
 
-def address_of(point: TomlTable, protocol: str) -> Address:
+class Section(Protocol):
+    """What a profile says of its protocol beside its points."""
+
+    @property
+    def canonical(self) -> list[str | int]:
+        """Return what of it goes into a profile's hash."""
+
+
+Sections = Mapping[str, Any]
+"""`Section`s by name; what else they are, only their own family and its driver know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Family:
+    """What one protocol adds to the format of profiles."""
+
+    keys: tuple[str, ...]
+    """Of an ``at``."""
+    read: Callable[[TomlTable, Sections], Address]
+    example: str
+    sections: tuple[str, ...] = ()
+    prepare: Callable[[TomlTable], Sections] | None = None
+
+
+def sections_of(root: TomlTable, protocol: str) -> Sections:
+    """Return what a profile says of its protocol beside its points.
+
+    Raises:
+        MistakeError: points at the line; also where another protocol has such a section.
+    """
+    family = _FAMILIES[protocol]
+    for key in SECTIONS:
+        if key in root.values and key not in family.sections:
+            speakers = [name for name, one in _FAMILIES.items() if key in one.sections]
+            what = f"{protocol} has no section {key!r}"
+            raise root.mistake(what, key=key, mend=f"protocol = {' or '.join(speakers)} has it")
+    return family.prepare(root) if family.prepare else {}
+
+
+def address_of(point: TomlTable, protocol: str, sections: Sections) -> Address:
     """Return where a point lives, from its table of a profile.
 
     Raises:
         MistakeError: points at the line.
     """
-    keys, read, example = _FAMILIES[protocol]
+    family = _FAMILIES[protocol]
     if "at" not in point.values:
-        raise point.mistake("at is missing", mend=f"write at = {example}")
-    return read(point.table("at", keys))
+        raise point.mistake("at is missing", mend=f"write at = {family.example}")
+    return family.read(point.table("at", family.keys), sections)
 
 
 def unwritable(at: Address) -> tuple[str, str]:
@@ -48,6 +91,11 @@ def unwritable(at: Address) -> tuple[str, str]:
     if isinstance(at, RegisterAddress):
         writable = " and ".join(sorted(WRITABLE_TABLES))
         return f"the {at.table} table cannot be written", f"only {writable} can"
+    if isinstance(at, HttpAddress):
+        return (
+            "no request writes it",
+            f'write write = "NAME" of a request with {http_address.VALUE}',
+        )
     return "a statistic cannot be written", "only a setting can"
 
 
@@ -70,17 +118,18 @@ def refuse_overlaps(
                 f"{two.table} {two.address}",
                 key="at",
             )
-    fields: dict[tuple[str, str, str], int] = {}
+    fields: dict[tuple[str, ...], int] = {}
     for index, at in enumerate(places):
-        if isinstance(at, SmpAddress):
-            first = fields.setdefault((at.place, at.name, at.field), index)
+        if not isinstance(at, RegisterAddress):
+            place = (at.place, at.name, at.field) if isinstance(at, SmpAddress) else at.place
+            first = fields.setdefault(place, index)
             if first != index:
                 raise tables[index].mistake(
                     f"{names[index]!r} is where {names[first]!r} is already", key="at"
                 )
 
 
-def _register(table: TomlTable) -> RegisterAddress:
+def _register(table: TomlTable, _: Sections) -> RegisterAddress:
     kind = cast("Table", table.choice("table", TABLES))
     bit = kind in BIT_TABLES
     types = ("bit",) if bit else REGISTER_TYPES
@@ -100,7 +149,7 @@ def _register(table: TomlTable) -> RegisterAddress:
     return at
 
 
-def _smp(table: TomlTable) -> SmpAddress:
+def _smp(table: TomlTable, _: Sections) -> SmpAddress:
     if ("stat" in table.values) == ("setting" in table.values):
         raise table.mistake(
             "it is either a field of a statistics group or a setting",
@@ -118,7 +167,9 @@ def _smp(table: TomlTable) -> SmpAddress:
 
 def bit_name(at: Address) -> str:
     """Return what people call a place that is 0 or 1."""
-    return at.table if isinstance(at, RegisterAddress) else at.place
+    if isinstance(at, RegisterAddress):
+        return at.table
+    return at.place if isinstance(at, SmpAddress) else at.type
 
 
 def _text(table: TomlTable, key: str) -> str:
@@ -128,9 +179,20 @@ def _text(table: TomlTable, key: str) -> str:
     return text
 
 
-_FAMILIES: dict[str, tuple[tuple[str, ...], Callable[[TomlTable], Address], str]] = {
-    "modbus": (_REGISTER_KEYS, _register, '{ table = "input", address = 0, ... }'),
-    "smp": (_SMP_KEYS, _smp, '{ stat = "sensors", field = "moisture" }'),
+_FAMILIES: dict[str, _Family] = {
+    "modbus": _Family(
+        keys=_REGISTER_KEYS, read=_register, example='{ table = "input", address = 0, ... }'
+    ),
+    "smp": _Family(keys=_SMP_KEYS, read=_smp, example='{ stat = "sensors", field = "moisture" }'),
+    "http_json": _Family(
+        keys=http_address.KEYS,
+        read=http_address.address_of,
+        example=http_address.EXAMPLE,
+        sections=("request",),
+        prepare=http_address.requests_of,
+    ),
 }
 PROTOCOLS = tuple(_FAMILIES)
 """What a profile may speak."""
+SECTIONS = tuple(dict.fromkeys(key for one in _FAMILIES.values() for key in one.sections))
+"""Sections that not every protocol has."""

@@ -11,7 +11,7 @@ from typing import cast, get_args
 
 from shared import limits
 from shared.ids import is_name
-from shared.model.addressing import Address, address_of, bit_name, unwritable
+from shared.model.addressing import Address, Sections, address_of, bit_name, unwritable
 from shared.model.calls import USUAL, WRITE_KEYS, Writing, writing_of
 from shared.model.judging import EVERYTHING, JUDGING_KEYS, Judging, judging_of
 from shared.model.linear import Linear
@@ -76,14 +76,14 @@ class Point:
         )
 
 
-def point_of(table: TomlTable, protocol: str) -> Point:
+def point_of(table: TomlTable, protocol: str, sections: Sections) -> Point:
     """Return a point from its table of a profile.
 
     Raises:
         MistakeError: points at the line.
     """
     name = name_of(table, "name")
-    at = address_of(table, protocol)
+    at = address_of(table, protocol, sections)
     if at.is_bit:
         for key in _MEANING_KEYS:
             if key in table.values:

@@ -9,13 +9,13 @@ docs/profiles.md describes the format for people who write one.
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NewType
 
 from shared import limits
 from shared.ids import is_name
-from shared.model.addressing import PROTOCOLS, refuse_overlaps
+from shared.model.addressing import PROTOCOLS, SECTIONS, Sections, refuse_overlaps, sections_of
 from shared.model.calls import Call, calls_of
 from shared.model.firmware import Assertion, FirmwareSection, assertions_of, firmware_of
 from shared.model.identity import ANYTHING, IDENTITY_KEYS, Expected, expected_of
@@ -51,6 +51,7 @@ _ROOT_KEYS = (
     "call",
     "firmware",
     "health",
+    *SECTIONS,
 )
 _LIMIT_KEYS = ("max_registers", "max_gap", "silence_ms", "turnaround_ms")
 
@@ -88,6 +89,8 @@ class Profile:
     """How firmware gets into it; None: it stays as it is."""
     health: tuple[Assertion, ...] = ()
     """What it reads when it is well."""
+    sections: Sections = field(default_factory=dict)
+    """What it says of its protocol beside the points: requests by name, how lines are made."""
     content_hash: ProfileHash
 
     def call(self, name: str) -> Call | None:
@@ -129,12 +132,13 @@ def profile_of(document: TomlText) -> Profile:
     name, kind = name_of(root, "name"), name_of(root, "kind")
     protocol = root.choice("protocol", PROTOCOLS)
     request_limits = _request_limits(root.table("limits", _LIMIT_KEYS))
+    sections = sections_of(root, protocol)
     tables = root.tables("point", POINT_KEYS)
     if not tables:
         raise root.mistake("the profile has no points", mend="add a [[point]]")
     if len(tables) > limits.POINTS:
         raise root.mistake(f"{len(tables)} points, at most {limits.POINTS} are possible")
-    points = tuple(point_of(table, protocol) for table in tables)
+    points = tuple(point_of(table, protocol, sections) for table in tables)
     _refuse_twins(tables, points)
     for table, point in zip(tables, points, strict=True):
         refuse_aggregate_twins(table, point.name, point.judging, {one.name for one in points})
@@ -153,6 +157,7 @@ def profile_of(document: TomlText) -> Profile:
         identity=identity,
         firmware=firmware,
         health=health,
+        sections=sections,
         content_hash=_content_hash(
             *(name, kind, protocol, request_limits, points),
             calls=calls,
@@ -160,6 +165,7 @@ def profile_of(document: TomlText) -> Profile:
             care=[
                 *(firmware.canonical if firmware else ()),
                 *([one.point, one.low, one.high] for one in health),
+                *(section.canonical for section in sections.values()),
             ],
         ),
     )

@@ -34,6 +34,7 @@ BENCHES = {
     "blackhole": "tests.bench.blackhole",
     "drain": "tests.bench.drain",
     "queue": "tests.bench.queue",
+    "rollout": "tests.bench.rollout",
     "rollup": "tests.bench.rollup",
     "rs485": "tests.bench.rs485",
 }

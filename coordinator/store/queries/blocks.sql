@@ -46,6 +46,9 @@ ON CONFLICT DO NOTHING;
 -- name: block_aside_exists
 SELECT 1 FROM block_aside WHERE agent_id = $1 AND epoch = $2 AND seq = $3 AND digest = $4;
 
+-- name: block_remove
+DELETE FROM block WHERE agent_id = $1 AND epoch = $2 AND seq = $3;
+
 -- name: ledger_insert
 INSERT INTO ledger (agent_id, epoch, number, reason, first_ms, last_ms, count, estimated,
     received_ms)

@@ -28,8 +28,16 @@ SELECT job_id FROM rollout WHERE job_id < $1 AND (state = $3 OR $3 = -1)
 ORDER BY job_id DESC LIMIT $2;
 
 -- name: rollouts_due
+-- From job to job in the index: what changed may be a hundred thousand rows of one job.
+WITH RECURSIVE changed (job_id) AS (
+    SELECT (SELECT job_id FROM rollout_event ORDER BY job_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.job_id FROM rollout_event e WHERE e.job_id > c.job_id
+        ORDER BY e.job_id LIMIT 1)
+    FROM changed c WHERE c.job_id IS NOT NULL
+)
 SELECT job_id FROM rollout WHERE due_ms <= $1
-UNION SELECT DISTINCT job_id FROM rollout_event;
+UNION SELECT job_id FROM changed WHERE job_id IS NOT NULL;
 
 -- name: rollout_next_due
 SELECT due_ms FROM rollout WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1;
@@ -96,15 +104,26 @@ JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
 WHERE m.job_id = $1 AND m.agent_id = $2;
 
 -- name: rollout_site_room
-UPDATE rollout_site SET room = $3 WHERE job_id = $1 AND site = $2;
+-- Up to the `$3`th member that takes part of those that have no room yet; where there are fewer,
+-- whoever joins later finds the rest.
+UPDATE rollout_site SET room = coalesce(
+    (SELECT m.rank + 1 FROM rollout_member m
+        WHERE m.job_id = $1 AND m.site = $2 AND m.rank >= rollout_site.room AND m.stage >= 0
+        ORDER BY m.rank LIMIT 1 OFFSET $3 - 1),
+    CASE WHEN room > members THEN room ELSE members END + $3 - (
+        SELECT count(*) FROM rollout_member m
+        WHERE m.job_id = $1 AND m.site = $2 AND m.rank >= rollout_site.room AND m.stage >= 0)
+    )
+WHERE job_id = $1 AND site = $2;
 
 -- name: rollout_site_joined
 UPDATE rollout_site SET members = members + 1 WHERE job_id = $1 AND site = $2
 RETURNING members, room;
 
--- name: rollout_member_ready
-UPDATE rollout_member SET ready = 1 WHERE job_id = $1 AND site = $2 AND rank = $3
-RETURNING stage;
+-- name: rollout_members_ready
+UPDATE rollout_member SET ready = 1
+WHERE job_id = $1 AND site = $2 AND rank >= $3
+    AND rank < (SELECT room FROM rollout_site WHERE job_id = $1 AND site = $2);
 
 -- name: rollout_member_again
 UPDATE rollout_member
@@ -118,7 +137,8 @@ UPDATE rollout_member SET stage = $3 WHERE job_id = $1 AND agent_id = $2;
 UPDATE rollout_member SET stage = $3, place = place + $4
 WHERE job_id = $1 AND agent_id IN (
     SELECT agent_id FROM rollout_member
-    WHERE job_id = $1 AND stage = $2 AND execution_id IS NULL LIMIT $5
+    WHERE job_id = $1 AND stage = $2 AND ready IN (0, 1) AND execution_id IS NULL
+    ORDER BY ready, place LIMIT $5
 ) RETURNING agent_id, ready;
 
 -- name: rollout_withdraw
@@ -150,11 +170,14 @@ INSERT INTO rollout_count (job_id, stage, state, count) VALUES ($1, $2, $3, $4)
 ON CONFLICT (job_id, stage, state) DO UPDATE SET count = rollout_count.count + excluded.count;
 
 -- name: rollout_events
-SELECT event_id, agent_id, stage, before, after FROM rollout_event
-WHERE job_id = $1 ORDER BY event_id LIMIT $2;
+SELECT e.event_id, e.stage, e.before, e.after, s.site, s.room
+FROM rollout_event e
+    LEFT JOIN rollout_member m ON m.job_id = e.job_id AND m.agent_id = e.agent_id
+    LEFT JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
+WHERE e.job_id = $1 ORDER BY e.event_id LIMIT $2;
 
--- name: rollout_event_counted
-DELETE FROM rollout_event WHERE event_id = $1;
+-- name: rollout_events_counted
+DELETE FROM rollout_event WHERE job_id = $1 AND event_id <= $2;
 
 -- name: rollout_overdue
 UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, updated_ms = $3,
@@ -167,8 +190,8 @@ SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2 ORDER BY creat
 -- name: rollout_succeeded
 SELECT e.agent_id FROM execution e
 WHERE e.job_id = $1 AND e.state = $2
-    AND NOT EXISTS (SELECT 1 FROM execution u WHERE u.job_id = $3 AND u.agent_id = e.agent_id)
-    AND NOT EXISTS (SELECT 1 FROM job_target t WHERE t.job_id = $3 AND t.agent_id = e.agent_id)
+    AND e.agent_id NOT IN (SELECT u.agent_id FROM execution u WHERE u.job_id = $3)
+    AND e.agent_id NOT IN (SELECT t.agent_id FROM job_target t WHERE t.job_id = $3)
 ORDER BY e.agent_id;
 
 -- name: rollout_undo_insert

@@ -8,10 +8,10 @@ VALUES ($1, $2, $3, $4, $5, 0);
 UPDATE rollup_due SET waits = 0 WHERE agent_id = $1 AND waits = 1;
 
 -- name: rollup_due_oldest
-SELECT agent_id, since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT 1;
+SELECT agent_id, since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT $1;
 
 -- name: rollup_due_of_agent
-SELECT d.number, d.shift_ms, s.data IS NOT NULL, b.data
+SELECT d.number, d.epoch, d.seq, d.shift_ms, s.data IS NOT NULL, b.data
 FROM rollup_due d
 LEFT JOIN block b ON b.agent_id = d.agent_id AND b.epoch = d.epoch AND b.seq = d.seq
 LEFT JOIN schema s ON s.agent_id = b.agent_id AND s.schema_ref = b.schema_ref
@@ -38,8 +38,14 @@ SELECT number, device, point, unit, kind FROM channel WHERE agent_id = $1;
 -- name: channel_insert
 INSERT INTO channel (agent_id, number, device, point, unit, kind) VALUES ($1, $2, $3, $4, $5, $6);
 
--- name: rollup_row
-SELECT data FROM rollup WHERE agent_id = $1 AND channel = $2 AND width_s = $3 AND start_ms = $4;
+-- name: rollup_of_hour
+SELECT c.number, c.device, c.point, c.unit, c.kind, m.data, h.data
+FROM channel c
+LEFT JOIN rollup m ON m.agent_id = c.agent_id AND m.channel = c.number
+    AND m.width_s = 60 AND m.start_ms = $2
+LEFT JOIN rollup h ON h.agent_id = c.agent_id AND h.channel = c.number
+    AND h.width_s = 3600 AND h.start_ms = $3
+WHERE c.agent_id = $1;
 
 -- name: rollup_save
 INSERT INTO rollup (agent_id, channel, width_s, start_ms, data) VALUES ($1, $2, $3, $4, $5)

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _TIME = "tests/unit/test_true_time.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
+_UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
 
 HISTORY = (
     Mutant(
@@ -37,9 +38,9 @@ HISTORY = (
     ),
     Mutant(
         "rollup-of-what-is-gone",
-        "coordinator/services/rollups.py",
-        " if hour_ms >= gone_ms",
-        "",
+        "coordinator/transactions/rollups.py",
+        "if hour.hour_ms < gone_ms[hour.agent]:",
+        "if False:",
         (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
     ),
     Mutant(
@@ -69,5 +70,26 @@ HISTORY = (
         "                shelf.unkept.add(seq)\n",
         "                pass\n",
         (_KEEP + "what_contradicts_in_a_quarantine_is_kept_up_to_a_bound_and_then_left_there",),
+    ),
+    Mutant(
+        "unreadable-without-a-word",
+        "coordinator/transactions/unreadable.py",
+        "    yield from count_refusals(agent, {Reason.BLOCK_MALFORMED: 1}, now_ms)\n",
+        "",
+        (_UNREADABLE + "what_nobody_can_decode_is_put_aside_byte_for_byte_and_told",),
+    ),
+    Mutant(
+        "unreadable-without-room",
+        "coordinator/transactions/unreadable.py",
+        'if (yield from fetch_one("block_aside_exists", agent, epoch, seq, digest)) is not None:',
+        "if True:",
+        (_UNREADABLE + "without_room_its_bytes_stay_where_they_are",),
+    ),
+    Mutant(
+        "checksum-at-the-door",
+        "shared/block/codec.py",
+        "    if zlib.crc32(data[_CRC_END:], zlib.crc32(data[:_CRC_AT])) != crc:\n",
+        "    if False:\n",
+        (_UNREADABLE + "a_block_that_was_damaged_before_it_was_announced_is_refused_at_the_door",),
     ),
 )

@@ -1,0 +1,1 @@
+"""Devices that answer HTTP with JSON: relays, meters, gateways of makers."""

@@ -1,0 +1,145 @@
+"""One coordinator's parts, put together: every concrete class that answers or works is named here.
+
+Leaves out who opens and closes what they work with, and which of them run (`coordinator.app`).
+"""
+
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from coordinator.api.context import Parts
+from coordinator.core.client_certificates import Demand
+from coordinator.core.ports import LivingStore
+from coordinator.core.roles import Role
+from coordinator.keys.carrier import load_carrier_key
+from coordinator.keys.directory import DataDirectory
+from coordinator.keys.file_keys import find_signer
+from coordinator.keys.tls import issue_nothing, issuer
+from coordinator.services.artifacts import Artifacts
+from coordinator.services.artifacts_folder import ArtifactFolder
+from coordinator.services.bell import Bell
+from coordinator.services.carrier import Carrier
+from coordinator.services.dispatcher import Dispatcher
+from coordinator.services.founding import ONE_MACHINE
+from coordinator.services.intake import Desk, Intake
+from coordinator.services.members import Members
+from coordinator.services.metrics import Metrics
+from coordinator.services.rollups import Rollups
+from coordinator.services.shelf import Documents, InForce, Shelf
+from coordinator.services.triggers import Triggers
+from coordinator.services.upkeep import Deadlines
+from coordinator.services.waiting import WaitingRoom
+from coordinator.transactions.fleet import Fleet
+from shared.clock import Clock
+from shared.errors import MistakeError
+from shared.ids import AgentId
+from shared.runtime.clock import SystemEntropy
+from shared.trust.root import DIRECTOR
+
+
+def compose(
+    directory: DataDirectory,
+    store: LivingStore,
+    fleet: Fleet,
+    clock: Clock,
+    *,
+    demand: Demand,
+    roles: frozenset[Role],
+    where: str,
+) -> Parts:
+    """Put together what answers requests and works beside them; nothing runs yet.
+
+    Args:
+        directory: keys and artifacts.
+        store: rows.
+        fleet: what they are about.
+        clock: whose time is meant.
+        demand: what is asked of gateways in TLS.
+        roles: what this process does.
+        where: the database's name in sentences.
+
+    Raises:
+        MistakeError: keys and documents do not belong together.
+    """
+    metrics = Metrics()
+    documents = Documents(fleet, partial(_seat, directory, where))
+    work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
+    metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
+    metrics.watch("waiting_requests", "Requests held for a job to change", lambda: len(jobs))
+    desk = Desk(
+        fleet=fleet.fleet_id,
+        documents=documents,
+        store=store,
+        clock=clock,
+        work=work,
+        jobs=jobs,
+        metrics=metrics,
+        readings=Bell(),
+    )
+    rollups = Rollups(store, clock, desk.readings)
+    metrics.watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
+    return Parts(
+        documents=documents,
+        ca_pem=directory.authority.read_text("ascii"),
+        version=_version(),
+        roles=roles,
+        started_ms=clock.wall_ms(),
+        one_machine=(ONE_MACHINE,) if directory.offline_keys() else (),
+        store=store,
+        clock=clock,
+        entropy=SystemEntropy(),
+        intake=Intake(desk),
+        carrier=Carrier(desk, _carrier_key(directory)),
+        artifacts=Artifacts(
+            fleet=fleet.fleet_id,
+            store=store,
+            blobs=ArtifactFolder(directory.artifacts),
+            clock=clock,
+        ),
+        members=Members(
+            fleet=fleet.fleet_id,
+            documents=documents,
+            store=store,
+            clock=clock,
+            work=work,
+            metrics=metrics,
+            issue=issue_nothing if demand is Demand.OFF else issuer(directory),
+        ),
+        certificates=demand,
+        deadlines=Deadlines(store, clock, jobs),
+        rollups=rollups,
+        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
+        triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
+        work=work,
+        jobs=jobs,
+        readings=desk.readings,
+        metrics=metrics,
+    )
+
+
+def _seat(directory: DataDirectory, where: str, fleet: Fleet) -> InForce:
+    """Return the documents of a database and the key that signs under them."""
+    shelf = Shelf.load(fleet, where=where)
+    keys, _ = shelf.root.keys_of(DIRECTOR)
+    director = find_signer(directory.director_keys(), keys)
+    if director is None:
+        raise MistakeError(
+            "holds no director's key of this fleet's root document",
+            where=str(directory.keys),
+            mend="put the key back, or make a new one with outstation-coordinator rotate director",
+        )
+    return InForce(fleet=fleet, shelf=shelf, director=director)
+
+
+def _carrier_key(directory: DataDirectory) -> X25519PrivateKey | None:
+    """Return the key that opens sticks; without its file the coordinator takes none in."""
+    path = directory.carrier_key
+    return load_carrier_key(path) if path.exists() else None
+
+
+def _version() -> str:
+    try:
+        return version("outstation")
+    except PackageNotFoundError:
+        return "0"  # runs from a checkout that is not installed
