@@ -26,6 +26,7 @@ from agent.services.calendar import Calendar
 from agent.services.control import Control, Talk
 from agent.services.flash import look_at_flash
 from agent.services.keeper import Keeper
+from agent.services.lookout import Lookout
 from agent.services.membership import commands_of
 from agent.services.self_config import SelfConfig
 from agent.services.status import LiveStatus, troubled_services
@@ -157,6 +158,13 @@ class Agent:
             engine.caretaker.bundles = standing.bundles if standing else None
             settings = self._make_self_config(engine, telemetry)
             engine.caretaker.settings = settings
+            engine.caretaker.lookout = Lookout(
+                self._config.data_dir,
+                self._buses,
+                self._config.devices,
+                self._config.discovery,
+                now=self._calendar.now,
+            )
             services.append(settings)
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)

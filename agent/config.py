@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
+from agent.config_discovery import DISCOVERY_KEYS, discovery_of
 from agent.config_uplink import UPLINK_KEYS, uplink_of, zone_label
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
-from agent.core.settings import ScriptSettings, TelemetrySettings, UplinkSettings
+from agent.core.settings import DiscoverySettings, ScriptSettings, TelemetrySettings, UplinkSettings
 from agent.core.utilisation import BusLoad
 from agent.services.self_config import load_remote
 from shared import limits
@@ -29,7 +30,7 @@ from shared.model.toml_text import TomlTable, TomlText
 DEFAULT_PATH = Path("/etc/outstation/agent.toml")
 SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
-_ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "bus", "device")
+_ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "discovery", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
 _SCRIPT_KEYS = ("dir", "user", "as_agent")
 _TELEMETRY_KEYS = (
@@ -62,6 +63,8 @@ class AgentConfig:
     """In the order of the file, which is the order of channels."""
     loads: tuple[BusLoad, ...]
     """What polling is planned to cost each bus, in their order."""
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    """How far jobs may look for devices."""
     remote: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """Settings that came from afar and are in force; see `agent.services.self_config`."""
 
@@ -117,6 +120,7 @@ def _config_of(
         uplink=uplink,
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
         scripts=_scripts(root.table("scripts", _SCRIPT_KEYS), folder),
+        discovery=discovery_of(root.table("discovery", DISCOVERY_KEYS)),
         buses=buses,
         devices=devices,
         loads=loads_of(root, buses, devices),

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.buses.http import HTTP_PORT
-from agent.buses.timing import line_timing
+from agent.buses.timing import line_timing, usual_silence_ms
 from agent.buses.udp import SMP_PORT
 from agent.core.device import DeviceSettings
 from agent.core.ports import BusSettings
@@ -74,9 +74,7 @@ def _bus(table: TomlTable, name: str) -> BusSettings:
         if "response_timeout_ms" in table.values
         else None,
         retries=table.integer("retries", 0, limits.BUS_RETRIES, default.retries),
-        inter_frame_ms=table.integer(
-            "inter_frame_ms", 0, limits.SILENCE_MS, default.inter_frame_ms
-        ),
+        inter_frame_ms=table.integer("inter_frame_ms", 0, limits.SILENCE_MS, usual_silence_ms(url)),
     )
 
 

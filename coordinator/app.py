@@ -23,7 +23,7 @@ from coordinator.core.roles import EVERY_ROLE, Role, check_roles
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.tls import server_context
 from coordinator.services.announce import Announcer
-from coordinator.services.apart import Apart
+from coordinator.services.apart import Apart, Watching
 from coordinator.services.bell import Bell
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
@@ -35,7 +35,6 @@ from coordinator.services.founding import (
     write_admin_file,
 )
 from coordinator.services.hints import DOCUMENTS, Hints
-from coordinator.services.retention import Retention
 from coordinator.services.shelf import News
 from coordinator.services.upkeep import Recovery, Renewal, renew_if_due
 from coordinator.store.opening import open_store
@@ -224,7 +223,7 @@ async def serve(
             *_hints(store, parts, news),
             Renewal(place.directory, context, clock),
             Recovery(store),
-            *_scheduled(place, store, parts, apart=apart),
+            *_scheduled(place, parts, apart=apart),
             News(parts.documents, store, news, parts.work),
         ]
         supervisor = Supervisor(services, clock=clock, entropy=parts.entropy)
@@ -250,20 +249,19 @@ def _hints(store: LivingStore, parts: Parts, news: Bell) -> Sequence[Service]:
         DOCUMENTS: news,
         "deadlines": parts.deadlines.bell,
         "dispatcher": parts.dispatcher.bell,
-        "readings": parts.readings,
         "triggers": parts.triggers.bell,
     }
-    hints.connect(parts.work, parts.jobs, bells)
+    hints.connect(parts.work, parts.jobs, bells, seldom={"readings": parts.readings})
     return (hints,)
 
 
-def _scheduled(place: Place, store: LivingStore, parts: Parts, *, apart: bool) -> Sequence[Service]:
+def _scheduled(place: Place, parts: Parts, *, apart: bool) -> Sequence[Service]:
     """Return what a scheduler does; the last of it may have a process of its own."""
     if Role.SCHEDULER not in parts.roles:
-        return ()
+        return (Watching(parts.rollups),)
     first: Sequence[Service] = (parts.deadlines, parts.dispatcher, parts.triggers)
     if not apart:
-        return (*first, parts.rollups, Retention(store, parts.clock))
+        return (*first, *parts.upkeep)
     url = place.postgres or f"sqlite:{place.database}"
     return (*first, Apart(place.directory, url, parts.rollups))
 

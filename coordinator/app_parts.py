@@ -23,8 +23,10 @@ from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.founding import ONE_MACHINE
 from coordinator.services.intake import Desk, Intake
+from coordinator.services.leases import in_turn, with_lease
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
+from coordinator.services.retention import Retention
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, Shelf
 from coordinator.services.triggers import Triggers
@@ -35,6 +37,7 @@ from shared.clock import Clock
 from shared.errors import MistakeError
 from shared.ids import AgentId
 from shared.runtime.clock import SystemEntropy
+from shared.runtime.service import Service
 from shared.trust.root import DIRECTOR
 
 
@@ -77,7 +80,7 @@ def compose(
         metrics=metrics,
         readings=Bell(),
     )
-    rollups = Rollups(store, clock, desk.readings)
+    rollups, *upkeep = keep_up(store, clock, desk.readings)
     metrics.watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
     return Parts(
         documents=documents,
@@ -109,6 +112,7 @@ def compose(
         certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
+        upkeep=upkeep,
         dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
         triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
         work=work,
@@ -116,6 +120,19 @@ def compose(
         readings=desk.readings,
         metrics=metrics,
     )
+
+
+def keep_up(store: LivingStore, clock: Clock, readings: Bell) -> tuple[Rollups, Service, Service]:
+    """Return rollups, and the services for what nobody waits for, rollups among them.
+
+    Of several processes on one database one at a time runs each of them.
+    """
+    entropy = SystemEntropy()
+    for_rollups = with_lease(store, Rollups.name, entropy)
+    for_retention = with_lease(store, Retention.name, entropy)
+    rollups = Rollups(for_rollups, clock, readings)
+    retention = Retention(for_retention, clock)
+    return rollups, in_turn(rollups, for_rollups), in_turn(retention, for_retention)
 
 
 def _seat(directory: DataDirectory, where: str, fleet: Fleet) -> InForce:

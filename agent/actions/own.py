@@ -19,6 +19,7 @@ from shared.model.action_parameters import (
     CONFIRM_WITHIN,
     CONFIRM_WITHIN_S,
     DiagnoseParameters,
+    DiscoverParameters,
     Upload,
 )
 from shared.model.job import Step, Value
@@ -53,6 +54,9 @@ class Caretaker(Protocol):
 
     async def fetch(self, name: str, size: int, *, dry_run: bool) -> StepOutcome:
         """Have a file on the shelf, or say why not; a dry run only looks."""
+
+    async def discover(self, wish: DiscoverParameters, *, dry_run: bool) -> StepOutcome:
+        """Look for devices that are not attached; tell what was found."""
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script that the catalog names, or say why not; never stays behind."""
@@ -147,6 +151,17 @@ class FetchAction:
         assert isinstance(size, int), "parameters were checked at admission"
         name = str(step.params["artifact"])
         return await hand.caretaker.fetch(name, size, dry_run=hand.dry_run)
+
+
+class DiscoverAction:
+    """Looks for devices that nobody attached; gives counts and a word of each candidate."""
+
+    name = "agent.discover"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Look once; whoever answers is a candidate, nothing more."""
+        wish = msgspec.convert(step.params, DiscoverParameters)
+        return await hand.caretaker.discover(wish, dry_run=hand.dry_run)
 
 
 class RunScriptAction:

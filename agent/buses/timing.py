@@ -15,6 +15,10 @@ _FAST_BAUD = 19_200
 _FAST_SILENCE_S = 0.00175
 """Above that speed the pause between frames is fixed (Modbus over Serial Line V1.02, 2.5.1.1)."""
 _SILENCE_CHARACTERS = 3.5
+_SHARED_SILENCE_MS = 5
+"""On lines where frames are told apart by time: many a slave needs a moment to turn around."""
+_FRAMED = frozenset({"tcp", "udp", "http"})
+"""Schemes whose frames say where they end."""
 _CONVERTER_BITS = 11
 """A start bit, eight data bits, parity, stop: what a converter's line may use at most."""
 
@@ -25,6 +29,15 @@ class LineTiming:
 
     seconds_per_byte: float
     silence_s: float
+
+
+def usual_silence_ms(url: str) -> int:
+    """Return the least silence between frames where nobody says another.
+
+    >>> usual_silence_ms("rtu+tcp://10.0.0.2:502"), usual_silence_ms("tcp://10.0.0.2:502")
+    (5, 0)
+    """
+    return 0 if url.partition("://")[0] in _FRAMED else _SHARED_SILENCE_MS
 
 
 def line_timing(settings: BusSettings) -> LineTiming:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.core.budget import BudgetSettings
+from shared import limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,19 @@ class ScriptSettings:
     """Who runs them, where the agent runs as root."""
     as_agent: bool = False
     """An agent that is not root runs them as itself: they can read what it can, its key too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoverySettings:
+    """How far jobs may look for devices here."""
+
+    allowed: bool = True
+    probes_per_hour: int = limits.DISCOVERY_PROBES_PER_HOUR
+    """Addresses that are asked on one bus."""
+    services: tuple[str, ...] = ()
+    """Listened for, as ``_http._tcp``; empty: those of common devices."""
+    interfaces: tuple[str, ...] = ()
+    """Addresses of this machine at which is listened; empty: all."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

@@ -18,6 +18,7 @@ from agent.core.moment import Moment
 from agent.core.ports import ArtifactShelf, StepOutcome
 from agent.core.tidying import Tidying
 from agent.services.bundles import Bundles
+from agent.services.lookout import Lookout
 from agent.services.scripts import Scripts
 from agent.services.self_config import SelfConfig
 from agent.store.caretaker import CaretakerStore
@@ -25,7 +26,7 @@ from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy
 from shared.errors import Reason, RefusedError, WorldError
-from shared.model.action_parameters import Upload
+from shared.model.action_parameters import DiscoverParameters, Upload
 from shared.model.artifact import parse_artifact
 from shared.model.job import Value
 from shared.model.support import fitting
@@ -78,6 +79,8 @@ class Caretaker:
         """Where bundles wait to be brought to the coordinator; None: there is none."""
         self.scripts: Scripts | None = None
         """What may be run; None: nothing."""
+        self.lookout: Lookout | None = None
+        """Who looks for devices; set by whoever knows the buses."""
         self.shelf: ArtifactShelf | None = None
         """Where files by their content come from; None: an agent without a fleet."""
         self._tail = LogTail()
@@ -184,6 +187,12 @@ class Caretaker:
         except (WorldError, RefusedError) as error:
             return StepOutcome(error.reason, error.detail)
         return StepOutcome(result={"bytes": size})
+
+    async def discover(self, wish: DiscoverParameters, *, dry_run: bool) -> StepOutcome:
+        """Look for devices, see `agent.actions.own.Caretaker`."""
+        if self.lookout is None:
+            return StepOutcome(Reason.STEP_FAILED, "nothing here can be looked at")
+        return await self.lookout.discover(wish, dry_run=dry_run)
 
     async def run_script(self, name: str, *, dry_run: bool) -> StepOutcome:
         """Run a script, see `agent.actions.own.Caretaker`."""

@@ -1,5 +1,6 @@
 """What a handler works with: the parts of a running coordinator, and who asks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.access import Principal
@@ -23,6 +24,7 @@ from coordinator.transactions.fleet import Fleet
 from shared.clock import Clock, Entropy, WallMs
 from shared.ids import AgentId
 from shared.model.selector import Selector
+from shared.runtime.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Parts:
     members: Members
     deadlines: Deadlines
     rollups: Rollups
+    upkeep: Sequence[Service]
+    """What nobody waits for, rollups among it."""
     dispatcher: Dispatcher
     triggers: Triggers
     work: WaitingRoom[AgentId]

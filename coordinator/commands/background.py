@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 from coordinator.app import Place, open_fleet
+from coordinator.app_parts import keep_up
 from coordinator.commands import options as of
 from coordinator.services.bell import Bell
-from coordinator.services.retention import Retention
-from coordinator.services.rollups import Rollups
 from coordinator.services.upkeep import Recovery
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.logs import configure_logging
@@ -33,19 +32,18 @@ def _background(options: argparse.Namespace) -> int:
     configure_logging(human=False)
     options.database = sys.stdin.readline().strip()
     place = of.place(options)
-    return run_until_signal(lambda: keep_up(place))
+    return run_until_signal(lambda: work(place))
 
 
-async def keep_up(place: Place) -> int:
+async def work(place: Place) -> int:
     """Work until standard input ends: whoever started this has gone."""
     async with open_fleet(place) as (store, _):
-        clock, bell = SystemClock(), Bell()
+        clock, entropy, bell = SystemClock(), SystemEntropy(), Bell()
         services: list[Service] = [
-            Rollups(store, clock, bell),
-            Retention(store, clock),
+            *keep_up(store, clock, bell)[1:],
             Recovery(store),
         ]
-        async with Supervisor(services, clock=clock, entropy=SystemEntropy()):
+        async with Supervisor(services, clock=clock, entropy=entropy):
             await _end_of_input(bell)
     return 0
 

@@ -71,6 +71,19 @@ class Apart:
         raise ProcessEndedError(f"the process for rollups and retention ended with {status}")
 
 
+class Watching:
+    """A service that only watches how far rollups have come, where other processes do them."""
+
+    name = "watching"
+
+    def __init__(self, rollups: Rollups) -> None:
+        self._rollups = rollups
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        await self._rollups.follow(lambda: None)
+
+
 async def _stopped(child: asyncio.subprocess.Process) -> None:
     """End the child: by the end of its input, or by force when it does not."""
     if child.returncode is not None:

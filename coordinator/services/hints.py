@@ -87,6 +87,8 @@ class Hints:
         self._agents_noted: set[str] = set()
         self._jobs_noted: set[str] = set()
         self._bells_noted: set[str] = set()
+        self._later: set[str] = set()
+        """Bells that wait for their second to be over."""
         self._everything = False
         self._look = False
         """Whatever somebody here waits for may have happened unheard."""
@@ -97,14 +99,21 @@ class Hints:
         work: WaitingRoom[AgentId],
         jobs: WaitingRoom[bytes],
         bells: Mapping[str, Bell],
+        seldom: Mapping[str, Bell] | None = None,
     ) -> None:
-        """Pass on what wakes these, and wake them by what others pass on."""
+        """Pass on what wakes these, and wake them by what others pass on.
+
+        Rings of `seldom` are passed on once a second: contacts ring all the time.
+        """
         self._work, self._jobs = work, jobs
         work.pass_on(partial(self._note, self._agents_noted))
         jobs.pass_on(lambda keys: self._note(self._jobs_noted, [key.hex() for key in keys]))
         for name, bell in bells.items():
             self._bells[name] = bell
             bell.pass_on(partial(self._note, self._bells_noted, (name,)))
+        for name, bell in (seldom or {}).items():
+            self._bells[name] = bell
+            bell.pass_on(partial(self._note_seldom, name))
 
     async def run(self) -> None:
         """Hear and say until cancelled.
@@ -134,6 +143,17 @@ class Hints:
             noted.clear()
             self._everything = True
         self._noted.ring()
+
+    def _note_seldom(self, name: str) -> None:
+        if name in self._later:
+            return
+        self._later.add(name)
+
+        def now() -> None:
+            self._later.discard(name)
+            self._note(self._bells_noted, (name,))
+
+        asyncio.get_running_loop().call_later(limits.HINT_SELDOM_S, now)
 
     def _take(self) -> list[str]:
         """Return the texts of what was noted, and forget it."""

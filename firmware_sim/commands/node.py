@@ -174,6 +174,7 @@ def node_commands(node: Node, worker: Worker) -> Mapping[str, Command]:
     def stats(_: Sequence[str]) -> object:
         return {
             "requests": node.requests,
+            "heard_bytes": node.heard_bytes,
             "malformed": node.malformed,
             "overrun": node.overrun,
             "unheard": node.unheard,

@@ -112,6 +112,7 @@ class UdpPort(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take a packet."""
+        self.worker.node.heard_bytes += len(data)
         if len(data) > self.worker.node.buffers.size:
             self.worker.node.hear_malformed(len(data))
             return
@@ -164,6 +165,7 @@ class ConsolePort:
     async def _listen(self) -> None:
         while True:
             data = await self._receive()
+            self.worker.node.heard_bytes += len(data)
             for item in self._decoder.feed(data):
                 if isinstance(item, Malformed):
                     self.worker.node.hear_malformed(item.size)

@@ -96,11 +96,13 @@ HINT_KEYS_WAITING = 4_096
 """Agents and jobs noted for the next hints; beyond it everybody is told to look."""
 HINT_MS = 20
 """Between two hints of a replica: those of a busy one are told together."""
+HINT_SELDOM_S = 1
+"""Between two hints that readings came: rollups may be a second late."""
 HINT_PROBE_S = 10
 """A replica that has nothing to say for so long asks whether the others can still be reached."""
 HINT_ANSWER_S = 5
 """Silence of the database after which a replica's line to the others is made anew."""
-LEASE_S = 60
+LEASE_S = 15
 """Work that a process took and went silent in is taken by another one after this time."""
 EVENTS_SCANNED = 20_000
 """Events looked at for one answer; a filter that finds nothing must end all the same."""

@@ -166,9 +166,9 @@ DISCOVERY_PROBES_PER_HOUR = 600
 """Addresses asked on one bus in an hour, unless the local file allows other: twice all of them."""
 DISCOVERY_PROBES_MOST = 10_000
 """Most that a local file may allow."""
-DISCOVERY_SAME = 3
-"""Addresses in a row of a network device that answer alike: it answers to all of them."""
 MDNS_SERVICES = 16
 """Kinds of services that are listened for at a time."""
 MDNS_SIGHTINGS = 64
 """Announcements taken up in one look: a network full of liars fills no memory."""
+LAST_PROBE_S = 10
+"""After the time of a look: for the address that is being asked, and three seconds of listening."""

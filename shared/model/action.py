@@ -17,6 +17,7 @@ from shared.model.action_parameters import (
     CleanupParameters,
     CommandParameters,
     DiagnoseParameters,
+    DiscoverParameters,
     FetchParameters,
     NoParameters,
     ReadConfigParameters,
@@ -25,6 +26,7 @@ from shared.model.action_parameters import (
     ScriptParameters,
     UpdateFirmwareParameters,
     check_desired,
+    check_look,
     check_settings,
 )
 from shared.model.job import Step, Value
@@ -171,6 +173,15 @@ ACTIONS: Mapping[str, ActionKind] = {
         reads_only=True,
         needs="room on the disk",
         cost=Cost(commits=1),
+    ),
+    # What it asks of a bus changes nothing there: identifications and the registers of SunSpec.
+    "agent.discover": ActionKind(
+        DiscoverParameters,
+        "look for devices that nobody attached",
+        reads_only=True,
+        needs="[discovery] does not forbid it",
+        cost=Cost(fixed=247, commits=1),
+        check=check_look,
     ),
     CONFIGURE: ActionKind(
         dict[str, Value],

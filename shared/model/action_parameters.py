@@ -12,12 +12,15 @@ import msgspec
 from shared import limits
 from shared.errors import MistakeError, nearest
 from shared.ids import is_name
+from shared.model.candidate import WAYS, Way
 from shared.model.condition import Kind, Vocabulary
 from shared.model.condition_text import parse_condition
 from shared.model.job import Step
 
 ENDPOINT: Final = "uplink.endpoint"
 """The setting that says where the coordinator is; the catalog lists what it may be."""
+LOOK_S: Final = 20
+"""Seconds of one look, where a step does not say: it fits into a step's usual time."""
 CONFIRM_WITHIN: Final = "confirm_within_s"
 CONFIRM_WITHIN_S: Final = 300
 """Seconds that a change of settings has to prove itself, where a step does not say."""
@@ -115,6 +118,37 @@ class FetchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"size is 1 to {limits.ARTIFACT_BYTES} bytes")
 
 
+class DiscoverParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.discover`: where to look for devices, and for how long."""
+
+    buses: list[str] = []
+    """Names; empty: all of them."""
+    ways: list[Way] = msgspec.field(default_factory=lambda: list(WAYS))
+    """`modbus`: addresses are asked; `smp`: ports of nobody; `mdns`: the network is listened to."""
+    services: list[str] = []
+    """Of `mdns`, as ``_http._tcp``; empty: as the gateway's own file says."""
+    first: int = 1
+    """Address at which `modbus` begins."""
+    last: int = 247
+    for_s: int = LOOK_S
+    """Seconds after which it stops; the next look goes on there."""
+
+    def __post_init__(self) -> None:
+        """Refuse a range that is none, and more than a look can be."""
+        if not 1 <= self.first <= self.last <= 247:
+            raise ValueError("first and last are addresses from 1 to 247")
+        if not 1 <= self.for_s <= limits.DISCOVERY_S:
+            raise ValueError(f"for_s is 1 to {limits.DISCOVERY_S}")
+        if len(self.services) > limits.MDNS_SERVICES:
+            raise ValueError(f"at most {limits.MDNS_SERVICES} services are listened for")
+        if wrong := next((one for one in self.services if not _SERVICE.fullmatch(one)), ""):
+            raise ValueError(f"{wrong[:40]!r} is no service; write _http._tcp")
+
+
+_SERVICE = re.compile(r"_[a-zA-Z0-9-]{1,15}\._(tcp|udp)(\.local\.?)?")
+"""RFC 6763, 4.1.2 and 7."""
+
+
 class UpdateFirmwareParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`device.update_firmware`: an image by its content, and what it has to be."""
 
@@ -207,3 +241,18 @@ def _check_rules(rules: list[str], where: str) -> None:
         )
     for number, text in enumerate(rules):
         parse_condition(text, DEVICE_FACTS, where=f"{where}[{number}]")
+
+
+def check_look(step: Step, where: str) -> None:
+    """Check that a look ends within its step.
+
+    Raises:
+        MistakeError: it does not.
+    """
+    for_s = step.params.get("for_s", LOOK_S)
+    if isinstance(for_s, int) and for_s + limits.LAST_PROBE_S > step.timeout_s:
+        raise MistakeError(
+            f"for_s = {for_s} does not fit into timeout_s = {step.timeout_s}",
+            where=f"{where}.params.for_s",
+            mend=f"write timeout_s = {for_s + limits.LAST_PROBE_S}",
+        )

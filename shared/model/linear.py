@@ -6,6 +6,9 @@ at scale 0.01 is the double that 42.1 reads as, never a neighbour. Leaves out un
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
+
+from shared import limits
 
 DECIMAL_DIGITS = 10**15
 """A double gives any 15 decimal digits back as they were; of 16 it may change the last."""
@@ -21,6 +24,7 @@ class Linear:
     """A power of ten. 1 makes values integers, any other makes them floats."""
 
     @staticmethod
+    @lru_cache(maxsize=limits.POINTS)  # asked for with every reading
     def of(scale: Decimal, offset: Decimal) -> "Linear":
         """Return the line for a finite decimal scale, which is not 0, and offset.
 

@@ -34,6 +34,10 @@ _LAYOUTS: dict[RawType, str] = {
     "float32": ">f",
     "float64": ">d",
 }
+_COUNTS: dict[RawType, int] = {
+    "bit": 1,
+    **{name: struct.calcsize(layout) // 2 for name, layout in _LAYOUTS.items()},
+}
 REGISTER_TYPES: tuple[RawType, ...] = tuple(_LAYOUTS)
 FLOAT_TYPES: frozenset[RawType] = frozenset({"float32", "float64"})
 
@@ -50,7 +54,7 @@ class RegisterAddress:
     @property
     def count(self) -> int:
         """Return how many registers (or bits) the point takes."""
-        return 1 if self.type == "bit" else struct.calcsize(_LAYOUTS[self.type]) // 2
+        return _COUNTS[self.type]
 
     @property
     def end(self) -> int:

@@ -71,6 +71,11 @@ def _actions() -> dict[str, ActionBounds]:
             "artifact": TextBound(_ARTIFACT_CHARS),
             "size": NumberBound(1, limits.ARTIFACT_BYTES),
         },
+        "agent.discover": {
+            **dict.fromkeys(("buses", "ways", "services"), NamesBound(limits.BUSES)),
+            **dict.fromkeys(("first", "last"), NumberBound(1, 247)),
+            "for_s": NumberBound(1, limits.DISCOVERY_S),
+        },
         "agent.cleanup": {
             **dict.fromkeys(("keep", "max_bytes", "older_than_s"), NumberBound(0, _ANY)),
             "damaged": FlagBound(),
@@ -135,6 +140,7 @@ _SETTINGS: Final[dict[str, Bound]] = {
 _OPERATING: Final = (
     "agent.configure",
     "agent.cleanup",
+    "agent.discover",
     "agent.fetch",
     "agent.restart",
     "device.command",

@@ -26,6 +26,7 @@ class Bench(Protocol):
 
 BENCHES = {
     "artifact": "tests.bench.artifact",
+    "bus": "tests.bench.bus",
     "codec": "tests.bench.codec",
     "contact": "tests.bench.contact",
     "contacts": "tests.bench.contacts",

@@ -40,9 +40,11 @@ from shared.runtime.logs import Events
 from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
 
 OWNER = Owner(uid(1))
-_APART = {"agent.restart", "agent.run_script", "agent.configure", "agent.fetch"}
-"""They need more than a caretaker; see below, and test_self_config.py and test_artifacts.py of
-tests/simulation."""
+_APART = {
+    *("agent.restart", "agent.run_script", "agent.configure", "agent.fetch", "agent.discover")
+}
+"""They need more than a caretaker; see below, test_lookout.py, and test_self_config.py and
+test_artifacts.py of tests/simulation."""
 
 
 class Shown(msgspec.Struct):

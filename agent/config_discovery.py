@@ -1,0 +1,40 @@
+"""The `[discovery]` section of the local configuration: how far jobs may look for devices.
+
+Owns its keys and bounds. Looking is `agent.services.lookout`'s.
+"""
+
+from agent.core.settings import DiscoverySettings
+from shared import limits
+from shared.model.toml_text import TomlTable
+
+DISCOVERY_KEYS = ("allow", "probes_per_hour", "services", "interfaces")
+
+
+def discovery_of(table: TomlTable) -> DiscoverySettings:
+    """Return what the section says.
+
+    Raises:
+        MistakeError: points at the line.
+    """
+    default = DiscoverySettings()
+    return DiscoverySettings(
+        allowed=table.flag("allow", default=default.allowed),
+        probes_per_hour=table.integer(
+            "probes_per_hour", 0, limits.DISCOVERY_PROBES_MOST, default.probes_per_hour
+        ),
+        services=_texts(table, "services", "_http._tcp"),
+        interfaces=_texts(table, "interfaces", "192.168.1.10"),
+    )
+
+
+def _texts(table: TomlTable, key: str, example: str) -> tuple[str, ...]:
+    value = table.values.get(key, [])
+    texts = value if isinstance(value, list) else [None]
+    fitting = all(isinstance(one, str) and 0 < len(one) <= limits.IDENTITY_CHARS for one in texts)
+    if not fitting or len(texts) > limits.MDNS_SERVICES:
+        raise table.mistake(
+            f"{key} is a list of at most {limits.MDNS_SERVICES} texts",
+            key=key,
+            mend=f'write {key} = ["{example}"]',
+        )
+    return tuple(texts)
