@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from coordinator import app
+from coordinator import app_parts
 from coordinator.api.context import Parts
 from coordinator.app import Place, open_fleet
 from coordinator.core.client_certificates import Demand
 from coordinator.core.ports import Tx
+from coordinator.core.roles import EVERY_ROLE
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
 from coordinator.services.retention import Retention
@@ -73,12 +74,23 @@ class Centre(Lives):
         """Serve until cancelled."""
         entropy = self.ground.entropy(self.name, process.number)
         async with open_fleet(self.place) as (store, fleet):
-            with mock.patch.object(app, "SystemEntropy", return_value=entropy):
-                parts = app._compose(self.place, store, fleet, self.clock, Demand.OFF)
+            with mock.patch.object(app_parts, "SystemEntropy", return_value=entropy):
+                parts = app_parts.compose(
+                    self.place.directory,
+                    store,
+                    fleet,
+                    self.clock,
+                    demand=Demand.OFF,
+                    roles=EVERY_ROLE,
+                    where=str(self.place.database),
+                )
+            assert isinstance(store, SqliteStore)
             self.bell = Bell()
             supervisor = Supervisor(
                 [
                     parts.deadlines,
+                    parts.dispatcher,
+                    parts.triggers,
                     Recovery(store),
                     parts.rollups,
                     Retention(store, self.clock),

@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,12 @@ def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
         "SELECT sum(max(lost, said_lost)) FROM telemetry_store WHERE agent_id = $1",
         site.agent,
     )
-    if missing and not site.may_lose:
-        yield f"{site.name}: {len(missing)} readings are lost, the first is {missing[0]}"
-    if missing and not lost and not site.reflashed:
-        yield f"{site.name}: {len(missing)} readings are lost in silence, from {missing[0]} on"
+    for reading in missing:
+        if not site.excused(recorded_s := site.recorded[reading]):
+            yield f"{site.name}: reading {reading} of {recorded_s:.0f} s is lost: nothing took it"
+            break
+    if len(missing) > (lost or 0) and not site.put_back:
+        yield f"{site.name}: {len(missing)} readings are lost, the ledger says {lost or 0}"
 
 
 def the_account_is_balanced(rest: Rest, site: Site) -> Iterator[str]:
@@ -105,9 +108,20 @@ def no_effect_happens_twice(rest: Rest, site: Site) -> Iterator[str]:
     for asked in rest.asked:
         for value in _values(asked.spec.every_step, once=True):
             for unit in range(1, site.plant.units + 1):
-                # A card put back as a whole does again what it held admitted and not yet done.
-                if effects[unit, value] > 1 + site.reflashed:
+                if effects[unit, value] > 1 and not _forgotten(site, unit, value):
                     yield f"{site.name}: {value} was set {effects[unit, value]} times on {unit}"
+
+
+def _forgotten(site: Site, unit: int, value: int) -> bool:
+    """Tell whether the card that was put back held a step admitted and not yet done.
+
+    It does the step again: once more, for each card that was put back after it had been done.
+    """
+    done_s = site.plant.set_at(unit, value)
+    return all(
+        any(since_s <= before_s < put_back_s <= again_s for put_back_s, since_s in site.put_back)
+        for before_s, again_s in pairwise(done_s)
+    )
 
 
 def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:

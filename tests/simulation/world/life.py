@@ -171,4 +171,5 @@ class Lives(ABC):
 
     def _say(self, process: Process, what: str) -> None:
         if not process.dead:
+            self.off = True  # it would end in the same way again
             self.ground.wrong(f"{self.name} {what}")

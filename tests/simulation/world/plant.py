@@ -46,8 +46,8 @@ class Memory(Ledger):
 
     def __init__(self, ground: Ground, site: str) -> None:
         self._ground, self._site = ground, site
-        self.written: list[tuple[int, int]] = []
-        """Unit and value of each setpoint that was really set, in order."""
+        self.written: list[tuple[int, int, float]] = []
+        """Unit and value of each setpoint that was really set, and when, in order."""
         self.polls = 0
         self.polled_s = 0.0
 
@@ -63,7 +63,7 @@ class Memory(Ledger):
         if entry.get("applied") and entry.get("address") == _SETPOINT:
             assert isinstance(unit, int)
             assert isinstance(values, tuple)
-            self.written.append((unit, values[0]))
+            self.written.append((unit, values[0], self._ground.now_s))
             self._ground.note(self._site, "set", unit, values[0])
         if (fault := entry.get("fault")) is not None:
             self._ground.hit(f"device {fault}", self._site)
@@ -88,7 +88,11 @@ class Plant:
 
     def effects(self) -> Counter[tuple[int, int]]:
         """Return how often each value was set on each unit."""
-        return Counter(self.ledger.written)
+        return Counter((unit, value) for unit, value, _ in self.ledger.written)
+
+    def set_at(self, unit: int, value: int) -> list[float]:
+        """Return when a value was set on a unit."""
+        return [at_s for one, what, at_s in self.ledger.written if (one, what) == (unit, value)]
 
 
 @dataclass

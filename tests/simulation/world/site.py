@@ -49,7 +49,7 @@ from tests.simulation.world.transitions import Walk
 _PROFILE = Path(__file__).parents[3] / "firmware_sim/demo/profiles/pump.toml"
 COUNTED = "poll_count"
 """The point that counts how often its device was read: each value is one reading in the world."""
-POLL_S = 120
+POLL_S = 240
 SYNC_S = 900
 
 
@@ -63,19 +63,23 @@ class Site(Lives):
         self.centre = centre
         self.plant = Plant(ground, name, pumps)
         self.line = Line(ground, centre, name)
-        self.recorded: dict[tuple[str, int], int] = {}
-        """Each counted reading that was recorded, by device and count, and by which life."""
+        self.recorded: dict[tuple[str, int], float] = {}
+        """When each counted reading was recorded, by device and count; true time."""
         self.program: Program | None = None
         self.agent = AgentId("")
-        self.may_lose = False
-        """Something took readings that nobody could save; the ledger must say so."""
+        self.took: list[tuple[float, float]] = []
+        """From when to when readings were recorded that nobody could save: the ledger says so."""
+        self.saved_s = 0.0
+        """When what was recorded was last in the database."""
+        self._rows_saved: object = None
         self.was_restored = False
         """Its stores, or the coordinator's, were put back from earlier."""
 
         self.forgot_jobs = False
         """Its memory of what ran was lost, or is from earlier."""
-        self.reflashed = False
-        """What it held then nobody can know any more: nothing of it is left to say so."""
+        self.put_back: list[tuple[float, float]] = []
+        """When its card was put back, and from when its picture was: what lay between is forgotten
+        as if it had never been, and nothing is left to say so."""
         self.sick = 0
         """Stories in which its devices misbehave just now."""
         self.disturbed = 0
@@ -87,6 +91,10 @@ class Site(Lives):
     def at_work(self) -> bool:
         """Tell whether a task runs."""
         return self.walk.at_work
+
+    def excused(self, recorded_s: float) -> bool:
+        """Tell whether something took what was recorded then."""
+        return any(since_s <= recorded_s <= until_s for since_s, until_s in self.took)
 
     @property
     def quiet(self) -> bool:
@@ -143,9 +151,14 @@ class Site(Lives):
             self.ground.hit("restart by job", self.name)
 
     def looked(self, db: sqlite3.Connection, path: Path) -> None:
-        """Follow tasks and executions."""
+        """Follow tasks, executions and what is safe of the readings."""
         if path.name == "jobs.db":
             self.walk.look_at_agent(db)
+        if path.name == "telemetry.db":
+            with contextlib.suppress(sqlite3.Error):
+                rows = db.execute("SELECT journal, last_row FROM state").fetchall()
+                if rows != self._rows_saved:
+                    self._rows_saved, self.saved_s = rows, self.ground.now_s
 
     def moved(self, before: Path, after: Path) -> None:
         """Give copied journals the names that their new data directory expects."""
@@ -229,7 +242,7 @@ class Witness:
             return
         for channel, value, quality in zip(row.channels, row.values, row.qualities, strict=True):
             if channel in self._counted and quality is Quality.GOOD and value is not None:
-                self._site.recorded[self._counted[channel], int(value)] = self._process.number
+                self._site.recorded[self._counted[channel], int(value)] = self._site.ground.now_s
 
 
 class _Control:

@@ -4,6 +4,7 @@ Owns counting the edges and judging them: an agent walks its tables edge by edge
 what has ended stays as it ended. Leaves out the tables (`shared.model.job`).
 """
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Hashable
@@ -31,6 +32,8 @@ class Walk:
     at: dict[tuple[str, Hashable], IntEnum] = field(default_factory=dict)
     fresh: bool = False
     """Nobody knows how what is there came about."""
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at each commit that lets a task run."""
 
     @property
     def at_work(self) -> bool:
@@ -74,6 +77,8 @@ class Walk:
         if before is None or before is now:
             return
         self._count(table, before, now)
+        if now is TaskState.RUNNING:
+            self.began.set()
         legal = TASK_TRANSITIONS if table == "task" else EXECUTION_TRANSITIONS
         if now not in legal[before]:  # type: ignore[index]  # the table of its own kind
             self.ground.wrong(f"{self.who}: {table} went from {before.name} to {now.name}")
