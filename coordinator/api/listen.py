@@ -1,9 +1,11 @@
 """Where a coordinator is listened for: a TLS port, or plain HTTP behind a proxy of its own.
 
-Owns the socket and aiohttp's life around the application. Leaves out routes and their guard
-(`coordinator.api.server`) and TLS itself (`coordinator.keys.tls`).
+Owns the socket and aiohttp's life behind the door. Leaves out the door itself
+(`coordinator.api.door`), routes and their guard (`coordinator.api.server`) and TLS itself
+(`coordinator.keys.tls`).
 """
 
+import asyncio
 import ipaddress
 import logging
 import ssl
@@ -15,14 +17,12 @@ from pathlib import Path
 from aiohttp import web
 
 from coordinator.api.context import Parts
+from coordinator.api.door import KEEPALIVE_S, Door
 from coordinator.api.server import BadRequests, build_application
 from coordinator.core.client_certificates import Demand
 from shared import limits
 from shared.errors import MistakeError
 
-KEEPALIVE_S = 75
-"""An idle connection is kept this long: longer than the wait of a contact, shorter than a NAT's
-memory."""
 LINGER_S = 2
 """After a refusal, how long the rest of the body is read away so that the client sees why."""
 BACKLOG = 1_024
@@ -101,37 +101,46 @@ async def listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> As
         shutdown_timeout=limits.DRAIN_S,
     )
     await runner.setup()
+    assert runner.server is not None, "a runner that was set up has one"
+    door = Door(parts, runner.server)
     try:
-        site = _site(runner, listen, context)
+        opened = await _open(door, listen, context)
         try:
-            await site.start()
-        except OSError as error:
-            raise MistakeError(
-                f"cannot listen on {listen.socket or f'{listen.host} port {listen.port}'} "
-                f"({error.strerror})",
-                where="--listen",
-                mend="choose another address or stop who has this one",
-            ) from error
-        yield _opened(runner, listen)
+            yield _url(opened, listen)
+        finally:
+            opened.close()
     finally:
-        await runner.cleanup()
+        # Both at once: what aiohttp does first wakes the contacts that are held at the door.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(runner.cleanup())
+            group.create_task(door.close())
 
 
-def _site(runner: web.AppRunner, listen: Listen, context: ssl.SSLContext) -> web.BaseSite:
-    if listen.socket is not None:
-        return web.UnixSite(runner, listen.socket, backlog=BACKLOG)
-    tls = None if listen.behind_proxy else context
-    return web.TCPSite(runner, listen.host, listen.port, ssl_context=tls, backlog=BACKLOG)
+async def _open(door: Door, listen: Listen, context: ssl.SSLContext) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        if listen.socket is not None:
+            opened = await loop.create_unix_server(door, listen.socket, backlog=BACKLOG)
+            listen.socket.chmod(_SOCKET_MODE)
+            return opened
+        tls = None if listen.behind_proxy else context
+        return await loop.create_server(door, listen.host, listen.port, ssl=tls, backlog=BACKLOG)
+    except OSError as error:
+        raise MistakeError(
+            f"cannot listen on {listen.socket or f'{listen.host} port {listen.port}'} "
+            f"({error.strerror})",
+            where="--listen",
+            mend="choose another address or stop who has this one",
+        ) from error
 
 
-def _opened(runner: web.AppRunner, listen: Listen) -> str:
+def _url(opened: asyncio.Server, listen: Listen) -> str:
     """Return the URL of what was opened."""
     if listen.socket is not None:
-        listen.socket.chmod(_SOCKET_MODE)
         return f"unix:{listen.socket}"
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     scheme = "http" if listen.behind_proxy else "https"
-    return f"{scheme}://{host}:{runner.addresses[0][1]}"
+    return f"{scheme}://{host}:{opened.sockets[0].getsockname()[1]}"
 
 
 def _is_loopback(host: str) -> bool:

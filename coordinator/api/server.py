@@ -28,7 +28,7 @@ _ADDRESS_CHARS = 64
 """An IPv6 address with its zone, and room."""
 _OPENAPI = "/openapi.json"
 # A contact's answer goes without: nothing in between may keep a POST, and every byte is paid for.
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+SAFE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def build_application(parts: Parts, *, behind_proxy: bool = False) -> web.Application:
@@ -84,25 +84,33 @@ def _guard(parts: Parts, *, behind_proxy: bool) -> Middleware:
             request = _as_forwarded(request)
         try:
             response = await handler(request)
-        except OutstationError as error:
-            if isinstance(error, WorldError):
-                _log.event("store_unavailable", level=logging.WARNING, detail=str(error))
-            response = as_problem(error).response()
-        except web.HTTPException as error:
-            response = _http_problem(error)
         # The border of the product: a defect of ours costs its request, not the coordinator.
         except Exception as error:  # noqa: BLE001
-            _log.event("request_failed", level=logging.ERROR, error=error, path=request.path)
-            response = ProblemError(Kind.INTERNAL).response()
+            response = answer_problem(error, request.path)
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "none"
         parts.metrics.requests.labels(route, response.status).inc()
         if response.content_type != CONTENT_TYPE:
-            response.headers.update(_HEADERS)
+            response.headers.update(SAFE)
         response.headers["Server"] = "outstation"
         return response
 
     return guard
+
+
+def answer_problem(error: Exception, path: str) -> web.Response:
+    """Return how an exception is told to who asked, and log what is not theirs."""
+    match error:
+        case WorldError():
+            _log.event("store_unavailable", level=logging.WARNING, detail=str(error))
+            return as_problem(error).response()
+        case OutstationError():
+            return as_problem(error).response()
+        case web.HTTPException():
+            return _http_problem(error)
+        case _:
+            _log.event("request_failed", level=logging.ERROR, error=error, path=path)
+            return ProblemError(Kind.INTERNAL).response()
 
 
 def _as_forwarded(request: web.Request) -> web.Request:

@@ -3,6 +3,7 @@
 The judging stands in `coordinator.core.client_certificates`.
 """
 
+from asyncio import BaseTransport
 from ssl import SSLObject, cert_time_to_seconds
 from typing import cast
 
@@ -12,9 +13,13 @@ from coordinator.core.client_certificates import Shown
 
 
 def shown_by(request: web.Request) -> Shown | None:
+    """Return what the certificate of a request's connection says, None where it showed none."""
+    return shown_on(request.transport)
+
+
+def shown_on(line: BaseTransport | None) -> Shown | None:
     """Return what the certificate of a connection says, None where it showed none."""
-    transport = request.transport
-    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    tls = None if line is None else line.get_extra_info("ssl_object")
     found = tls.getpeercert() if isinstance(tls, SSLObject) else None
     if not found:
         return None

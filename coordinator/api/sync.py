@@ -12,10 +12,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from coordinator.api.context import Call
+from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
-from coordinator.api.shown import shown_by
+from coordinator.api.shown import shown_on
 from coordinator.core.client_certificates import Demand, check_shown
 from shared import limits
 from shared.errors import Reason, RefusedError
@@ -39,21 +39,39 @@ async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
         if complete and not checked:
             # The report comes first; what it says is verified later, also of itself.
             checked = True
-            _check_certificate(call, request, complete[0].data)
+            _check_certificate(call.parts, request.transport, complete[0].data)
         await reception.take(complete)
     decoder.finish()
     body = await reception.answer(body_bytes=size, wait_s=query.wait)
     return Raw(body, CONTENT_TYPE)
 
 
-def _check_certificate(call: Call, request: web.Request, report: bytes) -> None:
+async def take_contact(
+    parts: Parts, body: bytes, *, wait_s: int, line: asyncio.BaseTransport
+) -> bytes:
+    """Return the answer to a contact whose body is here as a whole; `line` is its connection.
+
+    Raises:
+        RefusedError: nothing of it was used.
+        WorldError: the store does not work; the agent sends the same again later.
+    """
+    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), parts.intake.begin()
+    complete = decoder.feed(body)
+    if complete and parts.certificates is not Demand.OFF:
+        _check_certificate(parts, line, complete[0].data)
+    await reception.take(complete)
+    decoder.finish()
+    return await reception.answer(body_bytes=len(body), wait_s=wait_s)
+
+
+def _check_certificate(parts: Parts, line: asyncio.BaseTransport | None, report: bytes) -> None:
     """Check what the connection showed against the agent that a report claims to be from.
 
     Raises:
         RefusedError: CERTIFICATE_NEEDED, or it is no report.
     """
-    agent, parts = claimed_agent(report), call.parts
-    check_shown(parts.certificates, shown_by(request), agent, parts.clock.wall_ms())
+    agent = claimed_agent(report)
+    check_shown(parts.certificates, shown_on(line), agent, parts.clock.wall_ms())
 
 
 async def enroll_agent(call: Call, request: web.Request) -> Raw:

@@ -124,3 +124,7 @@ TELLER_LOOK_S = 15
 """Longest sleep of who tells ends of jobs and silence of agents: nobody rings for silence."""
 TELLER_ROWS = 1_000
 """Events, or silent agents, dealt with in one transaction."""
+QUICK_HEAD_BYTES = 2_048
+"""A contact's request line and headers, as an agent or a proxy writes them."""
+QUICK_BODY_BYTES = 65_536
+"""A contact that is taken in as one piece; a larger one is read while the line brings the rest."""

@@ -10,6 +10,7 @@ _QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
 _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
+_HEAD = "tests/unit/test_contact_head.py::test_"
 
 
 _chain = cuts("chain", "shared/sync/incoming.py", _CHAIN)
@@ -177,5 +178,19 @@ COORDINATOR = (
         "most = min(said_ms, root.expires_ms + 1)",
         "most = said_ms",
         "no_time_after_the_end_of_the_keys_is_believed",
+    ),
+    Mutant(
+        "door-other-codings",
+        "coordinator/api/head.py",
+        "if name in _ELSEWHERE or (",
+        "if (",
+        (_HEAD + "what_is_doubled_folded_or_smuggled_is_left_to_aiohttp",),
+    ),
+    Mutant(
+        "door-doubled-length",
+        "coordinator/api/head.py",
+        "(name in said and name in _ONCE)",
+        "False",
+        (_HEAD + "what_is_doubled_folded_or_smuggled_is_left_to_aiohttp",),
     ),
 )
