@@ -20,6 +20,7 @@ from agent.drivers.registry import poll_frames
 from shared import limits
 from shared.errors import MistakeError
 from shared.ids import DeviceId, is_name
+from shared.model.addressing import addresses_of
 from shared.model.judging import JUDGING_KEYS, Judging, judging_of
 from shared.model.profile import Profile, parse_profile, refuse_aggregate_twins
 from shared.model.selector import is_label
@@ -139,14 +140,15 @@ def _device(
     if not buses:
         raise table.mistake(f"device {name!r} has no bus to be on", mend="add a [[bus]] section")
     bus = buses[table.choice("bus", tuple(buses))]
-    units = _TCP_UNITS if bus.url.startswith("tcp:") else _SERIAL_UNITS
     profile = _profile(table, folder, profiles)
-    alone = profile.protocol in {"smp", "http_json"}
+    units = _units(profile, bus)
     return DeviceSettings(
         id=DeviceId(name),
         bus=bus.name,
         # Neither SMP nor HTTP has addresses: a device has its port to itself.
-        address=table.integer("address", 0, 0, 0) if alone else table.integer("address", *units),
+        address=table.integer("address", *units)
+        if units is not None
+        else table.integer("address", 0, 0, 0),
         profile=profile,
         judging=_judging(table, profile),
         poll_interval_ms=milliseconds(
@@ -154,6 +156,13 @@ def _device(
         ),
         labels=labels_of(table),
     )
+
+
+def _units(profile: Profile, bus: BusSettings) -> tuple[int, int] | None:
+    """Return the addresses that a device can have there; None: it has none."""
+    if profile.protocol == "modbus":
+        return _TCP_UNITS if bus.url.startswith("tcp:") else _SERIAL_UNITS
+    return addresses_of(profile.protocol, profile.sections)
 
 
 def _judging(table: TomlTable, profile: Profile) -> dict[str, Judging]:

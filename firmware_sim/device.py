@@ -47,7 +47,7 @@ class Device:
         self._settings = {
             point.name: _Setting(point.default, point.default, started_s)
             for point in model.points
-            if point.table is Table.HOLDING
+            if point.is_setting
         }
 
     @property
@@ -79,14 +79,14 @@ class Device:
             raise MistakeError(
                 f"{name} cannot be {value:g}", mend=f"it takes {point.low:g} to {point.high:g}"
             )
-        if point.table is Table.HOLDING:
+        if point.is_setting:
             self._change(point, value, now_s)
         else:
             self._held[name] = value
 
     def value(self, point: Point, now_s: float) -> float:
         """Return what a point shows, in its unit."""
-        if point.table is Table.HOLDING:
+        if point.is_setting:
             return self._settings[point.name].value
         if point.is_poll_count:
             return float(self._polls[point.name])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from firmware_sim.signals import Polls, Signal
+from firmware_sim.signals import Constant, Polls, Signal
 from shared.errors import MistakeError
 
 
@@ -94,6 +94,11 @@ class Point:
     def end(self) -> int:
         """Return the address after the last register."""
         return self.address + self.kind.registers
+
+    @property
+    def is_setting(self) -> bool:
+        """Tell whether it keeps what was written; some makers show measurements there too."""
+        return self.table is Table.HOLDING and isinstance(self.signal, Constant)
 
     @property
     def is_poll_count(self) -> bool:

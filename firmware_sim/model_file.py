@@ -195,7 +195,8 @@ def _check_point(point: Point, bounds: tuple[float, float], place: str) -> None:
         raise MistakeError(
             "an input register cannot be written", where=place, mend='use table = "holding"'
         )
-    if point.table is Table.HOLDING and (point.follows or not isinstance(point.signal, Constant)):
+    measured = point.follows or not isinstance(point.signal, Constant)
+    if point.table is Table.HOLDING and measured and (point.writable or point.ramp):
         raise MistakeError(
             "a holding register keeps what was written, it has no signal",
             where=place,
@@ -220,7 +221,7 @@ def _check_map(model: Model, where: str) -> None:
     for point in model.points:
         for role, name in (("follows", point.follows), ("ramp", point.ramp)):
             other = model.point(name)
-            if name and (other is None or other.table is not Table.HOLDING):
+            if name and (other is None or not other.is_setting):
                 raise MistakeError(
                     f"{point.name} {role} {name!r}, which is no holding point", where=where
                 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_sim.model import Model, Point, Table
+from firmware_sim.model import Model, Point
 from shared import limits
 from shared.errors import MistakeError
 
@@ -155,4 +155,4 @@ def bind(recording: Recording, model: Model, chosen: Mapping[str, str] | None = 
 
 
 def _replayable(point: Point) -> bool:
-    return point.table is Table.INPUT and not point.is_poll_count
+    return not point.is_setting and not point.is_poll_count

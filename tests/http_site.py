@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from agent.buses.factory import open_bus
 from agent.core.device import DeviceSettings
@@ -18,14 +17,8 @@ from firmware_sim.http_json.relay import Relay
 from firmware_sim.ledger import Ledger
 from firmware_sim.models import find_model
 from shared.ids import DeviceId
-from shared.model.profile import Profile, parse_profile
-
-SHIPPED = Path(__file__).parents[1] / "agent" / "profiles"
-
-
-def shipped(name: str) -> Profile:
-    path = SHIPPED / f"{name}.toml"
-    return parse_profile(path.read_text(), source=path.name)
+from shared.model.profile import Profile
+from tests.driver_rigs import shipped
 
 
 @dataclass

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from agent.core.patient import Patient
 from agent.core.ports import FrameDecoder
 from agent.core.talk import Talk
 from shared.errors import RefusedError
@@ -136,7 +137,7 @@ class Connection(asyncio.Protocol):
             self._send(frame)
         if talk.answered != self._answered:
             self._answered = talk.answered
-            self._await(answer)
+            self._await(answer, talk.next_wait_ms / 1000 if isinstance(talk, Patient) else 0.0)
 
     def _send(self, frame: bytes) -> None:
         if self._transport is not None:
@@ -144,11 +145,13 @@ class Connection(asyncio.Protocol):
             self._busy_until += len(frame) * self._pace[0]
             self._transport.write(frame)
 
-    def _await(self, answer: "asyncio.Future[Any]") -> None:
+    def _await(self, answer: "asyncio.Future[Any]", least_s: float = 0.0) -> None:
         """Give up when nothing came long enough after the last byte left."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._busy_until + self._pace[1], self._expire, answer)
+        self._timer = self._loop.call_at(
+            self._busy_until + max(self._pace[1], least_s), self._expire, answer
+        )
 
     def _until(self, silence_s: float, give_up: float) -> float:
         return min(self._busy_until + silence_s, give_up) - self._loop.time()

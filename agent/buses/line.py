@@ -12,6 +12,7 @@ from typing import TypeVar
 from agent.buses.connection import Connection, SilentError
 from agent.buses.turns import Turns
 from agent.core.patience import UNKNOWN_MS, Patience
+from agent.core.patient import Patient
 from agent.core.ports import BusCounters, BusSettings, FrameDecoder, SlaveCounters, Urgency
 from agent.core.talk import Talk
 from shared import limits
@@ -176,7 +177,8 @@ class Line(ABC):
             self._expect_late_answer(decoder.peer, wait_s)
             raise
         self._heard_s = asyncio.get_running_loop().time()
-        if not isinstance(decoder, Talk) or not decoder.least_wait_ms:
+        told = isinstance(decoder, Patient)
+        if not told and (not isinstance(decoder, Talk) or not decoder.least_wait_ms):
             patience.answered(max(0.0, self._heard_s - asked_s - sending_s - carrying_s) * 1000)
         self.counters.answers += 1
         slave.answers += 1

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
 from agent.drivers.http_json.plan import frame_bytes as http_frame_bytes
+from agent.drivers.line.plan import frame_bytes as line_frame_bytes
 from agent.drivers.modbus.plan import frame_bytes, plan
 from agent.drivers.smp.plan import frame_bytes as smp_frame_bytes
 from shared.errors import MistakeError
@@ -85,13 +86,21 @@ def _http_json(device: DeviceSettings, bus: Bus) -> Driver:
     return HttpJsonDriver(device.id, bus, unit=device.address, profile=device.profile)
 
 
+def _line(device: DeviceSettings, bus: Bus) -> Driver:
+    from agent.drivers.line.driver import LineDriver  # noqa: PLC0415 - on first use
+
+    return LineDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
 DRIVERS: dict[str, Factory] = {
     "modbus": _modbus,
     "smp": _smp,
     "http_json": _http_json,
+    "line": _line,
 }
 FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "modbus": _modbus_frames,
     "smp": _smp_frames,
     "http_json": _http_json_frames,
+    "line": line_frame_bytes,
 }

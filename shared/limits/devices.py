@@ -172,3 +172,19 @@ MDNS_SIGHTINGS = 64
 """Announcements taken up in one look: a network full of liars fills no memory."""
 LAST_PROBE_S = 10
 """After the time of a look: for the address that is being asked, and three seconds of listening."""
+LINE_BYTES = 1_024
+"""One line of a device that speaks text; NMEA 0183 has 82, loggers print a few hundred."""
+LINE_REQUESTS = 32
+"""Requests of one profile of such a device; each polled one holds the line once."""
+LINE_TEXT_CHARS = 200
+"""A request's template."""
+LINE_FIELDS = 128
+"""Fields of one line."""
+LINE_ADDRESSES = 255
+"""Highest address in a line of text: two hexadecimal digits."""
+LINE_WAIT_MS = 60_000
+"""Longest that a port is held for a sentence, or for a sensor that measures."""
+SDI12_VALUES = 99
+"""Values of one measurement (SDI-12 V1.4, 4.4)."""
+MATCH_STARS = 3
+"""Stars of one rule of a match: each may be tried at every letter of a text of 100."""

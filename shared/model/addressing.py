@@ -12,8 +12,9 @@ from itertools import pairwise
 from typing import Any, Protocol, cast
 
 from shared import limits
-from shared.model import http_address
+from shared.model import http_address, line_address
 from shared.model.http_address import HttpAddress
+from shared.model.line_address import LineAddress, LineDialect
 from shared.model.registers import (
     ADDRESSES,
     BIT_TABLES,
@@ -28,7 +29,7 @@ from shared.model.registers import (
 from shared.model.smp_address import SMP_TYPES, SmpAddress, SmpType
 from shared.model.toml_text import TomlTable
 
-Address = RegisterAddress | SmpAddress | HttpAddress
+Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress
 """A point's place; which of them follows from its profile's protocol."""
 
 _REGISTER_KEYS = ("table", "address", "type", "word_order")
@@ -74,6 +75,15 @@ def sections_of(root: TomlTable, protocol: str) -> Sections:
     return family.prepare(root) if family.prepare else {}
 
 
+def addresses_of(protocol: str, sections: Sections) -> tuple[int, int] | None:
+    """Return the addresses that devices of a protocol can have on one port; None: just one, 0.
+
+    Modbus units depend on the port; theirs are the agent's business.
+    """
+    dialect = sections.get("line") if protocol == "line" else None
+    return dialect.addresses if isinstance(dialect, LineDialect) else None
+
+
 def address_of(point: TomlTable, protocol: str, sections: Sections) -> Address:
     """Return where a point lives, from its table of a profile.
 
@@ -91,10 +101,10 @@ def unwritable(at: Address) -> tuple[str, str]:
     if isinstance(at, RegisterAddress):
         writable = " and ".join(sorted(WRITABLE_TABLES))
         return f"the {at.table} table cannot be written", f"only {writable} can"
-    if isinstance(at, HttpAddress):
+    if isinstance(at, HttpAddress | LineAddress):
         return (
             "no request writes it",
-            f'write write = "NAME" of a request with {http_address.VALUE}',
+            'write write = "NAME" of a request with {value}',
         )
     return "a statistic cannot be written", "only a setting can"
 
@@ -190,6 +200,13 @@ _FAMILIES: dict[str, _Family] = {
         example=http_address.EXAMPLE,
         sections=("request",),
         prepare=http_address.requests_of,
+    ),
+    "line": _Family(
+        keys=line_address.KEYS,
+        read=line_address.address_of,
+        example=line_address.EXAMPLE,
+        sections=("line", "request"),
+        prepare=line_address.sections_of,
     ),
 }
 PROTOCOLS = tuple(_FAMILIES)

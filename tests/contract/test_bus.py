@@ -411,7 +411,7 @@ async def test_a_stream_that_lost_its_framing_is_made_anew_a_line_is_kept(tmp_pa
     [
         ("/dev/ttyUSB0", "bus b: '/dev/ttyUSB0' is no port; write serial:///dev/ttyUSB0"),
         ("seriall:///dev/ttyS0", "did you mean serial://?"),
-        ("ftp://host", "write serial:///dev/ttyUSB0?baud=9600 or tcp://HOST:PORT"),
+        ("gopher://host", "write serial:///dev/ttyUSB0?baud=9600 or tcp://HOST:PORT"),
         ("serial:///dev/ttyS0", "the line's speed is missing; write serial:///dev/ttyUSB0?baud"),
         ("serial://ttyS0?baud=9600", "a path that begins with a slash"),
         ("serial:///dev/ttyS0?baud=fast", "baud = 'fast' is not a number"),

@@ -15,7 +15,8 @@ from shared.model.profile import parse_profile
 from shared.model.reading import Quality
 from tests.agent_parts import device
 from tests.contract.wires import plugged
-from tests.http_site import http_site, shipped
+from tests.driver_rigs import shipped
+from tests.http_site import http_site
 from tests.unit.test_modbus_import import BUS
 
 PASSWORD = "correct horse"

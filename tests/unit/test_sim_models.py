@@ -85,7 +85,9 @@ BAD = {
     "range": 'name = "m"\n' + POINT + 'table = "holding"\nmin = 5\nmax = 1',
     "range of type": 'name = "m"\n' + POINT + 'table = "holding"\nmin = -1',
     "default": 'name = "m"\n' + POINT + 'table = "holding"\nmax = 10\ndefault = 11',
-    "holding signal": 'name = "m"\n' + POINT + 'table = "holding"\nsignal = {kind = "running"}',
+    "holding signal": 'name = "m"\n'
+    + POINT
+    + 'table = "holding"\nwritable = true\nsignal = {kind = "running"}',
     "signal": 'name = "m"\n' + POINT + 'signal = "daily"',
     "narrow counter": 'name = "m"\n' + POINT + 'signal = {kind = "polls"}',
     "follows nothing": 'name = "m"\n' + POINT + 'follows = "y"',

@@ -1,0 +1,1 @@
+"""Devices that speak lines of text, described by their profiles without code."""
