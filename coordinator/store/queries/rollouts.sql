@@ -104,6 +104,12 @@ JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
 WHERE m.job_id = $1 AND m.agent_id = $2;
 
 -- name: rollout_site_room
+UPDATE rollout_site SET room = $3 WHERE job_id = $1 AND site = $2;
+
+-- name: rollout_member_ready
+UPDATE rollout_member SET ready = 1 WHERE job_id = $1 AND agent_id = $2;
+
+-- name: rollout_site_grows
 -- Up to the `$3`th member that takes part of those that have no room yet; where there are fewer,
 -- whoever joins later finds the rest.
 UPDATE rollout_site SET room = coalesce(
@@ -170,11 +176,25 @@ INSERT INTO rollout_count (job_id, stage, state, count) VALUES ($1, $2, $3, $4)
 ON CONFLICT (job_id, stage, state) DO UPDATE SET count = rollout_count.count + excluded.count;
 
 -- name: rollout_events
-SELECT e.event_id, e.stage, e.before, e.after, s.site, s.room
+SELECT e.event_id, e.stage, e.before, e.after, s.site, s.room, s.members
 FROM rollout_event e
     LEFT JOIN rollout_member m ON m.job_id = e.job_id AND m.agent_id = e.agent_id
     LEFT JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
 WHERE e.job_id = $1 ORDER BY e.event_id LIMIT $2;
+
+-- name: rollout_next_at_sites
+-- Of each site that something happened at, as many members as things happened.
+SELECT n.site, n.agent_id, n.stage
+FROM (
+    SELECT s.site, s.room, count(*) AS events
+    FROM rollout_event e
+        JOIN rollout_member m ON m.job_id = e.job_id AND m.agent_id = e.agent_id
+        JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
+    WHERE e.job_id = $1 AND e.event_id <= $2
+    GROUP BY s.site, s.room
+) g JOIN rollout_member n ON n.job_id = $1 AND n.site = g.site
+    AND n.rank >= g.room AND n.rank < g.room + g.events
+ORDER BY n.site, n.rank;
 
 -- name: rollout_events_counted
 DELETE FROM rollout_event WHERE job_id = $1 AND event_id <= $2;
