@@ -27,6 +27,7 @@ from coordinator.services.apart import Apart, Watching
 from coordinator.services.bell import Bell
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
+from coordinator.services.drain import Drain
 from coordinator.services.founding import (
     found_fleet,
     make_first_papers,
@@ -182,6 +183,7 @@ async def serve(
     clock: Clock | None = None,
     apart: bool = False,
     roles: frozenset[Role] = EVERY_ROLE,
+    drain_s: int = 0,
 ) -> int:
     """Run a coordinator until cancelled; requests in work are then given time to end.
 
@@ -192,6 +194,7 @@ async def serve(
         clock: another one than the system's.
         apart: do what nobody waits for in a process of its own.
         roles: what this process does; others on the same database do the rest.
+        drain_s: when cancelled, say for so long that it is not ready, and go on.
 
     Raises:
         MistakeError: not founded, in use, from a newer program, or the port is taken.
@@ -214,6 +217,7 @@ async def serve(
             clock,
             demand=listen.certificates,
             roles=roles,
+            drain=(drain := Drain(drain_s)),
             where=where,
         )
         await parts.artifacts.tidy()
@@ -235,7 +239,7 @@ async def serve(
             _log.event("warning", level=logging.WARNING, text=warning)
         _log.event("ready", url=url, fleet=fleet.fleet_id, version=parts.version)
         ready(url)
-        await supervisor.wait()
+        await drain.around(supervisor.wait())
     return 0
 
 

@@ -21,6 +21,7 @@ from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
+from coordinator.services.drain import Drain
 from coordinator.services.founding import ONE_MACHINE
 from coordinator.services.intake import Desk, Intake
 from coordinator.services.leases import in_turn, with_lease
@@ -49,6 +50,7 @@ def compose(
     *,
     demand: Demand,
     roles: frozenset[Role],
+    drain: Drain,
     where: str,
 ) -> Parts:
     """Put together what answers requests and works beside them; nothing runs yet.
@@ -60,6 +62,7 @@ def compose(
         clock: whose time is meant.
         demand: what is asked of gateways in TLS.
         roles: what this process does.
+        drain: whether it is about to stop.
         where: the database's name in sentences.
 
     Raises:
@@ -87,6 +90,7 @@ def compose(
         ca_pem=directory.authority.read_text("ascii"),
         version=_version(),
         roles=roles,
+        drain=drain,
         started_ms=clock.wall_ms(),
         one_machine=(ONE_MACHINE,) if directory.offline_keys() else (),
         store=store,

@@ -12,6 +12,7 @@ from coordinator.services.artifacts import Artifacts
 from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
+from coordinator.services.drain import Drain
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
@@ -59,6 +60,7 @@ class Parts:
     """What is asked of gateways in TLS."""
     roles: frozenset[Role] = EVERY_ROLE
     """What this process does."""
+    drain: Drain
 
     @property
     def fleet(self) -> Fleet:

@@ -19,6 +19,7 @@ from coordinator.api.head import Head, read_head
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.server import SAFE, answer_problem
 from coordinator.api.sync import take_contact
+from coordinator.core.roles import Role
 from shared import limits
 from shared.sync.body import CONTENT_TYPE
 
@@ -139,7 +140,7 @@ class _Guest(asyncio.Protocol):
         if self._is_full or self._line.is_closing():
             return
         head = self._head = self._head or read_head(self._buffer)
-        if head is None:
+        if head is None or Role.INGEST not in self._door.parts.roles:
             self._give_away()
         elif len(self._buffer) < head.size + head.length:
             self._wait(limits.CONTACT_IDLE_S)

@@ -59,7 +59,9 @@ async def get_liveness(_call: Call) -> Raw:
 
 
 async def get_readiness(call: Call) -> Raw:
-    """Say that the database answers; 503 when it does not."""
+    """Say that the database answers; 503 when it does not, and when this process is leaving."""
+    if call.parts.drain.is_leaving:
+        return Raw(b"leaving\n", _TEXT, status=503)
     await call.parts.store.read(ping)
     return Raw(b"ok\n", _TEXT)
 

@@ -34,6 +34,7 @@ class Kind(Enum):
     TOO_LARGE = ("too-large", 413, "The request's body is over its bound")
     WRONG_MEDIA_TYPE = ("wrong-media-type", 415, "The body is of another type")
     BAD_RANGE = ("bad-range", 416, "The range is beyond the end")
+    MISDIRECTED = ("misdirected", 421, "Another process of this coordinator serves this")
     INVALID = ("invalid", 422, "The request cannot be used as it is")
     ENROLMENT_FULL = ("enrolment-full", 429, "Too many gateways ask to be let in")
     INTERNAL = ("internal", 500, "The coordinator failed")

@@ -10,6 +10,7 @@ has to say ``PUBLIC``. Leaves out the table (`routes`) and the document (`openap
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,7 @@ from coordinator.api.auth import NOBODY, authenticate
 from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.mistakes import mistake_of
+from coordinator.core.roles import Role
 from shared import limits
 
 T = TypeVar("T")
@@ -68,6 +70,8 @@ class Route:
     """What can go wrong besides what every route of its kind has."""
     status: int = 200
     """Of the usual success."""
+    role: Role | None = Role.API
+    """Whose processes serve it; None: all."""
     limited: bool = False
     """It keeps to the agents of a token that is limited to some; without it such a token is
     denied, so that nobody can forget to think of it."""
@@ -118,8 +122,10 @@ def read_signature(route: Route) -> Signature:
 
 
 def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return the aiohttp handler of one route."""
+    """Return the aiohttp handler of one route; another process's is told so."""
     signature = read_signature(route)
+    if route.role is not None and route.role not in parts.roles:
+        return partial(_elsewhere, route.role)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         principal = NOBODY
@@ -147,6 +153,11 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         return _respond(await route.handler(call, **arguments))
 
     return handle
+
+
+async def _elsewhere(role: Role, _request: web.Request) -> web.StreamResponse:
+    detail = f"this process leaves {role.value} to others: the load balancer has to ask them"
+    raise ProblemError(Kind.MISDIRECTED, detail)
 
 
 def _respond(result: object) -> web.Response:

@@ -84,6 +84,7 @@ from coordinator.api.triggers import (
     remove_trigger,
     resume_a_trigger,
 )
+from coordinator.core.roles import Role
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
 _SYNC = (
@@ -102,13 +103,14 @@ _SETTLED = (Kind.CONFLICT,)
 _SIGN = (Kind.CONFLICT, Kind.SIGNATURE_INVALID)
 
 Limited = partial(Route, limited=True)
+_AGENTS = Role.INGEST
 
 # fmt: off
 ROUTES = (
-    Route("POST /v1/sync",                   sync,              PUBLIC, _SYNC),
-    Route("POST /v1/enroll",                 enroll_agent,      PUBLIC, _ENROLL),
+    Route("POST /v1/sync",                   sync,              PUBLIC, _SYNC, role=_AGENTS),
+    Route("POST /v1/enroll",                 enroll_agent,      PUBLIC, _ENROLL, role=_AGENTS),
 
-    Route("POST /v1/word",                   hear_word,         PUBLIC, _WORD),
+    Route("POST /v1/word",                   hear_word,         PUBLIC, _WORD, role=_AGENTS),
 
     Route("POST /v1/agents",                         register_agent,    "agents:write", status=201),
     Route("GET  /v1/enrolments",                     get_enrolments,    "agents:read"),
@@ -129,8 +131,8 @@ ROUTES = (
     Route("GET  /v1/devices",                  get_devices,   "agents:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
-    Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write"),
-    Route("POST /v1/parcels",                  take_parcel,   "agents:write", _PARCEL),
+    Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write", role=_AGENTS),
+    Route("POST /v1/parcels", take_parcel, "agents:write", _PARCEL, role=_AGENTS),
 
     Limited("POST /v1/jobs",                   submit_job,     "jobs:write", _SUBMIT, status=202),
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
@@ -181,7 +183,7 @@ ROUTES = (
     Route("PATCH  /v1/artifacts/{artifact}", patch_artifact,    "artifacts:write", _PIECE),
     Route("DELETE /v1/artifacts/{artifact}", delete_artifact,   "artifacts:write", _SETTLED),
     Route("GET /v1/artifacts/{artifact}/content", get_content,  "artifacts:read", _RANGE),
-    Route("GET    /v1/fetch/{artifact}",     fetch_artifact,    PUBLIC, _FETCH),
+    Route("GET    /v1/fetch/{artifact}",     fetch_artifact,    PUBLIC, _FETCH, role=_AGENTS),
 
     Route("POST /v1/tokens",                 create_token,      "tokens:write", status=201),
     Route("GET  /v1/tokens",                 get_tokens,        "tokens:read"),
@@ -190,8 +192,8 @@ ROUTES = (
 
     Limited("GET  /v1/readings",               get_readings,   "readings:read"),
 
-    Route("GET  /livez",                     get_liveness,      PUBLIC),
-    Route("GET  /readyz",                    get_readiness,     PUBLIC),
-    Route("GET  /metrics",                   get_metrics,       "metrics:read"),
+    Route("GET  /livez",                     get_liveness,      PUBLIC, role=None),
+    Route("GET  /readyz",                    get_readiness,     PUBLIC, role=None),
+    Route("GET  /metrics",                   get_metrics,       "metrics:read", role=None),
 )
 # fmt: on

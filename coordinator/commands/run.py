@@ -6,6 +6,9 @@ from dataclasses import replace
 from coordinator.app import serve
 from coordinator.commands import options as of
 from coordinator.core.client_certificates import Demand
+from coordinator.core.roles import Role, check_roles, parse_roles
+from shared import limits
+from shared.errors import MistakeError
 from shared.runtime.logs import configure_logging
 from shared.runtime.service import run_until_signal
 
@@ -35,6 +38,18 @@ def add(commands: of.Commands) -> None:
     run.add_argument(
         "--announce", action="store_true", help="tell the local network where it is (mDNS)"
     )
+    run.add_argument(
+        "--roles",
+        metavar="LIST",
+        default=",".join(role.value for role in Role),
+        help="what this process does, on PostgreSQL beside others (%(default)s)",
+    )
+    run.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        default="0",
+        help="after SIGTERM, be not ready for so long before the port is closed (%(default)s)",
+    )
     run.set_defaults(command=_run)
 
 
@@ -48,8 +63,30 @@ def _run(options: argparse.Namespace) -> int:
         behind_proxy=options.behind_proxy,
     )
     listen.check()
+    roles, drain_s = parse_roles(options.roles), _drain_s(options.drain)
+    check_roles(roles, shared=bool(place.postgres))
     return run_until_signal(
         lambda: serve(
-            place, listen, ready=lambda url: print(f"ready {url}", flush=True), apart=True
+            place,
+            listen,
+            ready=lambda url: print(f"ready {url}", flush=True),
+            apart=True,
+            roles=roles,
+            drain_s=drain_s,
         )
     )
+
+
+def _drain_s(text: str) -> int:
+    """Return how long a coordinator goes on after the word to stop.
+
+    Raises:
+        MistakeError: it is no such time.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= limits.DRAIN_MOST_S):
+        raise MistakeError(
+            f"{text!r} is no number of seconds up to {limits.DRAIN_MOST_S}",
+            where="--drain",
+            mend="name twice the time in which the load balancer asks /readyz again",
+        )
+    return int(text)

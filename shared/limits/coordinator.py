@@ -102,6 +102,8 @@ HINT_PROBE_S = 10
 """A replica that has nothing to say for so long asks whether the others can still be reached."""
 HINT_ANSWER_S = 5
 """Silence of the database after which a replica's line to the others is made anew."""
+DRAIN_MOST_S = 600
+"""Longest that a coordinator that is told to stop goes on, for load balancers that look seldom."""
 LEASE_S = 15
 """Work that a process took and went silent in is taken by another one after this time."""
 EVENTS_SCANNED = 20_000
