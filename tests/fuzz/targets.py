@@ -50,7 +50,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
-from tests.fuzz import smp, sticks
+from tests.fuzz import devices, smp, sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -287,5 +287,10 @@ TARGETS: dict[str, Target] = {
     "smp-packet": Target(smp.packets, smp.packet, MB, packed=False),
     "smp-console": Target(smp.streams, smp.console, MB, packed=False),
     "mcuboot": Target(smp.images, smp.mcuboot, MB, packed=False),
+    "http-answer": Target(devices.answers, devices.http, MB, packed=False),
+    "http-request": Target(devices.requests, devices.served, MB, packed=False),
+    "json": Target(devices.documents, devices.document, 2 * MB, packed=False),
+    "lines": Target(devices.talk, devices.lines, MB, packed=False),
+    "sdi12": Target(devices.sensor, devices.sdi12, MB, packed=False),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""
