@@ -42,7 +42,7 @@ check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, d
 	$(call say,documents)
 	@$(PY) -m pytest -q tests/unit/test_docs.py tests/unit/test_records.py
 
-peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
+peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.zephyr $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
 	@$(PY) -m pytest -m peer tests/peers $(ARGS)
 
 mutants: $(VENV)/.test $(VENV)/.project ## take the checks of trust out one by one: each must be missed by a test
@@ -100,6 +100,12 @@ $(VENV)/.peers: constraints/peers.txt $(VENV)/.made
 	@$(PY) -m venv $(VENV)/peers
 	@$(VENV)/peers/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
+
+# Where an index has no source distributions, the tests that need these say so and are skipped.
+$(VENV)/.zephyr: constraints/zephyr.py $(VENV)/.peers
+	$(call say,unpacking SMP servers of Zephyr)
+	@if $(PY) $< $(VENV)/peers/smp-server constraints/peers.txt; then touch $@; else \
+		printf -- '-> not to be had here\n' >&2; fi
 
 $(VENV)/.lock: constraints/lock.txt $(VENV)/.made
 	$(call say,installing the resolver)

@@ -1,63 +1,29 @@
-"""The agent's SMP client against Zephyr's own servers, as smpclient's sources carry them."""
+"""The agent's SMP client against Zephyr's own servers and MCUboot, as smpclient carries them."""
 
 import asyncio
-import re
+import json
+import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from agent.buses.factory import open_bus
-from agent.core.ports import BusSettings
-from agent.drivers.smp.driver import SmpDriver
+from agent.core.firmware_image import read_image
 from shared import limits
 from shared.errors import Reason, WorldError
-from shared.ids import DeviceId
-from tests.sim_parts import HANG_S
-from tests.smp_site import profile
+from tests.peers.zephyr import EMULATED, NATIVE, SERVERS, UNPACKED, board, native, recovery_image
+from tests.sim_parts import HANG_S, ROOT
 
-SERVERS = Path(sys.prefix) / "peers" / "smp-server"
-LOADER = Path("/lib/ld-linux.so.2")
-pytestmark = [
-    pytest.mark.skipif(not SERVERS.exists(), reason="no Zephyr servers in peers/smp-server"),
-    pytest.mark.skipif(not LOADER.exists(), reason="no 32-bit libc (libc6-i386, lib32gcc-s1)"),
-]
+SESSION = Path(__file__).with_name("zephyr_udp_session.py")
+pytestmark = UNPACKED
 
 
-@asynccontextmanager
-async def zephyr(kind: str, folder: Path) -> AsyncIterator[SmpDriver]:
-    """A server of a kind, and the agent's driver on its pseudo-terminal."""
-    (program,) = SERVERS.glob(f"*native_sim_{kind}.exe")
-    process = await asyncio.create_subprocess_exec(
-        program, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(HANG_S):
-            path = None
-            while path is None:
-                line = await process.stdout.readline()
-                assert line, "the server ended before it was there"
-                path = re.search(rb"pseudotty: (\S+)", line)
-        url = f"serial://{path[1].decode()}?baud=115200"
-        bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=2_000))
-        try:
-            yield SmpDriver(DeviceId("zephyr"), bus, unit=0, profile=profile())
-        finally:
-            await bus.close()
-    finally:
-        process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]  # else its pipe leaks
-
-
+@NATIVE
 @pytest.mark.parametrize(
     ("kind", "size"), [("serial", None), ("serial_buf256", 256), ("serial_buf2048", 2_048)]
 )
 async def test_zephyr_echoes_and_tells_its_buffers(kind: str, size: int | None, tmp_path: Path):
-    async with zephyr(kind, tmp_path) as driver:
+    async with native(kind, tmp_path) as driver:
         assert await driver.client.echo("outstation") == "outstation"
         found, count = await driver.client.buffers()
         assert count >= 1
@@ -68,11 +34,67 @@ async def test_zephyr_echoes_and_tells_its_buffers(kind: str, size: int | None, 
         assert await driver.client.echo(text) == text
 
 
+@NATIVE
+async def test_zephyr_that_tells_no_buffers_is_sent_little(tmp_path: Path):
+    async with native("serial_noparams", tmp_path) as driver:
+        assert await driver.client.buffers() == (limits.SMP_BUFFER_BYTES, 1)
+        assert await driver.client.echo("outstation") == "outstation"
+
+
+@NATIVE
 async def test_zephyr_without_images_says_so_in_words(tmp_path: Path):
-    async with zephyr("serial", tmp_path) as driver:
+    async with native("serial", tmp_path) as driver:
         with pytest.raises(WorldError, match="the device says: not supported") as refused:
             await driver.firmware.slots()
         assert refused.value.reason is Reason.DEVICE_EXCEPTION
         identity = await driver.identify()
         assert identity is not None
         assert identity.firmware == ""
+
+
+@NATIVE
+async def test_zephyr_answers_over_udp(tmp_path: Path):
+    """In a network of its own: the server listens on all addresses, at the one usual port."""
+    (server,) = SERVERS.glob("*native_sim_udp.exe")
+    alone = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    process = await asyncio.create_subprocess_exec(
+        *(*alone, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"),
+        *(sys.executable, str(SESSION), str(server), str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    async with asyncio.timeout(HANG_S):
+        out, said = await process.communicate()
+    if process.returncode and b"unshare" in said:
+        pytest.skip(f"no network of its own here: {said.decode().strip()}")
+    assert process.returncode == 0, said.decode()
+    seen = json.loads(out)
+    assert seen["echo"] == "x" * 1_000
+    assert seen["buffers"] == [2_048, 2]
+    assert "not supported" in seen["slots"]
+
+
+@EMULATED
+async def test_mcuboot_takes_an_image_that_was_cut_on_its_way(tmp_path: Path):
+    content = recovery_image()
+    image = read_image(content)
+    async with board(tmp_path) as (driver, bus):
+        assert await driver.client.echo("outstation") == "outstation"
+        assert await driver.client.buffers() == (2_048, 4)
+        (running,) = await driver.firmware.slots()
+        assert (running.slot, running.active, running.digest) == (0, True, image.digest)
+        sending = asyncio.create_task(driver.firmware.upload(content, image=0, digest=image.digest))
+        while bus.counters.answers < 6:
+            assert not sending.done(), sending.exception()
+            await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        sent = await driver.firmware.upload(content, image=0, digest=image.digest)
+        assert sent < len(content), "it went on where the board was"
+        held = {slot.slot: slot.digest for slot in await driver.firmware.slots()}
+        assert held == {0: image.digest, 1: image.digest}
+        # MCUboot in recovery has no trial: an update says so, and the board runs what it ran.
+        with pytest.raises(WorldError, match="the device says: not supported"):
+            await driver.firmware.test(image.digest)
