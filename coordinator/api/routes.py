@@ -24,6 +24,7 @@ from coordinator.api.artifacts import (
     patch_artifact,
 )
 from coordinator.api.audit import get_audit
+from coordinator.api.candidates import get_candidates, ignore_candidate
 from coordinator.api.carrier import fill_stick, take_parcel
 from coordinator.api.devices import get_device, get_devices
 from coordinator.api.enrolments import (
@@ -130,6 +131,8 @@ ROUTES = (
     Limited("GET  /v1/agents/{agent}/devices/{device}", get_device, "agents:read"),
     Route("GET  /v1/devices",                  get_devices,   "agents:read"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
+    Route("GET  /v1/candidates",               get_candidates, "agents:read"),
+    Limited("POST /v1/agents/{agent}/candidates", ignore_candidate, "jobs:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
     Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write", role=_AGENTS),
     Route("POST /v1/parcels", take_parcel, "agents:write", _PARCEL, role=_AGENTS),

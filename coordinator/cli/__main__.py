@@ -14,10 +14,12 @@ from coordinator.cli import (
     approvals,
     artifacts,
     audit,
+    candidates,
     gaps,
     keys,
     membership,
     readings,
+    profiles,
     rollouts,
     standing,
     tokens,
@@ -49,6 +51,8 @@ agents = App(name="agents", help="Gateways: who is out there and how they are.")
 devices = App(name="devices", help="Attached devices: what they are, by their own word.")
 app.command(devices)
 for _group in (agents, jobs, templates, triggers, rollouts.app):
+devices.command(candidates.app)
+app.command(profiles.app)
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)

@@ -25,7 +25,7 @@ class ArtifactWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     artifact: str
     """``sha256:`` and 64 hex digits of the whole file."""
     size: Annotated[int, Meta(ge=1, le=limits.ARTIFACT_BYTES)]
-    kind: Annotated[str, Meta(pattern="^(firmware|agent|file)$")] = "file"
+    kind: Annotated[str, Meta(pattern="^(firmware|agent|profile|file)$")] = "file"
     name: ShortText = ""
     """What the file was called, for people."""
     version: ShortText = ""

@@ -17,12 +17,16 @@ EventKind = Literal[
     "agent.online",
     "device.discovered",
     "device.lost",
+    "candidate.found",
+    "candidate.lost",
+    "candidate.moved",
     "config.drifted",
     "disk.filling",
     "job.succeeded",
     "job.failed",
 ]
 """``agent.online``: it is heard again after a silence. ``device.lost``: it did not answer a job.
+``candidate.*``: a gateway found a device that nobody attached, lost it, or met it elsewhere.
 ``config.drifted``: a validation found drift. ``job.*``: a job of a name ended everywhere."""
 Here = Literal["", "agent", "device"]
 Outcome = Literal["submitted", "overlapped", "missed", "rate_limited", "refused"]

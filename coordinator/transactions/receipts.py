@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stopped
 from coordinator.transactions.blocks import contiguous, without_lost
+from coordinator.transactions.candidates import note_candidates
 from coordinator.transactions.devices import note_facts
 from coordinator.transactions.firings import keep_firings
 from coordinator.transactions.happenings import job_ended, receipt_told
@@ -67,6 +68,7 @@ def reconcile_receipts(
             yield from _keep(agent, ordinal, receipt, now_ms)
         yield from receipt_told(agent, receipt, now_ms)
         yield from note_facts(agent, receipt)
+        yield from note_candidates(agent, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
     jobs = set()

@@ -17,6 +17,8 @@ WAYS: Final[tuple[Way, ...]] = ("modbus", "smp", "mdns")
 Change = Literal["new", "same", "changed", "moved", "lost", "returned"]
 MARK: Final = "_candidate."
 """Result members of `agent.discover`: each candidate is told under this and a number."""
+ADOPTED: Final = "._adopted"
+"""End of the result member of `agent.adopt` that says which place is a candidate no more."""
 BY_BUS: Final[frozenset[Way]] = frozenset({"modbus", "smp"})
 """Ways whose places are ``BUS/ADDRESS``; the others' are ``HOST:PORT``."""
 

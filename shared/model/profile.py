@@ -20,6 +20,7 @@ from shared.model.calls import Call, calls_of
 from shared.model.firmware import Assertion, FirmwareSection, assertions_of, firmware_of
 from shared.model.identity import ANYTHING, IDENTITY_KEYS, Expected, expected_of
 from shared.model.judging import Judging, aggregate_name
+from shared.model.matching import MATCH_KEYS, NO_RULE, Match, match_of
 from shared.model.point import POINT_KEYS, Point, name_of, point_of
 from shared.model.registers import RegisterAddress
 from shared.model.toml_text import TomlTable, TomlText
@@ -47,6 +48,7 @@ _ROOT_KEYS = (
     "protocol",
     "limits",
     "identity",
+    "match",
     "point",
     "call",
     "firmware",
@@ -85,6 +87,8 @@ class Profile:
     """What it can be told to do."""
     identity: Expected = ANYTHING
     """What such a device says of itself."""
+    match: Match = NO_RULE
+    """By what such a device is known when it is found."""
     firmware: FirmwareSection | None = None
     """How firmware gets into it; None: it stays as it is."""
     health: tuple[Assertion, ...] = ()
@@ -146,6 +150,7 @@ def profile_of(document: TomlText) -> Profile:
     _refuse_unreadable(tables, points, request_limits)
     calls = calls_of(root, points)
     identity = expected_of(root.table("identity", IDENTITY_KEYS))
+    match = match_of(root.table("match", MATCH_KEYS))
     firmware, health = firmware_of(root, protocol), assertions_of(root, points)
     return Profile(
         name=name,
@@ -155,6 +160,7 @@ def profile_of(document: TomlText) -> Profile:
         limits=request_limits,
         calls=calls,
         identity=identity,
+        match=match,
         firmware=firmware,
         health=health,
         sections=sections,
@@ -163,6 +169,7 @@ def profile_of(document: TomlText) -> Profile:
             calls=calls,
             identity=identity,
             care=[
+                *match.canonical,
                 *(firmware.canonical if firmware else ()),
                 *([one.point, one.low, one.high] for one in health),
                 *(section.canonical for section in sections.values()),

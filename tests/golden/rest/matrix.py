@@ -274,11 +274,16 @@ async def _wish(scene: Scene, _path: str) -> object:
 
 _BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
     "/v1/jobs": _submission,
+async def _ignoring(_scene: Scene, _path: str) -> object:
+    return {"place": "rs485/5"}
+
+
     "/v1/rollouts/preview": _submission,
     "/v1/claims": _claim,
     "/v1/agents": _register,
     "/v1/approvals/{job}/sign": _sign,
     "/v1/approvals/{job}/deny": _deny,
+    "/v1/agents/{agent}/candidates": _ignoring,
     "/v1/artifacts": _announce,
     "/v1/templates": _template_body,
     "/v1/templates/{template}/submit": _template_use,

@@ -1,0 +1,100 @@
+"""What gateways found, as the coordinator keeps it: folded from receipts in any order."""
+
+from functools import partial
+
+import msgspec
+import pytest
+
+from coordinator.transactions.candidates import ignore, list_candidates, note_candidates
+from shared.ids import AgentId
+from shared.model.candidate import MARK, CandidateWord, Change
+from shared.model.job import Value
+from shared.wire.messages import Receipt
+from tests.stores import ENGINES, open_store
+from tests.unit.test_coordinator_transactions import AGENT, NOW, enrolled
+
+
+@pytest.fixture(params=ENGINES)
+async def store(request, tmp_path):
+    """A store with one agent in it."""
+    async with open_store(request.param, tmp_path) as opened:
+        await enrolled(opened)
+        yield opened
+
+
+def word(place: str, change: Change = "new", **said: str) -> CandidateWord:
+    return CandidateWord("modbus", place, change, **said)
+
+
+def receipt(at_ms: int, *words: CandidateWord, **more: Value) -> Receipt:
+    result: dict[str, Value] = dict(more)
+    for number, one in enumerate(words):
+        result[f"look.{MARK}{number}"] = msgspec.json.encode(one).decode()
+    return Receipt(1, b"e" * 16, "", 10, 1, 0, at_ms, result=result)
+
+
+async def take(store, told: Receipt) -> None:
+    await store.run(partial(note_candidates, AGENT, told, NOW), durable=False)
+
+
+async def listed(store, agent: str = "", *, ignored: bool = False, size: int = 100):
+    body = partial(list_candidates, agent, ignored=ignored, after=("", "", ""), size=size)
+    return (await store.read(body))[0]
+
+
+async def test_the_newest_word_counts_whatever_comes_late(store):
+    await take(store, receipt(5_000, word("rs485/5", vendor="Acme", model="new")))
+    await take(store, receipt(4_000, word("rs485/5", vendor="Acme", model="old")))
+    (one,) = await listed(store)
+    assert (one.agent, one.place, one.model, one.lost_at) == (AGENT, "rs485/5", "new", None)
+
+
+async def test_one_is_lost_and_back(store):
+    await take(store, receipt(1_000, word("rs485/5")))
+    await take(store, receipt(2_000, word("rs485/5", "lost")))
+    (one,) = await listed(store)
+    assert one.lost_at is not None
+    await take(store, receipt(3_000, word("rs485/5", "returned")))
+    (one,) = await listed(store)
+    assert one.lost_at is None
+
+
+async def test_who_moved_is_one_and_keeps_what_a_person_said_of_it(store):
+    await take(store, receipt(1_000, word("rs485/5", serial="SN-1")))
+    (first,) = await listed(store)
+    body = partial(ignore, AGENT, "rs485/5", ignored=True, actor="me", now_ms=NOW)
+    await store.run(body, durable=False)
+    assert await listed(store) == []
+    moved = word("rs485/9", "moved", serial="SN-1", before="rs485/5")
+    await take(store, receipt(2_000, moved))
+    (one,) = await listed(store, ignored=True)
+    assert (one.place, one.before, one.ignored) == ("rs485/9", "rs485/5", True)
+    assert one.first_at == first.first_at
+
+
+async def test_who_is_adopted_is_a_candidate_no_more(store):
+    await take(store, receipt(1_000, word("rs485/5"), word("rs485/6")))
+    await take(store, receipt(2_000, **{"adopt._adopted": "rs485/5"}))
+    assert [one.place for one in await listed(store)] == ["rs485/6"]
+
+
+async def test_nothing_is_hidden_where_nothing_was_found(store):
+    body = partial(ignore, AGENT, "rs485/5", ignored=True, actor="me", now_ms=NOW)
+    assert await store.run(body, durable=False) == []
+
+
+async def test_pages_go_on_where_the_last_one_ended(store):
+    await take(store, receipt(1_000, *(word(f"rs485/{n}") for n in range(5))))
+    first = await listed(store, size=3)
+    last = first[-1]
+    body = partial(
+        list_candidates,
+        AGENT,
+        ignored=False,
+        after=(AgentId(last.agent), last.place, last.way),
+        size=3,
+    )
+    rest, more = await store.read(body)
+    places = [one.place for one in (*first, *rest)]
+    assert places == [f"rs485/{n}" for n in range(5)]
+    assert not more
