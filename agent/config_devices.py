@@ -18,7 +18,7 @@ from agent.core.ports import BusSettings
 from agent.core.utilisation import BusLoad, DeviceLoad, Pace, poll_ms, sentence
 from agent.drivers.registry import poll_frames
 from shared import limits
-from shared.errors import MistakeError
+from shared.errors import MistakeError, nearest
 from shared.ids import DeviceId, is_name
 from shared.model.addressing import addresses_of
 from shared.model.judging import JUDGING_KEYS, Judging, judging_of
@@ -29,6 +29,8 @@ from shared.model.toml_text import TomlTable
 _BUS_KEYS = ("name", "url", "response_timeout_ms", "retries", "inter_frame_ms")
 _DEVICE_KEYS = ("id", "bus", "address", "profile", "poll_interval_s", "labels", "points")
 
+_SHIPPED = Path(__file__).parent / "profiles"
+"""Profiles that come with the agent."""
 _POLL_INTERVAL_MS = 60_000
 """`DeviceSettings`' own default."""
 _TURNAROUND_MS = 5
@@ -178,7 +180,7 @@ def _judging(table: TomlTable, profile: Profile) -> dict[str, Judging]:
 
 
 def _profile(table: TomlTable, folder: Path, profiles: dict[Path, Profile]) -> Profile:
-    path = folder / path_of(table, "profile")
+    path = _profile_path(table, folder)
     if path not in profiles:
         try:
             with path.open("rb") as file:
@@ -195,6 +197,20 @@ def _profile(table: TomlTable, folder: Path, profiles: dict[Path, Profile]) -> P
             raise table.mistake(f"the profile {path} is not UTF-8 text", key="profile") from None
         profiles[path] = parse_profile(text, source=str(path))
     return profiles[path]
+
+
+def _profile_path(table: TomlTable, folder: Path) -> Path:
+    """Return where a profile lies: a plain name is one of those that come with the agent."""
+    written = path_of(table, "profile")
+    if not is_name(written) or (folder / written).exists():
+        return folder / written
+    shipped = sorted(path.stem for path in _SHIPPED.glob("*.toml"))
+    if written not in shipped:
+        close = nearest(written, shipped)
+        known = f"the agent comes with {', '.join(shipped)}; yours are named like ./{written}.toml"
+        mend = f"did you mean {close!r}?" if close else known
+        raise table.mistake(f"there is no profile {written!r}", key="profile", mend=mend)
+    return _SHIPPED / f"{written}.toml"
 
 
 def _refuse_twins(tables: list[TomlTable], devices: list[DeviceSettings]) -> None:

@@ -19,6 +19,7 @@ from firmware_sim.commands.models import models_json, models_text
 from firmware_sim.commands.node_line import NAME as SENSOR_NODE
 from firmware_sim.commands.node_line import add_node_options, node_order
 from firmware_sim.commands.tell import run_tell
+from firmware_sim.commands.text import add_text_options, run_text, text_order
 from shared.errors import MistakeError, WorldError
 
 PROG = "outstation-sim"
@@ -37,6 +38,11 @@ examples:
       then:  {PROG} tell /tmp/pump.ctl fault bad-crc:p=0.2
              {PROG} tell /tmp/pump.ctl set setpoint=4200
              {PROG} tell /tmp/pump.ctl clear | show | stats
+  {PROG} device relay --http 127.0.0.1:8080
+      then:  curl 'http://127.0.0.1:8080/rpc/Switch.GetStatus?id=0'
+  {PROG} device weather --line --tcp 127.0.0.1:4001
+  {PROG} device soil --line --serial /tmp/probe --fault cut:p=0.1
+      NMEA 0183 and SDI-12; a tank answers one line to one request
   {PROG} device {SENSOR_NODE} --udp 127.0.0.1:1337 --flash /tmp/node.flash
       an MCUmgr device with MCUboot; {PROG} image makes images for it
   {PROG} device {SENSOR_NODE} --serial /tmp/node --baud 115200 --fault power-cut=20
@@ -95,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(
         commands.add_parser(
             "device",
-            help="devices that answer Modbus RTU, Modbus TCP or MCUmgr SMP",
+            help="devices that answer Modbus, MCUmgr SMP, HTTP or lines of text",
             description="Devices that answer Modbus (RTU on a real pseudo-terminal, or TCP), and a "
             f"{SENSOR_NODE} that answers SMP (on a pseudo-terminal, or UDP).",
             epilog=_DEVICE_EXAMPLES,
@@ -142,6 +148,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     )
     port.add_argument("--tcp", metavar="HOST:PORT", help="Modbus TCP; port 0 takes a free one")
     port.add_argument("--udp", metavar="HOST:PORT", help="SMP; port 0 takes a free one")
+    port.add_argument("--http", metavar="HOST:PORT", help="HTTP with JSON; port 0 takes a free one")
     add = parser.add_argument
     add("--unit", type=int, action="append", default=[], help="unit address; may be repeated")
     add("--count", type=int, default=1, help="this many of them, at consecutive units")
@@ -173,6 +180,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     add("--speed", type=float, default=1.0, help="simulated seconds per second")
     add("--start-ms", type=int, metavar="UNIX_MS", help="simulated time at the start; default now")
     add("--baud", type=int, help="let bytes take the time they take at this speed (serial)")
+    add_text_options(parser)
     add_node_options(parser)
     _add_common(parser)
     parser.set_defaults(run=_device)
@@ -218,6 +226,9 @@ def _device(given: argparse.Namespace) -> int:
         raise MistakeError(f"--baud {given.baud} is no line speed", mend="9600 is usual")
     if SENSOR_NODE in given.models:
         return _node(given)
+    if given.http is not None or given.line or given.password:
+        asyncio.run(run_text(text_order(given, dict(_pair(text) for text in given.columns))))
+        return 0
     if given.udp is not None:
         raise MistakeError("--udp is for SMP", mend=f"Modbus devices take --tcp, {SENSOR_NODE} it")
     if given.columns and given.replay is None:

@@ -106,6 +106,17 @@ def modbus_tcp(folder: Path) -> Rig:
     )
 
 
+def sunspec(folder: Path) -> Rig:
+    station = Station(Line.TCP, [Device(find_model("inverter"))])
+    return Rig(
+        profile=shipped("sunspec-inverter"),
+        told=station,
+        serve=lambda port: serve_tcp(station, port=port),
+        url=lambda served: f"tcp://127.0.0.1:{served.port}",
+        address=1,
+    )
+
+
 def modbus_serial(folder: Path) -> Rig:
     station = Station(Line.SERIAL, [Device(find_model("meter"), unit=7)])
     return Rig(
@@ -174,6 +185,7 @@ def _line(
 RIGS: dict[str, Callable[[Path], Rig]] = {
     "modbus-tcp": modbus_tcp,
     "modbus-serial": modbus_serial,
+    "modbus-sunspec": sunspec,
     "smp-udp": smp("udp"),
     "smp-serial": smp("serial"),
     "http_json": http,

@@ -14,7 +14,7 @@ from shared import limits
 from shared.errors import MistakeError
 
 NAME = "sensor-node"
-_OF_MODBUS = ("unit", "settings", "replay", "columns", "tcp", "start_ms")
+_OF_MODBUS = ("unit", "settings", "replay", "columns", "tcp", "http", "line", "start_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
