@@ -5,10 +5,12 @@ which are `shared.runtime.db`.
 """
 
 import sqlite3
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shared import limits
 from shared.errors import Reason, WorldError
 from shared.runtime.sqlite import (
     BREAKING,
@@ -23,6 +25,8 @@ Work = Callable[[sqlite3.Connection], object]
 """One transaction's body. It may run a second time after everything it did was rolled back, so
 it has no effects but on its connection; it never commits or rolls back by itself."""
 
+_LOOK_MS = 1
+"""Of waiting for another process, between two looks."""
 _ALONE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT})
 """Failures of a whole group that one member causes: a full disk, a deferred constraint."""
 
@@ -89,7 +93,7 @@ def _one_by_one(db: sqlite3.Connection, works: Sequence[Work], where: str, group
 
 
 def _transaction(db: sqlite3.Connection, works: Sequence[Work], where: str) -> list[Outcome]:
-    db.execute("BEGIN IMMEDIATE")
+    _begin(db)
     try:
         outcomes = [_savepoint(db, work, where) for work in works]
         db.execute("COMMIT")
@@ -98,6 +102,27 @@ def _transaction(db: sqlite3.Connection, works: Sequence[Work], where: str) -> l
             db.execute("ROLLBACK")
         raise
     return outcomes
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Begin as the one writer of the file; another process's transaction is some milliseconds long.
+
+    Left alone, SQLite looks again after 1, 2, 5, 10 and up to 100 ms, so that whoever waits comes
+    too late again and again; here it looks every millisecond, for as long.
+    """
+    until_s = time.monotonic() + limits.DB_BUSY_MS / 1000
+    db.execute(f"PRAGMA busy_timeout = {min(_LOOK_MS, limits.DB_BUSY_MS)}")
+    try:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                    raise
+            else:
+                return
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {limits.DB_BUSY_MS}")
 
 
 def _savepoint(db: sqlite3.Connection, work: Work, where: str) -> Outcome:

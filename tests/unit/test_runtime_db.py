@@ -509,3 +509,31 @@ async def test_aiosqlite_still_has_the_private_names_that_one_hop_needs():
         connection.join()
     assert not connection._thread.is_alive()
     assert aiosqlite.__version__.startswith("0.")
+
+
+async def test_a_commit_waits_for_the_transaction_of_another_process(tmp_path):
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=False) as db:
+        other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(db.transact(put(1), durable=True))
+        done, _ = await asyncio.wait((waiting,), timeout=0.01)
+        assert not done
+        other.execute("COMMIT")
+        other.close()
+        await waiting
+
+
+async def test_another_process_that_does_not_end_its_transaction_fails_the_commit_alone(
+    tmp_path, monkeypatch
+):
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=False) as db:
+        monkeypatch.setattr(limits, "DB_BUSY_MS", 20)
+        other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WorldError) as refused:
+            await db.transact(put(1), durable=True)
+        other.execute("COMMIT")
+        other.close()
+        assert refused.value.reason is Reason.STORE_BUSY
+        await db.transact(put(1), durable=True)
+        assert db.failure is None
