@@ -28,6 +28,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.drain import Drain
+from coordinator.services.events import Teller
 from coordinator.services.founding import (
     found_fleet,
     make_first_papers,
@@ -225,6 +226,7 @@ async def serve(
         context = server_context(place.directory, listen.certificates)
         services = [
             *_hints(store, parts, news),
+            parts.feed,
             Renewal(place.directory, context, clock),
             Recovery(store),
             *_scheduled(place, parts, apart=apart),
@@ -263,7 +265,9 @@ def _scheduled(place: Place, parts: Parts, *, apart: bool) -> Sequence[Service]:
     """Return what a scheduler does; the last of it may have a process of its own."""
     if Role.SCHEDULER not in parts.roles:
         return (Watching(parts.rollups),)
-    first: Sequence[Service] = (parts.deadlines, parts.dispatcher, parts.triggers)
+    teller = Teller(parts.store, parts.clock, parts.feed.ring)
+    parts.jobs.tell(teller.look_again)
+    first: Sequence[Service] = (parts.deadlines, parts.dispatcher, parts.triggers, teller)
     if not apart:
         return (*first, *parts.upkeep)
     url = place.postgres or f"sqlite:{place.database}"

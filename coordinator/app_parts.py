@@ -22,6 +22,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.drain import Drain
+from coordinator.services.events import Feed
 from coordinator.services.founding import ONE_MACHINE
 from coordinator.services.intake import Desk, Intake
 from coordinator.services.leases import in_turn, with_lease
@@ -72,6 +73,8 @@ def compose(
     documents = Documents(fleet, partial(_seat, directory, where))
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
     metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
+    feed = Feed(store, jobs)
+    metrics.watch("event_streams", "Listeners to events", lambda: len(feed))
     metrics.watch("waiting_requests", "Requests held for a job to change", lambda: len(jobs))
     desk = Desk(
         fleet=fleet.fleet_id,
@@ -119,6 +122,7 @@ def compose(
         upkeep=upkeep,
         dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
         triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
+        feed=feed,
         work=work,
         jobs=jobs,
         readings=desk.readings,

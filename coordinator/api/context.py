@@ -13,6 +13,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.carrier import Carrier
 from coordinator.services.dispatcher import Dispatcher
 from coordinator.services.drain import Drain
+from coordinator.services.events import Feed
 from coordinator.services.intake import Intake
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
@@ -51,6 +52,7 @@ class Parts:
     """What nobody waits for, rollups among it."""
     dispatcher: Dispatcher
     triggers: Triggers
+    feed: Feed
     work: WaitingRoom[AgentId]
     jobs: WaitingRoom[bytes]
     readings: Bell

@@ -35,6 +35,7 @@ from coordinator.api.enrolments import (
     reject_enrolment,
     rekey_agent,
 )
+from coordinator.api.events import get_events, stream_events
 from coordinator.api.fleet import (
     create_claim_file,
     get_liveness,
@@ -164,6 +165,9 @@ ROUTES = (
     Limited("GET  /v1/alarms",                 get_alarms,     "jobs:read"),
     Limited("GET  /v1/executions",             get_executions, "executions:read"),
     Limited("GET  /v1/executions/{execution}", get_execution,  "executions:read"),
+
+    Limited("GET  /v1/events",                  get_events,       "events:read"),
+    Limited("GET  /v1/events/stream",           stream_events,    "events:read"),
 
     Limited("GET  /v1/rollouts",                get_rollouts,     "jobs:read"),
     Limited("GET  /v1/rollouts/{job}",          get_rollout,      "jobs:read"),

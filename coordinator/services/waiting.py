@@ -103,3 +103,5 @@ class WaitingRoom(Generic[T]):
         """Wake everybody, because the program stops."""
         self._closed = True
         self.wake_all()
+        for listener in self._listeners:
+            listener()

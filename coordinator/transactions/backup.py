@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
+from coordinator.transactions.outbox import jump
 from coordinator.transactions.rows import audit, unpack_ranges
 from shared.clock import WallMs
 from shared.sync.ranges import Ranges
@@ -50,6 +51,7 @@ def begin_again(*, restore_epoch: int, now_ms: WallMs) -> Tx[None]:
     yield from execute("restore_epoch_set", restore_epoch)
     row = yield from fetch_one("backup_newest")
     yield from execute("restore_insert", restore_epoch, now_ms, row[0] if row else 0)
+    yield from jump(restore_epoch)
     yield from audit(
         now_ms,
         actor="command line",

@@ -286,6 +286,7 @@ def _move_on(
         if is_silent(before.last_ms, before.interval_ms, contact.now_ms):
             occasion = f"{agent} {contact.now_ms}"
             yield from happened("agent.online", occasion, agent=agent, now_ms=contact.now_ms)
+            yield from execute("agent_heard", agent)
     yield from _save(contact, interval_ms)
     if last is not None and last.jobs_epoch != report.jobs_epoch:
         yield from execute("store_leave", agent, last.jobs_epoch)

@@ -13,6 +13,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from coordinator.core.caps import note_release
+from coordinator.core.events import Subject
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout import (
@@ -31,6 +32,7 @@ from coordinator.transactions.cancel import cancel
 from coordinator.transactions.dispatch_counts import count_events, moved_count
 from coordinator.transactions.dispatch_stragglers import put_off
 from coordinator.transactions.dispatch_undo import undo, undo_late
+from coordinator.transactions.outbox import tell
 from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from coordinator.transactions.rows import audit
 from coordinator.transactions.supersede import supersede
@@ -251,6 +253,10 @@ def _save(
     words = list(decision.words)
     if progress.opened_ms:
         yield from execute("rollout_stage_opened", job, progress.stage, progress.opened_ms)
+    before = loaded.progress
+    if progress.opened_ms and (not before.opened_ms or progress.stage != before.stage):
+        detail = {"stage": loaded.policy.stages[progress.stage].name}
+        yield from tell("rollout.stage", Subject(job=job), now_ms, detail=detail)
     if progress.state is not loaded.progress.state:
         yield from hold(job, progress, now_ms)
         words = words or [progress.why]

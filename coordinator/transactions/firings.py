@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from coordinator.contract.common import to_time
 from coordinator.contract.standing import AlarmView, FiringView
-from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.core.events import Subject
+from coordinator.core.ports import Row, Scalar, Tx, execute, fetch, fetch_one
+from coordinator.transactions.outbox import tell
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
 from coordinator.transactions.words import execution_state_text, reason_text
@@ -57,6 +59,11 @@ def keep_firings(
             *(receipt.state, receipt.reason, receipt.detail),
             *(said if said in set(Severity) else "", pack(result), now_ms),
         )
+        if said in set(Severity):
+            about = Subject(agent=agent, device=device, job=job or b"")
+            words: dict[str, Scalar] = {"severity": said, "text": receipt.detail}
+            words["count"] = receipt.count
+            yield from tell("alarm.raised", about, now_ms, detail=words)
     most = (limits.FIRINGS_KEPT, limits.RECEIPTS_PER_REPORT + len(receipts))
     yield from execute("firings_forget_most", agent, execution, *most)
 

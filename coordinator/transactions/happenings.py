@@ -1,12 +1,17 @@
 """Something happened that triggers may listen to: one row for each that does, in the transaction.
 
+Listeners to events hear of it in any case, but for what another row tells: an enrolment is audited,
+a job's end is told by the teller, and a disk is only full where somebody said what is full.
+
 The row is the memory that the event was heard, so nothing is lost with a crash and nothing fires
 twice; where nobody listens nothing is written. Leaves out acting on it (`trigger_firings`).
 """
 
 from collections.abc import Sequence
 
+from coordinator.core.events import Subject
 from coordinator.core.ports import Tx, execute, fetch_one
+from coordinator.transactions.outbox import tell
 from shared.block.schema import Schema
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -16,6 +21,8 @@ from shared.model.job import TaskState
 from shared.wire.messages import Receipt
 
 _DAY_MS = 86_400_000
+_TOLD = frozenset({"agent.online", "config.drifted", "device.discovered", "device.lost"})
+"""Kinds that are events by the same name."""
 _DRIFTED = "_drifted"
 """How the result of `device.validate` counts what drifted, after the step's id and a dot."""
 
@@ -34,6 +41,8 @@ def happened(
         free_mb: of a disk.
     """
     yield from execute("trigger_event", kind, f"{kind} {occasion}", now_ms, agent, device, free_mb)
+    if kind in _TOLD:
+        yield from tell(kind, Subject(agent=agent, device=device), now_ms)
 
 
 def disk_told(agent: str, numbers: Sequence[int], now_ms: WallMs) -> Tx[None]:

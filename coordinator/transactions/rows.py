@@ -7,6 +7,7 @@ import msgspec
 
 from coordinator.core.audit import START, Entry, Head, chained, split_actor
 from coordinator.core.ports import Scalar, Tx, execute, fetch_one
+from coordinator.transactions.outbox import tell_deed
 from shared import limits
 from shared.clock import WallMs
 from shared.model.job import Value
@@ -44,6 +45,8 @@ def audit(
 ) -> Tx[None]:
     """Write who did what, in the transaction of the change itself, at the end of the chain.
 
+    Whoever listens to events hears of it too, where it is such a deed.
+
     Args:
         now_ms: when.
         actor: who, and from where (`coordinator.core.audit.actor_at`).
@@ -74,3 +77,4 @@ def audit(
         entry.detail,
         chained(head.hash, entry),
     )
+    yield from tell_deed(action, object_, now_ms, actor=who, detail=detail)
