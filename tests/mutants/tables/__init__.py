@@ -13,6 +13,7 @@ from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
 from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
+from tests.mutants.tables.known import KNOWN
 from tests.mutants.tables.link import LINK
 from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
@@ -45,4 +46,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ENGINE,
     *ROLLOUTS,
     *ARTIFACTS,
+    *KNOWN,
 )

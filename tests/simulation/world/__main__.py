@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tests.simulation.world.found import FOUND
+from tests.simulation.world.found import PLOTS
 from tests.simulation.world.play import Verdict, play
 from tests.simulation.world.proof import lacking
 
@@ -29,13 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1, help="how many, besides the named ones")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--prove", action="store_true", help="fail when a fault was too rare")
+    parser.add_argument("--plot", choices=PLOTS, help="only the world of this name")
     wish = parser.parse_args(arguments)
+    if wish.plot:
+        plot = PLOTS[wish.plot]
+        return 1 if _told(play(plot.seed, plot.stories), wish.plot).findings else 0
     first = 1 if wish.seed is None else wish.seed
     seeds = list(range(first, first + wish.count))
-    if wish.seed is None:
-        seeds = sorted({*seeds, *FOUND.values()})
     began_s = time.monotonic()
     verdicts = _play(seeds, wish.jobs)
+    if wish.seed is None:
+        verdicts += [_told(play(one.seed, one.stories), name) for name, one in PLOTS.items()]
     hits = sum((one.hits for one in verdicts), Counter[str]())
     walked = sum((one.transitions for one in verdicts), Counter[str]())
     broken = sum(bool(one.findings) for one in verdicts)
@@ -77,11 +81,12 @@ def _safely(seed: int) -> Verdict:
         return Verdict(seed, "", (what,), Counter(), Counter(), 0.0, 0, 0)
 
 
-def _told(verdict: Verdict) -> Verdict:
+def _told(verdict: Verdict, name: str = "") -> Verdict:
     for finding in verdict.findings:
-        print(f"seed {verdict.seed}: {finding}", file=sys.stderr)
+        print(f"{name or f'seed {verdict.seed}'}: {finding}", file=sys.stderr)
     if verdict.findings:
-        print(f"  repeat it with: make sim SEED={verdict.seed}", file=sys.stderr, flush=True)
+        how = f"ARGS='--plot \"{name}\"'" if name else f"SEED={verdict.seed}"
+        print(f"  repeat it with: make sim {how}", file=sys.stderr, flush=True)
     return verdict
 
 

@@ -6,27 +6,25 @@ its doors. Leaves out what people want (`people`) and the line (`line`).
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from coordinator import app_parts
+from coordinator import app, app_parts
 from coordinator.api.context import Parts
-from coordinator.app import Place, open_fleet
-from coordinator.core.client_certificates import Demand
+from coordinator.api.listen import Listen
+from coordinator.app import Place
 from coordinator.core.ports import Tx
-from coordinator.core.roles import EVERY_ROLE
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
-from coordinator.services.retention import Retention
-from coordinator.services.shelf import News
-from coordinator.services.upkeep import Recovery
 from coordinator.store.sqlite import SqliteStore
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
+from tests.simulation.loop import SeededEntropy
 from tests.simulation.world.disk import Disks
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
@@ -38,6 +36,25 @@ T = TypeVar("T")
 
 class GoneError(Exception):
     """Nobody answers there, or no longer."""
+
+
+class _Bell(Bell):
+    """Nobody else in this world writes to the coordinator's database."""
+
+    def hung_at(self, path: Path) -> contextlib.nullcontext[None]:  # type: ignore[override]  # is one too
+        return contextlib.nullcontext()
+
+
+class _Renewal:
+    """Nobody here asks for a certificate."""
+
+    name = "renewal"
+
+    def __init__(self, *_: object) -> None: ...
+
+    async def run(self) -> None:
+        """Have nothing to do."""
+        await asyncio.get_running_loop().create_future()
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,8 @@ class Centre(Lives):
     def __init__(self, ground: Ground, disks: Disks) -> None:
         super().__init__(ground, disks, "centre")
         self.parts: Parts | None = None
-        self.bell = Bell()
+        self._entropy = ground.entropy(self.name)
+        self._supervisor: Supervisor
         self.walk = Walk(ground, "centre")
         self._serving = 0
 
@@ -70,43 +88,44 @@ class Centre(Lives):
         write_fleet(self.folder)
         await found(self.folder, self.clock, self.ground.entropy("founding"))
 
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Let the coordinator's own composition root meet this world instead of this machine."""
+        with (
+            mock.patch.object(app, "SystemEntropy", self._take_entropy),
+            mock.patch.object(app_parts, "SystemEntropy", self._take_entropy),
+            mock.patch.object(app, "Supervisor", self._supervise),
+            mock.patch.object(app, "listening", self._listening),
+            mock.patch.object(app, "Bell", _Bell),
+            mock.patch.object(app, "Renewal", _Renewal),
+            mock.patch.object(app, "server_context"),
+            mock.patch.object(app, "renew_if_due"),
+        ):
+            yield
+
     async def live(self, process: Process) -> None:
         """Serve until cancelled."""
-        entropy = self.ground.entropy(self.name, process.number)
-        async with open_fleet(self.place) as (store, fleet):
-            with mock.patch.object(app_parts, "SystemEntropy", return_value=entropy):
-                parts = app_parts.compose(
-                    self.place.directory,
-                    store,
-                    fleet,
-                    self.clock,
-                    demand=Demand.OFF,
-                    roles=EVERY_ROLE,
-                    where=str(self.place.database),
-                )
-            assert isinstance(store, SqliteStore)
-            self.bell = Bell()
-            supervisor = Supervisor(
-                [
-                    parts.deadlines,
-                    parts.dispatcher,
-                    parts.triggers,
-                    Recovery(store),
-                    parts.rollups,
-                    Retention(store, self.clock),
-                    News(parts.documents, store, self.bell, parts.work),
-                ],
-                clock=self.clock,
-                entropy=entropy,
-            )
-            async with supervisor:
-                self.parts = parts
-                try:
-                    await asyncio.get_running_loop().create_future()
-                finally:
-                    if self.parts is parts:
-                        self.parts = None
-                    self._look_at(supervisor, process)
+        self._entropy = self.ground.entropy(self.name, process.number)
+        listen = Listen(host="127.0.0.1", port=0)
+        await app.serve(self.place, listen, ready=lambda _url: None, clock=self.clock)
+
+    def _take_entropy(self) -> SeededEntropy:
+        return self._entropy
+
+    def _supervise(self, *given: Any, **named: Any) -> Supervisor:
+        self._supervisor = Supervisor(*given, **named)
+        return self._supervisor
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, parts: Parts, *_: object) -> AsyncIterator[str]:
+        process, supervisor, self.parts = self.now, self._supervisor, parts
+        try:
+            yield "https://127.0.0.1:1"
+        finally:
+            if self.parts is parts:
+                self.parts = None
+            if process is not None:
+                self._look_at(supervisor, process)
 
     def moved(self, before: Path, after: Path) -> None:
         """Nothing in the folder knows its name."""

@@ -212,17 +212,30 @@ def receipts_count_in_any_order(rest: Rest, site: Site) -> Iterator[str]:
 
 def everything_comes_to_an_end(rest: Rest, site: Site) -> Iterator[str]:
     """Whoever remembers what ran tells how it ended, and a site that can be read is read."""
-    found = rows(
-        rest.centre,
-        "SELECT state FROM execution WHERE agent_id = $1 AND (state < $2 OR state = $3)",
+    for state in unsettled(rest.centre, site):
+        yield f"{site.name}: an execution is {state.name} for ever"
+        break
+    if site.plant.ledger.polled_s < rest.ended_s - 3 * site.poll_s:
+        yield f"{site.name}: nothing was read since {site.plant.ledger.polled_s:.0f} s"
+
+
+def unsettled(centre: Path, site: Site) -> Iterator[ExecutionState]:
+    """Yield the states of executions that must still change.
+
+    What was signed and never arrived stays OVERDUE: no agent has anything to say of it. Nor has one
+    that does not remember.
+    """
+    remembers = not (site.forgot_jobs or site.was_restored)
+    for uid, state in rows(
+        centre,
+        "SELECT execution_id, state FROM execution WHERE agent_id = $1 AND (state < $2"
+        " OR state = $3)",
         site.agent,
         OPEN_BELOW,
         ExecutionState.OVERDUE,
-    )
-    if found and not (site.forgot_jobs or site.was_restored):
-        yield f"{site.name}: an execution is {ExecutionState(found[0][0]).name} for ever"
-    if site.plant.ledger.polled_s < rest.ended_s - 3 * site.poll_s:
-        yield f"{site.name}: nothing was read since {site.plant.ledger.polled_s:.0f} s"
+    ):
+        if state != ExecutionState.OVERDUE or (remembers and uid in site.walk.admitted):
+            yield ExecutionState(state)
 
 
 def _values(steps: Sequence[Step], *, once: bool) -> Iterator[int]:

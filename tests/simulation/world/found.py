@@ -1,11 +1,37 @@
-"""Seeds that once broke a promise, by what they found; each is played in every run.
+"""Worlds that are always played: each told on purpose, and able to break one promise.
 
-What a seed means changes when the world does: the defect itself has a directed test of its own.
+A plot pins what happens, so it stays the same world while the mix of the others changes. Those of
+`KNOWN` are the ground on which defects known from other systems show: `tests/mutants` puts each of
+them back and asks the plot of its name. Those of `FOUND` once found a defect of ours; each defect
+has a directed test besides.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-FOUND: Mapping[str, int] = {
-    "a stop that waits for ever for a service that failed in cleaning up": 5,
-    "a loss that a restored coordinator knows from the agent's account only": 17,
+
+@dataclass(frozen=True)
+class Plot:
+    """One world that is told on purpose."""
+
+    seed: int
+    stories: tuple[str, ...]
+    """By their names in `events.STORIES`, in any order: the seed says when each begins."""
+
+
+KNOWN: Mapping[str, Plot] = {
+    "disks that refuse": Plot(1, ("disk",) * 8 + ("ask",) * 3),
+    "lines that are down for hours": Plot(2, ("weather",) * 8 + ("ask",) * 2),
+    "killed in the middle of work": Plot(3, ("die with job",) * 14),
+    "killed at a commit": Plot(4, ("die at commit",) * 10 + ("ask",) * 8),
+    "power that goes again and again": Plot(5, ("reboot",) * 6 + ("ask",) * 6),
 }
+FOUND: Mapping[str, Plot] = {
+    "a service that failed in cleaning up makes a stop wait for ever": Plot(
+        5, ("die at commit",) * 6 + ("stop",) * 4 + ("disk",) * 3
+    ),
+    "only the agent's account knows of a loss after a restore": Plot(
+        17, ("backup", "reboot", "reboot", "damage", "weather", "ask", "ask")
+    ),
+}
+PLOTS: Mapping[str, Plot] = {**KNOWN, **FOUND}

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.services.claims import ClaimWish, create_claim
 from shared.clock import WallMs
-from shared.model.job import ExecutionState
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre, GoneError
-from tests.simulation.world.checks import Rest, rows
+from tests.simulation.world.checks import Rest, unsettled
 from tests.simulation.world.disk import Disks
 from tests.simulation.world.events import GRAVE, RARE, STORIES, Scene
 from tests.simulation.world.ground import HOUR_S, Ground
@@ -67,7 +65,7 @@ class Play:
 
     async def run(self) -> None:
         """Play it to the judgement."""
-        with self.disks.in_force(), machines():
+        with self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
             for finding in self._rest().findings():
                 self.ground.wrong(finding)
@@ -158,17 +156,8 @@ class Play:
         for site in self.sites:
             if not site.quiet:
                 return site.name
-        # Whoever remembers what ran says how it ended, also when its time was over first.
-        remembering = {
-            site.agent for site in self.sites if not (site.forgot_jobs or site.was_restored)
-        }
-        for agent, state in rows(
-            self.centre.place.database,
-            "SELECT agent_id, state FROM execution WHERE state < $1 OR state = $2",
-            *(OPEN_BELOW, ExecutionState.OVERDUE),
-        ):
-            if state != ExecutionState.OVERDUE or agent in remembering:
-                return f"{agent}'s {ExecutionState(state).name} execution"
+            for state in unsettled(self.centre.place.database, site):
+                return f"{site.name}'s {state.name} execution"
         return ""
 
     async def _end(self) -> None:

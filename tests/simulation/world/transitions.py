@@ -32,6 +32,8 @@ class Walk:
     at: dict[tuple[str, Hashable], IntEnum] = field(default_factory=dict)
     fresh: bool = False
     """Nobody knows how what is there came about."""
+    admitted: set[bytes] = field(default_factory=set)
+    """Executions that an agent has ever had."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -55,6 +57,7 @@ class Walk:
                 self._step("task", (store, number), TaskState(state), TaskState.READY)
             for uid, state in executions:
                 self._step("execution", (store, uid), ExecutionState(state), None)
+                self.admitted.add(uid)
             self.fresh = False
 
     def look_at_centre(self, db: sqlite3.Connection) -> None:
