@@ -50,7 +50,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
-from tests.fuzz import devices, smp, sticks
+from tests.fuzz import devices, masters, smp, sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -287,6 +287,11 @@ TARGETS: dict[str, Target] = {
     "smp-packet": Target(smp.packets, smp.packet, MB, packed=False),
     "smp-console": Target(smp.streams, smp.console, MB, packed=False),
     "mcuboot": Target(smp.images, smp.mcuboot, MB, packed=False),
+    "smp-answer": Target(masters.answers, masters.smp_answer, MB, packed=False),
+    "smp-heard": Target(masters.streams, masters.smp_console, MB, packed=False),
+    "smp-burst": Target(masters.pieces, masters.smp_burst, MB, packed=False),
+    "firmware": Target(masters.images, masters.firmware, MB, packed=False),
+    "modbus": Target(masters.modbus_answers, masters.modbus_answer, MB, packed=False),
     "http-answer": Target(devices.answers, devices.http, MB, packed=False),
     "http-request": Target(devices.requests, devices.served, MB, packed=False),
     "json": Target(devices.documents, devices.document, 2 * MB, packed=False),

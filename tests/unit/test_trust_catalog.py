@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.model.job import Step
-from shared.trust.bounds import check_step, check_write
+from shared.trust.bounds import check_firmware, check_step, check_write
 from shared.trust.catalog import (
     CATALOG_TYP,
     ActionBounds,
@@ -235,6 +235,33 @@ def test_any_profile_frees_the_unlisted_and_still_binds_the_listed() -> None:
     check_write(catalog, profile=bytes(32), point="anything", value=10**9)
     with pytest.raises(RefusedError):
         check_write(catalog, profile=PUMP, point="setpoint", value=5001)
+
+
+INVERTERS: dict[str, Any] = {"digest": HASH, "size": 65_536, "device_class": "inv-3"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"digest": b"x" * 32}, "the catalog has no image 7878787878787878"),
+        ({"device_class": "inv-4"}, "inverter-3 is for inv-3, another board than inv-4"),
+        ({"size": 65_535}, "inverter-3 has 65536 bytes, not 65535"),
+    ],
+)
+def test_only_a_listed_image_goes_into_a_board_of_its_class(
+    changed: dict[str, Any], what: str
+) -> None:
+    for catalog in (FULL, replace(FULL, any_profile=True)):
+        check_firmware(catalog, **INVERTERS)
+        with pytest.raises(RefusedError, match=what) as caught:
+            check_firmware(catalog, **INVERTERS | changed)
+        assert caught.value.reason is Reason.OUT_OF_BOUNDS
+
+
+def test_without_a_list_of_images_the_profiles_key_decides_only_where_any_profile_may_be() -> None:
+    check_firmware(make_catalog(any_profile=True), **INVERTERS)
+    with pytest.raises(RefusedError, match="the catalog has no image"):
+        check_firmware(make_catalog(), **INVERTERS)
 
 
 # --- classes ------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@ _UPDATE = "tests/simulation/test_firmware.py::test_"
 _IMAGE = "agent/core/firmware_image.py"
 _ACTION = "agent/actions/update_firmware.py"
 _CORE = "agent/core/firmware.py"
+_BOUNDS = "shared/trust/bounds.py"
+_LISTED = "tests/unit/test_trust_catalog.py::test_"
+_ONLY_LISTED = _LISTED + "only_a_listed_image_goes_into_a_board_of_its_class"
 _BAD = _UPDATE + "a_bad_image_is_one_sentence_and_the_device_is_not_touched"
 
 
@@ -52,5 +55,24 @@ UPDATES = (
         _CORE,
         ("    if tried:\n", "    if False:\n"),
         _UPDATE + "an_image_that_fails_its_trial_is_reverted_and_reported",
+    ),
+    _mutant(
+        "any-class",
+        _BOUNDS,
+        ("    if found.device_class != device_class:\n", "    if False:\n"),
+        _ONLY_LISTED,
+    ),
+    _mutant("any-size", _BOUNDS, ("    if found.size != size:\n", "    if False:\n"), _ONLY_LISTED),
+    _mutant(
+        "unlisted-beside-a-list",
+        _BOUNDS,
+        ("if catalog.any_profile and not catalog.firmware:", "if catalog.any_profile:"),
+        _ONLY_LISTED,
+    ),
+    _mutant(
+        "no-list",
+        _BOUNDS,
+        ("if catalog.any_profile and not catalog.firmware:", "if not catalog.firmware:"),
+        _LISTED + "without_a_list_of_images_the_profiles_key_decides_only_where_any_profile_may_be",
     ),
 )
