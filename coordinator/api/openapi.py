@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from coordinator.api.problems import Kind
 from coordinator.api.router import JSON, PUBLIC, Raw, Route, Signature, read_signature
@@ -13,6 +14,8 @@ from coordinator.contract.common import PROBLEM_TYPE, Problem
 from shared.sync.body import CONTENT_TYPE
 
 _REF = "#/components/schemas/{name}"
+_BYTES = (Raw, web.StreamResponse)
+"""Answers that are not JSON."""
 _OCTETS: Mapping[str, Any] = {"type": "string", "format": "binary"}
 
 
@@ -40,7 +43,7 @@ def _kinds(signatures: Iterable[Signature]) -> list[Any]:
     kinds: list[Any] = [Problem]
     for one in signatures:
         for kind in (one.query, one.headers, one.body, *one.results):
-            if kind is not None and kind is not Raw and not any(kind is other for other in kinds):
+            if kind is not None and not any(kind is other for other in (*_BYTES, *kinds)):
                 kinds.append(kind)
     return kinds
 
@@ -95,7 +98,7 @@ def _fields(
 def _responses(
     route: Route, signature: Signature, by_kind: Mapping[int, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    if signature.results == (Raw,):
+    if signature.results[0] in _BYTES:
         content: dict[str, Any] = {"*/*": {"schema": _OCTETS}}
     else:
         schemas = [by_kind[id(kind)] for kind in signature.results]

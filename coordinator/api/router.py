@@ -160,7 +160,9 @@ async def _elsewhere(role: Role, _request: web.Request) -> web.StreamResponse:
     raise ProblemError(Kind.MISDIRECTED, detail)
 
 
-def _respond(result: object) -> web.Response:
+def _respond(result: object) -> web.StreamResponse:
+    if isinstance(result, web.StreamResponse):
+        return result  # it was sent as it came about
     if isinstance(result, Raw):
         headers = {"Content-Type": result.content_type, **result.headers}
         return web.Response(body=result.body, status=result.status, headers=headers)

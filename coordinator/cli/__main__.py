@@ -15,11 +15,12 @@ from coordinator.cli import (
     artifacts,
     audit,
     candidates,
+    events,
     gaps,
     keys,
     membership,
-    readings,
     profiles,
+    readings,
     rollouts,
     standing,
     tokens,
@@ -50,12 +51,13 @@ app = App(
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 devices = App(name="devices", help="Attached devices: what they are, by their own word.")
 app.command(devices)
-for _group in (agents, jobs, templates, triggers, rollouts.app):
 devices.command(candidates.app)
 app.command(profiles.app)
+for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
+app.command(events.app)
 for _group in (readings.app, artifacts.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
 

@@ -33,6 +33,7 @@ SCOPES: Mapping[str, frozenset[str]] = {
     "agents:read":      _ALL,
     "jobs:read":        _ALL,
     "executions:read":  _ALL,
+    "events:read":      _ALL,
     "approvals:read":   _ALL,
     "readings:read":    _ALL,
     "metrics:read":     _ALL,

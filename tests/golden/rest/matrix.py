@@ -274,18 +274,18 @@ async def _wish(scene: Scene, _path: str) -> object:
     return {"name": scene.fresh(), "scopes": ["viewer"]}
 
 
-_BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
-    "/v1/jobs": _submission,
 async def _ignoring(_scene: Scene, _path: str) -> object:
     return {"place": "rs485/5"}
 
 
+_BODIES: Mapping[str, Callable[[Scene, str], Awaitable[object]]] = {
+    "/v1/jobs": _submission,
     "/v1/rollouts/preview": _submission,
     "/v1/claims": _claim,
     "/v1/agents": _register,
+    "/v1/agents/{agent}/candidates": _ignoring,
     "/v1/approvals/{job}/sign": _sign,
     "/v1/approvals/{job}/deny": _deny,
-    "/v1/agents/{agent}/candidates": _ignoring,
     "/v1/artifacts": _announce,
     "/v1/templates": _template_body,
     "/v1/templates/{template}/submit": _template_use,
