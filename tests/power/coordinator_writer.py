@@ -20,7 +20,7 @@ from shared.clock import WallMs
 from shared.errors import WorldError
 from shared.ids import AgentId
 from shared.model.reading import schema_ref
-from tests.power.recording import careless, say
+from tests.power.recording import be_faulty, careless, say
 from tests.readings_office import NOW, SCHEMA, add_agent, block, group, report, rows
 
 NAME = "coordinator.db"
@@ -61,6 +61,7 @@ async def contact(store: SqliteStore, agent: str, first: int, chance: random.Ran
 async def main(folder: Path, turns: int, seed: int) -> None:
     """Let contacts come for some turns, then stop without a word."""
     careless()
+    be_faulty()
     chance = random.Random(seed)
     store = await SqliteStore.open(folder / NAME)
     for agent in AGENTS:

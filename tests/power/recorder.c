@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -102,6 +103,11 @@ static int fails(int kind, int file) {
     if (fail_after > 0) { fail_after--; return 0; }
     if (fail_times == 0) return 0;
     if (fail_times > 0) fail_times--;
+    if (fail_errno < 0) {
+        /* Killed right before it: what was written is written, nothing more is. */
+        kill(getpid(), SIGKILL);
+        pause();
+    }
     record(FAILED, (uint32_t)file, (uint64_t)kind, NULL, 0);
     errno = fail_errno;
     return 1;
@@ -114,7 +120,8 @@ void recorder_say(const char *text, size_t size) {
     pthread_mutex_unlock(&turn);
 }
 
-/* From now on operations of these kinds fail, after so many that do not, so many times (-1: all). */
+/* From now on operations of these kinds fail, after so many that do not, so many times (-1: all).
+   A negative error ends the process instead, as kill -9 does. */
 void recorder_fail(int kinds, int error, long after, long times) {
     pthread_mutex_lock(&turn);
     fail_on = kinds; fail_errno = error; fail_after = after; fail_times = times;

@@ -52,6 +52,10 @@ class Kind(IntEnum):
     FAILED = 9
 
 
+KILL = -1
+"""Instead of an error: the process is gone before the operation."""
+
+
 class On(IntFlag):
     """Operations that can be made to fail."""
 
@@ -91,9 +95,17 @@ def library() -> Path:
 
 
 def record(
-    folder: Path, module: str, arguments: Sequence[str], *, environ: Mapping[str, str] | None = None
+    folder: Path,
+    module: str,
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    ends: Sequence[int] = (0,),
 ) -> list[Operation]:
-    """Run a module on `folder`, which is empty and has no other name; return what it did there."""
+    """Run a module on `folder`, which is empty and has no other name; return what it did there.
+
+    `ends` are the exit codes that are right.
+    """
     log = folder.with_name(f"{folder.name}.log")
     recorder = {
         "LD_PRELOAD": str(library()),
@@ -108,7 +120,7 @@ def record(
         timeout=PROGRAM_S,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr[-4_000:]
+    assert ended.returncode in ends, ended.stderr[-4_000:]
     return list(_operations(log.read_bytes()))
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.power.fault_writer import Story
 from tests.power.recording import FAULT, LONG, Kind, On, record
 from tests.power.test_power_cuts import broken_promises, check_agent, memory
+from tests.tally import tried
 
 __all__ = ["memory"]
 
@@ -91,3 +92,4 @@ async def test_one_failed_operation_and_a_power_cut_later_break_no_promise(memor
         broken += await broken_promises(memory, operations, check_agent, seed=moment, count=10)
     assert reached > MOMENTS // 2
     assert not broken
+    tried(fsync_faults=reached if on is On.SYNC else 0, disk_faults=reached)

@@ -18,6 +18,7 @@ import pytest
 from tests.power import agent_check, coordinator_writer
 from tests.power.disk import cuts
 from tests.power.recording import CARELESS, LONG, MEMORY, Kind, Operation, record
+from tests.tally import tried
 
 CUTS = 2_000 if LONG in os.environ else 150
 TURNS = 120
@@ -60,6 +61,8 @@ async def broken_promises(
         for promise in await check(folder, operations[:moment]):
             broken[f"{promise} ({cut} at {moment})"] += 1
         shutil.rmtree(folder)
+    if not broken:
+        tried(power_cuts=count)
     return broken
 
 

@@ -42,7 +42,7 @@ async def test_nothing_but_the_public_routes_answers_without_a_token(world):
     }
     assert public == {
         ("POST", "/v1/sync"), ("POST", "/v1/enroll"), ("POST", "/v1/word"),
-        ("GET", "/livez"), ("GET", "/readyz"),
+        ("GET", "/v1/fetch/{artifact}"), ("GET", "/livez"), ("GET", "/readyz"),
     }  # fmt: skip
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
