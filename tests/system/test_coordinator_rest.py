@@ -49,7 +49,9 @@ async def test_nothing_but_the_public_routes_answers_without_a_token(world):
             if "security" in operation:
                 real = re.sub(r"{\w+}", "x", path)
                 answered = await world.request(method.upper(), real, token="")
-                assert (answered.status, answered.problem) == (401, "unauthenticated"), path
+                assert answered.status == 401, path
+                # An answer to HEAD has no body (RFC 9110, 9.3.2).
+                assert method == "head" or answered.problem == "unauthenticated", path
                 assert answered.headers["WWW-Authenticate"] == 'Bearer realm="outstation"'
 
 
