@@ -60,6 +60,7 @@ class Executor:
         self._woken = asyncio.Event()
         self._running = 0
         self._crashed = True
+        self._began_ms = now().mono_ms
         self._release = self._ordered = False
         self._canceled: frozenset[tuple[bytes, int]] = frozenset()
 
@@ -96,7 +97,10 @@ class Executor:
         if self._running and self._ordered:
             self._ordered = False
             self._canceled = await self._store.canceled()
-        claimed = await self._store.claim(self._now(), room=limits.WORKERS - self._running)
+        now = self._now()
+        # Whatever takes the power down with it begins again soon after the boot, and counts then.
+        young = now.mono_ms - self._began_ms < limits.CRASH_LOOK_MS
+        claimed = await self._store.claim(now, room=limits.WORKERS - self._running, durable=young)
         for claim in claimed.claims:
             self._running += 1
             attempts.create_task(self._attempt(claim), name=f"task {claim.task}")

@@ -86,10 +86,11 @@ class JobStore:
         await self._file.keep(admitted.counters)
         return new
 
-    async def claim(self, now: Moment, *, room: int) -> Claimed:
+    async def claim(self, now: Moment, *, room: int, durable: bool = False) -> Claimed:
         """Begin an attempt at up to `room` due tasks, one per idle device.
 
-        Tasks that are due but whose execution may no longer begin end here instead.
+        Tasks that are due but whose execution may no longer begin end here instead. `durable`: a
+        power cut that one of them is the cause of is counted.
         """
 
         def work(db: sqlite3.Connection) -> Claimed:
@@ -98,9 +99,9 @@ class JobStore:
             claims, next_due_ms = queue.claim(room)
             return Claimed(tuple(claims), next_due_ms, queue.receipts)
 
-        # Not durable: after a power cut the task is READY again and nothing of it was told. What
-        # does harm twice is made durable right before its first byte, by `note`.
-        return await self._file.transact(work, durable=False)
+        # Not durable as a rule: after a power cut the task is READY again and nothing of it was
+        # told. What does harm twice is made durable right before its first byte, by `note`.
+        return await self._file.transact(work, durable=durable)
 
     async def release(self, reason: Reason, now: Moment) -> None:
         """Make due now whatever waits for this reason."""

@@ -158,3 +158,6 @@ SCRIPT_PROCESSES = 64
 """Processes and threads that a script may have beside those its user has anyway."""
 FINDINGS_S = 60
 """Longest examination of the box for a support bundle: a link that is silent takes half of it."""
+CRASH_LOOK_MS = 300_000
+"""After a start, what begins is written through to the disk for so long: a job that takes the power
+down each time would never be counted otherwise. Later it costs no flash."""
