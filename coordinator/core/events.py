@@ -22,8 +22,9 @@ class Place(NamedTuple):
 
 BEGINNING: Final = Place(-1, 0)
 """Before every event."""
-ERA: Final = 1 << 40
-"""A database that was put back for the n-th time counts on from n times this."""
+ERA: Final = 1 << 20
+"""A database that was put back counts on from its restore epoch times this. That epoch counts
+seconds: no number is used twice below a million events a second, and JSON is exact until 2242."""
 
 TYPE_OF_DEED: Mapping[str, str] = {
     "agent.decommission": "agent.decommissioned",
