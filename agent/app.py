@@ -20,6 +20,7 @@ from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
 from agent.engine import Engine, Site, make_engine
 from agent.line import Around, Joined, Line, find_joined
+from agent.services.adopter import Adopter
 from agent.services.ask import socket_path
 from agent.services.bus_tasks import BusTask, Observer
 from agent.services.calendar import Calendar
@@ -158,6 +159,14 @@ class Agent:
             engine.caretaker.bundles = standing.bundles if standing else None
             settings = self._make_self_config(engine, telemetry)
             engine.caretaker.settings = settings
+            if self._line is not None and engine.caretaker.shelf is not None:
+                engine.caretaker.adopter = Adopter(
+                    data_dir=self._config.data_dir,
+                    buses=self._buses,
+                    shelf=engine.caretaker.shelf,
+                    settings=settings,
+                    may_adopt=self._line.guard.may_adopt,
+                )
             engine.caretaker.lookout = Lookout(
                 self._config.data_dir,
                 self._buses,

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.config_adopted import adopted_of
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
 from agent.config_discovery import DISCOVERY_KEYS, discovery_of
 from agent.config_uplink import UPLINK_KEYS, uplink_of, zone_label
+from agent.core.adopted import without_adopted
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
 from agent.core.settings import DiscoverySettings, ScriptSettings, TelemetrySettings, UplinkSettings
@@ -85,10 +87,12 @@ def load_config(
     """
     text = _read(path)
     if remote is not None:
-        return _config_of(text, path, environ, remote)
+        return _config_of(text, path, environ, remote, strict=True)
     local = _config_of(text, path, environ, {})
     document = load_remote(local.data_dir)
-    for settings in (document.in_force, document.settings):
+    # Devices from afar that the local file leaves no room for do not take the settings with them.
+    alone = without_adopted(document.settings)
+    for settings in (document.in_force, document.settings, alone):
         if settings:
             with contextlib.suppress(MistakeError):
                 return _config_of(text, path, environ, settings)
@@ -96,10 +100,15 @@ def load_config(
 
 
 def _config_of(
-    content: str, path: Path, environ: Mapping[str, str], remote: Mapping[str, Value]
+    content: str,
+    path: Path,
+    environ: Mapping[str, str],
+    remote: Mapping[str, Value],
+    *,
+    strict: bool = False,
 ) -> AgentConfig:
     text = TomlText(content, source=str(path), bound=limits.CONFIG_BYTES)
-    for name, value in remote.items():
+    for name, value in without_adopted(remote).items():
         section, _, key = name.partition(".")
         table = text.values.setdefault(section, {})
         if isinstance(table, dict):
@@ -109,7 +118,8 @@ def _config_of(
     agent = root.table("agent", _AGENT_KEYS)
     data_dir = folder / path_of(agent, "data_dir", "/var/lib/outstation")
     named = buses_of(root)
-    devices = devices_of(root, named, folder)
+    local = devices_of(root, named, folder)
+    devices = (*local, *adopted_of(remote, data_dir, named, local, strict=strict))
     buses = tuple(with_silence(bus, devices) for bus in named.values())
     uplink = uplink_of(root.table("uplink", UPLINK_KEYS))
     return AgentConfig(

@@ -1,7 +1,7 @@
 """The simulated sensor node on a real port, behind a real bus and the agent's driver."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,27 @@ class Site:
     bus: Bus
     driver: SmpDriver
     settings: DeviceSettings
+    plugged: AsyncExitStack
+    folder: Path
+    number: int
+    """Of its UDP port; 0: it has a console."""
+
+    async def unplug(self) -> None:
+        """Pull the cable; the node stays on."""
+        await self.plugged.aclose()
+
+    async def plug(self) -> None:
+        """Put it back where it was."""
+        await _plug(self.plugged, self.node, self.folder, self.number)
+
+
+async def _plug(stack: AsyncExitStack, node: Node, folder: Path, number: int = 0) -> int:
+    """Serve a node on its kind of port; return the number of a UDP port."""
+    if node.medium is Medium.UDP:
+        port = await stack.enter_async_context(serve_udp(node, port=number))
+        return port.address.port
+    await stack.enter_async_context(serve_console(node, folder / "console"))
+    return 0
 
 
 @asynccontextmanager
@@ -88,14 +109,13 @@ async def site_on(
         faults=faults,
         ledger=ledger,
     )
-    path = folder / "console"
-    async with serve_udp(node) if kind == "udp" else serve_console(node, path) as port:
-        address = getattr(port, "address", None)
-        url = f"udp://127.0.0.1:{address.port}" if address else f"serial://{path}?baud=115200"
-        bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=timeout_ms, retries=0))
+    async with AsyncExitStack() as plugged:
+        number = await _plug(plugged, node, folder)
+        place = f"udp://127.0.0.1:{number}" if number else f"serial://{folder}/console?baud=115200"
+        bus = open_bus(BusSettings(name="b", url=place, response_timeout_ms=timeout_ms, retries=0))
         settings = DeviceSettings(id=DeviceId("soil-1"), bus="b", address=0, profile=profile(text))
         driver = SmpDriver(settings.id, bus, unit=0, profile=settings.profile)
         try:
-            yield Site(node, bus, driver, settings)
+            yield Site(node, bus, driver, settings, plugged, folder, number)
         finally:
             await bus.close()

@@ -18,6 +18,7 @@ from shared.errors import Reason, WorldError
 from shared.model.action_parameters import (
     CONFIRM_WITHIN,
     CONFIRM_WITHIN_S,
+    AdoptParameters,
     DiagnoseParameters,
     DiscoverParameters,
     Upload,
@@ -54,6 +55,9 @@ class Caretaker(Protocol):
 
     async def fetch(self, name: str, size: int, *, dry_run: bool) -> StepOutcome:
         """Have a file on the shelf, or say why not; a dry run only looks."""
+
+    async def adopt(self, mark: str, wish: AdoptParameters, *, dry_run: bool) -> StepOutcome:
+        """Attach a device, or let one go; what does not prove itself in time is rolled back."""
 
     async def discover(self, wish: DiscoverParameters, *, dry_run: bool) -> StepOutcome:
         """Look for devices that are not attached; tell what was found."""
@@ -162,6 +166,18 @@ class DiscoverAction:
         """Look once; whoever answers is a candidate, nothing more."""
         wish = msgspec.convert(step.params, DiscoverParameters)
         return await hand.caretaker.discover(wish, dry_run=hand.dry_run)
+
+
+class AdoptAction:
+    """Attaches a device that was found; gives its setting and where it is."""
+
+    name = "agent.adopt"
+
+    async def run(self, step: Step, hand: AgentHand) -> StepOutcome:
+        """Done once the process that polls it has proven itself."""
+        wish = msgspec.convert(step.params, AdoptParameters)
+        mark = f"{hand.owner.key.hex()}-{step.id}"
+        return await hand.caretaker.adopt(mark, wish, dry_run=hand.dry_run)
 
 
 class RunScriptAction:

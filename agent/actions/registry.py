@@ -10,6 +10,7 @@ from agent.actions.command import CommandAction
 from agent.actions.config import ConfigureAction, ReadConfigAction, RestoreConfigAction
 from agent.actions.hand import Hand
 from agent.actions.own import (
+    AdoptAction,
     AgentAction,
     CleanupAction,
     ConfigureSelfAction,
@@ -68,6 +69,7 @@ OWN_ACTIONS: Mapping[str, AgentAction] = {
         CleanupAction(),
         FetchAction(),
         DiscoverAction(),
+        AdoptAction(),
         RestartAction(),
         RunScriptAction(),
         ConfigureSelfAction(),

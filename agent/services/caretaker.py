@@ -17,6 +17,7 @@ import msgspec
 from agent.core.moment import Moment
 from agent.core.ports import ArtifactShelf, StepOutcome
 from agent.core.tidying import Tidying
+from agent.services.adopter import Adopter
 from agent.services.bundles import Bundles
 from agent.services.lookout import Lookout
 from agent.services.scripts import Scripts
@@ -26,7 +27,7 @@ from agent.store.jobs import JobStore
 from shared import limits
 from shared.clock import Entropy
 from shared.errors import Reason, RefusedError, WorldError
-from shared.model.action_parameters import DiscoverParameters, Upload
+from shared.model.action_parameters import AdoptParameters, DiscoverParameters, Upload
 from shared.model.artifact import parse_artifact
 from shared.model.job import Value
 from shared.model.support import fitting
@@ -79,6 +80,8 @@ class Caretaker:
         """Where bundles wait to be brought to the coordinator; None: there is none."""
         self.scripts: Scripts | None = None
         """What may be run; None: nothing."""
+        self.adopter: Adopter | None = None
+        """Who attaches devices; set by whoever knows the buses."""
         self.lookout: Lookout | None = None
         """Who looks for devices; set by whoever knows the buses."""
         self.shelf: ArtifactShelf | None = None
@@ -187,6 +190,12 @@ class Caretaker:
         except (WorldError, RefusedError) as error:
             return StepOutcome(error.reason, error.detail)
         return StepOutcome(result={"bytes": size})
+
+    async def adopt(self, mark: str, wish: AdoptParameters, *, dry_run: bool) -> StepOutcome:
+        """Attach a device, see `agent.actions.own.Caretaker`."""
+        if self.adopter is None:
+            return StepOutcome(Reason.STEP_FAILED, "nothing would start this agent again")
+        return await self.adopter.adopt(mark, wish, dry_run=dry_run)
 
     async def discover(self, wish: DiscoverParameters, *, dry_run: bool) -> StepOutcome:
         """Look for devices, see `agent.actions.own.Caretaker`."""

@@ -21,6 +21,7 @@ from shared.clock import Clock, WallMs
 from shared.errors import Reason, RefusedError
 from shared.model.action import reads_only
 from shared.model.job import JobSpec, Value
+from shared.model.profile import Profile
 from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
@@ -191,6 +192,22 @@ class Guard:
             check_firmware(held.document, digest=digest, size=size, device_class=device_class)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
+        return None
+
+    def may_adopt(self, profile: Profile) -> Problem | None:
+        """Return why no device of such a profile may be attached from afar."""
+        held = self._trust.catalog
+        if held is None:
+            return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
+        named = profile.content_hash.hex()[:16]
+        if any(one.profile == profile.content_hash for one in held.document.profiles):
+            return None
+        if not held.document.any_profile:
+            return Problem(Reason.PROFILE_NOT_ALLOWED, f"the catalog has no profile {named}")
+        if profile.firmware is not None:
+            # Its key says whose images run: the site's own file may, or who signs the catalog.
+            detail = f"{named} has [firmware]: the catalog has to list it"
+            return Problem(Reason.PROFILE_NOT_ALLOWED, detail)
         return None
 
     def script_hash(self, name: str) -> bytes | None:

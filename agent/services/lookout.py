@@ -117,6 +117,8 @@ class Lookout:
         known = seen(
             self._kept.candidates, look.sightings, looked=frozenset(look.looked), now_ms=now_ms
         )
+        attached = {f"{one.bus}/{one.address}" for one in self._devices}
+        known = [one for one in known if one.way == "mdns" or one.place not in attached]
         words, known = to_tell(known, now_ms=now_ms, room=_TELL_BYTES)
         self._keep(msgspec.structs.replace(self._kept, candidates=known))
         told: dict[str, Value] = {

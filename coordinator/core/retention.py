@@ -23,6 +23,7 @@ DEFAULTS: Mapping[str, int] = {
     "1h": FOREVER,
     "aside": 400 * DAY_MS,
     "history": 400 * DAY_MS,
+    "events": 90 * DAY_MS,
     "quota": 256_000_000,
 }
 """Ages in milliseconds, sizes in bytes. 400 days: the same season of the year before can be seen.
@@ -55,6 +56,10 @@ class Keeping:
     def history_before_ms(self, now_ms: int) -> int | None:
         """Return which history of standing jobs goes by the time it came, None when it stays."""
         return _before(self.values["history"], now_ms)
+
+    def events_before_ms(self, now_ms: int) -> int | None:
+        """Return which events go by the time they happened, None when they stay."""
+        return _before(self.values["events"], now_ms)
 
     def quota_bytes(self, priority: int) -> int | None:
         """Return how much an agent may bring in a day before a block of a priority waits.

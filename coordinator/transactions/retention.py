@@ -71,6 +71,11 @@ def count_excess(now_ms: WallMs) -> Tx[list[Excess]]:
         row = yield from fetch_one("firings_older", before_ms)
         assert row is not None, "count answers a row"
         found.append(Excess("history", *row))
+    before_ms = keeping.events_before_ms(now_ms)
+    if before_ms is not None:
+        row = yield from fetch_one("events_older", before_ms)
+        assert row is not None, "count answers a row"
+        found.append(Excess("events", *row))
     return [one for one in found if one.rows or one.bytes]
 
 
@@ -100,6 +105,7 @@ def drop_some(now_ms: WallMs, *, size: int = limits.RETENTION_ROWS) -> Tx[dict[s
     before_ms = keeping.history_before_ms(now_ms)
     if before_ms is not None:
         dropped["history"] = len((yield from fetch("firings_drop", before_ms, size)))
+    dropped["events"] = yield from _drop_events(keeping.events_before_ms(now_ms), size)
     return {name: count for name, count in dropped.items() if count}
 
 
@@ -118,6 +124,16 @@ def _over(keeping: Keeping, priority: int) -> Tx[tuple[int, int]]:
             over = stored - most
             return over, max(1, over * blocks // stored)
     return 0, 0
+
+
+def _drop_events(before_ms: int | None, size: int) -> Tx[int]:
+    """Take the oldest events: those over their time, else those beyond the bound of all."""
+    if before_ms is not None:
+        gone = len((yield from fetch("events_drop", before_ms, size)))
+        if gone:
+            return gone
+    over = yield from fetch_one("events_over", limits.EVENTS_KEPT)
+    return 0 if over is None else len((yield from fetch("events_drop_to", *over, size)))
 
 
 def _drop_blocks(priority: int, before_ms: int, size: int) -> Tx[int]:

@@ -14,6 +14,7 @@ import msgspec
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.action_parameters import (
+    AdoptParameters,
     CleanupParameters,
     CommandParameters,
     DiagnoseParameters,
@@ -28,6 +29,7 @@ from shared.model.action_parameters import (
     check_desired,
     check_look,
     check_settings,
+    check_trial,
 )
 from shared.model.job import Step, Value
 
@@ -173,6 +175,15 @@ ACTIONS: Mapping[str, ActionKind] = {
         reads_only=True,
         needs="room on the disk",
         cost=Cost(commits=1),
+    ),
+    # A setting beside the local file, on trial like the others.
+    "agent.adopt": ActionKind(
+        AdoptParameters,
+        "attach a device by a published profile; rolled back unless readings go on",
+        undo="agent.adopt with remove = true",
+        needs="a device that answers there",
+        cost=Cost(fixed=8, commits=4),
+        check=check_trial,
     ),
     # What it asks of a bus changes nothing there: identifications and the registers of SunSpec.
     "agent.discover": ActionKind(

@@ -149,6 +149,42 @@ _SERVICE = re.compile(r"_[a-zA-Z0-9-]{1,15}\._(tcp|udp)(\.local\.?)?")
 """RFC 6763, 4.1.2 and 7."""
 
 
+class AdoptParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`agent.adopt`: which device is where and what it is, or which one is let go."""
+
+    device: str
+    """The id it gets."""
+    bus: str = ""
+    address: int = 0
+    artifact: str = ""
+    """Its profile: ``sha256:`` and 64 hex digits."""
+    size: int = 0
+    poll_interval_s: int | float = 60
+    serial: str = ""
+    """What it has to say its serial number is, where it says one."""
+    confirm_within_s: int = CONFIRM_WITHIN_S
+    remove: bool = False
+    """Let a device go that was adopted before."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none, and a device that is nowhere."""
+        if not is_name(self.device):
+            raise ValueError(f"{self.device[:40]!r} is no name")
+        if not 1 <= self.confirm_within_s <= limits.TRIAL_S:
+            raise ValueError(f"confirm_within_s is 1 to {limits.TRIAL_S}")
+        if self.remove:
+            return
+        if not self.bus or not 0 <= self.address <= 255:
+            raise ValueError("it says no bus, or an address that is none")
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", self.artifact):
+            raise ValueError("artifact is not sha256: and 64 hex digits")
+        if not 1 <= self.size <= limits.PROFILE_BYTES:
+            raise ValueError(f"size is 1 to {limits.PROFILE_BYTES} bytes")
+        low, high = limits.POLL_MIN_MS / 1000, limits.POLL_MAX_MS / 1000
+        if not low <= self.poll_interval_s <= high:
+            raise ValueError(f"poll_interval_s is {low:g} to {high:g}")
+
+
 class UpdateFirmwareParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`device.update_firmware`: an image by its content, and what it has to be."""
 
@@ -207,6 +243,15 @@ def check_settings(step: Step, where: str) -> None:
         if isinstance(value, str) != (name == ENDPOINT):
             kind = "an address" if name == ENDPOINT else "a number or true or false"
             raise MistakeError(f"{name} is {kind}", where=f"{where}.params.{name}")
+    check_trial(step, where)
+
+
+def check_trial(step: Step, where: str) -> None:
+    """Check that a trial ends within its step.
+
+    Raises:
+        MistakeError: it does not.
+    """
     within_s = step.params.get(CONFIRM_WITHIN, CONFIRM_WITHIN_S)
     if not isinstance(within_s, int) or not 1 <= within_s <= min(limits.TRIAL_S, step.timeout_s):
         raise MistakeError(

@@ -22,10 +22,14 @@ _RANGES: Final[dict[TextType, tuple[int, int]]] = {
     "hex": (0, (1 << 32) - 1),
     "flag": (0, 1),
 }
-_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,3})?")
-_INT: Final = re.compile(r"[+-]?\d{1,20}")
+_NUMBER: Final = re.compile(
+    r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?"
+)
+"""A double that is written without its exponent has 309 digits before the point at most, and 340
+behind it that tell it from its neighbours."""
+_INT: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,8}")
-_DEGREES: Final = re.compile(r"(\d{1,3})(\d\d(?:\.\d{1,9})?)([NSEW])")
+_DEGREES: Final = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]{1,9})?)([NSEW])")
 _FLAGS: Final = {"0": 0, "1": 1, "false": 0, "true": 1, "off": 0, "on": 1}
 
 

@@ -71,6 +71,15 @@ def _actions() -> dict[str, ActionBounds]:
             "artifact": TextBound(_ARTIFACT_CHARS),
             "size": NumberBound(1, limits.ARTIFACT_BYTES),
         },
+        "agent.adopt": {
+            **dict.fromkeys(("device", "bus", "serial"), name),
+            "address": NumberBound(0, 255),
+            "artifact": TextBound(_ARTIFACT_CHARS),
+            "size": NumberBound(1, limits.PROFILE_BYTES),
+            "poll_interval_s": NumberBound(1, limits.POLL_MAX_MS // 1000),
+            "confirm_within_s": NumberBound(1, limits.TRIAL_S),
+            "remove": FlagBound(),
+        },
         "agent.discover": {
             **dict.fromkeys(("buses", "ways", "services"), NamesBound(limits.BUSES)),
             **dict.fromkeys(("first", "last"), NumberBound(1, 247)),
@@ -138,6 +147,7 @@ _SETTINGS: Final[dict[str, Bound]] = {
 }
 """What cannot cut an agent off, nor wear out its disk."""
 _OPERATING: Final = (
+    "agent.adopt",
     "agent.configure",
     "agent.cleanup",
     "agent.discover",

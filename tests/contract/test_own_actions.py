@@ -41,7 +41,8 @@ from tests.agent_parts import Fixed, HandClock, admitted, read_job, uid
 
 OWNER = Owner(uid(1))
 _APART = {
-    *("agent.restart", "agent.run_script", "agent.configure", "agent.fetch", "agent.discover")
+    *("agent.restart", "agent.run_script", "agent.configure", "agent.fetch", "agent.discover"),
+    "agent.adopt",
 }
 """They need more than a caretaker; see below, test_lookout.py, and test_self_config.py and
 test_artifacts.py of tests/simulation."""

@@ -1,5 +1,7 @@
 """What the SMP driver promises, on a console and over UDP, against a device that can misbehave."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,8 @@ from agent.core.firmware import Updatable
 from agent.core.ports import Urgency
 from agent.drivers.registry import make_driver
 from agent.drivers.smp.packet import V1, V2
+from firmware_sim.clock import SystemTicks
+from firmware_sim.ledger import Ledger
 from firmware_sim.smp.os_group import Buffers
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.reading import Quality
@@ -145,3 +149,27 @@ async def test_an_image_too_large_is_refused_in_words(tmp_path: Path):
     async with site_on("udp", tmp_path, boot=loader(sectors=4)) as site:
         with pytest.raises(WorldError, match="the image is too large for the slot"):
             await site.driver.firmware.upload(image("2.0.0", size=30_000), image=0, digest=b"")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_upload_goes_on_where_it_was_when_the_plug_is_back(kind: str, tmp_path: Path):
+    content = image("2.0.0", size=40_000)
+    lines: list[bytes] = []
+    ledger = Ledger(lines.append, SystemTicks())
+    async with site_on(kind, tmp_path, timeout_ms=500, ledger=ledger) as site:
+        sending = asyncio.create_task(site.driver.firmware.upload(content, image=0, digest=b""))
+        while site.node.requests < 10:
+            assert not sending.done(), sending
+            await asyncio.sleep(0)
+        await site.unplug()
+        before = [row["next"] for row in map(json.loads, lines) if "next" in row]
+        lines.clear()
+        while site.bus.counters.up and not site.bus.counters.timeouts:
+            await asyncio.sleep(0)
+        await site.plug()
+        await sending
+        assert [one.version for one in await site.driver.firmware.slots()] == ["1.0.0", "2.0.0"]
+    resumed = [row for row in map(json.loads, lines) if row.get("smp") == [1, 1]]
+    assert resumed[0]["off"] == 0, "it asks by announcing the image once more"
+    assert min(row["next"] for row in resumed) == before[-1]
+    assert min(row["off"] for row in resumed[1:]) == before[-1]

@@ -8,6 +8,7 @@ import pytest
 
 from coordinator.core.events import BEGINNING, ERA, TYPES, Subject, check_type, subject_of
 from coordinator.core.ports import execute
+from coordinator.core.rollup import DAY_MS
 from coordinator.services.events import Teller
 from coordinator.store.postgres import PostgresStore
 from coordinator.transactions.backup import begin_again
@@ -24,6 +25,7 @@ from coordinator.transactions.firings import keep_firings
 from coordinator.transactions.happenings import happened
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.receipts import reconcile_receipts
+from coordinator.transactions.retention import count_excess, drop_some
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
@@ -283,6 +285,28 @@ async def test_a_coordinator_that_was_down_calls_nobody_silent_for_it(store):
     clock.now_ms = WallMs(clock.now_ms + 200_000)
     await service.round()
     assert "agent.silent" in await types(store)
+
+
+async def test_events_go_when_their_time_is_over_the_oldest_first(store):
+    for day in range(3):
+        await told(store, day * DAY_MS)
+    now_ms = 92 * DAY_MS + 1
+    assert [(one.setting, one.rows) for one in await store.read(partial(count_excess, now_ms))] == [
+        ("events", 4)
+    ]
+    assert await store.run(partial(drop_some, now_ms, size=3), durable=False) == {"events": 3}
+    assert await store.run(partial(drop_some, now_ms, size=3), durable=False) == {"events": 1}
+    assert await types(store) == []
+    await told(store, now_ms)
+    assert int((await heard(store)).events[0].id) > 4, "no number is given twice"
+
+
+async def test_of_too_many_events_the_newest_stay(store, monkeypatch):
+    for number in range(5):
+        await told(store, number)
+    monkeypatch.setattr(limits, "EVENTS_KEPT", 2)
+    assert await store.run(partial(drop_some, NOW, size=99), durable=False) == {"events": 4}
+    assert [one.id for one in (await heard(store)).events] == ["5", "6"]
 
 
 async def test_readers_on_postgresql_never_miss_an_event_that_commits_late():

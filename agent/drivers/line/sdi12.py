@@ -16,9 +16,9 @@ from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.model.line_address import SDI12_ADDRESSES
 
-_BEGUN: Final = re.compile(r"(\d{3})(\d{1,2})")
+_BEGUN: Final = re.compile(r"([0-9]{3})([0-9]{1,2})")
 """Seconds until it is ready, and how many values there will be."""
-_VALUES: Final = re.compile(r"(?:[+-](?:\d{1,7}\.?\d{0,7}|\.\d{1,7}))*")
+_VALUES: Final = re.compile(r"(?:[+-](?:[0-9]{1,7}\.?[0-9]{0,7}|\.[0-9]{1,7}))*")
 _VALUE: Final = re.compile(r"[+-][0-9.]+")
 _GRACE_MS: Final = 500
 """Beyond the time that the sensor has told."""

@@ -76,3 +76,21 @@ ON CONFLICT (agent_id) DO NOTHING RETURNING agent_id;
 
 -- name: agent_heard
 DELETE FROM agent_silent WHERE agent_id = $1;
+
+-- name: events_older
+SELECT count(*), coalesce(sum(length(detail)), 0) FROM event WHERE at_ms < $1;
+
+-- name: events_drop
+DELETE FROM event WHERE number IN (
+    SELECT o.number FROM (
+        SELECT number, at_ms FROM event ORDER BY txn, number LIMIT $2) o
+    WHERE o.at_ms < $1)
+RETURNING number;
+
+-- name: events_over
+SELECT txn, number FROM event ORDER BY txn DESC, number DESC LIMIT 1 OFFSET CAST($1 AS BIGINT);
+
+-- name: events_drop_to
+DELETE FROM event WHERE number IN (
+    SELECT number FROM event WHERE (txn, number) <= ($1, $2) ORDER BY txn, number LIMIT $3)
+RETURNING number;

@@ -8,6 +8,7 @@ from tests.mutants.tables.artifacts import ARTIFACTS
 from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
+from tests.mutants.tables.devices import DEVICES
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
@@ -42,6 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *HISTORY,
     *ACTIONS,
     *FIRMWARE,
+    *DEVICES,
     *UPDATES,
     *ENGINE,
     *ROLLOUTS,

@@ -1,0 +1,49 @@
+"""What keeps an answer from being taken for another, and a write from being doubled."""
+
+from tests.mutants.mutant import cuts
+
+_HTTP = "tests/contract/test_http_driver.py::test_"
+_LINE = "tests/contract/test_line_driver.py::test_"
+_LATE = _HTTP + "an_answer_that_comes_too_late_is_not_taken_for_the_next_one"
+_NONE = _HTTP + "an_answer_that_is_none_gives_no_value"
+_REFUSED = (
+    "tests/property/test_device_text.py::"
+    "test_what_is_no_answer_is_refused_before_more_is_waited_for"
+)
+_SECRET = _HTTP + "a_file_that_is_no_secret_is_a_mistake"
+
+_bus = cuts("http-bus", "agent/buses/http.py")
+_driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
+_codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
+_lines = cuts("lines", "agent/drivers/line/framing.py")
+
+DEVICES = (
+    _bus("late", "            connection.abort()\n            raise", "            raise", _LATE),
+    _bus("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
+    _driver(
+        "redirect",
+        "if answer.status >= 300:",
+        "if answer.status >= 400:",
+        _NONE,
+    ),
+    _driver(
+        "lock-out",
+        "return self._challenge is not None and (before is None or aged)",
+        "return self._challenge is not None",
+        _HTTP + "a_wrong_password_is_tried_once_for_each_request",
+    ),
+    _driver(
+        "twice",
+        'repeatable = request.method == "GET" and not writes',
+        "repeatable = True",
+        _HTTP + "a_write_without_an_answer_is_not_sent_again",
+    ),
+    _codec("length", 'raise _bad("the answer does not tell its length")', "pass"),
+    _codec("bound", "if (self._body.left or 0) > limits.HTTP_BODY_BYTES:", "if False:"),
+    _lines(
+        "checksum",
+        "if checksum(dialect.checksum, body).encode() != check.upper():",
+        "if False:",
+        _LINE + "sentences_of_others_and_damaged_ones_do_not_count",
+    ),
+)
