@@ -84,6 +84,7 @@ both = pytest.mark.parametrize("program", PROGRAMS)
 
 @both
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # thousands of files opened on a busy machine
 async def test_a_power_cut_breaks_no_promise(memory, program):
     seed = int(os.environ.get(SEED, secrets.randbelow(1 << 30)))
     operations = recorded(memory, program, seed)
