@@ -14,13 +14,13 @@ export PIP_NO_INPUT ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check peers mutants fuzz bench sim simulator lock clean distclean
+.PHONY: help install demo test check peers mutants fuzz bench soak sim simulator lock clean distclean
 
 say = @printf -- '-> %s\n' "$(1)" >&2
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
-	@printf '\n  ARGS="..." is passed on by demo, test, peers, mutants, fuzz, bench, sim and simulator.\n'
+	@printf '\n  ARGS="..." is passed on by demo, test, peers, mutants, fuzz, bench, soak, sim and simulator.\n'
 
 install: $(VENV)/.dev $(VENV)/.project ## create .venv and install what every other target needs
 	$(call say,ready: $(VENV)/bin/outstation --help)
@@ -53,6 +53,9 @@ fuzz: $(VENV)/.test $(VENV)/.project ## hostile bytes at every decoder; ARGS="bu
 
 bench: $(VENV)/.test $(VENV)/.project ## measurements; the last line is one JSON object
 	@$(PY) -m tests.bench $(ARGS)
+
+soak: $(VENV)/.test $(VENV)/.project ## a real fleet at work for twenty minutes: nothing may grow; ARGS="--minutes 3"
+	@$(PY) -m tests.soak $(ARGS)
 
 sim: $(VENV)/.test $(VENV)/.project ## worlds that try to break the promises: SEED=7 repeats one, COUNT=200 plays many
 	@$(PY) -m tests.simulation.world $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)

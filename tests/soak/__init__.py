@@ -1,0 +1,1 @@
+"""Hours of work in front of instruments: what leaks shows itself."""
