@@ -61,6 +61,7 @@ class Reason(IntEnum):
     DECOMMISSIONED = 152
     KEY_REPLACED = 153
     CERTIFICATE_NEEDED = 154
+    CONTACTS_CROWDED = 155
 
     # 2xx sync: a contact, a report or a block was refused.
     BLOCK_MALFORMED = 200

@@ -39,8 +39,14 @@ class UpdateFirmwareAction:
 
     def check(self, step: Step, device: DeviceSettings) -> Problem | None:
         """Return why no firmware gets into such a device, or not with such parameters."""
-        if device.profile.firmware is None:
+        section = device.profile.firmware
+        if section is None:
             detail = f"{step.id}: the profile of {device.id} has no [firmware]"
+            return Problem(Reason.BAD_PARAMETERS, detail)
+        if step.timeout_s <= section.soak_s:
+            # It would end on trial each time, and a device on trial goes back at its next start.
+            soak = f"a new image has to prove itself for soak_s = {section.soak_s}"
+            detail = f"{step.id}: timeout_s = {step.timeout_s} is too short: {soak}"
             return Problem(Reason.BAD_PARAMETERS, detail)
         wanted = msgspec.convert(step.params, UpdateFirmwareParameters)
         if wanted.version and parse_version(wanted.version) is None:

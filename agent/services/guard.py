@@ -25,7 +25,7 @@ from shared.model.profile import Profile
 from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
-from shared.trust.bounds import check_firmware, check_write
+from shared.trust.bounds import check_adoption, check_firmware, check_write
 from shared.trust.carried import Return, admit_return
 from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
@@ -199,15 +199,14 @@ class Guard:
         held = self._trust.catalog
         if held is None:
             return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
-        named = profile.content_hash.hex()[:16]
-        if any(one.profile == profile.content_hash for one in held.document.profiles):
-            return None
-        if not held.document.any_profile:
-            return Problem(Reason.PROFILE_NOT_ALLOWED, f"the catalog has no profile {named}")
-        if profile.firmware is not None:
-            # Its key says whose images run: the site's own file may, or who signs the catalog.
-            detail = f"{named} has [firmware]: the catalog has to list it"
-            return Problem(Reason.PROFILE_NOT_ALLOWED, detail)
+        try:
+            check_adoption(
+                held.document,
+                profile=profile.content_hash,
+                names_a_key=profile.firmware is not None,
+            )
+        except RefusedError as error:
+            return Problem(error.reason, error.detail)
         return None
 
     def script_hash(self, name: str) -> bytes | None:

@@ -37,6 +37,7 @@ class Kind(Enum):
     MISDIRECTED = ("misdirected", 421, "Another process of this coordinator serves this")
     INVALID = ("invalid", 422, "The request cannot be used as it is")
     ENROLMENT_FULL = ("enrolment-full", 429, "Too many gateways ask to be let in")
+    CONTACTS_CROWDED = ("contacts-crowded", 429, "Too many contacts of this gateway at once")
     INTERNAL = ("internal", 500, "The coordinator failed")
     UNAVAILABLE = ("unavailable", 503, "The coordinator cannot store anything now")
 
@@ -96,12 +97,15 @@ _REFUSED: Mapping[Reason, Kind] = {
     Reason.CERTIFICATE_NEEDED: Kind.CERTIFICATE_NEEDED,
     Reason.ENROLMENT_REJECTED: Kind.ENROLMENT_REJECTED,
     Reason.ENROLMENT_FULL: Kind.ENROLMENT_FULL,
+    Reason.CONTACTS_CROWDED: Kind.CONTACTS_CROWDED,
     Reason.THRESHOLD_NOT_MET: Kind.SIGNATURE_INVALID,
     Reason.WRONG_FLEET: Kind.WRONG_FLEET,
     Reason.ARTIFACT_UNKNOWN: Kind.NOT_FOUND,
 }
 """Every other reason means that the bytes are not what they should be."""
 
+_AGAIN_S: Mapping[Kind, int] = {Kind.ENROLMENT_FULL: 60, Kind.CONTACTS_CROWDED: 10}
+"""When what was too much may come again."""
 RETRY_S = 10
 """When a store that failed is worth another try."""
 
@@ -116,7 +120,8 @@ def as_problem(error: OutstationError) -> ProblemError:
             return ProblemError(Kind.INVALID, detail, at=error.where, mend=error.mend)
         case RefusedError():
             kind = _REFUSED.get(error.reason, Kind.MALFORMED)
-            headers = {"Retry-After": "60"} if kind is Kind.ENROLMENT_FULL else {}
+            again_s = _AGAIN_S.get(kind)
+            headers = {} if again_s is None else {"Retry-After": str(again_s)}
             return ProblemError(kind, error.detail, reason=error.reason.text, headers=headers)
         case WorldError():
             # The detail names files of this machine: it is in the log, not in the answer.

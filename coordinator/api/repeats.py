@@ -17,6 +17,7 @@ from coordinator.contract.job_spec import JobSubmission, SpecBody
 from coordinator.contract.jobs import JobPreview, JobView, SubmitQuery
 from coordinator.contract.repeats import CloneWish, JobEvent, JobEventQuery, RetryWish
 from coordinator.transactions.repeats import failed_agents, list_job_events
+from coordinator.transactions.rollouts_again import said_of_rollout
 from shared import limits
 
 _NUMBER = struct.Struct(">q")
@@ -48,9 +49,18 @@ async def retry_job(
 async def clone_job(
     call: Call, job: str, query: SubmitQuery, headers: SubmitHeaders, body: CloneWish
 ) -> Answer[JobView] | Answer[JobPreview]:
-    """Submit a new job that says what an old one said; its targets are resolved now."""
-    view = await show_job(call, uuid_in_path(job, "job"))
-    changes: dict[str, object] = {}
+    """Submit a new job that says what an old one said, its rollout included; for whom is new."""
+    job_id = uuid_in_path(job, "job")
+    view = await show_job(call, job_id)
+    now_ms = call.parts.clock.wall_ms()
+    read = partial(said_of_rollout, job_id, digest=view.digest, now_ms=now_ms)
+    said = await call.parts.store.read(read)
+    changes: dict[str, object] = {
+        "rollout": said.rollout,
+        "gate": said.gate,
+        "abort": said.abort,
+        "deadlines": said.deadlines,
+    }
     if body.targets is not None:
         changes["targets"] = body.targets
     if body.dry_run is not None:

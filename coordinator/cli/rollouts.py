@@ -12,8 +12,9 @@ from rich.table import Table
 from coordinator.cli.client import Client, Exit, segment
 from coordinator.cli.job_file import JobFile, read_job
 from coordinator.cli.options import DEFAULT, Common, ask_first, with_client
+from coordinator.cli.rollouts_report import report as tell
 from coordinator.cli.show import Screen, ago, count
-from coordinator.contract.jobs import JobView
+from coordinator.contract.jobs import ExecutionView, JobView
 from coordinator.contract.rollouts import OVER, RolloutPreview, RolloutView, StageView
 
 app = App(name="rollouts", help="Jobs that go over the fleet in stages: watch, steer, take back.")
@@ -22,6 +23,8 @@ _LONG_POLL_S: Final = 10
 _REDRAW_S: Final = 0.5
 """A busy rollout is drawn no oftener: nobody reads faster."""
 _BAR: Final = 20
+_REPORTED: Final = 1_000_000
+"""Gateways that a report has rows for; a fleet has no more."""
 
 
 @app.command(name="list")
@@ -42,6 +45,12 @@ def list_(*, state: str = "", most: int = 50, common: Common = DEFAULT) -> None:
 def show(job: str, /, *, common: Common = DEFAULT) -> None:
     """Show one rollout: its stages, the arithmetic of its gates, and why it waits."""
     with_client(common, lambda client, screen: _show(screen, _get(client, job)))
+
+
+@app.command(name="report")
+def report(job: str, /, *, common: Common = DEFAULT) -> None:
+    """Tell what each gateway really did, if it was undone, and how that is known."""
+    with_client(common, lambda client, screen: _report(client, screen, job))
 
 
 @app.command(name="preview")
@@ -103,6 +112,20 @@ def watch(job: str, /, *, common: Common = DEFAULT) -> Exit:
     With --json one line for each change.
     """
     return with_client(common, lambda client, screen: _watch(client, screen, job))
+
+
+def _report(client: Client, screen: Screen, job: str) -> None:
+    view = _get(client, job)
+    rows = tell(_executions(client, job), _executions(client, view.undo) if view.undo else [])
+    if screen.as_json:
+        screen.json([row._asdict() for row in rows])
+        return
+    screen.text(f"{view.name}: {view.state}, {_released(view)} agents have it or had it")
+    screen.table(("AGENT", "WHAT IT DID", "UNDOING", "HOW THAT IS KNOWN"), rows)
+
+
+def _executions(client: Client, job: str) -> Iterator[ExecutionView]:
+    return client.pages("/v1/executions", ExecutionView, {"job": job}, most=_REPORTED)
 
 
 def _get(client: Client, job: str) -> RolloutView:

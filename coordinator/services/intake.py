@@ -27,6 +27,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents, InForce
 from coordinator.services.signing import Addressee, sign_bundle
+from coordinator.services.turns import Turns
 from coordinator.services.waiting import Waiter, WaitingRoom
 from coordinator.transactions.contact import (
     Contact,
@@ -163,6 +164,8 @@ class Intake:
         self._desk = desk
         self._keys: dict[AgentId, bytes] = {}
         """Keys that verified reports, the newest last. A transaction checks them again."""
+        self._turns: Turns[AgentId] = Turns(limits.CONTACTS_AT_ONCE)
+        """Asked for once a signature was verified: nobody takes another one's turn."""
         self._unrecorded_down: Counter[AgentId] = Counter()
         """Bytes of answers, until the next contact records them: at most one number per agent."""
 
@@ -234,20 +237,21 @@ class Intake:
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger, *report.anchors)
         # What an empty report changes may be lost with the power: the agent says it again.
         durable = bool(said) or seen.has_work or seen.turns
-        contact = Contact(
-            agent=seen.agent,
-            report=report,
-            digest=seen.digest,
-            blocks=arrived.blocks,
-            schemas=schemas,
-            schemas_ignored=len(letter.schemas) - len(schemas),
-            bytes_up=arrived.bytes,
-            bytes_down=self._unrecorded_down.pop(seen.agent, 0),
-            now_ms=desk.clock.wall_ms(),
-            with_orders=durable,
-            key=seen.key,
-        )
-        recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
+        async with self._turns.turn(seen.agent):
+            contact = Contact(
+                agent=seen.agent,
+                report=report,
+                digest=seen.digest,
+                blocks=arrived.blocks,
+                schemas=schemas,
+                schemas_ignored=len(letter.schemas) - len(schemas),
+                bytes_up=arrived.bytes,
+                bytes_down=self._unrecorded_down.pop(seen.agent, 0),
+                now_ms=desk.clock.wall_ms(),
+                with_orders=durable,
+                key=seen.key,
+            )
+            recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
         self._count(seen, recorded, arrived.bytes)
         desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
         if recorded.alarmed:

@@ -130,3 +130,5 @@ QUICK_HEAD_BYTES = 2_048
 """A contact's request line and headers, as an agent or a proxy writes them."""
 QUICK_BODY_BYTES = 65_536
 """A contact that is taken in as one piece; a larger one is read while the line brings the rest."""
+CONTACTS_AT_ONCE = 4
+"""Of one agent, taken in one after the other: one on a new line, the rest of broken ones."""

@@ -98,6 +98,28 @@ def check_firmware(catalog: Catalog, *, digest: bytes, size: int, device_class: 
         raise RefusedError(Reason.OUT_OF_BOUNDS, f"{found.id} has {found.size} bytes, not {size}")
 
 
+def check_adoption(catalog: Catalog, *, profile: bytes, names_a_key: bool) -> None:
+    """Check a profile by which a device would be attached from afar.
+
+    Args:
+        catalog: the one in force now.
+        profile: its content hash.
+        names_a_key: it says whose images such devices run.
+
+    Raises:
+        RefusedError: PROFILE_NOT_ALLOWED.
+    """
+    if any(entry.profile == profile for entry in catalog.profiles):
+        return
+    named = profile.hex()[:16]
+    if not catalog.any_profile:
+        raise RefusedError(Reason.PROFILE_NOT_ALLOWED, f"the catalog has no profile {named}")
+    if names_a_key:
+        # The site's own file may name such a key, or who signs the catalog; nobody in between.
+        detail = f"{named} has [firmware]: the catalog has to list it"
+        raise RefusedError(Reason.PROFILE_NOT_ALLOWED, detail)
+
+
 def _check_some_profile(where: str, catalog: Catalog, point: str, value: Parameter) -> None:
     if catalog.any_profile:
         return

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from agent.actions.update_firmware import UpdateFirmwareAction
 from agent.core.queue import Problem
 from shared.errors import Reason
+from shared.model.job import Step
 from tests.simulation.loop import World, simulate
 from tests.smp_parts import STRANGER, image
 from tests.smp_site import PROFILE
@@ -95,6 +97,24 @@ def test_an_older_image_needs_permission(tmp_path: Path):
         assert bench.node.requests == 1
         assert (await bench.update(NEW, allow_downgrade=True)).reason is None
         assert bench.runs() == "2.0.0"
+
+    play(scenario)
+
+
+def test_a_step_that_ends_before_the_image_can_have_proven_itself_is_refused(tmp_path: Path):
+    async def scenario(world: World) -> None:
+        bench = Bench(world, tmp_path)
+        settings = bench.hand(SOAKING).settings
+        params = bench.shelf.put(NEW)
+        told = [
+            UpdateFirmwareAction().check(
+                Step("flash", "device.update_firmware", params, timeout_s=seconds), settings
+            )
+            for seconds in (8, 9)
+        ]
+        assert told[0] is not None
+        assert "timeout_s = 8 is too short" in told[0].detail
+        assert told[1] is None
 
     play(scenario)
 

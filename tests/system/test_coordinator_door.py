@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -183,3 +184,28 @@ async def test_a_coordinator_that_stops_answers_who_waits_and_closes_who_is_idle
             await serves.aclose()
             assert gateway.answered_by(other, await stopping)
             assert await leaving == b""
+
+
+async def test_one_agents_flood_is_turned_away_and_others_are_taken_in(world, gateway):
+    other = await world.gateway("other", site="south")
+    flood = body(gateway.report(blocks={1: gateway.block(1.0)}), gateway.block(1.0, seq=1))
+    blocker = sqlite3.connect(world.place.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")  # as a long transaction of another process
+    tasks = {asyncio.create_task(world.sync(flood)) for _ in range(limits.CONTACTS_AT_ONCE + 3)}
+    refused: set[asyncio.Task[Answered]] = set()
+    while len(refused) < 3:
+        done, _ = await asyncio.wait(tasks - refused, return_when=asyncio.FIRST_COMPLETED)
+        refused |= done
+    theirs = asyncio.create_task(other.contact())
+    for _ in range(8):  # by then theirs is at the door, too
+        assert (await world.sync(flood)).status == 429
+    assert not theirs.done()
+    blocker.execute("COMMIT")
+    blocker.close()
+    assert (await theirs)[0].agent == other.name
+    answers = [await one for one in tasks - refused]
+    assert [one.status for one in answers] == [200] * limits.CONTACTS_AT_ONCE
+    for one in refused:
+        answered = one.result()
+        assert (answered.status, answered.problem) == (429, "contacts-crowded")
+        assert answered.headers["Retry-After"] == "10"

@@ -209,3 +209,12 @@ async def test_the_command_line_lists_and_follows_events(run, world, pump):
     assert [one["id"] for one in told][::-1] == [one["id"] for one in listed]
     status, _, said = await run("events", "list", "--type", "jobs")
     assert (status, "did you mean" in said) == (2, True)
+
+
+async def test_a_clone_of_a_job_in_stages_goes_in_stages_too(run, world, pump):
+    rollout = {"stages": [{"name": "canary", "percentage": 50}, {"name": "rest"}]}
+    job = await world.submit("pump-1", rollout=rollout, deadlines={"contact_within": "P3D"})
+    status, out, _ = await run("jobs", "clone", job["id"], "--json")
+    assert status == 0
+    view = await world.read(f"/v1/rollouts/{json.loads(out)['id']}")
+    assert [stage["name"] for stage in view["stages"]] == ["canary", "rest"]

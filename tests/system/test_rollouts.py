@@ -96,6 +96,9 @@ async def test_a_canary_that_fails_stops_the_others_and_a_person_calls_it_off(wo
     assert "PAUSED" in (await run("rollouts", "list", "--state", "paused"))[1]
     shown = " ".join((await run("rollouts", "show", job))[1].split())
     assert "1 of 1 failed" in shown
+    (row,) = json.loads((await run("rollouts", "report", job, "--json"))[1])
+    assert (row["agent"], row["did"], row["known"]) == (canary, "failed", "told")
+    assert canary in (await run("rollouts", "report", job))[1]
     status, out, _ = await run("rollouts", "cancel", job)
     assert (status, "STOPPED" in out) == (0, True)
     assert await released(world, job) == {canary}

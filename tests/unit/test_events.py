@@ -290,7 +290,7 @@ async def test_a_coordinator_that_was_down_calls_nobody_silent_for_it(store):
 async def test_events_go_when_their_time_is_over_the_oldest_first(store):
     for day in range(3):
         await told(store, day * DAY_MS)
-    now_ms = 92 * DAY_MS + 1
+    now_ms = WallMs(92 * DAY_MS + 1)
     assert [(one.setting, one.rows) for one in await store.read(partial(count_excess, now_ms))] == [
         ("events", 4)
     ]

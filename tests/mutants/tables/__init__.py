@@ -9,6 +9,7 @@ from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.devices import DEVICES
+from tests.mutants.tables.discovery import DISCOVERY
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
@@ -46,6 +47,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *DEVICES,
     *UPDATES,
     *ENGINE,
+    *DISCOVERY,
     *ROLLOUTS,
     *ARTIFACTS,
     *KNOWN,

@@ -10,6 +10,7 @@ _QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
 _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
+_DOOR = "tests/system/test_coordinator_door.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
 
@@ -192,5 +193,19 @@ COORDINATOR = (
         "(name in said and name in _ONCE)",
         "False",
         (_HEAD + "what_is_doubled_folded_or_smuggled_is_left_to_aiohttp",),
+    ),
+    Mutant(
+        "turns-without-a-bound",
+        "coordinator/services/turns.py",
+        "if queue.inside >= self._most:",
+        "if False:",
+        ("tests/unit/test_turns.py::test_beyond_the_bound_it_is_turned_away_at_once",),
+    ),
+    Mutant(
+        "turns-of-all",
+        "coordinator/services/intake.py",
+        "self._turns.turn(seen.agent)",
+        'self._turns.turn(AgentId(""))',
+        (_DOOR + "one_agents_flood_is_turned_away_and_others_are_taken_in",),
     ),
 )

@@ -1,0 +1,58 @@
+"""What a device has to stand before it is attached from afar, and what a look must not do."""
+
+from tests.mutants.mutant import cuts
+
+_ADOPT = "tests/contract/test_adopter.py::test_"
+_LOOK = "tests/contract/test_lookout.py::test_"
+
+_bounds = cuts(
+    "adoption",
+    "shared/trust/bounds.py",
+    usual=_ADOPT + "a_profile_from_afar_is_one_that_the_catalog_allows",
+)
+_adopter = cuts("adopter", "agent/services/adopter.py", _ADOPT)
+_beside = cuts("adopted", "agent/config_adopted.py", _ADOPT)
+_look = cuts("look", "agent/services/lookout.py", _LOOK)
+
+DISCOVERY = (
+    _bounds(
+        "unlisted", "    if not catalog.any_profile:\n        raise", "    if False:\n        raise"
+    ),
+    _bounds("own-key", "    if names_a_key:", "    if False:"),
+    _adopter(
+        "unasked",
+        "        if problem := self.may_adopt(profile):",
+        "        if False and (problem := self.may_adopt(profile)):",
+        "the_catalog_is_asked_before_the_device_is",
+    ),
+    _adopter(
+        "absent",
+        "        if not any(one.value is not None for one in readings):",
+        "        if False:",
+        "nobody_there_is_told_and_nothing_changes",
+    ),
+    _beside(
+        "place",
+        "        if (other.bus, other.address) == (one.bus, one.address):",
+        "        if False:",
+        "a_local_device_puts_one_from_afar_aside",
+    ),
+    _look(
+        "forbidden",
+        "        if not self._settings.allowed:",
+        "        if False:",
+        "the_local_file_can_forbid_it_and_a_dry_run_asks_nobody",
+    ),
+    _look(
+        "budget",
+        "        if count >= self._settings.probes_per_hour:",
+        "        if False:",
+        "the_hours_budget_ends_a_look_and_the_next_one_goes_on_there",
+    ),
+    _look(
+        "pace",
+        "            await self._pause(took_ms * limits.PROBE_SHARE / 1000)",
+        "            pass",
+        "living_devices_get_many_times_what_a_probe_takes",
+    ),
+)

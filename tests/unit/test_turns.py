@@ -1,0 +1,55 @@
+"""Each has a short queue of its own: a flood of one takes nobody else's turn."""
+
+import asyncio
+
+import pytest
+
+from coordinator.services.turns import Turns
+from shared.errors import Reason, RefusedError
+
+
+async def test_of_one_key_one_is_inside_at_a_time_in_the_order_of_asking():
+    turns, order, inside = Turns[str](4), [], []
+
+    async def go(number):
+        async with turns.turn("a"):
+            inside.append(number)
+            assert len(inside) == 1
+            await asyncio.sleep(0)
+            order.append(inside.pop())
+
+    await asyncio.gather(*map(go, range(4)))
+    assert order == [0, 1, 2, 3]
+    assert len(turns) == 0
+
+
+async def test_another_key_does_not_wait():
+    turns = Turns[str](1)
+    async with turns.turn("a"), turns.turn("b"):
+        assert len(turns) == 2
+
+
+async def test_beyond_the_bound_it_is_turned_away_at_once():
+    turns = Turns[str](1)
+    async with turns.turn("a"):
+        with pytest.raises(RefusedError) as refused:
+            async with turns.turn("a"):
+                raise AssertionError
+    assert refused.value.reason is Reason.CONTACTS_CROWDED
+    async with turns.turn("a"):
+        pass
+
+
+async def test_who_is_cancelled_while_waiting_leaves_its_place_to_others():
+    turns = Turns[str](2)
+    async with turns.turn("a"):
+        waiting = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        again = turns.turn("a")
+        entering = asyncio.create_task(again.__aenter__())
+        await asyncio.sleep(0)
+    await entering
+    await again.__aexit__(None, None, None)
+    assert len(turns) == 0
