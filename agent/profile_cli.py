@@ -32,7 +32,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     tried.add_argument("file", type=Path, metavar="FILE")
     _add_place(tried)
     tried.set_defaults(command=_test)
-    for parser in (check, tried):
+    taken = inner.add_parser("import-sunspec", help="make a profile of what a device's map tells")
+    _add_place(taken)
+    taken.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of printing it")
+    taken.set_defaults(command=_import_sunspec)
+    for parser in (check, tried, taken):
         parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
 
 
@@ -113,6 +117,28 @@ def _test(options: argparse.Namespace) -> int:
     else:
         print("\n".join(_shown(verdict)))
     return FAILED if verdict.wrong else OK
+
+
+def _import_sunspec(options: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415
+
+    from agent.services.profile_trial import Place  # noqa: PLC0415
+    from agent.services.sunspec_import import import_sunspec  # noqa: PLC0415
+    from shared.model.profile import parse_profile  # noqa: PLC0415
+
+    place = Place(url=options.url, address=options.address or 1, timeout_ms=options.timeout_ms)
+    text = asyncio.run(import_sunspec(place))
+    profile = parse_profile(text, source="the profile made of it")
+    if options.output is not None:
+        options.output.write_text(text)
+    if options.json:
+        told = {"name": profile.name, "points": len(profile.points), "text": text}
+        print(msgspec.json.encode(told).decode())
+    elif options.output is None:
+        print(text, end="")
+    else:
+        print(f"{options.output}: {profile.name}, {len(profile.points)} points")
+    return OK
 
 
 def _shown(verdict: "ProfileVerdict") -> list[str]:

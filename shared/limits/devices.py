@@ -188,3 +188,5 @@ SDI12_VALUES = 99
 """Values of one measurement (SDI-12 V1.4, 4.4)."""
 MATCH_STARS = 3
 """Stars of one rule of a match: each may be tried at every letter of a text of 100."""
+SUNSPEC_MODELS = 64
+"""Models of one SunSpec map that are walked: a plant's controller has about thirty."""

@@ -1,0 +1,102 @@
+"""A profile made of what a SunSpec device tells, and held against the same device."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.services.profile_trial import Place, try_profile
+from agent.services.sunspec_import import import_sunspec
+from shared.errors import MistakeError
+from shared.model.profile import parse_profile
+from tests.contract.slave import Slave, serving
+from tests.contract.wires import plugged
+
+UNSCALED, NO_UINT, NO_INT = 0, 0xFFFF, 0x8000
+
+
+def text(said: bytes, size: int) -> list[int]:
+    return list(struct.unpack(f">{size}H", said.ljust(2 * size, b"\0")))
+
+
+def common() -> list[int]:
+    told = text(b"Acme", 16) + text(b'INV "10"', 16) + text(b"", 8) + text(b"3.1", 8)
+    return [1, 66, *told, *text(b"SUN-77", 16), 1, 0]
+
+
+def inverter() -> list[int]:
+    """Model 103: 23.4 A, 230.1 V of phase A, -1500 W, 50.01 Hz, 123456 Wh; the rest not there."""
+    words = [NO_UINT] * 50
+    for at in (12, 16, 18, 20, 29, 31, 32, 33, 34):
+        words[at] = NO_INT
+    words[22:24] = [1, 57_920]
+    words[0], words[4] = 234, 0xFFFF
+    words[8], words[11] = 2_301, 0xFFFF
+    words[12], words[13] = 0x10000 - 150, 1
+    words[14], words[15] = 5_001, 0xFFFE
+    words[24] = 0
+    words[36] = 4
+    return [103, 50, *words]
+
+
+def trackers() -> list[int]:
+    head = [0xFFFE, 0xFFFF, 0, 0, 0, 0, 2, 0]
+    one = [1, *text(b"east", 8), 512, 4_003, 205, 0, 900, 0, 0, 25, 4, 0, 0]
+    return [160, 48, *head, *one, *one]
+
+
+MAP = [0x5375, 0x6E53, *common(), *inverter(), 64_001, 3, 1, 2, 3, *trackers(), 0xFFFF, 0]
+
+
+@pytest.fixture(params=[40_000, 50_000, 0])
+async def device(request, tmp_path: Path) -> AsyncIterator[tuple[Slave, Place]]:
+    """A device with a map, at each place where one may begin."""
+    async with plugged("tcp", tmp_path) as wire, serving(wire, "tcp") as slave:
+        for number, word in enumerate(MAP):
+            slave.cells["holding", request.param + number] = word
+        yield slave, Place(url=wire.url, address=1, timeout_ms=500)
+
+
+async def test_the_profile_reads_what_the_device_means(device):
+    _, place = device
+    made = await import_sunspec(place)
+    profile = parse_profile(made, source="made")
+    assert profile.name == "acme-inv-10"
+    verdict = await try_profile(profile, place)
+    assert {one.point: one.value for one in verdict.points} == {
+        "current": 23.4,
+        "voltage_a": 230.1,
+        "power": -1500,
+        "frequency": 50.01,
+        "energy": 123_456,
+        "state": 4,
+        **{f"mppt{n}_current": 5.12 for n in (1, 2)},
+        **{f"mppt{n}_voltage": 400.3 for n in (1, 2)},
+        **{f"mppt{n}_power": 205 for n in (1, 2)},
+        **{f"mppt{n}_energy": 900 for n in (1, 2)},
+    }
+    assert verdict.wrong == 0
+    told = {"vendor": "Acme", "model": 'INV "10"'}
+    assert profile.match.fit(told, profile.identity) == 2
+
+
+async def test_a_map_that_never_ends_ends(tmp_path):
+    async with plugged("tcp", tmp_path) as wire, serving(wire, "tcp") as slave:
+        slave.cells |= {("holding", n): 0 for n in range(40_000, 40_400)}
+        slave.cells |= {("holding", 40_000): 0x5375, ("holding", 40_001): 0x6E53}
+        with pytest.raises(MistakeError, match="no model of an inverter"):
+            await import_sunspec(Place(url=wire.url, address=1, timeout_ms=500))
+
+
+async def test_a_device_without_a_map_is_one_sentence_and_a_file_is_written(device, tmp_path):
+    slave, place = device
+    out = tmp_path / "made.toml"
+    call = ["profile", "import-sunspec", "--url", place.url, "--address", "1"]
+    assert await asyncio.to_thread(main, [*call, "-o", str(out)]) == 0
+    assert parse_profile(out.read_text(), source="out").kind == "inverter"
+    slave.cells.clear()
+    with pytest.raises(MistakeError, match="no SunSpec map"):
+        await import_sunspec(place)
