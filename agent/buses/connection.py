@@ -62,6 +62,9 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
             return
         if frame is not None:
+            if isinstance(self._decoder, Talk):
+                # All of it was answered, so it has left: USB consoles are faster than they say.
+                self._busy_until = self._loop.time()
             self._answer.set_result(frame)
         elif isinstance(self._decoder, Talk):
             self._go_on(self._decoder, self._answer)

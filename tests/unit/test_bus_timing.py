@@ -99,6 +99,15 @@ class Decoder(LineDecoder):
         self.answer_bytes = answer_bytes
 
 
+class Talking(Decoder):
+    """What tells its answers apart by more than their time."""
+
+    least_wait_ms = answered = 0
+
+    def following(self) -> tuple[bytes, ...]:
+        return ()
+
+
 async def outcome(
     line: Line, text: bytes, urgency: Urgency = Urgency.POLL, peer: int | None = None
 ) -> bytes | Reason:
@@ -351,5 +360,21 @@ def test_a_port_that_opens_after_it_was_closed_is_let_go_of():
             assert await asked is Reason.BUS_DOWN
         assert far.wire is not None
         assert far.wire.closing
+
+    simulate(scenario, seed=1)
+
+
+@pytest.mark.parametrize(("kind", "waits"), [(Decoder, True), (Talking, False)])
+def test_a_talk_that_was_answered_waits_for_no_speed_that_its_line_does_not_have(
+    kind: type[Decoder], waits: bool
+):
+    async def scenario(_: World) -> None:
+        far = Far(lambda _: [(0.01, b"here\n")])
+        line = MemoryLine(far, baud=1_200)
+        for _turn in range(2):
+            assert await line.exchange(b"x" * 100, kind(), urgency=Urgency.COMMAND) == b"here"
+        first, second = (sent_s for sent_s, _frame in far.sent)
+        assert (second - first > 100 * 11 / 1_200) is waits
+        await line.close()
 
     simulate(scenario, seed=1)
