@@ -21,6 +21,7 @@ from coordinator.cli import (
     membership,
     profiles,
     readings,
+    reports,
     rollouts,
     standing,
     tokens,
@@ -57,7 +58,8 @@ for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
 for _group in (standing.schedules, standing.rules, standing.alarms):
     app.command(_group)
-app.command(events.app)
+for _group in (events.app, reports.app):
+    app.command(_group)
 for _group in (readings.app, artifacts.app, approvals.app, keys.app, tokens.app, audit.app):
     app.command(_group)
 

@@ -13,6 +13,7 @@ from tests.mutants.tables.discovery import DISCOVERY
 from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
+from tests.mutants.tables.events import EVENTS
 from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.known import KNOWN
@@ -51,4 +52,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ROLLOUTS,
     *ARTIFACTS,
     *KNOWN,
+    *EVENTS,
 )

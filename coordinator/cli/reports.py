@@ -1,0 +1,169 @@
+"""`outstation reports`: the whole fleet as one table, for people, spreadsheets and programs."""
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from coordinator.cli.client import Client, Exit
+from coordinator.cli.options import DEFAULT, Common, with_client
+from coordinator.cli.show import Screen, ago, count
+from coordinator.contract.agents import AgentView
+from coordinator.contract.support import DeviceView
+
+app = App(name="reports", help="How the whole fleet is, as one table.")
+
+_AS_CSV = Annotated[bool, Parameter(name="--csv", negative="", help="comma separated values")]
+_GOOD = frozenset({"ONLINE", "ENROLLED", "DECOMMISSIONED", "REVOKED"})
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How one gateway is."""
+
+    agent: str
+    site: str
+    state: str
+    last_contact_at: datetime | None
+    free_mb: int | None
+    oldest_s: int | None
+    """Age of the oldest reading that waits there."""
+    clock: str
+    missing_blocks: int
+    refusals: int
+    """Documents that it refused, and of its own that were refused here."""
+    complaints: list[str]
+    """What somebody should look at; empty: nothing."""
+
+
+class DriftLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What of one device is not as its profile expects."""
+
+    agent: str
+    device: str
+    profile: str
+    vendor: str
+    model: str
+    firmware: str
+    drift: list[str]
+    observed_at: datetime
+
+
+@app.command
+def health(
+    *,
+    selector: str = "",
+    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    below_mb: int = 200,
+    as_csv: _AS_CSV = False,
+    common: Common = DEFAULT,
+) -> Exit:
+    """List gateways that somebody should look at; exit status 1 if there is one.
+
+    Parameters
+    ----------
+    selector
+        Only agents that match.
+    all_
+        The others too.
+    below_mb
+        A disk with less than so much left is a complaint.
+    """
+
+    def show(client: Client, screen: Screen) -> Exit:
+        query = {"selector": selector}
+        agents = client.pages("/v1/agents", AgentView, query, most=sys.maxsize)
+        lines = [health_of(agent, below_mb) for agent in agents]
+        bad = [line for line in lines if line.complaints]
+        _print(screen, lines if all_ else bad, HealthLine, as_csv=as_csv)
+        if not screen.as_json and not as_csv:
+            states = Counter(line.state for line in lines)
+            screen.text(f"{len(lines)} gateways: {count(states)}; {len(bad)} to look at")
+        return Exit.FAILED if bad else Exit.OK
+
+    return with_client(common, show)
+
+
+@app.command
+def drift(*, agent: str = "", as_csv: _AS_CSV = False, common: Common = DEFAULT) -> Exit:
+    """List devices that are not as their profile expects; exit status 1 if there is one.
+
+    Parameters
+    ----------
+    agent
+        Of this gateway only.
+    """
+
+    def show(client: Client, screen: Screen) -> Exit:
+        query = {"agent": agent, "drifted": "true"}
+        found = client.pages("/v1/devices", DeviceView, query, most=sys.maxsize)
+        lines = [msgspec.convert(one, DriftLine, from_attributes=True) for one in found]
+        _print(screen, lines, DriftLine, as_csv=as_csv)
+        return Exit.FAILED if lines else Exit.OK
+
+    return with_client(common, show)
+
+
+def health_of(agent: AgentView, below_mb: int) -> HealthLine:
+    """Return how a gateway is, and what about it is a complaint."""
+    told, clock = agent.health, "" if agent.clock is None else agent.clock.state
+    missing = sum(last - first + 1 for first, last in agent.missing_blocks)
+    refusals = sum(agent.refusals.values()) + sum(agent.refused_here.values())
+    complaints = [] if agent.state in _GOOD else [agent.state.lower()]
+    if told is not None and 0 < told.free_mb < below_mb:
+        complaints.append(f"{told.free_mb} MB left")
+    if clock == "unsynced":
+        complaints.append("clock unsynced")
+    if refusals:
+        complaints.append(f"{refusals} refused")
+    if not agent.balanced and agent.state != "ENROLLED":
+        complaints.append("readings do not add up")
+    return HealthLine(
+        agent=agent.id,
+        site=agent.site,
+        state=agent.state,
+        last_contact_at=agent.last_contact_at,
+        free_mb=None if told is None else told.free_mb,
+        oldest_s=None if told is None else told.oldest_s,
+        clock=clock,
+        missing_blocks=missing,
+        refusals=refusals,
+        complaints=complaints,
+    )
+
+
+def _print(
+    screen: Screen, lines: Sequence[msgspec.Struct], kind: type[msgspec.Struct], *, as_csv: bool
+) -> None:
+    names = kind.__struct_fields__
+    if screen.as_json:
+        screen.json(lines)
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows([_plain(getattr(one, name)) for name in names] for one in lines)
+    elif lines:
+        heads = [name.upper().replace("_", " ") for name in names]
+        rows = [[_shown(getattr(one, name)) for name in names] for one in lines]
+        screen.table(heads, rows)
+    else:
+        screen.text("nothing to look at")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    # A spreadsheet takes what begins so for a formula.
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, datetime):
+        return ago(value)
+    return _plain(value)

@@ -1,0 +1,48 @@
+"""Reports over the fleet on the command line: what somebody should look at, as table and CSV."""
+
+import csv
+import io
+import json
+
+from tests.system.test_cli_jobs import pump, run, world
+
+__all__ = ["pump", "run", "world"]
+
+
+async def test_a_fleet_without_complaints_has_nothing_to_look_at(run, world, pump):
+    status, out, _ = await run("reports", "health")
+    assert (status, "nothing to look at" in out) == (0, True)
+    status, out, _ = await run("reports", "health", "--all", "--json")
+    (line,) = json.loads(out)
+    assert (line["agent"], line["complaints"]) == (pump.name, [])
+
+
+async def test_a_gateway_that_should_be_looked_at_is_listed_with_the_reason(run, world, pump):
+    await world.gateway("valve-1", site="south")
+    assert (await world.post("/v1/agents/pump-1/decommission", {})).status == 200
+    status, out, _ = await run("reports", "health", "--csv")
+    (line,) = csv.DictReader(io.StringIO(out))
+    assert status == 1
+    assert (line["agent"], line["complaints"]) == ("pump-1", "leaving")
+    assert (await run("reports", "health", "--selector", "site=south"))[0] == 0
+
+
+async def test_devices_that_drifted_are_listed(run, world, pump):
+    assert (await run("reports", "drift"))[0] == 0
+    job = await world.submit("pump-1")
+    (granted,) = (await pump.ordered()).jobs
+    facts = {
+        "look._profile_hash": "0011",
+        "look._profile": "inverter",
+        "look._firmware": "=1.2",
+        "look._drifted": 1,
+        "look._drift": "firmware",
+    }
+    told = pump.receipt(1, granted.execution, 12, device="inv-1", result=facts)
+    await pump.contact(receipts=[told])
+    assert job["id"]
+    status, out, _ = await run("reports", "drift", "--csv")
+    (line,) = csv.DictReader(io.StringIO(out))
+    assert status == 1
+    assert (line["device"], line["drift"]) == ("inv-1", "firmware")
+    assert line["firmware"] == "'=1.2", "a spreadsheet must not take it for a formula"
