@@ -31,12 +31,14 @@ async def test_another_key_does_not_wait():
 
 
 async def test_beyond_the_bound_it_is_turned_away(monkeypatch):
-    monkeypatch.setattr(limits, "CROWDED_S", 0)
+    monkeypatch.setattr(limits, "CROWDED_PAUSED", 0)
     turns = Turns[str](1)
     async with turns.turn("a"):
+        more = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        assert more.done(), "it does not wait"
         with pytest.raises(RefusedError) as refused:
-            async with turns.turn("a"):
-                raise AssertionError
+            await more
     assert refused.value.reason is Reason.CONTACTS_CROWDED
     async with turns.turn("a"):
         pass
