@@ -10,6 +10,8 @@ from collections import defaultdict
 from contextlib import closing
 from functools import partial
 
+import pytest
+
 from coordinator.app import Place, open_fleet
 from coordinator.contract.job_spec import parse_submission
 from coordinator.core.ports import fetch
@@ -70,6 +72,8 @@ async def states_of(place, job):
         }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_copy_put_back_under_a_thousand_gateways_blames_none_and_lists_what_is_lost(
     tmp_path,
 ):
