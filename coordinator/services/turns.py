@@ -1,7 +1,8 @@
 """One at a time for each, in the order of asking: nobody takes everybody's time.
 
-A few may wait for their turn; more are turned away at once, so a flood of one is a short queue of
-its own. Whoever has no turn in use is forgotten. Leaves out what is done in a turn.
+A few may wait for their turn; more are turned away, after a pause: who floods from some connections
+asks once a second on each of them, whatever it costs to look at what it sends. Whoever has no turn
+in use is forgotten. Leaves out what is done in a turn.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from shared import limits
 from shared.errors import Reason, RefusedError
 
 T = TypeVar("T", bound=Hashable)
@@ -20,6 +22,8 @@ class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     inside: int = 0
     """Who has the turn, and who waits for it."""
+    paused: int = 0
+    """Who will be turned away."""
 
 
 class Turns(Generic[T]):
@@ -43,6 +47,7 @@ class Turns(Generic[T]):
         """
         queue = self._queues.setdefault(key, _Queue())
         if queue.inside >= self._most:
+            await self._pause(key, queue)
             raise RefusedError(Reason.CONTACTS_CROWDED, f"{self._most} of yours are taken in now")
         queue.inside += 1
         try:
@@ -50,5 +55,18 @@ class Turns(Generic[T]):
                 yield
         finally:
             queue.inside -= 1
-            if not queue.inside:
-                del self._queues[key]
+            self._forget(key, queue)
+
+    async def _pause(self, key: T, queue: _Queue) -> None:
+        if queue.paused >= limits.CROWDED_PAUSED:
+            return  # enough memory is held for this one
+        queue.paused += 1
+        try:
+            await asyncio.sleep(limits.CROWDED_S)
+        finally:
+            queue.paused -= 1
+            self._forget(key, queue)
+
+    def _forget(self, key: T, queue: _Queue) -> None:
+        if not queue.inside and not queue.paused:
+            del self._queues[key]

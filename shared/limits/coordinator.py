@@ -132,3 +132,7 @@ QUICK_BODY_BYTES = 65_536
 """A contact that is taken in as one piece; a larger one is read while the line brings the rest."""
 CONTACTS_AT_ONCE = 4
 """Of one agent, taken in one after the other: one on a new line, the rest of broken ones."""
+CROWDED_S = 1.0
+"""Until a contact that is too many is told so: a flood's connections have to wait as long."""
+CROWDED_PAUSED = 64
+"""Of one agent that wait to be turned away: a body of 64 kB each at most, or one in a stream."""

@@ -4,8 +4,10 @@ The product's own programs: `outstation-coordinator run --behind-proxy` pinned t
 background process and `outstation-sim fleet` on the other. Agents are enrolled through the real
 transaction and have made one contact before anything is timed; then they are drawn at random, each
 contact on a connection of its own with one block of 60 readings. First as many as are answered,
-then at seven tenths of that, by chance, for the times. Native TLS (a full handshake for each
-contact) is timed beside it. `db_bytes_per_reading` is what the database grew by, rollups included.
+then at seven tenths of that, by chance, for the times. Then three tenths, alone and
+beside one agent that sends the same contact from 16 connections without end. Native TLS (a full
+handshake for each contact) is timed last. `db_bytes_per_reading` is what the database grew by,
+rollups included.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.services.claims import ClaimWish
 from coordinator.transactions.enroll import enroll
 from coordinator.transactions.rollups import rollup_lag
-from firmware_sim.fleet.gateway import Fleet
+from firmware_sim.fleet.gateway import Fleet, Gateway
 from firmware_sim.fleet.readings import BlockPool, Shape
 from firmware_sim.fleet.roster import Heading, Roster, enrol_request, new_seat
 from shared import limits
@@ -41,6 +43,9 @@ _CORE, _OTHER = 0, -1
 _AT_ONCE = 64
 _PART = 0.7
 _CATCH_UP_S = 120.0
+_FEW = 0.3
+"""Of what is possible, while one agent floods."""
+_FLOOD_LINES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +70,8 @@ async def _measure(folder: Path, options: argparse.Namespace) -> Mapping[str, ob
     place = Place(directory=DataDirectory(folder / "c"), database=folder / "c" / "coordinator.db")
     await found(place, hosts=["127.0.0.1"], url="https://127.0.0.1")
     roster = await _enrolled(place, options)
-    roster.save(folder / "fleet")
+    # The last one is left for the flood.
+    Roster(roster.heading, roster.seats[:-1]).save(folder / "fleet")
     with _coordinator(place, "--behind-proxy", f"unix:{folder / 'socket'}") as (pid, url):
         # Everybody once, so that what is timed is a fleet at work and not its first day.
         _play(folder, url, contacts=options.agents, seconds=600.0)
@@ -75,6 +81,10 @@ async def _measure(folder: Path, options: argparse.Namespace) -> Mapping[str, ob
         lag_s, caught_up_s = await _caught_up(place)
         grown = _bytes(place) - began_bytes
         calm = _play(folder, url, seconds=options.seconds, rate=_PART * most["contacts_per_s"])
+        few = _FEW * most["contacts_per_s"]
+        alone = _play(folder, url, seconds=options.seconds / 2, rate=few)
+        with _flood(folder, url, roster, options.seconds / 2 + 2) as flood:
+            beside = _play(folder, url, seconds=options.seconds / 2, rate=few)
     with _coordinator(place, "", "127.0.0.1:0") as (pid, url):
         before = usage(pid)
         tls = _play(folder, url, seconds=options.seconds / 4)
@@ -93,6 +103,13 @@ async def _measure(folder: Path, options: argparse.Namespace) -> Mapping[str, ob
         "refused": most["refused"],
         "at_seven_tenths": {
             name: calm[name] for name in ("contacts_per_s", "p50_ms", "p90_ms", "p99_ms", "refused")
+        },
+        "flood_of_one_agent": {
+            "p99_ms_alone": alone["p99_ms"],
+            "p99_ms_beside": beside["p99_ms"],
+            "ratio": round(beside["p99_ms"] / max(0.01, alone["p99_ms"]), 2),
+            "flood_answers": flood,
+            "refused_of_others": beside["refused"],
         },
         "tls_full_handshake": {
             "contacts_per_s": tls["contacts_per_s"],
@@ -202,6 +219,28 @@ def _play(
     assert done.returncode == 0, done.stderr[-2_000:]
     found_all: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found_all
+
+
+@contextmanager
+def _flood(folder: Path, url: str, roster: Roster, seconds: float) -> Iterator[dict[str, int]]:
+    """Let an agent that the others do not use send one contact without end; gives its answers."""
+    heading, spare = roster.heading, roster.seats[-1]
+    shape = Shape(channels=heading.channels, rows=heading.rows, step_ms=heading.step_ms)
+    pool = BlockPool(shape, seed=0, templates=1)
+    fleet = Fleet(fleet=roster.root.fleet, root=roster.root, seed=heading.seed, pool=pool)
+    gateway, now_ms = Gateway(fleet, spare), SystemClock().wall_ms()
+    gateway.sample(now_ms)
+    (folder / "flood").write_bytes(gateway.write(now_ms))
+    core = sorted(os.sched_getaffinity(0))[_OTHER]
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "tests.bench.contacts_flood"]
+    command += [url, str(folder / "flood"), str(seconds), str(_FLOOD_LINES)]
+    answers: dict[str, int] = {}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield answers
+    finally:
+        said, _ = process.communicate(timeout=seconds + 60)
+        answers |= json.loads(said or "{}")
 
 
 async def _caught_up(place: Place) -> tuple[float, float]:

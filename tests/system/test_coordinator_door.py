@@ -186,7 +186,8 @@ async def test_a_coordinator_that_stops_answers_who_waits_and_closes_who_is_idle
             assert await leaving == b""
 
 
-async def test_one_agents_flood_is_turned_away_and_others_are_taken_in(world, gateway):
+async def test_one_agents_flood_is_turned_away_and_others_are_taken_in(monkeypatch, world, gateway):
+    monkeypatch.setattr(limits, "CROWDED_S", 0)
     other = await world.gateway("other", site="south")
     flood = body(gateway.report(blocks={1: gateway.block(1.0)}), gateway.block(1.0, seq=1))
     blocker = sqlite3.connect(world.place.database, isolation_level=None)

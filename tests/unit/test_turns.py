@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from coordinator.services.turns import Turns
+from shared import limits
 from shared.errors import Reason, RefusedError
 
 
@@ -29,15 +30,34 @@ async def test_another_key_does_not_wait():
         assert len(turns) == 2
 
 
-async def test_beyond_the_bound_it_is_turned_away_at_once():
+async def test_beyond_the_bound_it_is_turned_away(monkeypatch):
+    monkeypatch.setattr(limits, "CROWDED_PAUSED", 0)
     turns = Turns[str](1)
     async with turns.turn("a"):
+        more = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        assert more.done(), "it does not wait"
         with pytest.raises(RefusedError) as refused:
-            async with turns.turn("a"):
-                raise AssertionError
+            await more
     assert refused.value.reason is Reason.CONTACTS_CROWDED
     async with turns.turn("a"):
         pass
+
+
+async def test_who_is_too_many_is_told_so_after_a_pause_while_there_is_room(monkeypatch):
+    monkeypatch.setattr(limits, "CROWDED_S", 3600)
+    monkeypatch.setattr(limits, "CROWDED_PAUSED", 1)
+    turns = Turns[str](1)
+    async with turns.turn("a"):
+        paused = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        with pytest.raises(RefusedError):
+            await turns.turn("a").__aenter__()
+        assert not paused.done()
+    assert len(turns) == 1
+    paused.cancel()
+    await asyncio.wait((paused,))
+    assert len(turns) == 0
 
 
 async def test_who_is_cancelled_while_waiting_leaves_its_place_to_others():

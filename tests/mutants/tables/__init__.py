@@ -22,6 +22,7 @@ from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.readings import READINGS
+from tests.mutants.tables.replicas import REPLICAS
 from tests.mutants.tables.rollouts import ROLLOUTS
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
@@ -52,5 +53,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *ROLLOUTS,
     *ARTIFACTS,
     *KNOWN,
+    *REPLICAS,
     *EVENTS,
 )

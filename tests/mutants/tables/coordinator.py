@@ -199,7 +199,7 @@ COORDINATOR = (
         "coordinator/services/turns.py",
         "if queue.inside >= self._most:",
         "if False:",
-        ("tests/unit/test_turns.py::test_beyond_the_bound_it_is_turned_away_at_once",),
+        ("tests/unit/test_turns.py::test_beyond_the_bound_it_is_turned_away",),
     ),
     Mutant(
         "turns-of-all",

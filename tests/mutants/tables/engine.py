@@ -8,6 +8,8 @@ _SCHEDULES = "tests/property/test_job_schedules.py::test_"
 _MINUTE = _SCHEDULES + "a_minute_schedule_repeats_nothing_when_half_a_day_comes_again"
 _CLAIMS = "tests/property/test_job_claims.py::test_"
 _HEADS = _CLAIMS + "the_most_urgent_due_task_of_each_idle_device_begins"
+_POISON = "tests/property/test_invariants.py::test_a_job_that_kills_its_agent"
+_POISON += "_holds_up_nobody_for_longer_than_its_crashes"
 _ORDERS = "tests/unit/test_agent_orders.py"
 _JOBS = "tests/unit/test_agent_jobs.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
@@ -27,6 +29,13 @@ ENGINE = (
         "replace(course, intent=step.id), durable=True)",
         "replace(course, intent=step.id), durable=False)",
         (_CRASH + "a_power_cut_in_the_middle_of_any_effect_is_survived",),
+    ),
+    Mutant(
+        "engine-power-cuts-count",
+        "agent/services/executor.py",
+        "durable=young",
+        "durable=False",
+        (_POISON,),
     ),
     Mutant(
         "engine-lost-answer-is-unknown",

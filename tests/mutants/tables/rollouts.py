@@ -63,8 +63,8 @@ ROLLOUTS = (
     _rollout(
         "lost-frees-its-site",
         "transactions/dispatch_counts.py",
-        "if site is not None and after in TERMINAL_EXECUTION and before not in TERMINAL_EXECUTION:",
-        "if site is not None and after >= 10:",
+        "after in TERMINAL_EXECUTION and before not in TERMINAL_EXECUTION:\n",
+        "after >= 10:\n",
         _STORE + "who_is_lost_keeps_his_site_to_himself",
     ),
     _rollout(

@@ -1,0 +1,53 @@
+"""Mutants of replicas: whose work it is, who hears of it, who is asked."""
+
+from tests.mutants.mutant import Mutant
+
+_LEASES = "tests/contract/test_leases.py::test_"
+_HINTS = "tests/unit/test_hints.py::test_"
+
+REPLICAS = (
+    Mutant(
+        "lease-fence",
+        "coordinator/transactions/leases.py",
+        "    yield from renew_lease(lease)\n    return (yield from body())",
+        "    return (yield from body())",
+        (_LEASES + "what_a_process_writes_after_another_took_its_work_is_undone",),
+    ),
+    Mutant(
+        "lease-clock",
+        "coordinator/store/queries/leases.sql",
+        "WHERE lease.until_ms <= (SELECT now_ms FROM database_clock)",
+        "WHERE 1 = 1",
+        (_LEASES + "a_lease_is_one_process_s_until_it_lets_go",),
+    ),
+    Mutant(
+        "lease-release",
+        "coordinator/services/leases.py",
+        "                        await self._store.release()",
+        "                        pass",
+        (_LEASES + "a_service_that_is_stopped_lets_the_next_one_begin_at_once",),
+    ),
+    Mutant(
+        "hint-everything",
+        "coordinator/services/hints.py",
+        "            noted.clear()\n            self._everything = True",
+        "            noted.clear()",
+        (_HINTS + "too_much_to_say_lets_everybody_look",),
+    ),
+    Mutant(
+        "hint-unheard",
+        "coordinator/services/hints.py",
+        "                    self._everything = True  # nobody knows what of it was heard",
+        "                    pass",
+        (_HINTS + "a_replica_whose_line_was_broken_looks_and_lets_all_others_look",),
+    ),
+    Mutant(
+        "roles-on-one-file",
+        "coordinator/core/roles.py",
+        "    if set(roles) != EVERY_ROLE and not shared:",
+        "    if False:",
+        (
+            "tests/unit/test_roles.py::test_only_processes_of_a_shared_database_leave_roles_to_others",
+        ),
+    ),
+)

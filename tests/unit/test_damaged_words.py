@@ -1,0 +1,51 @@
+"""Damage that SQLite and its binding tell in words only is damage all the same."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shared.errors import Reason, WorldError
+from shared.runtime.migrations import MigrationSet
+from shared.runtime.sqlite import Settings, connect
+
+_JOBS = MigrationSet.load("agent.store", "schema/jobs")
+_FORMAT_AT = 44
+"""Four bytes of the header, sqlite.org/fileformat2.html 1.3: the schema's format, 4 at most."""
+
+
+def _settings(path: Path) -> Settings:
+    return Settings(path=path, schema=_JOBS, exclusive=True)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    path = tmp_path / "jobs.db"
+    db = connect(_settings(path))
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.close()
+    return path
+
+
+def _refused_as(path: Path) -> Reason:
+    with pytest.raises(WorldError) as refused:
+        connect(_settings(path))
+    return refused.value.reason
+
+
+def test_a_schema_that_is_no_text_is_damage(whole: Path):
+    data = whole.read_bytes()
+    assert data.count(b"CREATE TABLE") > 1
+    # Within a comment: SQLite itself does not mind.
+    at = data.index(b"-- ") + 3
+    whole.write_bytes(data[:at] + b"\xff\xfe" + data[at + 2 :])
+    with sqlite3.connect(whole) as db, pytest.raises(sqlite3.OperationalError, match="UTF-8"):
+        db.execute("SELECT sql FROM sqlite_master").fetchall()
+    db.close()
+    assert _refused_as(whole) is Reason.STORE_CORRUPT
+
+
+def test_a_format_that_does_not_exist_is_damage(whole: Path):
+    data = whole.read_bytes()
+    whole.write_bytes(data[:_FORMAT_AT] + b"\0\0\0\x2a" + data[_FORMAT_AT + 4 :])
+    assert _refused_as(whole) is Reason.STORE_CORRUPT
