@@ -11,7 +11,7 @@ are avoided, and the code tree is three list look-ups a bit.
 import struct
 from itertools import chain, repeat
 
-from shared.block.estimate import LARGEST, START, STATES, TREES, WALKS, bank_of
+from shared.block.estimate import LARGEST, START, STATES, TREES, WALKS, bank_of, state_of
 from shared.block.stage import NUMBER_BITS, ROLES, Field, Role, Use, malformed, noise_bits, role
 
 FULL = 1 << 48
@@ -51,10 +51,10 @@ _YES = (
 
 
 def _fresh_cells() -> list[int]:
-    cells = [STATES.numbered[0, 0]] * (ROLES * _STRIDE)
+    cells = [state_of(0, 0)] * (ROLES * _STRIDE)
     for known, counts in ((_NO, (_LIKELY, 0)), (_YES, (0, _LIKELY))):
         for known_role, cell in known:
-            cells[known_role * _STRIDE + cell] = STATES.numbered[counts]
+            cells[known_role * _STRIDE + cell] = state_of(*counts)
     return cells
 
 

@@ -33,8 +33,8 @@ CellName = tuple[str, int, int]
 class States(NamedTuple):
     """The automaton of a cell: per state the chance of a zero (of 65536) and the two successors."""
 
-    numbered: dict[tuple[int, int], int]
-    """State per (zeros, ones)."""
+    first: list[int]
+    """The state of so many zeros and no one; ones count on from it."""
     chance: list[int]
     after_zero: list[int]
     after_one: list[int]
@@ -73,7 +73,10 @@ def _build_states() -> States:
     # Krichevsky-Trofimov with 0.4 instead of 0.5: sensor columns are more often skewed than even.
     chance = [((5 * zeros + 2) << 16) // (5 * (zeros + ones) + 4) for zeros, ones in index]
     return States(
-        index, chance, [after(state, 0) for state in index], [after(state, 1) for state in index]
+        [index[zeros, 0] for zeros in range(COUNTS_BOUND)],
+        chance,
+        [after(state, 0) for state in index],
+        [after(state, 1) for state in index],
     )
 
 
@@ -167,6 +170,17 @@ def _build_trees(walks: list[list[tuple[int, Path]]]) -> Trees:
 
 
 STATES = _build_states()
+
+
+def state_of(zeros: int, ones: int) -> int:
+    """Return the state of a cell that has counted so much.
+
+    >>> STATES.after_one[state_of(0, 0)] == state_of(0, 1)
+    True
+    """
+    return STATES.first[zeros] + ones
+
+
 CELLS = _name_cells()
 WALKS = _build_walks()
 """Per context and symbol: the next context, and the path."""
@@ -182,10 +196,7 @@ _PRIORS = (
 and ones, in the order of `CELLS`. One line for each sparse scale, the last for all above. Counted
 over soil, weather, pumps, LoRa nodes, transformers, traffic, server load: not over one of them."""
 BANKS = [
-    [
-        STATES.numbered[int(pair[0], 32), int(pair[1], 32)]
-        for pair in re.findall("[0-9a-v]{2}", line)
-    ]
+    [state_of(int(pair[0], 32), int(pair[1], 32)) for pair in re.findall("[0-9a-v]{2}", line)]
     for line in _PRIORS
 ]
 
