@@ -115,7 +115,7 @@ UPDATE rollout_member SET ready = 1 WHERE job_id = $1 AND agent_id = $2;
 UPDATE rollout_site SET room = coalesce(
     (SELECT m.rank + 1 FROM rollout_member m
         WHERE m.job_id = $1 AND m.site = $2 AND m.rank >= rollout_site.room AND m.stage >= 0
-        ORDER BY m.rank LIMIT 1 OFFSET $3 - 1),
+        ORDER BY m.rank LIMIT 1 OFFSET CAST($3 AS BIGINT) - 1),
     CASE WHEN room > members THEN room ELSE members END + $3 - (
         SELECT count(*) FROM rollout_member m
         WHERE m.job_id = $1 AND m.site = $2 AND m.rank >= rollout_site.room AND m.stage >= 0)

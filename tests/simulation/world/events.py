@@ -66,7 +66,7 @@ Story = Callable[[Scene, random.Random], Awaitable[None]]
 
 async def kill(scene: Scene, chance: random.Random) -> None:
     """Somebody is killed, and comes back."""
-    victim = chance.choice(scene.lives)
+    victim = chance.choice([scene.centre, *scene.sites])
     if victim.up:
         scene.ground.hit("kill centre" if victim is scene.centre else "kill agent")
         victim.kill()
@@ -368,7 +368,7 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "drift": (2, drift),
     "reboot": (3, reboot),
     "disk": (3, disk),
-    "damage": (3, damage),
+    "damage": (4, damage),
     "lose jobs": (2, lose_jobs),
     "reflash": (2, reflash),
     "backup": (2, backup),
@@ -380,15 +380,15 @@ STORIES: Mapping[str, tuple[int, Story]] = {
 GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
 """After these some promises cannot be judged exactly; a third of the worlds are spared them."""
 RARE: Mapping[str, float] = {
-    "kill": 0.4,
+    "kill": 1.0,
     "stop": 0.4,
     "clock step": 0.5,
     "drift": 0.5,
-    "reboot": 0.6,
-    "damage": 0.6,
-    "lose jobs": 0.5,
-    "reflash": 0.6,
-    "backup": 0.7,
+    "reboot": 0.7,
+    "damage": 0.95,
+    "lose jobs": 0.6,
+    "reflash": 0.95,
+    "backup": 0.98,
     "rekey": 0.4,
     "change of mind": 0.5,
 }

