@@ -9,6 +9,7 @@ Standard error tells the progress, standard output one JSON object at the end.
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sim_seeds": len(verdicts),
         "sim_hours": round(sum(one.virtual_s for one in verdicts) / 3600),
         "broken": broken,
+        "lost": _count(verdicts, r"\b(is|are) lost\b"),
+        "duplicated": _count(verdicts, r"\b\d+ times\b"),
         "readings": sum(one.readings for one in verdicts),
         "effects": sum(one.effects for one in verdicts),
         "faults": dict(sorted(hits.items())),
@@ -70,6 +73,11 @@ def _play(seeds: Sequence[int], jobs: int) -> list[Verdict]:
             if len(verdicts) % _EVERY == 0:
                 print(f"{len(verdicts)} of {len(seeds)} worlds", file=sys.stderr, flush=True)
     return verdicts
+
+
+def _count(verdicts: Sequence[Verdict], sentence: str) -> int:
+    """Return how many findings say so."""
+    return sum(bool(re.search(sentence, one)) for verdict in verdicts for one in verdict.findings)
 
 
 def _safely(seed: int) -> Verdict:
