@@ -1,24 +1,36 @@
 """Every kind of port, by the scheme of its URL.
 
-Owns the choice; leaves out each scheme's own options (`serial`, `tcp`).
+Owns the choice; leaves out each scheme's own options (`serial`, `tcp`). Schemes that few sites
+have are imported when the first port of theirs is opened.
 """
 
 from collections.abc import Callable
 
-from agent.buses.http import HttpBus
 from agent.buses.line import Line
 from agent.buses.serial import SerialBus
 from agent.buses.tcp import TcpBus
-from agent.buses.udp import UdpBus
 from agent.core.ports import Bus, BusSettings
 from shared.errors import MistakeError, nearest
+
+
+def _udp(settings: BusSettings) -> Line:
+    from agent.buses.udp import UdpBus  # noqa: PLC0415 - on first use
+
+    return UdpBus(settings)
+
+
+def _http(settings: BusSettings) -> Line:
+    from agent.buses.http import HttpBus  # noqa: PLC0415 - on first use
+
+    return HttpBus(settings)
+
 
 BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "serial": SerialBus,
     "tcp": TcpBus,
     "rtu+tcp": TcpBus,
-    "udp": UdpBus,
-    "http": HttpBus,
+    "udp": _udp,
+    "http": _http,
 }
 
 

@@ -8,10 +8,7 @@ from collections.abc import Callable
 
 from agent.core.device import DeviceSettings
 from agent.core.ports import Bus, Driver
-from agent.drivers.http_json.plan import frame_bytes as http_frame_bytes
-from agent.drivers.line.plan import frame_bytes as line_frame_bytes
 from agent.drivers.modbus.plan import frame_bytes, plan
-from agent.drivers.smp.plan import frame_bytes as smp_frame_bytes
 from shared.errors import MistakeError
 from shared.model.profile import Profile
 
@@ -59,7 +56,9 @@ def _modbus(device: DeviceSettings, bus: Bus) -> Driver:
 
 
 def _smp_frames(profile: Profile) -> list[tuple[int, int]]:
-    return smp_frame_bytes(profile.polled)
+    from agent.drivers.smp.plan import frame_bytes  # noqa: PLC0415 - on first use
+
+    return frame_bytes(profile.polled)
 
 
 def _smp(device: DeviceSettings, bus: Bus) -> Driver:
@@ -77,13 +76,21 @@ def _smp(device: DeviceSettings, bus: Bus) -> Driver:
 
 
 def _http_json_frames(profile: Profile) -> list[tuple[int, int]]:
-    return http_frame_bytes(profile.polled)
+    from agent.drivers.http_json.plan import frame_bytes  # noqa: PLC0415 - on first use
+
+    return frame_bytes(profile.polled)
 
 
 def _http_json(device: DeviceSettings, bus: Bus) -> Driver:
     from agent.drivers.http_json.driver import HttpJsonDriver  # noqa: PLC0415 - on first use
 
     return HttpJsonDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
+def _line_frames(profile: Profile) -> list[tuple[int, int]]:
+    from agent.drivers.line.plan import frame_bytes  # noqa: PLC0415 - on first use
+
+    return frame_bytes(profile)
 
 
 def _line(device: DeviceSettings, bus: Bus) -> Driver:
@@ -102,5 +109,5 @@ FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "modbus": _modbus_frames,
     "smp": _smp_frames,
     "http_json": _http_json_frames,
-    "line": line_frame_bytes,
+    "line": _line_frames,
 }
