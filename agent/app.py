@@ -43,7 +43,7 @@ from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.files import lock_directory
 from shared.runtime.logs import Events
-from shared.runtime.memory import hand_back_code
+from shared.runtime.memory import hand_back_code, hand_back_heap
 from shared.runtime.service import Service, Supervisor
 
 BEGIN_AGAIN = 75
@@ -180,6 +180,7 @@ class Agent:
         self._say_hello(joined, trouble)
         try:
             async with supervisor:
+                hand_back_heap()
                 await self._leaving.wait()
         finally:
             await self._leave(telemetry)

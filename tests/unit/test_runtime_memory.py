@@ -1,12 +1,15 @@
 """Handing memory back: code goes, and comes back when it runs."""
 
 import hashlib
+import os
 import re
 import sqlite3
+import weakref
 from pathlib import Path
 
 from shared.runtime import memory
-from shared.runtime.memory import hand_back_code
+from shared.runtime.memory import hand_back_code, hand_back_heap
+from tests.bench.process import memory_mb
 
 
 def resident_code_kib() -> int:
@@ -29,6 +32,18 @@ def test_code_that_does_not_run_is_no_longer_resident_and_runs_again_when_needed
     db.execute("INSERT INTO one VALUES (3)")
     assert db.execute("SELECT two FROM one").fetchone() == (3,)
     db.close()
+
+
+def test_what_a_start_leaves_free_on_the_heap_goes_back():
+    left = [bytes(1 << 12) for _ in range(1 << 12)]
+    cycle: list[object] = [left]
+    cycle.append(cycle)
+    gone = weakref.ref(marked := type("Marked", (), {}))  # a class is a cycle by itself
+    before = memory_mb(os.getpid())["rss_mb"]
+    del left, cycle, marked
+    hand_back_heap()
+    assert gone() is None
+    assert memory_mb(os.getpid())["rss_mb"] < before - 8
 
 
 def test_pages_that_were_written_to_and_those_without_a_file_stay(monkeypatch, tmp_path):
