@@ -9,6 +9,8 @@ then at seven tenths of that, by chance, for the times. Then three tenths, alone
 beside one agent that sends the same contact from 16 connections without end. Native TLS (a full
 handshake for each contact) is timed last. `db_bytes_per_reading` is what the database grew by,
 rollups included.
+
+`--ingest` measures what the database takes in instead, in blocks and in rows.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from tests.bench.contacts_house import (
     house,
     play,
 )
+from tests.bench.contacts_ingest import ingest
 from tests.bench.contacts_people import fleet_of, let_in
 
 _PART = 0.7
@@ -56,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, choices=(1, 2), default=1)
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--rows", type=int, default=15, help="readings of a channel in a block")
+    parser.add_argument(
+        "--ingest", action="store_true", help="blocks of 1,024 readings beside rows, no contacts"
+    )
+    parser.add_argument("--waves", type=int, default=50, help="blocks of each of 16 agents (50)")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -79,6 +86,9 @@ def run(options: argparse.Namespace) -> Mapping[str, object]:
 
 async def _measure(folder: Path, options: argparse.Namespace) -> Mapping[str, object]:
     async with house(folder, options.database) as home:
+        if options.ingest:
+            found = await ingest(home, options.waves)
+            return {"database": options.database, **found}
         shape = Shape(channels=options.channels, rows=options.rows)
         roster = await let_in(home.place, options.agents, shape)
         fleet = folder / "fleet"
