@@ -32,3 +32,17 @@ def test_what_is_taken_in_as_blocks_is_taken_in_as_rows_and_rolled_up():
         figures = found[name]
         assert isinstance(figures, dict)
         assert figures["readings_per_s"] > 0, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (("--registered", "1000"), "--registered"),
+        (("--registered", "5000", "--callers", "5001"), "--callers"),
+        (("--registered", "5000", "--callers", "0"), "--callers"),
+        (("--registered", "5000", "--ingest"), "--ingest"),
+    ],
+)
+def test_a_growth_that_is_none_is_refused(arguments, where):
+    with pytest.raises(MistakeError, match=where):
+        contacts.run(options(*arguments))
