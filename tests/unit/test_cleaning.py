@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from coordinator.core.ports import execute
 from coordinator.core.rollup import DAY_MS
 from coordinator.services.retention import Retention
+from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.audit import list_audit
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.deadlines import expire
@@ -214,14 +214,51 @@ async def test_a_receipt_that_comes_after_its_job_is_gone_changes_nothing(store)
     assert (await counted(store))["execution"] == 0
 
 
-async def test_of_all_that_names_a_job_nothing_is_left_behind(store):
-    """A table that gets a reference to `job` later has to be cleaned, too."""
+HANGS_ON_A_JOB = {
+    "job_target": "(job_id, agent_id) VALUES ($1, 'pump')",
+    "job_artifact": "(job_id, digest) VALUES ($1, $1)",
+    "job_completed": "(job_id, at_ms) VALUES ($1, 5)",
+    "rollout": "(job_id, policy, progress, state, updated_ms) VALUES ($1, $1, $1, 10, 5)",
+    "rollout_stage": "(job_id, stage, planned, members) VALUES ($1, 0, 1, 1)",
+    "rollout_member": "(job_id, agent_id, stage, place, site, rank, ready)"
+    " VALUES ($1, 'pump', 0, 0, 'north', 0, 1)",
+    "rollout_site": "(job_id, site, members, room) VALUES ($1, 'north', 1, 1)",
+    "rollout_count": "(job_id, stage, state, count) VALUES ($1, 0, 10, 1)",
+    "rollout_event": "(job_id, agent_id, stage, before, after) VALUES ($1, 'pump', 0, 0, 10)",
+}
+APART = {"execution", "approval"}
+"""Tables that hang on a job, too, and that other tests here fill."""
+
+
+async def test_of_all_that_hangs_on_a_job_nothing_is_left_behind(store, monkeypatch):
+    monkeypatch.setattr(limits, "RETENTION_ROWS", 3)
     job = await finished(store)
+    for table, row in HANGS_ON_A_JOB.items():
+        await tell(store, f"INSERT INTO {table} {row}", job)
+    (execution,) = (await ask(store, "SELECT execution_id FROM execution"))[0]
+    fired = Receipt(
+        *(9, execution, "", _X.SUCCEEDED, 1, 0, NOW), firing_ms=NOW, last_ms=NOW, count=1
+    )
+    await receipts(store, fired)
+    assert (await would_go(store))["jobs.firings"] == 1
+    dropped = of_jobs(await round_at(store))
+    assert (dropped["jobs"], dropped["jobs.firings"]) == (1, 1)
+    for table in (*HANGS_ON_A_JOB, *TABLES, "firing"):
+        assert await ask(store, f"SELECT count(*) FROM {table}") == [(0,)], table
 
-    def more():
-        yield from execute("job_artifact_insert", job, b"d" * 32)
-        yield from execute("job_completed", job, NOW)
 
-    await store.run(more, durable=False)
-    assert of_jobs(await round_at(store))["jobs"] == 1
-    assert await ask(store, "SELECT job_id FROM job_artifact") == []
+async def test_whatever_refers_to_a_job_is_known_here(store):
+    """A table that gets a reference to `job` or `rollout` has to be cleaned, too."""
+    if isinstance(store, SqliteStore):
+        found = await ask(
+            store,
+            "SELECT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) f"
+            " WHERE m.type = 'table' AND f.\"table\" IN ('job', 'rollout')",
+        )
+    else:
+        found = await ask(
+            store,
+            "SELECT c.conrelid::regclass::text FROM pg_constraint c"
+            " WHERE c.confrelid IN ('job'::regclass, 'rollout'::regclass)",
+        )
+    assert {table for (table,) in found} == {*HANGS_ON_A_JOB, *APART} - {"rollout_event"}
