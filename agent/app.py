@@ -153,28 +153,8 @@ class Agent:
             *(task for _, task in polls),
             Control(path, {"status": live.gather, **commands_of(standing)}, talks),
         ]
-        if engine:
-            engine.caretaker.status, engine.caretaker.leave = live.gather, self._leaving.set
-            engine.caretaker.findings = self._findings
-            engine.caretaker.bundles = standing.bundles if standing else None
-            settings = self._make_self_config(engine, telemetry)
-            engine.caretaker.settings = settings
-            if self._line is not None and engine.caretaker.shelf is not None:
-                engine.caretaker.adopter = Adopter(
-                    data_dir=self._config.data_dir,
-                    buses=self._buses,
-                    shelf=engine.caretaker.shelf,
-                    settings=settings,
-                    may_adopt=self._line.guard.may_adopt,
-                )
-            engine.caretaker.lookout = Lookout(
-                self._config.data_dir,
-                self._buses,
-                self._config.devices,
-                self._config.discovery,
-                now=self._calendar.now,
-            )
-            services.append(settings)
+        if engine and self._line:
+            services.append(self._brief(engine, self._line, telemetry, live))
         supervisor = Supervisor(services, clock=self._clock, entropy=self._entropy)
         self._explain(live, supervisor, telemetry, file, trouble)
         self._say_hello(joined, trouble)
@@ -241,6 +221,32 @@ class Agent:
             permits=(line.permit, line.guard.may_write, line.guard.script_hash),
             bells=(line.nudge, line.alarm),
         )
+
+    def _brief(
+        self, engine: Engine, line: Line, telemetry: TelemetryStore, live: LiveStatus
+    ) -> SelfConfig:
+        """Tell the caretaker what it may ask and change; return what tries settings, to be run."""
+        config, caretaker = self._config, engine.caretaker
+        settings = self._make_self_config(engine, telemetry)
+        caretaker.status, caretaker.leave = live.gather, self._leaving.set
+        caretaker.findings, caretaker.settings = self._findings, settings
+        caretaker.bundles = line.standing.bundles
+        if caretaker.shelf is not None:
+            caretaker.adopter = Adopter(
+                data_dir=config.data_dir,
+                buses=self._buses,
+                shelf=caretaker.shelf,
+                settings=settings,
+                may_adopt=line.guard.may_adopt,
+            )
+        caretaker.lookout = Lookout(
+            config.data_dir,
+            self._buses,
+            config.devices,
+            config.discovery,
+            now=self._calendar.now,
+        )
+        return settings
 
     def _make_self_config(self, engine: Engine, telemetry: TelemetryStore) -> SelfConfig:
         async def readings() -> int:

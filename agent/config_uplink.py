@@ -117,7 +117,7 @@ def _endpoint(table: TomlTable) -> str:
     if not text:
         return ""
     # Whoever stays where it was enrolled need not read addresses.
-    from agent.services.http_connection import parse_url  # noqa: PLC0415
+    from agent.services.endpoint import parse_url  # noqa: PLC0415
 
     try:
         parse_url(text, where="endpoint")

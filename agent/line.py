@@ -21,8 +21,8 @@ from agent.services.artifacts_line import Coordinator, Lane, LineGate, PoliteCon
 from agent.services.calendar import Calendar
 from agent.services.contact_http import HttpLink
 from agent.services.discovery import look
+from agent.services.endpoint import parse_url
 from agent.services.guard import Guard
-from agent.services.http_connection import parse_url
 from agent.services.identity import (
     ENROLMENT_NAME,
     AgentKey,

@@ -256,6 +256,7 @@ def _hints(store: LivingStore, parts: Parts, news: Bell) -> Sequence[Service]:
         "deadlines": parts.deadlines.bell,
         "dispatcher": parts.dispatcher.bell,
         "triggers": parts.triggers.bell,
+        "events": parts.feed.bell,
     }
     hints.connect(parts.work, parts.jobs, bells, seldom={"readings": parts.readings})
     return (hints,)

@@ -28,6 +28,7 @@ from coordinator.services.intake import Desk, Intake
 from coordinator.services.leases import in_turn, with_lease
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
+from coordinator.services.noticing import NoticingStore
 from coordinator.services.retention import Retention
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, Shelf
@@ -74,6 +75,7 @@ def compose(
     work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
     metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
     feed = Feed(store, jobs)
+    store = NoticingStore(store, feed.ring)
     metrics.watch("event_streams", "Listeners to events", lambda: len(feed))
     metrics.watch("waiting_requests", "Requests held for a job to change", lambda: len(jobs))
     desk = Desk(

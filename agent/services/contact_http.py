@@ -13,14 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.core.uplink import Delivered, LinkFailed
-from agent.services.http_connection import (
-    Connection,
-    Endpoint,
-    Request,
-    Take,
-    Traffic,
-    tls_context,
-)
+from agent.services.endpoint import Endpoint
+from agent.services.http_connection import Connection, Request, Take, Traffic, tls_context
 from shared.errors import MistakeError
 from shared.sync.body import CONTENT_TYPE
 

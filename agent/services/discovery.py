@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from agent.services.http_connection import Endpoint
+from agent.services.endpoint import Endpoint
 from shared.errors import MistakeError
 
 SERVICE: Final = "_outstation._tcp.local."

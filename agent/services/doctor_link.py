@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from agent.core.doctor import Finding, fail, ok, warn
-from agent.services.http_connection import Endpoint, parse_url, tls_context
+from agent.services.endpoint import Endpoint, parse_url
+from agent.services.http_connection import tls_context
 from agent.services.identity import Enrolment
 from shared.errors import MistakeError
 

@@ -19,7 +19,7 @@ import msgspec
 from agent.core.uplink import LinkFailed
 from agent.services.contact_http import HttpLink
 from agent.services.discovery import Candidate, endpoint_at
-from agent.services.http_connection import parse_url
+from agent.services.endpoint import parse_url
 from agent.services.identity import (
     Enrolment,
     find_left,

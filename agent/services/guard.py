@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from agent.core.contact import Answer, Identity
@@ -174,37 +175,28 @@ class Guard:
             point: what is written.
             value: in the profile's unit.
         """
-        held = self._trust.catalog
-        if held is None:
-            return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
-        try:
-            check_write(held.document, profile=profile, point=point, value=value)
-        except RefusedError as error:
-            return Problem(error.reason, error.detail)
-        return None
+        return self._unless(partial(check_write, profile=profile, point=point, value=value))
 
     def may_install(self, digest: bytes, size: int, device_class: str) -> Problem | None:
         """Return why the catalog in force allows no such image for such a device."""
-        held = self._trust.catalog
-        if held is None:
-            return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
-        try:
-            check_firmware(held.document, digest=digest, size=size, device_class=device_class)
-        except RefusedError as error:
-            return Problem(error.reason, error.detail)
-        return None
+        return self._unless(
+            partial(check_firmware, digest=digest, size=size, device_class=device_class)
+        )
 
     def may_adopt(self, profile: Profile) -> Problem | None:
         """Return why no device of such a profile may be attached from afar."""
+        names_a_key = profile.firmware is not None
+        return self._unless(
+            partial(check_adoption, profile=profile.content_hash, names_a_key=names_a_key)
+        )
+
+    def _unless(self, check: Callable[[Catalog], None]) -> Problem | None:
+        """Return why the catalog in force does not pass a check, None when it does."""
         held = self._trust.catalog
         if held is None:
             return Problem(Reason.ACTION_NOT_ALLOWED, "there is no catalog")
         try:
-            check_adoption(
-                held.document,
-                profile=profile.content_hash,
-                names_a_key=profile.firmware is not None,
-            )
+            check(held.document)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
         return None

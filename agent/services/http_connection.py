@@ -1,8 +1,9 @@
 """One connection to the coordinator, used by one thread at a time: blocking, but never for long.
 
 Owns TCP, TLS 1.3, the deadline of every socket operation, breaking off from another thread, and
-the bytes that really crossed the wire. Leaves out when to connect (`agent.services.contact_http`)
-and what the bodies mean. Sources: RFC 9110, RFC 9112, RFC 8446 section 2.2.
+the bytes that really crossed the wire. Leaves out when to connect (`agent.services.contact_http`),
+where to (`agent.services.endpoint`), and what the bodies mean. Sources: RFC 9110, RFC 9112,
+RFC 8446 section 2.2.
 """
 
 import contextlib
@@ -13,11 +14,10 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import BinaryIO, Final
-from urllib.parse import urlsplit
 
 from agent.core.uplink import Delivered, Fault, LinkFailed
+from agent.services.endpoint import Endpoint
 from agent.services.http_answer import Head, HttpError, read_body, read_head
 from shared import limits
 from shared.errors import MistakeError
@@ -51,58 +51,6 @@ _FAULTS: Final = {
     429: Fault.BUSY,
     503: Fault.BUSY,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a coordinator is."""
-
-    host: str
-    port: int
-    path: str
-    """What stands before ``/v1/...``; empty unless a proxy puts the coordinator below a path."""
-    tls: bool
-    at: str = ""
-    """Connect to this address instead of asking for the host's; TLS still wants the host."""
-
-    @property
-    def name(self) -> str:
-        """Return host and port as people write them."""
-        return f"{self.at or self.host}:{self.port}"
-
-    @property
-    def authority(self) -> str:
-        """Return what a Host header says: the port only if the scheme does not imply it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-
-def parse_url(text: str, *, where: str) -> Endpoint:
-    """Return the endpoint of a coordinator's URL.
-
-    Raises:
-        MistakeError: not http(s), no host, or clear text to another machine.
-    """
-    mistake = MistakeError(
-        f"{text[:200]!r} is no coordinator's URL",
-        where=where,
-        mend="write for example https://coordinator.example:8443",
-    )
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise mistake from None
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise mistake  # the request is made of it; international names have an xn-- form
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.username:
-        raise mistake
-    tls = parts.scheme == "https"
-    if not tls and not _is_loopback(host):
-        raise MistakeError(
-            f"{text[:200]!r} would send in clear text over a network", where=where, mend="use https"
-        )
-    return Endpoint(host, port or (443 if tls else 80), parts.path.rstrip("/"), tls)
 
 
 def tls_context(ca_pem: str, *, where: str) -> ssl.SSLContext:
@@ -401,10 +349,3 @@ def _retry_after_s(head: Head) -> int | None:
         return max(0, int((parsedate_to_datetime(text) - now).total_seconds()))
     except (ValueError, TypeError):
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

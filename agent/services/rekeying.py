@@ -4,7 +4,7 @@ from pathlib import Path
 
 from agent.core.uplink import LinkFailed
 from agent.services.contact_http import HttpLink
-from agent.services.http_connection import parse_url
+from agent.services.endpoint import parse_url
 from agent.services.identity import (
     ENROLMENT_NAME,
     AgentKey,

@@ -13,7 +13,7 @@ from typing import Final
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.contact_http import HttpLink
 from agent.services.discovery import Candidate, endpoint_at
-from agent.services.http_connection import Endpoint
+from agent.services.endpoint import Endpoint
 from shared.clock import Clock, MonoMs
 from shared.errors import MistakeError
 from shared.runtime.logs import Events

@@ -14,6 +14,7 @@ from coordinator.cli.client import Client, Exit
 from coordinator.cli.options import DEFAULT, Common, with_client
 from coordinator.cli.show import Screen, ago, count
 from coordinator.contract.agents import AgentView
+from coordinator.contract.audit import AuditEntry
 from coordinator.contract.support import DeviceView
 
 app = App(name="reports", help="How the whole fleet is, as one table.")
@@ -51,6 +52,17 @@ class DriftLine(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str
     drift: list[str]
     observed_at: datetime
+
+
+class CleanupLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of the coordinator's clean-up took away."""
+
+    at: datetime
+    actor: str
+    """The coordinator itself, or a person at its command line."""
+    rows: int
+    taken: list[str]
+    """How many by setting, the kinds of ``jobs`` each by themselves."""
 
 
 @app.command
@@ -106,6 +118,35 @@ def drift(*, agent: str = "", as_csv: _AS_CSV = False, common: Common = DEFAULT)
         return Exit.FAILED if lines else Exit.OK
 
     return with_client(common, show)
+
+
+@app.command
+def cleanup(*, most: int = 50, as_csv: _AS_CSV = False, common: Common = DEFAULT) -> None:
+    """List what each run of the coordinator's clean-up took away, newest first.
+
+    Parameters
+    ----------
+    most
+        At most so many runs.
+    """
+
+    def show(client: Client, screen: Screen) -> None:
+        query = {"action": "retention.run"}
+        found = client.pages("/v1/audit", AuditEntry, query, most=most)
+        _print(screen, [cleanup_of(one) for one in found], CleanupLine, as_csv=as_csv)
+
+    with_client(common, show)
+
+
+def cleanup_of(entry: AuditEntry) -> CleanupLine:
+    """Return a run as its entry in the audit log tells it."""
+    counts = {name: rows for name, rows in entry.detail.items() if isinstance(rows, int)}
+    return CleanupLine(
+        at=entry.at,
+        actor=entry.actor,
+        rows=sum(counts.values()),
+        taken=[f"{name} {rows}" for name, rows in counts.items()],
+    )
 
 
 def health_of(agent: AgentView, below_mb: int) -> HealthLine:

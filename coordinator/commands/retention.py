@@ -64,5 +64,6 @@ async def _work(
             await store.run(body, durable=True)
         keeping = await store.read(load_keeping)
         excess = await store.read(partial(count_excess, clock.wall_ms()))
-        dropped = await Retention(store, clock).round() if options.now else {}
+        retention = Retention(store, clock, actor="command line")
+        dropped = await retention.round() if options.now else {}
     return keeping, excess, dropped

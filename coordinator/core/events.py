@@ -48,6 +48,7 @@ TYPE_OF_DEED: Mapping[str, str] = {
     "job.cancel": "job.canceled",
     "job.release": "job.released",
     "job.submit": "job.submitted",
+    "retention.run": "maintenance.done",
     "rollout.advance": "rollout.advanced",
     "rollout.cancel": "rollout.canceled",
     "rollout.expired": "rollout.expired",
@@ -68,7 +69,7 @@ TYPES: Final = frozenset(
         *TYPE_OF_DEED.values(),
         *("agent.online", "agent.silent", "alarm.raised", "config.drifted"),
         *("device.discovered", "device.lost", "execution.changed", "job.completed"),
-        *("maintenance.done", "rollout.stage"),
+        "rollout.stage",
     }
 )
 """Every type there is."""

@@ -1,8 +1,9 @@
 """Events on their way out: who listens is woken, and what nobody else tells is told.
 
-The feed wakes streams when something new may be told: at once for what this process commits, at
-its next look for other replicas. The teller tells what only shows over time: that a job ended
-everywhere, that an agent fell silent. Leaves out what an event is (`coordinator.core.events`).
+The feed wakes streams when something new may be told: at once for what any replica commits, as far
+as hints carry it, and at its next look for the rest. The teller tells what only shows over time:
+that a job ended everywhere, that an agent fell silent. Leaves out what an event is
+(`coordinator.core.events`).
 """
 
 from collections.abc import Callable, Iterator
@@ -38,9 +39,9 @@ class Feed:
     def __init__(self, store: Store, jobs: WaitingRoom[bytes]) -> None:
         """Look when a job may have changed, and close when `jobs` does."""
         self._store, self._jobs = store, jobs
-        self._jobs.tell(self.ring)
+        self._jobs.tell(self._look)
         self._room = WaitingRoom[str]()
-        self._bell = Bell()
+        self.bell = Bell()
         self._newest: Place = BEGINNING
 
     def __len__(self) -> int:
@@ -56,12 +57,16 @@ class Feed:
     def listen(self) -> Iterator[Waiter]:
         """Be woken by events while inside; enter before the first look."""
         with self._room.enter(_ANY) as waiter:
-            self._bell.ring()
+            self.bell.ring_here()
             yield waiter
 
     def ring(self) -> None:
-        """Say that something was committed here, or that the program stops."""
-        self._bell.ring()
+        """Say that an event was committed here, to the listeners at other replicas too."""
+        self.bell.ring()
+
+    def _look(self) -> None:
+        # Other replicas hear of a job by themselves.
+        self.bell.ring_here()
         if self._jobs.closed and not self._room.closed:
             self._room.close()
 
@@ -69,13 +74,13 @@ class Feed:
         """Work until cancelled."""
         while True:
             if not len(self):
-                await self._bell.wait(_IDLE_S)
+                await self.bell.wait(_IDLE_S)
                 continue
             newest = await self._store.read(newest_place)
             if newest != self._newest:
                 self._newest = newest
                 self._room.wake_all()
-            await self._bell.wait(limits.EVENT_LOOK_MS / 1000)
+            await self.bell.wait(limits.EVENT_LOOK_MS / 1000)
 
 
 class Teller:

@@ -1,6 +1,7 @@
 """The loop that takes away what has been kept long enough, a little at a time.
 
-Each step is one short transaction, with a pause behind it: contacts come first. Leaves out what
+Each step is one short transaction, with a pause behind it: contacts come first. A round that took
+something away is one entry of the audit log, and so an event. Leaves out what
 is kept for how long (`coordinator.core.retention`).
 """
 
@@ -8,7 +9,9 @@ import asyncio
 from functools import partial
 
 from coordinator.core.ports import LivingStore
+from coordinator.transactions.cleaning import clean_jobs, tell_cleaned
 from coordinator.transactions.retention import drop_some
+from shared import limits
 from shared.clock import Clock
 from shared.runtime.logs import Events
 
@@ -25,8 +28,9 @@ class Retention:
 
     name = "retention"
 
-    def __init__(self, store: LivingStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: LivingStore, clock: Clock, *, actor: str = "coordinator") -> None:
+        """`actor`: in whose name the history of runs is written."""
+        self._store, self._clock, self._actor = store, clock, actor
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -43,6 +47,23 @@ class Retention:
             for name, count in dropped.items():
                 total[name] = total.get(name, 0) + count
             await asyncio.sleep(pause_s)
+        await self._clean_jobs(total, pause_s)
+        if total:
+            now_ms = self._clock.wall_ms()
+            body = partial(tell_cleaned, total, now_ms, actor=self._actor)
+            await self._store.run(body, durable=False)
         for name, count in total.items():
             _log.event("retention", setting=name, dropped=count)
         return total
+
+    async def _clean_jobs(self, total: dict[str, int], pause_s: float) -> None:
+        """Walk once over the old jobs, oldest first, and add what went to `total`."""
+        after: bytes | None = b""
+        while after is not None:
+            body = partial(clean_jobs, self._clock.wall_ms(), after, size=limits.RETENTION_ROWS)
+            cleaned = await self._store.run(body, durable=False)
+            for name, count in cleaned.taken.items():
+                total[name] = total.get(name, 0) + count
+            after = cleaned.after
+            if after is not None:
+                await asyncio.sleep(pause_s)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.retention import Keeping, keeping_of
 from coordinator.core.rollup import HOUR_S, MINUTE_S
+from coordinator.transactions.cleaning import count_jobs
 from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
@@ -76,6 +77,8 @@ def count_excess(now_ms: WallMs) -> Tx[list[Excess]]:
         row = yield from fetch_one("events_older", before_ms)
         assert row is not None, "count answers a row"
         found.append(Excess("events", *row))
+    counted = yield from count_jobs(now_ms, keeping.jobs_before_ms(now_ms))
+    found.extend(Excess(name, rows, 0) for name, rows in counted.items())
     return [one for one in found if one.rows or one.bytes]
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, cast, get_args
 
 from shared import limits
 from shared.ids import is_name
-from shared.model.text_form import TextForm, TextType, form_of
+from shared.model.text_form import TextPlace, TextType, form_of
 from shared.model.toml_text import TomlTable
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
@@ -50,38 +50,17 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAddress:
+class HttpAddress(TextPlace):
     """One point's place in an HTTP device."""
 
     request: HttpRequest
     pointer: str
-    form: TextForm
     write: HttpRequest | None = None
-
-    @property
-    def type(self) -> TextType:
-        """Return the type of the raw count."""
-        return self.form.type
 
     @property
     def writable(self) -> bool:
         """Tell whether there is a request that writes it."""
         return self.write is not None
-
-    @property
-    def is_bit(self) -> bool:
-        """Tell whether it is 0 or 1 by its place."""
-        return self.form.type == "flag"
-
-    @property
-    def is_float(self) -> bool:
-        """Tell whether the raw count is a floating point number."""
-        return self.form.is_float
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """Return the lowest and the highest count of an integer type."""
-        return self.form.range
 
     @property
     def place(self) -> tuple[str, ...]:

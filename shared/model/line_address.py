@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from shared import limits
 from shared.ids import is_name
-from shared.model.text_form import TextForm, TextType, form_of
+from shared.model.text_form import TextForm, TextPlace, TextType, form_of
 from shared.model.toml_text import TomlTable
 
 Talk = Literal["ask", "listen", "sdi12"]
@@ -99,42 +99,21 @@ class LineDialect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineAddress:
+class LineAddress(TextPlace):
     """One point's place in a line."""
 
     source: str
     """Name of the request, formatter of the sentence, or the measurement."""
     field: int
-    form: TextForm
     request: LineRequest | None = None
     write: LineRequest | None = None
     crc: bool = False
     """SDI-12: the sensor is asked for a checksum too."""
 
     @property
-    def type(self) -> TextType:
-        """Return the type of the raw count."""
-        return self.form.type
-
-    @property
     def writable(self) -> bool:
         """Tell whether there is a request that writes it."""
         return self.write is not None
-
-    @property
-    def is_bit(self) -> bool:
-        """Tell whether it is 0 or 1 by its place."""
-        return self.form.type == "flag"
-
-    @property
-    def is_float(self) -> bool:
-        """Tell whether the raw count is a floating point number."""
-        return self.form.is_float
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """Return the lowest and the highest count of an integer type."""
-        return self.form.range
 
     @property
     def place(self) -> tuple[str, ...]:

@@ -97,6 +97,33 @@ class TextForm:
         return "0" if plain == "-0" else plain
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPlace:
+    """What places of all protocols of text have in common: how the point is written there."""
+
+    form: TextForm
+
+    @property
+    def type(self) -> TextType:
+        """Return the type of the raw count."""
+        return self.form.type
+
+    @property
+    def is_bit(self) -> bool:
+        """Tell whether it is 0 or 1 by its place."""
+        return self.form.type == "flag"
+
+    @property
+    def is_float(self) -> bool:
+        """Tell whether the raw count is a floating point number."""
+        return self.form.is_float
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Return the lowest and the highest count of an integer type."""
+        return self.form.range
+
+
 def form_of(table: TomlTable, types: tuple[TextType, ...]) -> TextForm:
     """Return the form that an ``at`` names with `type` and `words`.
 

@@ -9,6 +9,9 @@ then at seven tenths of that, by chance, for the times. Then three tenths, alone
 beside one agent that sends the same contact from 16 connections without end. Native TLS (a full
 handshake for each contact) is timed last. `db_bytes_per_reading` is what the database grew by,
 rollups included.
+
+`--ingest` measures what the database takes in instead, in blocks and in rows;
+`--registered N` what a contact costs with 1,000 and with N registered agents.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from firmware_sim.fleet.readings import Shape
 from firmware_sim.fleet.roster import Roster
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemClock
+from tests.bench.contacts_growth import FEW, growth
 from tests.bench.contacts_house import (
     AT_ONCE,
     OTHER,
@@ -37,6 +41,7 @@ from tests.bench.contacts_house import (
     house,
     play,
 )
+from tests.bench.contacts_ingest import ingest
 from tests.bench.contacts_people import fleet_of, let_in
 
 _PART = 0.7
@@ -56,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicas", type=int, choices=(1, 2), default=1)
     parser.add_argument("--channels", type=int, default=4)
     parser.add_argument("--rows", type=int, default=15, help="readings of a channel in a block")
+    parser.add_argument(
+        "--ingest", action="store_true", help="blocks of 1,024 readings beside rows, no contacts"
+    )
+    parser.add_argument(
+        "--registered", type=int, default=0, help="beside 1,000; nothing else is measured"
+    )
+    parser.add_argument("--callers", type=int, default=FEW, help="of the registered (1000)")
+    parser.add_argument("--waves", type=int, default=50, help="blocks of each of 16 agents (50)")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -68,6 +81,14 @@ def check(options: argparse.Namespace) -> None:
         raise MistakeError(
             "SQLite has one coordinator", where="--replicas", mend="add --database postgres"
         )
+    if options.registered and options.registered <= FEW:
+        raise MistakeError(f"{options.registered} are not more than {FEW}", where="--registered")
+    if options.registered and not 1 <= options.callers <= options.registered:
+        raise MistakeError(
+            f"{options.callers} of {options.registered} cannot call", where="--callers"
+        )
+    if options.registered and options.ingest:
+        raise MistakeError("is measured by itself", where="--ingest", mend="leave --registered out")
 
 
 def run(options: argparse.Namespace) -> Mapping[str, object]:
@@ -78,7 +99,19 @@ def run(options: argparse.Namespace) -> Mapping[str, object]:
 
 
 async def _measure(folder: Path, options: argparse.Namespace) -> Mapping[str, object]:
+    if options.registered:
+        found = await growth(
+            folder,
+            options.database,
+            options.registered,
+            callers=options.callers,
+            seconds=options.seconds,
+        )
+        return {"database": options.database, **found}
     async with house(folder, options.database) as home:
+        if options.ingest:
+            found = await ingest(home, options.waves)
+            return {"database": options.database, **found}
         shape = Shape(channels=options.channels, rows=options.rows)
         roster = await let_in(home.place, options.agents, shape)
         fleet = folder / "fleet"

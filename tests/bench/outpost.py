@@ -22,9 +22,9 @@ from agent.core.uplink import Delivered, LinkFailed
 from agent.services.calendar import Calendar
 from agent.services.contact import Contact
 from agent.services.contact_http import HttpLink
+from agent.services.endpoint import parse_url
 from agent.services.enroll import enroll, load_claim, prepare
 from agent.services.guard import Guard
-from agent.services.http_connection import parse_url
 from agent.services.identity import Enrolment
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore

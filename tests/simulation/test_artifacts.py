@@ -14,7 +14,8 @@ from agent.core.artifacts import Shut, Span, Wanted
 from agent.core.uplink import Delivered, LinkFailed
 from agent.services.artifacts import Artifacts
 from agent.services.contact_http import HttpLink
-from agent.services.http_connection import Take, parse_url
+from agent.services.endpoint import parse_url
+from agent.services.http_connection import Take
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError

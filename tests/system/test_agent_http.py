@@ -14,7 +14,7 @@ import pytest
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services import http_connection
 from agent.services.contact_http import HttpLink
-from agent.services.http_connection import Endpoint, parse_url
+from agent.services.endpoint import Endpoint, parse_url
 from coordinator.keys.certificates import Authority, create_authority, issue_server
 from shared import limits
 from shared.clock import WallMs

@@ -10,7 +10,7 @@ import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from agent.services.discovery import SERVICE, Candidate, endpoint_at, look
-from agent.services.http_connection import parse_url
+from agent.services.endpoint import parse_url
 from agent.services.identity import load_enrolment
 from coordinator.services.announce import Announcer
 from firmware_sim.demo import processes

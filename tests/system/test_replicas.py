@@ -7,9 +7,10 @@ import pytest
 from shared import limits
 from shared.model.job import ExecutionState
 from tests.postgres_parts import database
-from tests.system.coordinator_world import found_in
+from tests.system.coordinator_world import client_of, found_in, serving
 from tests.system.replicas_world import CONTACTS, REQUESTS, replicas, until_waiting
 from tests.system.test_coordinator_processes import run_command
+from tests.system.test_events import listening
 
 BEFORE_IT_ENDS_S = limits.WAIT_S - 15
 """Whatever is answered by then was answered because somebody was woken."""
@@ -67,3 +68,24 @@ async def test_a_request_that_waits_at_one_replica_hears_of_a_receipt_at_another
         async with asyncio.timeout(BEFORE_IT_ENDS_S):
             answered = await asked
         assert answered.json["state"] == "COMPLETED"
+
+
+async def test_a_stream_held_by_one_replica_tells_at_once_what_was_written_at_another(
+    place, monkeypatch
+):
+    for look in ("EVENT_LOOK_MS", "EVENT_BEAT_S"):
+        monkeypatch.setattr(limits, look, 3_600_000)  # nobody finds it by looking
+    async with (
+        serving(place) as here_url,
+        serving(place) as there_url,
+        client_of(place, here_url) as here,
+        client_of(place, there_url) as there,
+        listening(there) as listener,
+    ):
+        # Some looks belong to the beginning: more events than these can find.
+        for name in ("mill", "press", "saw", "kiln"):
+            await here.gateway(name)
+            async with asyncio.timeout(BEFORE_IT_ENDS_S):
+                event = await listener.event()
+                while event["subject"] != f"agent:{name}":
+                    event = await listener.event()

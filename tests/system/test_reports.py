@@ -1,9 +1,12 @@
 """Reports over the fleet on the command line: what somebody should look at, as table and CSV."""
 
+import asyncio
 import csv
 import io
 import json
 
+from coordinator.__main__ import main as office
+from tests.system.coordinator_world import rows
 from tests.system.test_cli_jobs import pump, run, world
 
 __all__ = ["pump", "run", "world"]
@@ -46,3 +49,22 @@ async def test_devices_that_drifted_are_listed(run, world, pump):
     assert status == 1
     assert (line["device"], line["drift"]) == ("inv-1", "firmware")
     assert line["firmware"] == "'=1.2", "a spreadsheet must not take it for a formula"
+
+
+async def test_what_a_clean_up_took_away_is_listed(run, world, pump, capsys):
+    status, out, _ = await run("reports", "cleanup", "--json")
+    assert (status, json.loads(out)) == (0, [])
+    (told,) = (await rows(world.place, "SELECT count(*) FROM event"))[0]
+    await rows(world.place, "UPDATE event SET at_ms = 5")
+    command = ["retention", "--data", str(world.place.directory.path), "--now", "--json"]
+    assert await asyncio.to_thread(office, command) == 0
+    assert json.loads(capsys.readouterr().out)["dropped"] == {"events": told}
+    status, out, _ = await run("reports", "cleanup", "--json")
+    (line,) = json.loads(out)
+    assert (line["actor"], line["rows"], line["taken"]) == (
+        "command line",
+        told,
+        [f"events {told}"],
+    )
+    status, out, _ = await run("events", "list", "--type", "maintenance.done", "--json")
+    assert json.loads(out)[0]["data"]["detail"] == {"events": told}

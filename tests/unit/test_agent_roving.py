@@ -4,7 +4,7 @@ import pytest
 
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.discovery import Candidate
-from agent.services.http_connection import parse_url
+from agent.services.endpoint import parse_url
 from agent.services.roving import LOOK_AGAIN_MS, SILENT_MS, RovingLink
 from shared.clock import MonoMs
 from tests.system.coordinator_world import HOST, Gateway, body, found_in, open_world, serving

@@ -8,7 +8,8 @@ from typing import Self
 import pytest
 
 from agent.core.uplink import Delivered, Fault, LinkFailed
-from agent.services.http_connection import Connection, Request, parse_url, tls_context
+from agent.services.endpoint import parse_url
+from agent.services.http_connection import Connection, Request, tls_context
 from shared.errors import MistakeError
 
 KIND = "application/x"

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _TIME = "tests/unit/test_true_time.py::test_"
+_CLEAN = "tests/unit/test_cleaning.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -49,6 +50,34 @@ HISTORY = (
         "AND d.seq = b.seq AND d.waits = 0)",
         "AND d.seq = b.seq AND d.waits = 9)",
         (_KEEP + "nothing_goes_that_is_in_no_rollup_yet",),
+    ),
+    Mutant(
+        "cleaning-overdue",
+        "coordinator/store/queries/cleaning.sql",
+        "e.state < 10 OR e.state >= 30",
+        "e.state < 10",
+        (_CLEAN + "what_an_agent_may_still_report_stays_for_ever",),
+    ),
+    Mutant(
+        "cleaning-younger",
+        "coordinator/store/queries/cleaning.sql",
+        "e.updated_ms >= $2)",
+        "e.updated_ms > 1000000000000000)",
+        (_CLEAN + "a_job_stays_while_any_part_of_it_is_younger",),
+    ),
+    Mutant(
+        "cleaning-unbegun",
+        "coordinator/store/queries/cleaning.sql",
+        "j.expired_ms IS NOT NULL OR",
+        "1 = 1 OR",
+        (_CLEAN + "a_job_whose_time_to_begin_is_not_over_stays",),
+    ),
+    Mutant(
+        "cleaning-approved",
+        "coordinator/store/queries/cleaning.sql",
+        "a.not_after_ms >= $3)",
+        "a.not_after_ms >= $3 + 1000000000000)",
+        (_CLEAN + "a_job_stays_while_what_people_signed_for_it_holds",),
     ),
     Mutant(
         "quota",

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _LEASES = "tests/contract/test_leases.py::test_"
 _HINTS = "tests/unit/test_hints.py::test_"
+_EVENTS = "tests/contract/test_event_hints.py::test_"
 
 REPLICAS = (
     Mutant(
@@ -40,6 +41,13 @@ REPLICAS = (
         "                    self._everything = True  # nobody knows what of it was heard",
         "                    pass",
         (_HINTS + "a_replica_whose_line_was_broken_looks_and_lets_all_others_look",),
+    ),
+    Mutant(
+        "event-unsaid",
+        "coordinator/services/events.py",
+        "        self.bell.ring()\n\n    def _look",
+        "        self.bell.ring_here()\n\n    def _look",
+        (_EVENTS + "a_listener_at_one_replica_hears_at_once_of_an_event_at_another",),
     ),
     Mutant(
         "roles-on-one-file",
