@@ -40,6 +40,8 @@ class Dispatcher:
         self._work, self._jobs = rooms
         self.bell = Bell()
         self._jobs.tell(self.bell.ring)
+        self._taken = False
+        """Another replica was at one of them in the last round."""
 
     def look_again(self) -> None:
         """Say that something changed."""
@@ -52,13 +54,15 @@ class Dispatcher:
                 pass
             next_ms = await self._store.read(next_due)
             left_s = float(limits.ROLLOUT_LOOK_S)
-            if next_ms is not None:
+            if self._taken:
+                left_s = limits.TAKEN_LOOK_S
+            elif next_ms is not None:
                 left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
             await self.bell.wait(left_s)
 
     async def round(self) -> bool:
         """Move on every rollout that is due; tell whether more is to be done at once."""
-        again = False
+        again = self._taken = False
         for job in await self._store.read(partial(due, self._clock.wall_ms())):
             again |= await self._step(job)
         return again
@@ -72,6 +76,7 @@ class Dispatcher:
             done = await self._store.run(partial(step, job, bench), durable=False)
         except OvertakenError:
             return True
+        self._taken |= done.taken
         if done.agents:
             _log.event("rollout_step", job=job, agents=len(done.agents))
         self._work.wake(done.agents)

@@ -48,6 +48,8 @@ class Triggers:
         self._work, self._jobs = rooms
         self.bell = Bell()
         self._jobs.tell(self.bell.ring)
+        self._taken = False
+        """Another replica was at one of them in the last round."""
 
     def look_again(self) -> None:
         """Say that a trigger was changed."""
@@ -60,21 +62,24 @@ class Triggers:
                 pass
             next_ms = await self._store.read(next_due)
             left_s = float(limits.TRIGGER_LOOK_S)
-            if next_ms is not None:
+            if self._taken:
+                left_s = limits.TAKEN_LOOK_S
+            elif next_ms is not None:
                 left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
             await self.bell.wait(left_s)
 
     async def round(self) -> bool:
-        """Deal with some of what is due; tell whether there was anything."""
+        """Deal with some of what is due; tell whether something was dealt with here."""
+        self._taken, dealt = False, 0
         due, waiting = await self._store.read(partial(due_triggers, self._clock.wall_ms()))
         for trigger in due:
-            await self._fire(partial(fire_schedule, trigger, self._bench()))
+            dealt += await self._fire(partial(fire_schedule, trigger, self._bench()))
         for trigger, occasion in waiting:
-            await self._fire(partial(fire_event, trigger, occasion, self._bench()))
+            dealt += await self._fire(partial(fire_event, trigger, occasion, self._bench()))
         chains = await self._store.read(partial(ready_chains, self._clock.wall_ms()))
         for job, wished in chains:
             await self._begin(job, wished=wished)
-        return bool(due or waiting or chains)
+        return bool(dealt or chains)
 
     async def _begin(self, job: bytes, *, wished: bool) -> None:
         now_ms = self._clock.wall_ms()
@@ -91,9 +96,13 @@ class Triggers:
             now_ms=self._clock.wall_ms(),
         )
 
-    async def _fire(self, body: partial[Tx[Fired]]) -> None:
+    async def _fire(self, body: partial[Tx[Fired]]) -> bool:
         fired = await self._store.run(body, durable=True)
+        if fired.taken:
+            self._taken = True
+            return False
         for job in fired.jobs:
             _log.event("trigger_fired", job=job)
         self._work.wake(fired.agents)
         self._jobs.wake(fired.jobs)
+        return True

@@ -1,4 +1,4 @@
-"""Where PostgreSQL differs from SQLite although the statements are the same text: five places.
+"""Where PostgreSQL differs from SQLite although the statements are the same text: six places.
 
 1. *Who stands beside whom.* SQLite has one writer. PostgreSQL runs transactions at the same time,
    so each is SERIALIZABLE and is run again when it met another one: whoever writes a transaction
@@ -12,9 +12,11 @@
 5. *The table of blocks* has a partition for each month of arrival, and `block_total` has a row for
    each change instead of each priority: contacts that bring blocks at the same time must not meet
    (`coordinator.store.partitions`).
+6. *Claims.* Whoever moves a rollout or fires a trigger takes its row first, and leaves it to whom
+   has it: ``FOR NO KEY UPDATE SKIP LOCKED``. SQLite's one writer has every row, and no such words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from coordinator.core.ports import Scalar
@@ -37,6 +39,18 @@ CODECS = (
     Codec("numeric", str, int),
     Codec("bool", lambda value: "t" if value else "f", lambda text: int(text == "t")),
 )
+
+
+_CLAIM = "FOR NO KEY UPDATE SKIP LOCKED"
+
+
+def without_claims(statements: Mapping[str, str]) -> Mapping[str, str]:
+    """Return statements as SQLite takes them: each row is its one writer's anyway.
+
+    >>> dict(without_claims({"one": "SELECT $1 FOR NO KEY UPDATE SKIP LOCKED"}))
+    {'one': 'SELECT $1'}
+    """
+    return {name: text.removesuffix(_CLAIM).rstrip() for name, text in statements.items()}
 
 
 def to_text(value: Scalar) -> Scalar:

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 from coordinator.core.ports import Many, Query, Row, Tx
 from coordinator.store.before_migration import keep_copy
+from coordinator.store.differences import without_claims
 from coordinator.store.statements import load_statements
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
@@ -31,7 +32,7 @@ class SqliteStore:
 
     def __init__(self, writer: Database, reader: Database) -> None:
         self._writer, self._reader = writer, reader
-        self._statements = dict(for_sqlite(load_statements()))
+        self._statements = dict(for_sqlite(without_claims(load_statements())))
         self.failed = asyncio.Event()
         """Set when nothing works until `recover`."""
 

@@ -2,8 +2,9 @@
 
 The cost of a step is that of what changed: contacts note each change of state in `rollout_event`
 (a trigger does, so nobody can forget to), a step folds those rows into `rollout_count` and deletes
-them. A second replica that does the same loses by the row's version. Leaves out the decision
-(`coordinator.core.rollout`), stragglers (`dispatch_stragglers`) and undoing (`dispatch_undo`).
+them. A replica claims the row first; one that finds it taken leaves it alone. Leaves out the
+decision (`coordinator.core.rollout`), stragglers (`dispatch_stragglers`) and undoing
+(`dispatch_undo`).
 """
 
 from collections import defaultdict
@@ -71,6 +72,8 @@ class Stepped:
     """More is to be done at once."""
     changed: bool = False
     """What people see of it is different now."""
+    taken: bool = False
+    """Another replica is at it: nothing was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +107,12 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
         OvertakenError: another replica did it.
     """
     done = Stepped()
+    claimed = yield from fetch_one("rollout_claim", job)
     loaded = yield from load(job)
     if loaded is None or not loaded.begun:
+        return done
+    if claimed is None:
+        done.taken = True
         return done
     yield from _presume_overdue(loaded, bench.now_ms)
     counted, late_successes, more = yield from count_events(job)

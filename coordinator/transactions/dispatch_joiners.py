@@ -39,7 +39,9 @@ def joiners(job: JobId, now_ms: WallMs) -> Tx[list[str]]:
 
 
 def add_members(job: JobId, agents: list[str]) -> Tx[None]:
-    """Give joiners the last places of the last stage."""
+    """Give joiners the last places of the last stage; another replica that is at it does it."""
+    if (yield from fetch_one("rollout_claim", job)) is None:
+        return
     row = yield from fetch_one("rollout", job)
     assert row is not None, "rollouts are kept"
     policy = read_policy(row[1])

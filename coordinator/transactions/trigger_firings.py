@@ -46,6 +46,8 @@ class Fired:
 
     jobs: list[bytes] = field(default_factory=list)
     agents: list[AgentId] = field(default_factory=list)
+    taken: bool = False
+    """Another replica fires this trigger at this moment: nothing was done."""
 
 
 def due_triggers(now_ms: WallMs) -> Tx[tuple[list[bytes], list[tuple[bytes, str]]]]:
@@ -63,7 +65,10 @@ def next_due() -> Tx[WallMs | None]:
 
 def fire_schedule(trigger_id: bytes, bench: Bench) -> Tx[Fired]:
     """Fire what is due of a schedule and move it on; nothing where somebody else just did."""
-    fired, row = Fired(), (yield from fetch_one("trigger", trigger_id))
+    fired = Fired(taken=(yield from fetch_one("trigger_claim", trigger_id)) is None)
+    if fired.taken:
+        return fired
+    row = yield from fetch_one("trigger", trigger_id)
     if row is None or row[8] is not None or row[10] is None or row[10] > bench.now_ms:
         return fired
     trigger = kept_of(row).trigger
@@ -104,7 +109,9 @@ def _look_later(row: Row, done_ms: int, due_ms: int) -> Tx[None]:
 
 def fire_event(trigger_id: bytes, occasion: str, bench: Bench) -> Tx[Fired]:
     """Deal with an event that a trigger listens to."""
-    fired = Fired()
+    fired = Fired(taken=(yield from fetch_one("trigger_claim", trigger_id)) is None)
+    if fired.taken:
+        return fired
     yield from fire(trigger_id, occasion, bench, fired)
     return fired
 

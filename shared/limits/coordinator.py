@@ -136,3 +136,5 @@ CROWDED_S = 1.0
 """Until a contact that is too many is told so: a flood's connections have to wait as long."""
 CROWDED_PAUSED = 64
 """Of one agent that wait to be turned away: a body of 64 kB each at most, or one in a stream."""
+TAKEN_LOOK_S = 1.0
+"""Until a scheduler looks again for what another one is at: it may be killed meanwhile."""

@@ -39,6 +39,9 @@ WITH RECURSIVE changed (job_id) AS (
 SELECT job_id FROM rollout WHERE due_ms <= $1
 UNION SELECT job_id FROM changed WHERE job_id IS NOT NULL;
 
+-- name: rollout_claim
+SELECT job_id FROM rollout WHERE job_id = $1 FOR NO KEY UPDATE SKIP LOCKED;
+
 -- name: rollout_next_due
 SELECT due_ms FROM rollout WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1;
 

@@ -71,6 +71,9 @@ SELECT trigger_id FROM job_trigger
 WHERE due_ms IS NOT NULL AND due_ms <= $1 AND paused_ms IS NULL AND deleted_ms IS NULL
 ORDER BY due_ms LIMIT $2;
 
+-- name: trigger_claim
+SELECT trigger_id FROM job_trigger WHERE trigger_id = $1 FOR NO KEY UPDATE SKIP LOCKED;
+
 -- name: trigger_next_due
 SELECT due_ms FROM job_trigger
 WHERE due_ms IS NOT NULL AND paused_ms IS NULL AND deleted_ms IS NULL ORDER BY due_ms LIMIT 1;

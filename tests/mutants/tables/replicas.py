@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _LEASES = "tests/contract/test_leases.py::test_"
 _HINTS = "tests/unit/test_hints.py::test_"
+_CLAIMS = "tests/contract/test_claims.py::test_"
 _EVENTS = "tests/contract/test_event_hints.py::test_"
 
 REPLICAS = (
@@ -48,6 +49,20 @@ REPLICAS = (
         "        self.bell.ring()\n\n    def _look",
         "        self.bell.ring_here()\n\n    def _look",
         (_EVENTS + "a_listener_at_one_replica_hears_at_once_of_an_event_at_another",),
+    ),
+    Mutant(
+        "claim-rollout",
+        "coordinator/store/queries/rollouts.sql",
+        " FOR NO KEY UPDATE SKIP LOCKED",
+        "",
+        (_CLAIMS + "a_rollout_that_another_scheduler_moves_is_left_to_it",),
+    ),
+    Mutant(
+        "claim-trigger-spins",
+        "coordinator/services/triggers.py",
+        "        return bool(dealt or chains)",
+        "        return bool(due or waiting or chains)",
+        (_CLAIMS + "a_schedule_that_another_scheduler_fires_is_left_to_it",),
     ),
     Mutant(
         "roles-on-one-file",
