@@ -11,8 +11,8 @@ SELECT j.job_id FROM job j
 WHERE j.job_id = $1 AND j.created_ms < $2
     AND (j.expired_ms IS NOT NULL OR j.cancel_ms IS NOT NULL OR j.denied_ms IS NOT NULL)
     AND (j.cancel_ms IS NULL OR j.cancel_ms < $2) AND (j.denied_ms IS NULL OR j.denied_ms < $2)
-    AND NOT EXISTS (
-        SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND (e.state < 10 OR e.state >= 30))
+    AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10)
+    AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state >= 30)
     AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.updated_ms >= $2)
     AND NOT EXISTS (
         SELECT 1 FROM rollout r WHERE r.job_id = j.job_id AND (r.state < 10 OR r.updated_ms >= $2))

@@ -54,8 +54,8 @@ HISTORY = (
     Mutant(
         "cleaning-overdue",
         "coordinator/store/queries/cleaning.sql",
-        "e.state < 10 OR e.state >= 30",
-        "e.state < 10",
+        "e.state >= 30)",
+        "e.state >= 99)",
         (_CLEAN + "what_an_agent_may_still_report_stays_for_ever",),
     ),
     Mutant(
