@@ -35,6 +35,8 @@ class Claim:
     firing: int = 0
     """Which firing of a standing job it belongs to; 0 for others."""
     course: Course = Course()  # noqa: RUF009 - immutable
+    trace: bytes = b""
+    """The trace id of the request behind it, for the log and for nobody else; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

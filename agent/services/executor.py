@@ -143,6 +143,7 @@ class Executor:
             state=end.state.name,
             reason=end.reason.text if end.reason else None,
             detail=end.detail or None,
+            trace=claim.trace or None,
         )
         self._told()
 

@@ -29,7 +29,7 @@ from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from shared import limits
 from shared.errors import Reason
-from shared.ids import DeviceId
+from shared.ids import DeviceId, uuid_text
 from shared.model.action import ACTIONS as DECLARED
 from shared.model.job import Step
 from shared.runtime.logs import Events
@@ -143,7 +143,14 @@ class StepRunner:
             return StepOutcome(Reason.TIMED_OUT, f"it took longer than {step.timeout_s} s")
         # A defect in one action must not stop the others' work; it is told and logged.
         except Exception as error:  # noqa: BLE001
-            _log.event("action_failed", level=logging.ERROR, error=error, action=step.action)
+            _log.event(
+                "action_failed",
+                level=logging.ERROR,
+                error=error,
+                action=step.action,
+                execution=uuid_text(claim.execution),
+                trace=claim.trace or None,
+            )
             return StepOutcome(Reason.STEP_FAILED, f"{type(error).__name__}: {error}")
 
     def _effect(self, claim: Claim, step: Step) -> StepOutcome | tuple[asyncio.Lock, _Effect]:

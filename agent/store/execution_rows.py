@@ -72,7 +72,7 @@ class ExecutionRows:
             wanted = ExecutionState[after.outcome]
         row = (
             *(job.job, spec.conflict_key, spec.priority, batch.tolerate_ppm),
-            *(batch.max_parallel, batch.canary, waits_for, int(wanted)),
+            *(batch.max_parallel, batch.canary, waits_for, int(wanted), job.trace),
         )
         self._db.execute(_SQL["describe_execution"], bind(number, *row))
         return waits_for is not None

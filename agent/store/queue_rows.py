@@ -189,7 +189,7 @@ class QueueRows:
         row = self._db.execute(_SQL["claim"], bind(task)).fetchone()
         execution, device, attempt, crashes, firing, course = row
         found = self._db.execute(_SQL["ordered"], bind(execution)).fetchone()
-        spec, not_after_ms, job_class, grace_s, *looked = found
+        spec, not_after_ms, job_class, grace_s, trace, *looked = found
         seen, job = Seen(*looked), read_spec(spec)
         if not (job.window or job.preconditions):
             fact = Fact(state=TaskState.RUNNING, attempt=attempt)
@@ -206,6 +206,7 @@ class QueueRows:
             not_after_ms=WallMs(not_after_ms),
             firing=firing,
             course=read_course(course),
+            trace=trace,
         )
 
     def begun(self, claim: Claim) -> None:

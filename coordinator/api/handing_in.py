@@ -9,6 +9,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.jobs import JobPreview, JobView
+from coordinator.core.trace import trace_id
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.submit import (
     KeyReusedError,
@@ -70,7 +71,13 @@ async def hand_in(
         done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
     except KeyReusedError:
         raise ProblemError(Kind.KEY_REUSED, at="headers.idempotency-key") from None
-    _log.event("job_submitted", job=done.job, targets=len(done.agents), replayed=done.replayed)
+    _log.event(
+        "job_submitted",
+        job=done.job,
+        targets=len(done.agents),
+        replayed=done.replayed,
+        trace=trace_id(call.trace) or None,
+    )
     parts.work.wake(done.agents)
     parts.jobs.wake([done.job])
     parts.deadlines.look_again()

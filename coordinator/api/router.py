@@ -22,6 +22,7 @@ from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.mistakes import mistake_of
 from coordinator.core.roles import Role
+from coordinator.core.trace import read_traceparent
 from shared import limits
 
 T = TypeVar("T")
@@ -32,8 +33,6 @@ PUBLIC = ""
 
 _UNIONS = {Union, UnionType}
 """``A | B`` is the first for generic types and the second for plain ones."""
-_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-"""W3C Trace Context, version 00."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         call = Call(
             parts=parts,
             principal=principal,
-            trace=_trace(request),
+            trace=read_traceparent(*request.headers.getall("traceparent", ())),
             body=raw,
             source=request.remote or "",
         )
@@ -213,8 +212,3 @@ def _invalid(error: msgspec.ValidationError, prefix: str) -> ProblemError:
     text, _, at = str(error).partition(" - at `")
     place = at.rstrip("`").removeprefix("$").removeprefix(".")
     return ProblemError(Kind.INVALID, text, at=(prefix + place).removesuffix("."))
-
-
-def _trace(request: web.Request) -> str:
-    value = request.headers.get("traceparent", "")
-    return value if _TRACE.fullmatch(value) else ""

@@ -114,6 +114,7 @@ def show(client: Client, screen: Screen, job_id: str) -> Exit:
             ("state", job.state),
             ("class", job.job_class),
             *([("made by", job.origin)] if job.origin else []),
+            *([("trace", job.trace)] if job.trace else []),
             *_waits_for(client, job),
             ("submitted", f"{ago(job.created_at)} by {job.created_by}"),
             ("may begin until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),

@@ -75,6 +75,7 @@ def show_execution(client: Client, screen: Screen, execution: str) -> None:
             ("agent", view.agent),
             ("state", f"{view.state}: {explain(view)}"),
             *replaced,
+            *([("trace", view.trace)] if view.trace else []),
         ]
     )
     screen.text()

@@ -84,6 +84,8 @@ class JobView(msgspec.Struct, frozen=True):
     """What made it: ``template:NAME@2``, ``retry:JOB``, ``clone:JOB``, ``trigger:NAME``."""
     waits_for: DependencyBody | None = None
     """The job whose end it waits for, or waited."""
+    trace: str = ""
+    """The trace id of the request's ``traceparent``, hex; the agents' logs name it too."""
 
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,3 +163,5 @@ class ExecutionView(msgspec.Struct, frozen=True):
     """In the agent's order; empty in lists."""
     superseded_by: str | None = None
     """The newer job that is done instead, as far as the agent had not begun this one."""
+    trace: str = ""
+    """Its job's."""

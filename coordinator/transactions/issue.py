@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.trace import trace_id
 from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs
@@ -127,8 +128,8 @@ def _is_idempotent(packed: bytes) -> bool:
 def _fitting(rows: Sequence[Row]) -> Tx[list[Grant]]:
     room = limits.DOCUMENT_BYTES - _ENVELOPE_BYTES - limits.CANCELS_PER_BUNDLE * _CANCEL_BYTES
     grants: list[Grant] = []
-    for execution, spec, not_after_ms, job_class, job, threshold, proof, _ in rows:
-        grant = Grant(execution, spec, not_after_ms, job_class, job=job)
+    for execution, spec, not_after_ms, job_class, job, threshold, proof, trace, _ in rows:
+        grant = Grant(execution, spec, not_after_ms, job_class, job=job, trace=trace_id(trace))
         if threshold > 0:
             grant = yield from _with_approvals(grant, job, proof)
         # Counted as it is packed, for a proof and its approvals are of any size.

@@ -18,6 +18,7 @@ from coordinator.contract.jobs import (
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import RolloutState
+from coordinator.core.trace import trace_id
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
@@ -150,7 +151,7 @@ def _job_view(
 ) -> JobView:
     job, name, digest, spec, targets, not_after_ms, created_ms, created_by, *rest = row
     job_class, author, threshold, released_ms, denied_ms, denied_by, why, expired_ms, *off = rest
-    standing, cancel_ms, cancel_by, origin, waits_for, waits_outcome, begun_ms = off
+    standing, cancel_ms, cancel_by, origin, waits_for, waits_outcome, begun_ms, trace = off
     state = job_state(
         released_ms=released_ms,
         denied_ms=denied_ms,
@@ -183,12 +184,13 @@ def _job_view(
         canceled_by=cancel_by,
         origin=origin,
         waits_for=waits,
+        trace=trace_id(trace).hex(),
     )
 
 
 def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
     execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms, *rest = row
-    detail, since_ms, cancel_ms, cancel_how, superseded_by = rest
+    detail, since_ms, cancel_ms, cancel_how, superseded_by, trace = rest
     return ExecutionView(
         id=uuid_text(execution),
         job=uuid_text(job),
@@ -204,6 +206,7 @@ def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> Exe
         superseded_by=None if superseded_by is None else uuid_text(superseded_by),
         tasks=[_task_view(task) for task in tasks],
         history=[_fact_view(fact) for fact in facts],
+        trace=trace_id(trace).hex(),
     )
 
 

@@ -15,6 +15,7 @@ from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
+from coordinator.core.trace import trace_id
 from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rollouts_begin import store_policy
@@ -276,6 +277,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
             "approvals": job.threshold,
             "standing": job.standing,
             "origin": submission.origin,
+            "trace": trace_id(submission.trace).hex(),
         },
     )
     held = job.threshold or job.waits is not None

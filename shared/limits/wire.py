@@ -23,3 +23,5 @@ DEPTH = 16
 """Nesting of one document; ours use seven."""
 INT_MAX = (1 << 53) - 1
 """Integers in control documents: exact in JSON and in SQLite."""
+TRACE_BYTES = 16
+"""The trace id of W3C Trace Context."""

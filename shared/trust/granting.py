@@ -40,6 +40,8 @@ class AdmittedJob:
     """It was admitted under approvals: its execution has to be remembered until then."""
     job: bytes = b""
     """The job it is an execution of, as the coordinator says."""
+    trace: bytes = b""
+    """What the log names it by beside its id: 16 bytes or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ def admit_grant(grant: Grant, scene: Scene, approved: Approved) -> AdmittedJob:
     Raises:
         RefusedError: the first check that failed.
     """
+    if len(grant.trace) not in {0, limits.TRACE_BYTES}:
+        raise RefusedError(Reason.BAD_SCHEMA, "a trace id has 16 bytes")
     spec = decode_spec(grant)
     check_bounds(spec, scene.catalog)
     rule = rule_of(grant.job_class, scene.policy)
@@ -76,6 +80,7 @@ def admit_grant(grant: Grant, scene: Scene, approved: Approved) -> AdmittedJob:
         grace_s=grace_s,
         approved_until_ms=WallMs(max(ends)) if ends else None,
         job=grant.job,
+        trace=grant.trace,
     )
 
 

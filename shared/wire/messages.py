@@ -100,6 +100,9 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """The agent's place in the approved list, where an approval binds one."""
     job: bytes = b""
     """Which job it is an execution of: other jobs may wait for how it ends."""
+    trace: bytes = b""
+    """The trace id of the request that the job came with, for the agent's log; empty: it had
+    none."""
 
 
 class SignedFloor(msgspec.Struct, frozen=True, array_like=True):

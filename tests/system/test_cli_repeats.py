@@ -4,6 +4,7 @@ import json
 
 from shared.errors import Reason
 from shared.model.job import ExecutionState
+from tests.system.coordinator_world import job_body
 from tests.system.test_cli_jobs import pump, run, world
 
 __all__ = ["pump", "run", "world"]
@@ -52,6 +53,28 @@ async def test_the_story_of_a_job_and_of_each_execution_is_told(run, world, pump
     found = await world.read(f"/v1/executions?job={job['id']}&agent=pump-1")
     status, out, _ = await run("jobs", "execution", found["items"][0]["id"])
     assert (status, "step_failed" in out) == (0, True)
+
+
+async def test_the_trace_of_a_request_goes_to_the_gateway_and_is_shown(run, world, pump):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    made = (await world.post("/v1/jobs", job_body("pump-1"), headers=headers)).json
+    (granted,) = (await pump.ordered()).jobs
+    assert granted.trace.hex() == made["trace"] == trace
+    (execution,) = (await world.read(f"/v1/executions?job={made['id']}"))["items"]
+    listed = [execution, *(await world.read("/v1/executions?agent=pump-1"))["items"]]
+    listed += (await world.read("/v1/executions"))["items"]
+    listed += (await world.read("/v1/jobs"))["items"]
+    assert {one["trace"] for one in listed} == {trace}
+    for command in (("show", made["id"]), ("log", made["id"]), ("execution", execution["id"])):
+        assert trace in (await run("jobs", *command))[1]
+
+
+async def test_without_a_trace_nothing_is_said_of_one(run, world, pump):
+    made = await world.submit("pump-1")
+    (granted,) = (await pump.ordered()).jobs
+    assert (granted.trace, made["trace"]) == (b"", "")
+    assert "trace" not in (await run("jobs", "show", made["id"]))[1]
 
 
 async def test_a_waiting_job_is_shown_and_begins_by_itself(run, world, pump):

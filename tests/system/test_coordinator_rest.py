@@ -264,6 +264,8 @@ async def test_a_submission_is_accepted_with_its_place(world, gateway):
     found = await rows(world.place, "SELECT trace FROM job ORDER BY job_id")
     traces = [trace for (trace,) in found]
     assert traces == [headers["traceparent"], ""]
+    shown = (await world.read("/v1/jobs"))["items"]
+    assert [one["trace"] for one in shown] == ["", "a" * 32], "newest first"
 
 
 async def test_validate_only_submits_nothing(world, gateway):

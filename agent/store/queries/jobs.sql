@@ -8,7 +8,7 @@ RETURNING number
 
 -- name: describe_execution
 UPDATE execution SET job = $2, conflict_key = $3, priority = $4, tolerate_ppm = $5,
-    max_parallel = $6, canary = $7, after_job = $8, after_state = $9
+    max_parallel = $6, canary = $7, after_job = $8, after_state = $9, trace = $10
 WHERE number = $1
 
 -- name: insert_task
@@ -77,7 +77,7 @@ UPDATE task SET state = 1, attempt = attempt + 1, reason = 0 WHERE number = $1
 RETURNING execution, device, attempt, crashes, firing, course
 
 -- name: ordered
-SELECT spec, not_after_ms, class, grace_s,
+SELECT spec, not_after_ms, class, grace_s, trace,
     id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tolerate_ppm > 0
 FROM execution WHERE number = $1
 

@@ -6,13 +6,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 -- name: job
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by, origin, waits_for, waits_outcome, begun_ms
+    cancel_by, origin, waits_for, waits_outcome, begun_ms, trace
 FROM job WHERE job_id = $1;
 
 -- name: jobs_before
 SELECT job_id, name, digest, spec, targets, not_after_ms, created_ms, created_by, job_class, author,
     threshold, released_ms, denied_ms, denied_by, denied_reason, expired_ms, standing, cancel_ms,
-    cancel_by, origin, waits_for, waits_outcome, begun_ms
+    cancel_by, origin, waits_for, waits_outcome, begun_ms, trace
 FROM job WHERE job_id < $1 AND ($3 = '' OR standing = $3) ORDER BY job_id DESC LIMIT $2;
 
 -- name: job_counts
@@ -54,7 +54,7 @@ VALUES ($1, $2, $3, 0, $4, $4);
 
 -- name: execution_issuable
 SELECT e.execution_id, j.spec, j.not_after_ms, j.job_class, j.job_id, j.threshold, t.proof,
-    e.signed_under
+    j.trace, e.signed_under
 FROM execution e JOIN job j ON j.job_id = e.job_id
     LEFT JOIN job_target t ON t.job_id = e.job_id AND t.agent_id = e.agent_id
 WHERE e.agent_id = $1 AND e.state = 0 AND e.cancel_ms IS NULL AND j.not_after_ms > $2
@@ -85,26 +85,30 @@ WHERE agent_id = $1 AND execution_id = $2;
 
 -- name: execution
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how, superseded_by
+    since_ms, cancel_ms, cancel_how, superseded_by,
+    (SELECT trace FROM job WHERE job.job_id = execution.job_id)
 FROM execution WHERE execution_id = $1;
 
 -- name: executions_of_job
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how, superseded_by
+    since_ms, cancel_ms, cancel_how, superseded_by,
+    (SELECT trace FROM job WHERE job.job_id = execution.job_id)
 FROM execution
 WHERE job_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1) AND ($4 = '' OR agent_id = $4)
 ORDER BY execution_id DESC LIMIT $5;
 
 -- name: executions_of_agent
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how, superseded_by
+    since_ms, cancel_ms, cancel_how, superseded_by,
+    (SELECT trace FROM job WHERE job.job_id = execution.job_id)
 FROM execution
 WHERE agent_id = $1 AND execution_id < $2 AND (state = $3 OR $3 = -1)
 ORDER BY execution_id DESC LIMIT $4;
 
 -- name: executions_before
 SELECT execution_id, agent_id, job_id, state, reason, overdue_ms, created_ms, updated_ms, detail,
-    since_ms, cancel_ms, cancel_how, superseded_by
+    since_ms, cancel_ms, cancel_how, superseded_by,
+    (SELECT trace FROM job WHERE job.job_id = execution.job_id)
 FROM execution
 WHERE execution_id < $1 AND (state = $2 OR $2 = -1)
 ORDER BY execution_id DESC LIMIT $3;

@@ -80,7 +80,10 @@ BUNDLE = Bundle(
     not_before_ms=NOW - 3_600_000,
     expires_ms=NOW + 7 * DAY,
     stale_s=5_184_000,
-    grants=[Grant(EXECUTION, pack(SPEC), NOW + DAY, "operate")],
+    grants=[
+        Grant(EXECUTION, pack(SPEC), NOW + DAY, "operate"),
+        Grant(b"f" * 16, pack(SPEC), NOW + DAY, "operate", job=b"j" * 16, trace=b"t" * 16),
+    ],
 )
 REPORT = Report(
     fleet=FLEET,

@@ -53,6 +53,15 @@ ORDERS = (
     _document(
         "grants", "if len(bundle.grants) > limits.GRANTS_PER_BUNDLE:", "if False:", _NO_SENSE
     ),
+    Mutant(
+        "trace-size",
+        "shared/trust/granting.py",
+        "if len(grant.trace) not in {0, limits.TRACE_BYTES}:",
+        "if False:",
+        (
+            "tests/simulation/test_trace_at_the_agent.py::test_a_trace_of_another_size_is_refused_alone",
+        ),
+    ),
     _line("_fleet", _ONE_FIELD),
     _line("_audience", _ONE_FIELD),
     _line("_agent_key", _ONE_FIELD),

@@ -1,0 +1,62 @@
+"""The trace of a request, as an agent with real stores keeps it: its log says it, nobody else."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import Reason
+from shared.model.job import ExecutionState
+from shared.wire.codec import pack
+from shared.wire.messages import Grant
+from tests.agent_parts import NEVER, uid, write_job
+from tests.property.test_agent_exchange import Site
+from tests.simulation.loop import simulate
+from tests.simulation.test_trust_at_the_agent import meet, stage, told, written
+
+TRACE = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
+
+
+def grant(number: int, trace: bytes, **job: Any) -> Grant:
+    return Grant(uid(number), pack(write_job(77, **job)), NEVER, "operate", trace=trace)
+
+
+def ends(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    """Return the trace that each attempt's end was logged with."""
+    said = [getattr(record, "outstation_fields", {}) for record in caplog.records]
+    return [
+        fields["trace"]
+        for record, fields in zip(caplog.records, said, strict=True)
+        if record.msg == "attempt_ended"
+    ]
+
+
+async def ordered(site: Site, *grants: Grant) -> None:
+    for one in grants:
+        site.link.brain.jobs[one.execution] = one
+    await meet(site, times=3)
+
+
+@pytest.mark.parametrize(("trace", "said"), [(TRACE, TRACE), (b"", None)])
+def test_the_log_names_the_trace_that_a_job_came_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trace: bytes, said: bytes | None
+) -> None:
+    async def scenario(site: Site) -> None:
+        await ordered(site, grant(1, trace))
+        assert told(site, 1)[0] is ExecutionState.SUCCEEDED
+
+    with caplog.at_level("INFO"):
+        simulate(partial(stage, scenario=scenario, folder=tmp_path / "life-0"), seed=1)
+    assert ends(caplog) == [said, said], "one for each pump"
+
+
+@pytest.mark.parametrize("size", [1, 15, 17, 64])
+def test_a_trace_of_another_size_is_refused_alone(tmp_path: Path, size: int) -> None:
+    async def scenario(site: Site) -> None:
+        await ordered(site, grant(1, b"t" * size), grant(2, TRACE))
+        assert told(site, 1) == (ExecutionState.REJECTED, Reason.BAD_SCHEMA)
+        assert told(site, 2)[0] is ExecutionState.SUCCEEDED
+        assert written(site) == [77, 77]
+
+    simulate(partial(stage, scenario=scenario, folder=tmp_path / "life-0"), seed=1)
