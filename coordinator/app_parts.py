@@ -70,26 +70,22 @@ def compose(
     Raises:
         MistakeError: keys and documents do not belong together.
     """
-    metrics = Metrics()
     documents = Documents(fleet, partial(_seat, directory, where))
-    work, jobs = WaitingRoom[AgentId](), WaitingRoom[bytes]()
-    metrics.watch("waiting_contacts", "Contacts held for work", lambda: len(work))
-    feed = Feed(store, jobs)
+    feed = Feed(store, jobs := WaitingRoom[bytes]())
     store = NoticingStore(store, feed.ring)
-    metrics.watch("event_streams", "Listeners to events", lambda: len(feed))
-    metrics.watch("waiting_requests", "Requests held for a job to change", lambda: len(jobs))
     desk = Desk(
         fleet=fleet.fleet_id,
         documents=documents,
         store=store,
         clock=clock,
-        work=work,
+        work=WaitingRoom[AgentId](),
         jobs=jobs,
-        metrics=metrics,
+        metrics=Metrics(),
         readings=Bell(),
     )
     rollups, *upkeep = keep_up(store, clock, desk.readings)
-    metrics.watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
+    _watch(desk, feed, rollups)
+    rooms = (desk.work, jobs)
     return Parts(
         documents=documents,
         ca_pem=directory.authority.read_text("ascii"),
@@ -103,32 +99,19 @@ def compose(
         entropy=SystemEntropy(),
         intake=Intake(desk),
         carrier=Carrier(desk, _carrier_key(directory)),
-        artifacts=Artifacts(
-            fleet=fleet.fleet_id,
-            store=store,
-            blobs=ArtifactFolder(directory.artifacts),
-            clock=clock,
-        ),
-        members=Members(
-            fleet=fleet.fleet_id,
-            documents=documents,
-            store=store,
-            clock=clock,
-            work=work,
-            metrics=metrics,
-            issue=issue_nothing if demand is Demand.OFF else issuer(directory),
-        ),
+        artifacts=_artifacts(desk, directory),
+        members=_members(desk, directory, demand),
         certificates=demand,
         deadlines=Deadlines(store, clock, jobs),
         rollups=rollups,
         upkeep=upkeep,
-        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), (work, jobs)),
-        triggers=Triggers(documents, store, clock, SystemEntropy(), (work, jobs)),
+        dispatcher=Dispatcher(documents, store, clock, SystemEntropy(), rooms),
+        triggers=Triggers(documents, store, clock, SystemEntropy(), rooms),
         feed=feed,
-        work=work,
+        work=desk.work,
         jobs=jobs,
         readings=desk.readings,
-        metrics=metrics,
+        metrics=desk.metrics,
     )
 
 
@@ -143,6 +126,34 @@ def keep_up(store: LivingStore, clock: Clock, readings: Bell) -> tuple[Rollups, 
     rollups = Rollups(for_rollups, clock, readings)
     retention = Retention(for_retention, clock)
     return rollups, in_turn(rollups, for_rollups), in_turn(retention, for_retention)
+
+
+def _watch(desk: Desk, feed: Feed, rollups: Rollups) -> None:
+    """Let the metrics tell who waits, who listens, and how late rollups are."""
+    watch = desk.metrics.watch
+    watch("waiting_contacts", "Contacts held for work", lambda: len(desk.work))
+    watch("event_streams", "Listeners to events", lambda: len(feed))
+    watch("waiting_requests", "Requests held for a job to change", lambda: len(desk.jobs))
+    watch("rollup_lag_seconds", "Wait of the oldest block for its rollup", rollups.lag_s)
+
+
+def _artifacts(desk: Desk, directory: DataDirectory) -> Artifacts:
+    """Return who keeps files, in the coordinator's directory."""
+    blobs = ArtifactFolder(directory.artifacts)
+    return Artifacts(fleet=desk.fleet, store=desk.store, blobs=blobs, clock=desk.clock)
+
+
+def _members(desk: Desk, directory: DataDirectory, demand: Demand) -> Members:
+    """Return who lets gateways in, with the certificates that are asked of them."""
+    return Members(
+        fleet=desk.fleet,
+        documents=desk.documents,
+        store=desk.store,
+        clock=desk.clock,
+        work=desk.work,
+        metrics=desk.metrics,
+        issue=issue_nothing if demand is Demand.OFF else issuer(directory),
+    )
 
 
 def _seat(directory: DataDirectory, where: str, fleet: Fleet) -> InForce:
