@@ -2,7 +2,7 @@
 
 A reader gives the number of the last event that it knows and gets what follows. It never misses
 one: on PostgreSQL what a slower transaction may still put before an event holds that event back
-(docs/adr/0038). Leaves out writing (`coordinator.transactions.outbox`).
+(docs/adr/0037). Leaves out writing (`coordinator.transactions.outbox`).
 """
 
 from collections.abc import Sequence

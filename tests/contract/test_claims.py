@@ -14,6 +14,7 @@ from coordinator.core.client_certificates import Demand
 from coordinator.core.roles import EVERY_ROLE
 from coordinator.services.drain import Drain
 from coordinator.transactions.dispatch import due, step
+from shared.clock import WallMs
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from tests.postgres_parts import database
 from tests.readings_office import VirtualClock as StandingClock
@@ -82,7 +83,7 @@ async def begun(store):
     async def nothing():
         pass
 
-    fleet.settle = nothing  # both schedulers step, nobody else
+    fleet.settle = nothing  # type: ignore[method-assign]  # both schedulers step, nobody else
     await fleet.submit(
         rollout={"maximum_per_minute": PER_MINUTE, "max_concurrent_per_site": PER_SITE}
     )
@@ -125,7 +126,7 @@ async def test_rate_and_places_of_sites_hold_with_two_dispatchers_at_once(place)
                 break
             fleet.now = clock.now_ms = clock.now_ms + 60_000
         assert ended == ALL
-        while await store.read(partial(due, clock.now_ms)):
+        while await store.read(partial(due, WallMs(clock.now_ms))):
             await one.dispatcher.round()
         assert (await fleet.view()).state == "FINISHED"
 

@@ -69,8 +69,8 @@ async def test_a_listener_at_the_same_process_is_told_on_both_engines(tmp_path):
     for engine in ("sqlite", "postgres"):
         (tmp_path / engine).mkdir()
         async with open_store(engine, tmp_path / engine) as store:
-            told = []
-            noticing = NoticingStore(store, lambda told=told: told.append(1))
+            told: list[int] = []
+            noticing = NoticingStore(store, partial(told.append, 1))
             await online(noticing, "pump")
             assert told == [1]
             await noticing.run(lambda: execute("keeping_save", "raw", 1), durable=True)

@@ -2,7 +2,7 @@
 
 -- Events are told in the order of (txn, number), and only those below the horizon: numbers are
 -- given out before commits, so one with a lower number may become visible later; one with a lower
--- transaction never does once every transaction below the horizon has ended (docs/adr/0038).
+-- transaction never does once every transaction below the horizon has ended (docs/adr/0037).
 -- `before` and `after` are states of an execution, -1: none. `object` names what is neither an
 -- agent, a job nor an execution.
 CREATE TABLE event (
