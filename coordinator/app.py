@@ -207,8 +207,10 @@ async def serve(
         if not place.postgres:
             # Replicas may share a directory of keys; what they share besides is the database's.
             stack.enter_context(lock_directory(_existing(place).path))
-            stack.enter_context(news.hung_at(place.directory.bell))
         store, fleet = await stack.enter_async_context(open_fleet(place))
+        if not place.postgres:
+            # Only now: a database that is refused is left alone, with all that lies beside it.
+            stack.enter_context(news.hung_at(place.directory.bell))
         clock = clock or SystemClock()
         where = name_of(place.postgres) if place.postgres else str(place.database)
         parts = compose(

@@ -203,9 +203,8 @@ def test_help_and_models_explain_themselves():
     assert "examples:" in sim("device", "--help").stdout
     assert "black-hole" in sim("link", "--help").stdout
     assert {model["name"] for model in json.loads(sim("models", "--json").stdout)} == {
-        "meter",
-        "pump",
-        "soil",
+        *("meter", "pump", "soil", "inverter"),
+        *("relay", "tank", "weather"),
     }
     assert sim("device", "pump").returncode == 2  # neither --serial nor --tcp
 

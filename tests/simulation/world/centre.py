@@ -18,10 +18,9 @@ from coordinator import app, app_parts
 from coordinator.api.context import Parts
 from coordinator.api.listen import Listen
 from coordinator.app import Place
-from coordinator.core.ports import Tx
+from coordinator.core.ports import Store, Tx
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
-from coordinator.store.sqlite import SqliteStore
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
 from tests.simulation.loop import SeededEntropy
@@ -181,12 +180,11 @@ class Centre(Lives):
         """Read as a REST handler does; as `change`."""
         return await self._in_store(lambda store: store.read(body))
 
-    async def _in_store(self, do: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T:
+    async def _in_store(self, do: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         process, parts = self.now, self.parts
         if process is None or process.dead or parts is None:
             raise GoneError
         store = parts.store
-        assert isinstance(store, SqliteStore)
         work = asyncio.create_task(do(store))
         end = asyncio.create_task(process.died.wait())
         try:

@@ -15,7 +15,6 @@ from pathlib import Path
 from agent.services.identity import KEY_NAME, NEXT_KEY_NAME
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.backup import make_backup, restore
-from coordinator.store.sqlite import SqliteStore
 from shared.clock import ClockState
 from shared.errors import OutstationError
 from tests.simulation.world.centre import Centre, GoneError
@@ -267,7 +266,6 @@ async def backup(scene: Scene, chance: random.Random) -> None:
         return
     scene.backup = scene.ground.folder / "backup.db"
     parts = scene.centre.parts
-    assert isinstance(parts.store, SqliteStore)
     place = scene.centre.place
     try:
         await make_backup(
