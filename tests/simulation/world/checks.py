@@ -223,9 +223,12 @@ def unsettled(centre: Path, site: Site) -> Iterator[ExecutionState]:
     """Yield the states of executions that must still change.
 
     What was signed and never arrived stays OVERDUE: no agent has anything to say of it. Nor has one
-    that does not remember.
+    that does not remember. A coordinator that was put back is not told again what an agent had
+    told, and had heard to be kept, since the copy: a known gap.
     """
-    remembers = not (site.forgot_jobs or site.was_restored)
+    if site.was_restored:
+        return
+    remembers = not site.forgot_jobs
     for uid, state in rows(
         centre,
         "SELECT execution_id, state FROM execution WHERE agent_id = $1 AND (state < $2"

@@ -16,7 +16,7 @@ from agent.services.identity import KEY_NAME, NEXT_KEY_NAME
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.backup import make_backup, restore
 from shared.clock import ClockState
-from shared.errors import OutstationError
+from shared.errors import OutstationError, WorldError
 from tests.simulation.world.centre import Centre, GoneError
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Lives
@@ -134,9 +134,13 @@ async def sick_device(scene: Scene, chance: random.Random) -> None:
     site = chance.choice(scene.sites)
     site.sick += 1
     site.disturbed += 1
-    site.plant.station.add_faults(chance.choice(_DEVICE_FAULTS))
+    site.plant.station.add_faults(fault := chance.choice(_DEVICE_FAULTS))
+    polls = site.plant.ledger.polls
     await asyncio.sleep(chance.uniform(600, 5400))
     site.plant.station.clear_faults()
+    if fault.startswith("slow"):  # an answer that comes late is in the ledger as any other
+        for _ in range(site.plant.ledger.polls - polls):
+            scene.ground.hit("device slow", site.name)
     await asyncio.sleep(3600)  # a device that was silent is asked rarely for a while
     site.sick -= 1
 
@@ -291,7 +295,12 @@ async def backup(scene: Scene, chance: random.Random) -> None:
             # Its numbers stood for other bytes; what was kept aside for that is in no copy.
             site.took.append((0.0, scene.ground.now_s))
     directory = DataDirectory(scene.centre.folder)
-    await restore(scene.backup, directory, directory.database, scene.centre.clock)
+    try:
+        await restore(scene.backup, directory, directory.database, scene.centre.clock)
+    except WorldError:
+        # Its disk fails at the moment: whoever puts it back sees that, and does it once more.
+        await asyncio.sleep(5_000)  # as long as a disk fails at most
+        await restore(scene.backup, directory, directory.database, scene.centre.clock)
     scene.centre.start()
 
 
