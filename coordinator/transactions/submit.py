@@ -254,16 +254,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
     else:
         yield from insert_executions(job_id, targets, now_ms=now_ms, entropy=entropy)
-    if submission.key:
-        yield from execute("idempotency_forget", now_ms - limits.IDEMPOTENCY_S * 1000)
-        yield from execute(
-            "idempotency_insert",
-            submission.token_id,
-            submission.key,
-            submission.body_digest,
-            job_id,
-            now_ms,
-        )
+    yield from _remember(submission, job_id)
     yield from audit(
         now_ms,
         actor=submission.actor,
@@ -294,6 +285,22 @@ def _check_dependency(job: bytes, where: str, limit: Selector | None) -> Tx[None
         )
     if row[16]:
         raise MistakeError("it would wait for a standing job, which has no outcome", where=where)
+
+
+def _remember(submission: Submission, job: JobId) -> Tx[None]:
+    """Let the same request, made once more, find the job it made."""
+    if not submission.key:
+        return
+    now_ms = submission.now_ms
+    yield from execute("idempotency_forget", now_ms - limits.IDEMPOTENCY_S * 1000)
+    yield from execute(
+        "idempotency_insert",
+        submission.token_id,
+        submission.key,
+        submission.body_digest,
+        job,
+        now_ms,
+    )
 
 
 def _before(submission: Submission) -> Tx[JobId | None]:
