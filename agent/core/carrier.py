@@ -14,7 +14,7 @@ from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import KeyId, key_id
 from shared.sync.body import Part, PartKind, part_bytes
-from shared.sync.outgoing import Candidate, Freed, fill_report
+from shared.sync.outgoing import Candidate, Freed, Had, fill_report
 from shared.sync.ranges import Ranges
 from shared.sync.stick import Direction, StickHeader
 from shared.trust.carried import CARRIED_TYP, Carried, Return
@@ -122,7 +122,7 @@ def read_parcel(parts: Sequence[Part]) -> Brought:
 
 
 def freed_by_return(
-    answer: Return, *, telemetry_epoch: bytes, jobs_epoch: bytes, sealed: int
+    answer: Return, *, telemetry_epoch: bytes, jobs_epoch: bytes, sealed: int, heard_epoch: int = 0
 ) -> Freed:
     """Return what a verified return frees.
 
@@ -134,6 +134,7 @@ def freed_by_return(
         telemetry_epoch: of the store in use.
         jobs_epoch: the same.
         sealed: the highest number that a block has.
+        heard_epoch: the highest restore epoch that was acted upon before.
     """
     mine = answer.telemetry_epoch == telemetry_epoch
     spans = [(max(1, a), min(b, sealed)) for a, b in answer.acked] if mine else []
@@ -143,13 +144,17 @@ def freed_by_return(
         for seq, code in (answer.nacked if mine else [])
         if 1 <= seq <= sealed and seq not in acked
     )
+    receipts_to = answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0
+    ledger_to = answer.ledger_to if mine else 0
+    again = answer.restore_epoch > heard_epoch
     return Freed(
         blocks=acked,
         rejected=rejected,
-        receipts_to=answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0,
-        ledger_to=answer.ledger_to if mine else 0,
+        receipts_to=receipts_to,
+        ledger_to=ledger_to,
         schemas_wanted=tuple(answer.schemas_wanted) if mine else (),
         safe_to=answer.safe_to if mine else None,
+        had=Had(answer.restore_epoch, receipts_to, ledger_to) if again else None,
     )
 
 

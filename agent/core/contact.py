@@ -65,6 +65,8 @@ class Standing:
     refusals: Mapping[str, int]
     spent: Spent = field(default_factory=Spent)
     """Bytes of the link, today and this month."""
+    heard_epoch: int = 0
+    """The highest restore epoch whose coordinator was told again what it had lost."""
 
     @property
     def bundle_seq(self) -> int:
@@ -103,7 +105,7 @@ def base_report(
         refusals=dict(standing.refusals),
         catalog_version=held.trust.catalog_version,
         policy_version=held.trust.policy_version,
-        restore_epoch=0 if standing.counters is None else standing.counters.restore_epoch,
+        restore_epoch=standing.heard_epoch,
         attested=standing.counters is not None,
         answered=standing.echo,
         anchors=list(anchors),

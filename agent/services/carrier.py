@@ -289,6 +289,7 @@ class Carrier:
             telemetry_epoch=self._telemetry.epoch,
             jobs_epoch=standing.jobs_epoch,
             sealed=self._telemetry.next_block - 1,
+            heard_epoch=standing.heard_epoch,
         )
         await self._telemetry.free(freed)
         receipts = await self._store.settle(

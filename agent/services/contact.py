@@ -215,7 +215,11 @@ class Contact:
         astray = not resent and await self._learn(reply, asked, here)
         ordered = answer.bundle is not None and await self._orders.admit(answer.bundle)
         freed = freed_by(
-            reply, sent, telemetry_epoch=self._telemetry.epoch, jobs_epoch=sent.jobs_epoch
+            reply,
+            sent,
+            telemetry_epoch=self._telemetry.epoch,
+            jobs_epoch=sent.jobs_epoch,
+            heard_epoch=standing.heard_epoch,
         )
         try:
             await self._telemetry.free(freed)

@@ -114,6 +114,8 @@ def free(db: sqlite3.Connection, ledger: Ledger, state: State, freed: Freed, at:
     for rejected in freed.rejected:
         set_aside(db, ledger, state, rejected, at)
     ledger.forget(db, freed.ledger_to)
+    if freed.had is not None:
+        ledger.tell_again(db, freed.had.ledger_to)
     anchors_told(db, freed.anchors)
 
 

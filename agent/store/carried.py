@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.core.contact import Standing
-from agent.store.contact import read_epoch, read_standing, save_time
+from agent.store.contact import read_epoch, read_standing, save_time, settle_receipts
 from agent.store.jobs_file import JobsFile
 from agent.store.standing_rows import flush_tales
 from shared import limits
+from shared.clock import WallMs
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
@@ -24,7 +25,6 @@ from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
 
 _SQL = load_queries("agent.store", "queries/carried.sql")
-_JOBS = load_queries("agent.store", "queries/jobs.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,7 @@ class CarriedStore:
                 db.execute(_SQL["carried_heard"], bind(heard_ms))
             if read_epoch(db) != epoch:
                 return 0
-            done = db.execute(_JOBS["free_receipts"], bind(freed.receipts_to)).rowcount
-            oldest = db.execute(_JOBS["oldest_receipt"]).fetchone()[0]
-            db.execute(_JOBS["forget_executions"], bind(oldest, limits.EXECUTIONS_KEPT))
-            return done
+            return settle_receipts(db, freed, WallMs(answer.now_ms))
 
         return await self._file.transact(work, durable=True)
 

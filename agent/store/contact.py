@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from agent.core.budget import Spent
 from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
+from agent.store.outbox import Fact, Outbox
 from agent.store.standing_rows import count_tales, flush_tales
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
+from shared.model.job import ExecutionState
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed, Frozen, thaw
 from shared.trust.counters import Counters, newest
@@ -156,9 +158,7 @@ class ContactStore:
             done = 0
             # A file that replaced a damaged one meanwhile numbers its receipts from 1 again.
             if read_epoch(db) == sent.jobs_epoch:
-                done = db.execute(_JOBS["free_receipts"], bind(freed.receipts_to)).rowcount
-                oldest = db.execute(_JOBS["oldest_receipt"]).fetchone()[0]
-                db.execute(_JOBS["forget_executions"], bind(oldest, limits.EXECUTIONS_KEPT))
+                done = settle_receipts(db, freed, now_ms)
             waiting = db.execute(_JOBS["count_receipts"]).fetchone()[0]
             return done, waiting + count_tales(db)
 
@@ -190,7 +190,7 @@ def read_epoch(db: sqlite3.Connection) -> bytes:
 def read_standing(db: sqlite3.Connection) -> Standing:
     """Return the standing that any open jobs.db holds."""
     row = db.execute(_SQL["state"]).fetchone()
-    epoch, counter, previous, pending, echo, counters, answered, up, down, spent = row
+    epoch, counter, previous, pending, echo, counters, answered, up, down, spent, heard = row
     refused = db.execute(_SQL["refusals"]).fetchall()
     return Standing(
         jobs_epoch=epoch,
@@ -198,6 +198,7 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         previous=previous,
         pending=_thawed(pending),
         echo=echo,
+        heard_epoch=heard,
         counters=_unpacked(counters),
         answered_ms=None if answered is None else WallMs(answered),
         bytes_up=up,
@@ -205,6 +206,31 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         refusals={Reason(reason).text: count for reason, count in refused},
         spent=_spent(spent),
     )
+
+
+def settle_receipts(db: sqlite3.Connection, freed: Freed, at: WallMs) -> int:
+    """Note which receipts a coordinator has; return how many it had not had before.
+
+    One that was put back since says what is left there: what it lacks waits again. Of what ended
+    and was told by receipts that nobody has any more, the end is told once more.
+    """
+    had = freed.had
+    if had is not None:
+        db.execute(_JOBS["tell_receipts_again"], bind(had.receipts_to))
+        untold = db.execute(_JOBS["ended_untold"], bind(had.receipts_to)).fetchall()
+        outbox = Outbox(db)
+        for execution, uid, state, reason in untold:
+            fact = Fact(state=ExecutionState(state), reason=Reason(reason) if reason else None)
+            receipt = outbox.write(uid, fact, at)
+            db.execute(_JOBS["set_newest_receipt"], bind(execution, receipt))
+        db.execute(_SQL["hear_epoch"], bind(had.restore_epoch))
+    waited: int = db.execute(_JOBS["count_receipts"]).fetchone()[0]
+    db.execute(_JOBS["free_receipts"], bind(freed.receipts_to))
+    db.execute(_JOBS["let_go_receipts"], bind(limits.RECEIPTS_KEPT))
+    oldest = db.execute(_JOBS["oldest_receipt"]).fetchone()[0]
+    db.execute(_JOBS["forget_executions"], bind(oldest, limits.EXECUTIONS_KEPT))
+    done: int = waited - db.execute(_JOBS["count_receipts"]).fetchone()[0]
+    return done
 
 
 def save_counters(db: sqlite3.Connection, counters: Counters) -> Counters:

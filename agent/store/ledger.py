@@ -74,5 +74,12 @@ class Ledger:
         return [LossRow(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
 
     def forget(self, db: sqlite3.Connection, number: int) -> None:
-        """Drop rows up to `number`: a coordinator has them."""
-        db.execute(QUERIES["forget_losses"], bind(number))
+        """Drop rows up to `number`: a coordinator has them. The newest are kept beside."""
+        if db.execute(QUERIES["keep_losses"], bind(number)).rowcount > 0:
+            db.execute(QUERIES["forget_losses"], bind(number))
+            db.execute(QUERIES["let_go_losses"], bind(limits.LOSSES_KEPT))
+
+    def tell_again(self, db: sqlite3.Connection, number: int) -> None:
+        """Take back what a coordinator above `number` does not have any more."""
+        if db.execute(QUERIES["tell_losses_again"], bind(number)).rowcount > 0:
+            db.execute(QUERIES["told_losses_again"], bind(number))

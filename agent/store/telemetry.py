@@ -176,10 +176,13 @@ class TelemetryStore(Committer):
         """Forget what a reply acknowledged, set aside what it rejected.
 
         It is written with the next commit; until then every answer here already reckons with it.
-        A kill before that lets blocks be sent, and acknowledged, once more.
+        A kill before that lets blocks be sent, and acknowledged, once more. What is to be told
+        again is written at once: the coordinator is about to hear that it was.
         """
         self._frees.append(freed)
         self._signal()
+        if freed.had is not None:
+            await self._settle()
 
     async def learn(self, anchor: Anchor) -> bool:
         """Keep true time of a boot, durably, if it says something new; return whether it did.

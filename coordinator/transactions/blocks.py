@@ -111,7 +111,7 @@ def store_blocks(
         yield from _take(shelf, agent, report, block, now_ms, quarantined=quarantined)
     if ledger_from is None:
         ledger_from = min((loss.number for loss in report.ledger), default=0)
-    shelf.ledger = yield from without_lost(shelf.ledger, ledger_from)
+    shelf.ledger = yield from without_lost(shelf.ledger, ledger_from, heard=report.restore_epoch)
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
     for schema in sorted(shelf.schemas):
@@ -144,16 +144,19 @@ def store_blocks(
     )
 
 
-def without_lost(numbers: Ranges, oldest: int) -> Tx[Ranges]:
+def without_lost(numbers: Ranges, oldest: int, *, heard: int) -> Tx[Ranges]:
     """Return the numbers with all below the oldest that an agent still keeps, after a restore.
 
     It forgets only what was acknowledged: what is missing here below that went with the disk that
-    a backup replaced, and will never come again.
+    a backup replaced. It keeps the newest of that all the same, and tells it again once it has
+    `heard` of the restore; what is missing then will never come.
     """
     if oldest <= 1 or not numbers.missing(1, oldest - 1):
         return numbers
     restored = yield from fetch_one("was_restored")
-    return numbers if restored is None else Ranges.joined([*numbers, (1, oldest - 1)])
+    if restored is None or heard < restored[0]:
+        return numbers
+    return Ranges.joined([*numbers, (1, oldest - 1)])
 
 
 def contiguous(numbers: Ranges) -> int:

@@ -105,7 +105,12 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
     beside = {Reason.CHAIN_FORKED: 1} if forked else {}
     yield from count_refusals(agent, {**stored.refused, **beside}, now_ms)
     reconciled = yield from reconcile_receipts(
-        agent, report.jobs_epoch, report.receipts, now_ms=now_ms, oldest=carried.receipts_from
+        agent,
+        report.jobs_epoch,
+        report.receipts,
+        now_ms=now_ms,
+        oldest=carried.receipts_from,
+        heard_epoch=report.restore_epoch,
     )
     yield from _remember(contact, row, stored, newest=newest)
     if current:

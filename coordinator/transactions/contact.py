@@ -203,7 +203,11 @@ def _record(contact: Contact) -> Tx[Recorded]:
         beside[Reason.SCHEMA_NOT_ANNOUNCED] = contact.schemas_ignored
     yield from count_refusals(agent, {**stored.refused, **beside}, now_ms)
     reconciled = yield from reconcile_receipts(
-        agent, report.jobs_epoch, report.receipts, now_ms=now_ms
+        agent,
+        report.jobs_epoch,
+        report.receipts,
+        now_ms=now_ms,
+        heard_epoch=report.restore_epoch,
     )
     granted = identity.may_work and may_grant(
         chain, attested=report.attested, quarantined=quarantined

@@ -44,10 +44,12 @@ def reconcile_receipts(
     *,
     now_ms: WallMs,
     oldest: int | None = None,
+    heard_epoch: int = 0,
 ) -> Tx[Reconciled]:
     """Commit the receipts that are new and fold them in.
 
-    `oldest` is the first that the agent still keeps; None: the first of these.
+    `oldest` is the first that the agent still keeps; None: the first of these. `heard_epoch` is
+    the last restore that it has heard of.
     """
     row = yield from fetch_one("jobs_store", agent, epoch)
     if row is None:
@@ -56,7 +58,7 @@ def reconcile_receipts(
     ordinal, before = row[0], unpack_ranges(row[1])
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
-    received = yield from without_lost(before, oldest)
+    received = yield from without_lost(before, oldest, heard=heard_epoch)
     new: dict[bytes, list[Receipt]] = defaultdict(list)
     for receipt in receipts:
         grown = received.add(receipt.number)

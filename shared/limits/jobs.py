@@ -128,6 +128,8 @@ WORKERS = 32
 """Attempts at once on one agent: more only wait for each other on its buses."""
 EXECUTIONS_KEPT = 1_000
 """Finished and acknowledged executions an agent remembers, so that a repeated grant is a no-op."""
+RECEIPTS_KEPT = 512
+"""Newest acknowledged receipts an agent keeps for a coordinator that comes back from a copy."""
 ARTIFACTS_PER_JOB = 16
 """Files one job names; an update of all slots of a device has about three."""
 TEMPLATE_PARAMETERS = 32

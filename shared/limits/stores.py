@@ -33,6 +33,8 @@ PENDING_REPLIES = 64
 """Replies whose frees wait for the next commit of readings."""
 LEDGER_PAGE = 4 * LEDGER_PER_REPORT
 """Loss-ledger rows looked at for one contact; those of one reason that was not shown yet merge."""
+LOSSES_KEPT = 256
+"""Newest acknowledged rows of it that are kept for a coordinator that comes back from a copy."""
 ANCHORS_KEPT = 32
 """True times of boots that no report could tell yet: each needed an answered contact of its own."""
 GIVEN_BACK_PER_COMMIT = 512

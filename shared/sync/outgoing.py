@@ -51,6 +51,17 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True)
+class Had:
+    """What a coordinator has that was put back from a copy: all above it is told again."""
+
+    restore_epoch: int
+    receipts_to: int
+    """Of the jobs store in use; 0: nothing."""
+    ledger_to: int
+    """Of the telemetry store in use; 0: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Freed:
     """What the agent may forget once this is committed."""
 
@@ -64,6 +75,8 @@ class Freed:
     safe_to: int | None = None
     """Blocks below this number are in a verified backup of the coordinator; those that are
     acknowledged and not below it are kept while there is room. None: nothing is kept."""
+    had: Had | None = None
+    """It comes from a coordinator that was put back since this agent last heard of it."""
 
 
 def choose_blocks(
@@ -190,11 +203,14 @@ def _fill(items: Sequence[_Item], room: int) -> tuple[list[_Item], int]:
     return kept, room
 
 
-def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: bytes) -> Freed:
+def freed_by(
+    reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: bytes, heard_epoch: int = 0
+) -> Freed:
     """Return what a verified reply to `sent` frees.
 
     An acknowledgement counts only for what this very report announced or carried, and only
-    while the store that numbered it is still the one in use.
+    while the store that numbered it is still the one in use. `heard_epoch` is the highest restore
+    epoch that was acted upon before.
     """
     same_telemetry = sent.telemetry_epoch == telemetry_epoch
     same_jobs = sent.jobs_epoch == jobs_epoch
@@ -211,6 +227,13 @@ def freed_by(reply: Reply, sent: Frozen, *, telemetry_epoch: bytes, jobs_epoch: 
         schemas_wanted=tuple(reply.schemas_wanted),
         anchors=sent.anchors,
         safe_to=reply.safe_to if same_telemetry else None,
+        had=None
+        if reply.restore_epoch <= heard_epoch
+        else Had(
+            reply.restore_epoch,
+            reply.receipts_to if same_jobs else 0,
+            reply.ledger_to if same_telemetry else 0,
+        ),
     )
 
 

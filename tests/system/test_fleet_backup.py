@@ -8,6 +8,8 @@ from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import ASK_S, RTU_PUMP, TCP_PUMP, Gateway, until
 
 CONTACTS = 20
+LATER_S = 5
+"""A job that the copy knows as delivered, and that ends after it."""
 
 
 async def test_a_restored_coordinator_gets_every_block_again_and_quarantines_nobody(
@@ -19,10 +21,19 @@ async def test_a_restored_coordinator_gets_every_block_again_and_quarantines_nob
     both = (north, south)
     for gateway in both:
         await fleet.delivered(gateway, at_least=20)
+    late = await fleet.submit(set_pumps(1700, selector="site=south", delay_s=LATER_S))
+
+    async def held() -> bool | None:
+        (one,) = (await fleet.admin.get(f"/v1/executions?job={late}"))["items"]
+        return one["state"] not in {"QUEUED", "SIGNED"} or None
+
+    await until("the later job to be held there", held, look_s=ASK_S)
     await run(fleet, "backup", tmp_path / "copy.db")
     for gateway in both:
         await contacts(fleet, gateway, CONTACTS)
     (done,) = await fleet.admin.finished(await fleet.submit(set_pumps(1500, selector="site=north")))
+    assert done["state"] == "SUCCEEDED"
+    (done,) = await fleet.admin.finished(late)
     assert done["state"] == "SUCCEEDED"
     before = {one.site.name: (await fleet.agent_view(one))["tally"]["delivered"] for one in both}
 
@@ -37,6 +48,8 @@ async def test_a_restored_coordinator_gets_every_block_again_and_quarantines_nob
             return (await fleet.agent_view(gateway))["missing_blocks"] == [] or None
 
         await until("the gap to close", whole, look_s=ASK_S)
+    (again,) = await fleet.admin.finished(late)
+    assert (again["state"], again["tasks"]) == ("SUCCEEDED", done["tasks"]), "told once more"
     job = await fleet.submit(set_pumps(2500, selector="site in (north,south)"))
     assert [one["state"] for one in await fleet.admin.finished(job)] == ["SUCCEEDED"] * 2
     for gateway in both:

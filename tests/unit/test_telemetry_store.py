@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from shared import limits
 from shared.block.codec import decode, read_header
 from shared.errors import MistakeError, Reason
 from shared.model.reading import Quality, schema_ref
-from shared.sync.outgoing import Freed
+from shared.sync.outgoing import Freed, Had
 from shared.sync.ranges import Ranges
 from shared.wire.messages import Tally
 from tests.unit.readings_world import Plant, stored_values
@@ -171,6 +172,38 @@ async def test_acknowledged_ledger_rows_go_and_their_numbers_are_not_given_again
         await store.seal()
         await store.free(freed(rejected=[(3, Reason.BLOCK_MALFORMED)]))
         assert [row.number for row in await store.ledger()] == [3]
+
+
+async def test_losses_that_a_coordinator_from_a_copy_lacks_are_told_again_as_they_were(plant):
+    async with plant.running() as store:
+        for number in (1, 2, 3):
+            await plant.record(store)
+            await store.seal()
+            await store.free(freed(rejected=[(number, Reason.BLOCK_MALFORMED)]))
+            await store.ledger()
+        before = await store.ledger()
+        await store.free(freed(ledger_to=3))
+        assert await store.ledger() == []
+    async with plant.running() as store:
+        had = replace(freed(), had=Had(restore_epoch=77, receipts_to=0, ledger_to=1))
+        await store.free(had)
+        assert await store.ledger() == before[1:]
+        assert is_balanced(await store.tally())
+        await store.free(freed(ledger_to=3))
+        await store.free(had)
+        assert await store.ledger() == before[1:], "again is harmless"
+
+
+async def test_a_block_whose_priority_was_damaged_is_still_delivered(plant):
+    async with plant.running() as store:
+        await plant.record(store, 60)
+        await store.seal()
+    with closing(sqlite3.connect(plant.database)) as db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute("UPDATE block SET priority = 10")
+        db.commit()
+    async with plant.running() as store:
+        assert len(await store.waiting()) == 1
 
 
 async def test_a_ledger_row_that_was_shown_never_changes_again(plant):

@@ -8,7 +8,7 @@ ON CONFLICT (one) DO NOTHING
 -- name: state
 SELECT
     jobs_epoch, counter, previous, pending, echo, counters, answered_ms, bytes_up, bytes_down,
-    spent
+    spent, heard_epoch
 FROM contact
 
 -- name: counters
@@ -64,6 +64,9 @@ UPDATE contact SET
     pending = CASE WHEN previous = $1 THEN NULL ELSE pending END,
     answered_ms = $2, bytes_up = bytes_up + $3, bytes_down = bytes_down + $4, echo = $5,
     spent = $6
+
+-- name: hear_epoch
+UPDATE contact SET heard_epoch = max(heard_epoch, $1)
 
 -- name: count_bytes
 UPDATE contact SET bytes_up = bytes_up + $1, bytes_down = bytes_down + $2, spent = $3

@@ -208,7 +208,10 @@ UPDATE execution SET after_job = NULL WHERE number = $1
 -- name: told_execution
 -- An execution whose receipts are all acknowledged.
 SELECT number, state, reason FROM execution
-WHERE id = $1 AND receipt < (SELECT coalesce(min(number), receipt + 1) FROM outbox)
+WHERE id = $1 AND receipt < (
+    SELECT coalesce(min(outbox.number), receipt + 1) FROM outbox, contact
+    WHERE outbox.number > freed_to
+)
 
 -- name: set_execution
 UPDATE execution SET state = $2, reason = $3, receipt = $4 WHERE number = $1 RETURNING job
@@ -224,18 +227,32 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
 INSERT INTO outbox (number, body) VALUES ($1, $2)
 
 -- name: receipts
-SELECT body FROM outbox ORDER BY number LIMIT $1
+SELECT body FROM outbox WHERE number > (SELECT freed_to FROM contact) ORDER BY number LIMIT $1
 
 -- name: count_receipts
-SELECT count(*) FROM outbox
+SELECT count(*) FROM outbox WHERE number > (SELECT freed_to FROM contact)
 
 -- name: free_receipts
-DELETE FROM outbox WHERE number <= $1
+-- What is acknowledged stays for a coordinator that comes back from a copy.
+UPDATE contact SET freed_to = $1 WHERE freed_to < $1
+
+-- name: let_go_receipts
+DELETE FROM outbox WHERE number <= (SELECT freed_to FROM contact) - $1
+
+-- name: tell_receipts_again
+UPDATE contact SET freed_to = $1 WHERE freed_to > $1
+
+-- name: ended_untold
+-- What ended, and was told by a receipt that a coordinator lacks and nobody has any more.
+SELECT number, id, state, reason FROM execution
+WHERE state BETWEEN 10 AND 29 AND receipt > $1
+    AND receipt < (SELECT coalesce(min(number), receipt + 1) FROM outbox)
+ORDER BY number
 
 -- name: oldest_receipt
 -- Everything below it is acknowledged.
 SELECT coalesce(min(number), (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'outbox'), 1)
-FROM outbox
+FROM outbox WHERE number > (SELECT freed_to FROM contact)
 
 -- name: forget_executions
 -- Terminal, acknowledged, and older than the newest $2 of their kind.

@@ -64,12 +64,13 @@ SELECT seq, priority, length(data), digest FROM block
 WHERE priority < 2 AND seq <= (SELECT sealed FROM state) ORDER BY priority, seq LIMIT $1
 
 -- name: oldest
+-- A damaged bit may have made any priority of one; whatever is not urgent goes with these.
 SELECT seq, priority, length(data), digest FROM block
-WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
+WHERE priority >= 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
 
 -- name: newest
 SELECT seq, priority, length(data), digest FROM block
-WHERE priority = 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
+WHERE priority >= 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
 
 -- name: waiting_after
 SELECT seq, priority, length(data), digest FROM block
@@ -111,7 +112,7 @@ DELETE FROM block WHERE seq BETWEEN $1 AND $2
 DELETE FROM block WHERE seq = $1 RETURNING count, first_ms, last_ms
 
 -- name: least_worth
-SELECT seq FROM block WHERE priority = $1 ORDER BY seq LIMIT 1
+SELECT seq FROM block WHERE priority >= $1 ORDER BY seq LIMIT 1
 
 -- name: to_thin
 SELECT seq, digest, data, schema FROM block
@@ -154,8 +155,24 @@ WHERE number = $1
 -- name: losses
 SELECT number, reason, first_ms, last_ms, count, estimated FROM loss ORDER BY number LIMIT $1
 
+-- name: keep_losses
+INSERT INTO kept_loss SELECT number, reason, first_ms, last_ms, count, estimated
+FROM loss WHERE number <= $1
+ON CONFLICT DO NOTHING
+
 -- name: forget_losses
 DELETE FROM loss WHERE number <= $1
+
+-- name: let_go_losses
+DELETE FROM kept_loss WHERE number <= (SELECT max(number) FROM kept_loss) - $1
+
+-- name: tell_losses_again
+INSERT INTO loss (number, reason, first_ms, last_ms, count, estimated)
+SELECT number, reason, first_ms, last_ms, count, estimated FROM kept_loss WHERE number > $1
+ON CONFLICT DO NOTHING
+
+-- name: told_losses_again
+DELETE FROM kept_loss WHERE number > $1
 
 -- name: newest_anchor
 SELECT boot, mono_ms, wall_ms, err_ms FROM anchor WHERE boot = $1 ORDER BY number DESC LIMIT 1
@@ -180,7 +197,7 @@ SELECT priority, sum(count), min(first_ms) FROM block
 WHERE priority < 2 GROUP BY priority ORDER BY priority
 
 -- name: oldest_routine
-SELECT first_ms FROM block WHERE priority = 2 ORDER BY seq LIMIT 1
+SELECT first_ms FROM block WHERE priority >= 2 ORDER BY seq LIMIT 1
 
 -- name: stored
 SELECT stored FROM state

@@ -11,6 +11,8 @@ _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
 _DOOR = "tests/system/test_coordinator_door.py::test_"
+_AGAIN = "tests/unit/test_told_again.py::test_"
+_STORE = "tests/unit/test_telemetry_store.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
 
@@ -200,6 +202,41 @@ COORDINATOR = (
         "if queue.inside >= self._most:",
         "if False:",
         ("tests/unit/test_turns.py::test_beyond_the_bound_it_is_turned_away",),
+    ),
+    Mutant(
+        "restore-gap-taken-for-lost",
+        "coordinator/transactions/blocks.py",
+        "if restored is None or heard < restored[0]:",
+        "if restored is None:",
+        (_AGAIN + "a_gap_is_waited_for_until_the_agent_heard_of_the_restore",),
+    ),
+    Mutant(
+        "restore-told-nothing",
+        "agent/store/contact.py",
+        '        db.execute(_JOBS["tell_receipts_again"], bind(had.receipts_to))\n',
+        "",
+        (_AGAIN + "receipts_that_a_copy_lacks_are_told_again_as_they_were",),
+    ),
+    Mutant(
+        "restore-ends-untold",
+        "agent/store/contact.py",
+        "        for execution, uid, state, reason in untold:",
+        "        for execution, uid, state, reason in ():",
+        (_AGAIN + "how_a_job_ended_is_told_when_its_receipts_are_gone",),
+    ),
+    Mutant(
+        "restore-told-for-ever",
+        "agent/store/contact.py",
+        '        db.execute(_SQL["hear_epoch"], bind(had.restore_epoch))\n',
+        "",
+        (_AGAIN + "a_restore_is_acted_upon_once",),
+    ),
+    Mutant(
+        "restore-losses-untold",
+        "agent/store/blocks.py",
+        "        ledger.tell_again(db, freed.had.ledger_to)\n",
+        "        pass\n",
+        (_STORE + "losses_that_a_coordinator_from_a_copy_lacks_are_told_again_as_they_were",),
     ),
     Mutant(
         "turns-of-all",

@@ -223,11 +223,8 @@ def unsettled(centre: Path, site: Site) -> Iterator[ExecutionState]:
     """Yield the states of executions that must still change.
 
     What was signed and never arrived stays OVERDUE: no agent has anything to say of it. Nor has one
-    that does not remember. A coordinator that was put back is not told again what an agent had
-    told, and had heard to be kept, since the copy: a known gap.
+    that does not remember.
     """
-    if site.was_restored:
-        return
     remembers = not site.forgot_jobs
     for uid, state in rows(
         centre,
