@@ -27,14 +27,10 @@ from tests.simulation.loop import SeededEntropy
 from tests.simulation.world.disk import Disks
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
-from tests.simulation.world.life import Lives, Process
+from tests.simulation.world.life import GoneError, Lives, Process
 from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
-
-
-class GoneError(Exception):
-    """Nobody answers there, or no longer."""
 
 
 class _Bell(Bell):
@@ -153,19 +149,7 @@ class Centre(Lives):
         if process is None or process.dead or parts is None:
             raise GoneError
         self._serving += 1
-        work = asyncio.create_task(_serve(parts, request), name=f"request {self._serving}")
-        end = asyncio.create_task(process.died.wait(), name=f"request {self._serving} cut")
-        try:
-            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
-            if process.died.is_set() or not work.done():
-                raise GoneError
-            return work.result()
-        finally:
-            for task in (work, end):
-                task.cancel()
-            await asyncio.wait((work, end))
-            if not work.cancelled():
-                work.exception()
+        return await process.carry_out(_serve(parts, request), f"request {self._serving}")
 
     # --- for people -------------------------------------------------------------------------------
     async def change(self, body: Callable[[], Tx[T]]) -> T:
@@ -181,23 +165,14 @@ class Centre(Lives):
         return await self._in_store(lambda store: store.read(body))
 
     async def _in_store(self, do: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        return await self.ask(lambda parts: do(parts.store))
+
+    async def ask(self, do: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
+        """Do what a REST handler does with the parts; as `change`."""
         process, parts = self.now, self.parts
         if process is None or process.dead or parts is None:
             raise GoneError
-        store = parts.store
-        work = asyncio.create_task(do(store))
-        end = asyncio.create_task(process.died.wait())
-        try:
-            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
-            if process.died.is_set() or not work.done() or work.cancelled():
-                raise GoneError
-            return work.result()
-        finally:
-            for task in (work, end):
-                task.cancel()
-            await asyncio.wait((work, end))
-            if not work.cancelled():
-                work.exception()
+        return await process.carry_out(do(parts), "asked")
 
 
 async def _serve(parts: Parts, request: Request) -> bytes:

@@ -25,9 +25,10 @@ from shared.trust.approval import APPROVAL_TYP, AgentsTarget, Approval
 from shared.trust.envelope import seal
 from shared.trust.targets import list_digest
 from shared.wire.codec import pack
-from tests.simulation.world.centre import Centre, GoneError
+from tests.simulation.world.centre import Centre
 from tests.simulation.world.fleet import FLEET, GUARDED, PEOPLE, signer_of
 from tests.simulation.world.ground import Ground
+from tests.simulation.world.life import GoneError
 from tests.simulation.world.wishes import Wishes
 
 T = TypeVar("T")

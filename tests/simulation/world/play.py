@@ -18,13 +18,15 @@ from pathlib import Path
 from coordinator.services.claims import ClaimWish, create_claim
 from shared.clock import WallMs
 from tests.simulation.loop import World, simulate
-from tests.simulation.world.centre import Centre, GoneError
+from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
 from tests.simulation.world.disk import Disks
-from tests.simulation.world.events import GRAVE, RARE, STORIES, Scene
 from tests.simulation.world.ground import HOUR_S, Ground
+from tests.simulation.world.life import GoneError
 from tests.simulation.world.people import People
+from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site, machines
+from tests.simulation.world.stories import GRAVE, RARE, STORIES
 
 _MEMORY = Path("/dev/shm")
 """No sync costs anything here; what a sync promises is tests/power's matter."""

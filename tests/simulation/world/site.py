@@ -22,7 +22,7 @@ from agent.core.ports import Bus, PollRow
 from agent.core.sampler import ChannelTable
 from agent.services.bus_tasks import BusTask
 from agent.services.carrier import Carrier
-from agent.services.identity import Enrolment, load_or_make_signer
+from agent.services.identity import Enrolment, load_or_make_signer, load_signer
 from agent.services.joining import keep
 from agent.services.status import LiveStatus
 from agent.services.stick_door import StickDoor
@@ -102,6 +102,11 @@ class Site(Lives):
         uplink = self.program.uplink if self.program and self.up else None
         state = uplink.health.state if uplink else None
         return bool(state and state.answered_ms and not state.failures and not state.drain)
+
+    @property
+    def public_key(self) -> bytes:
+        """Return the key that the agent signs with."""
+        return load_signer(self.folder / "data").public_key
 
     async def enrol(self, secret: bytes) -> None:
         """Let the box join the fleet, as `outstation-agent enroll` does."""
