@@ -45,6 +45,12 @@ UPDATES = (
         _TRAILERS + "a_key_that_is_brought_along_has_to_be_the_devices",
     ),
     _mutant("first-name-for-all", _IMAGE, ("signed), False\n", "signed), True\n"), _NEVER_SENT),
+    _mutant(
+        "any-no-is-a-yes",
+        "agent/drivers/smp/upload.py",
+        ("            if not any((one.active", "            if False and not any((one.active"),
+        "tests/contract/test_smp_plugs.py::test_a_no_to_what_is_not_so_stays_one",
+    ),
     _mutant("any-entry", _IMAGE, ("    if strange:\n", "    if False:\n"), _NEVER_SENT),
     _mutant(
         "any-hash",
