@@ -156,8 +156,12 @@ CANDIDATES = 256
 """Devices that an agent found and remembers: as many as it can have attached."""
 CANDIDATES_TOLD = 16
 """Of them in one receipt; a result holds about ten, and the others come with the next one."""
+MEMBER_BYTES = 70
+"""Of a result's member around its text: the step's id, the mark, and what frames them."""
 CANDIDATE_CHARS = 40
 """One text of a candidate as it is remembered and told: serial numbers have up to 32."""
+FOLLOWED_AT_ONCE = 4
+"""Devices followed after one look: their words fit into its receipt; others come with the next."""
 CANDIDATE_MISSES = 2
 """Looks in a row without an answer after which a candidate is lost: one frame can be."""
 DISCOVERY_S = 3_600
