@@ -18,9 +18,12 @@ from coordinator import app, app_parts
 from coordinator.api.context import Parts
 from coordinator.api.listen import Listen
 from coordinator.app import Place
+from coordinator.contract.fleet import ClaimFile
 from coordinator.core.ports import Store, Tx
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
+from coordinator.services.claims import ClaimWish, create_claim
+from shared.clock import WallMs
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
 from tests.simulation.loop import SeededEntropy
@@ -31,6 +34,8 @@ from tests.simulation.world.life import GoneError, Lives, Process
 from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
+
+_FAR_MS = WallMs(4_000_000_000_000)
 
 
 class _Bell(Bell):
@@ -150,6 +155,27 @@ class Centre(Lives):
             raise GoneError
         self._serving += 1
         return await process.carry_out(_serve(parts, request), f"request {self._serving}")
+
+    async def claim(self, site: str) -> bytes:
+        """Return a secret that lets one gateway in.
+
+        Raises:
+            GoneError, WorldError: as `change`.
+        """
+        wish = ClaimWish(site="hill", count=1, expires_ms=_FAR_MS, url="")
+
+        async def create(parts: Parts) -> ClaimFile:
+            return await create_claim(
+                parts.store,
+                parts.documents.now.fleet,
+                "",
+                wish,
+                actor="test",
+                clock=self.clock,
+                entropy=self.ground.entropy("claim", site),
+            )
+
+        return bytes.fromhex((await self.ask(create)).secret)
 
     # --- for people -------------------------------------------------------------------------------
     async def change(self, body: Callable[[], Tx[T]]) -> T:

@@ -58,7 +58,7 @@ async def sticks(scene: Scene, chance: random.Random) -> None:
         site.line.state = "partition"
     for _ in range(chance.randint(2, 4)):
         if island:
-            await scene.people.submit(site.agent)
+            await scene.people.submit(site.agent, plain=chance.random() < 0.7)
         for fill in (_fill_at_site, _fill_at_desk):
             with contextlib.suppress(GoneError, WorldError):
                 await _travel(scene, chance, await fill(scene, site), bag)

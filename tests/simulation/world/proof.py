@@ -21,7 +21,7 @@ FAULTS = (
     *("disk full", "disk eio", "damaged telemetry.db", "damaged jobs.db", "lost jobs.db"),
     *("reflashed card", "restored centre"),
     *("stick up", "stick down", "stick late", "stick brought work", *FATES),
-    *("approve", "deny", "cancel", "rekey"),
+    *("approve", "deny", "cancel", "rekey", "join", "clone", "revoke"),
 )
 _EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
 ELSEWHERE = frozenset(

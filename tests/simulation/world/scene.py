@@ -20,6 +20,8 @@ class Scene:
     centre: Centre
     sites: list[Site]
     people: People
+    guests: list[Site] = field(default_factory=list)
+    """Who is not here to stay, and whoever passes himself off as one of them."""
     backup: Path | None = None
     restored: bool = False
     rekeyed: list[Site] = field(default_factory=list)

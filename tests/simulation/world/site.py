@@ -111,9 +111,7 @@ class Site(Lives):
     async def enrol(self, secret: bytes) -> None:
         """Let the box join the fleet, as `outstation-agent enroll` does."""
         data = self.folder / "data"
-        data.mkdir(mode=0o700, parents=True)
-        (self.folder / "run").mkdir(mode=0o700)
-        self._write_config()
+        self._settle_in(data)
         signer = load_or_make_signer(data, self.ground.entropy(self.name, "key"))
         request = EnrollRequest(secret, signer.public_key, self.name, {"zone": "UTC"}, 1)
         body = seal(ENROLL_TYP, pack(request), [signer])
@@ -131,6 +129,17 @@ class Site(Lives):
             labels={"zone": "UTC", "site": answer.site},
         )
         keep(data, enrolment)
+
+    def be(self, other: "Site") -> None:
+        """Pass for another one, of which only the data are still to be copied."""
+        self.agent = other.agent
+        self._settle_in(self.folder / "data")
+        (self.folder / "data").rmdir()
+
+    def _settle_in(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "run").mkdir(mode=0o700, exist_ok=True)
+        self._write_config()
 
     def _write_config(self) -> None:
         pumps = "".join(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.world import courier, events
+from tests.simulation.world import courier, events, guests
 from tests.simulation.world.scene import Story
 
 STORIES: Mapping[str, tuple[int, Story]] = {
@@ -25,6 +25,7 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "change of mind": (4, events.change_of_mind),
     "rekey": (2, events.rekey),
     "sticks": (2, courier.sticks),
+    "guest": (2, guests.guest),
 }
 """How often each is told, compared with the others."""
 GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
@@ -42,5 +43,6 @@ RARE: Mapping[str, float] = {
     "rekey": 0.4,
     "change of mind": 0.5,
     "sticks": 0.6,
+    "guest": 0.7,
 }
 """How likely each is told once more: what happens once in a life must still happen often here."""
