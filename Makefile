@@ -48,7 +48,7 @@ peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.zephyr $(VENV)/.project ## tests ag
 mutants: $(VENV)/.test $(VENV)/.project ## take the checks of trust out one by one: each must be missed by a test
 	@$(PY) -m tests.mutants $(ARGS)
 
-fuzz: $(VENV)/.test $(VENV)/.project ## hostile bytes at every decoder; ARGS="bundle --executions 100000"
+fuzz: $(VENV)/.test $(VENV)/.project ## hostile bytes at every decoder; ARGS="bundle --executions 1000000"
 	@$(PY) -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.test $(VENV)/.project ## measurements; the last line is one JSON object

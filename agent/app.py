@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent.buses.factory import open_bus
 from agent.config import AgentConfig, load_config
+from agent.core.adopted import adopted_in
 from agent.core.device import DeviceSettings
 from agent.core.firmware import FirmwareSource
 from agent.core.ports import Bus, Driver
@@ -26,6 +27,7 @@ from agent.services.bus_tasks import BusTask, Observer
 from agent.services.calendar import Calendar
 from agent.services.control import Control, Talk
 from agent.services.flash import look_at_flash
+from agent.services.follower import Follower
 from agent.services.keeper import Keeper
 from agent.services.lookout import Lookout
 from agent.services.membership import commands_of
@@ -186,7 +188,8 @@ class Agent:
 
         live.troubles = troubles
         live.calendar = self._calendar
-        live.purse = line.purse if line else None
+        if line is not None:
+            live.purse, live.files = line.purse, line.files
         began_ms = self._clock.mono_ms()
         live.flash = lambda: look_at_flash(self._config.data_dir, self._clock.mono_ms() - began_ms)
 
@@ -239,12 +242,15 @@ class Agent:
                 settings=settings,
                 may_adopt=line.guard.may_adopt,
             )
-        caretaker.lookout = Lookout(
+        caretaker.lookout = lookout = Lookout(
             config.data_dir,
             self._buses,
             config.devices,
             config.discovery,
             now=self._calendar.now,
+        )
+        lookout.follower = Follower(
+            settings, self._buses, config.devices, adopted_in(config.remote)
         )
         return settings
 

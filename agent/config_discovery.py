@@ -7,7 +7,7 @@ from agent.core.settings import DiscoverySettings
 from shared import limits
 from shared.model.toml_text import TomlTable
 
-DISCOVERY_KEYS = ("allow", "probes_per_hour", "services", "interfaces")
+DISCOVERY_KEYS = ("allow", "follow", "probes_per_hour", "services", "interfaces")
 
 
 def discovery_of(table: TomlTable) -> DiscoverySettings:
@@ -19,15 +19,17 @@ def discovery_of(table: TomlTable) -> DiscoverySettings:
     default = DiscoverySettings()
     return DiscoverySettings(
         allowed=table.flag("allow", default=default.allowed),
+        follow=table.flag("follow", default=default.follow),
         probes_per_hour=table.integer(
             "probes_per_hour", 0, limits.DISCOVERY_PROBES_MOST, default.probes_per_hour
         ),
-        services=_texts(table, "services", "_http._tcp"),
-        interfaces=_texts(table, "interfaces", "192.168.1.10"),
+        services=texts_of(table, "services", "_http._tcp"),
+        interfaces=texts_of(table, "interfaces", "192.168.1.10"),
     )
 
 
-def _texts(table: TomlTable, key: str, example: str) -> tuple[str, ...]:
+def texts_of(table: TomlTable, key: str, example: str) -> tuple[str, ...]:
+    """Return a bounded list of texts; none where the key is not there."""
     value = table.values.get(key, [])
     texts = value if isinstance(value, list) else [None]
     fitting = all(isinstance(one, str) and 0 < len(one) <= limits.IDENTITY_CHARS for one in texts)

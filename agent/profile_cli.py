@@ -33,17 +33,24 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_place(tried)
     tried.set_defaults(command=_test)
     taken = inner.add_parser("import-sunspec", help="make a profile of what a device's map tells")
-    _add_place(taken)
+    taken.add_argument(
+        "file",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="model_NNN.json of the SunSpec Alliance, or a device's registers as ADDRESS,WORD",
+    )
+    _add_place(taken, required=False)
     taken.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of printing it")
     taken.set_defaults(command=_import_sunspec)
     for parser in (check, tried, taken):
         parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_place(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument(
         "--url",
-        required=True,
+        required=required,
         metavar="URL",
         help="tcp://HOST:PORT, serial:///dev/X?baud=9600, ...",
     )
@@ -123,11 +130,22 @@ def _import_sunspec(options: argparse.Namespace) -> int:
     import msgspec  # noqa: PLC0415
 
     from agent.services.profile_trial import Place  # noqa: PLC0415
-    from agent.services.sunspec_import import import_sunspec  # noqa: PLC0415
+    from agent.services.sunspec_files import read_files  # noqa: PLC0415
+    from agent.services.sunspec_import import import_dump, import_sunspec  # noqa: PLC0415
     from shared.model.profile import parse_profile  # noqa: PLC0415
 
-    place = Place(url=options.url, address=options.address or 1, timeout_ms=options.timeout_ms)
-    text = asyncio.run(import_sunspec(place))
+    models, dump = read_files(options.file)
+    if (dump is None) == (options.url is None):
+        raise MistakeError(
+            "where models begin and how they are scaled is known from one device only",
+            where="import-sunspec",
+            mend="name either its --url or one file with its registers, besides models",
+        )
+    if dump is not None:
+        text = asyncio.run(import_dump(dump, models))
+    else:
+        place = Place(url=options.url, address=options.address or 1, timeout_ms=options.timeout_ms)
+        text = asyncio.run(import_sunspec(place, models))
     profile = parse_profile(text, source="the profile made of it")
     if options.output is not None:
         options.output.write_text(text)

@@ -40,6 +40,8 @@ examples:
              {PROG} tell /tmp/pump.ctl clear | show | stats
   {PROG} device relay --http 127.0.0.1:8080
       then:  curl 'http://127.0.0.1:8080/rpc/Switch.GetStatus?id=0'
+  {PROG} device ups --snmp 127.0.0.1:1161
+      then:  snmpwalk -v2c -c public 127.0.0.1:1161 1.3.6.1.2.1.33
   {PROG} device weather --line --tcp 127.0.0.1:4001
   {PROG} device soil --line --serial /tmp/probe --fault cut:p=0.1
       NMEA 0183 and SDI-12; a tank answers one line to one request
@@ -149,6 +151,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     port.add_argument("--tcp", metavar="HOST:PORT", help="Modbus TCP; port 0 takes a free one")
     port.add_argument("--udp", metavar="HOST:PORT", help="SMP; port 0 takes a free one")
     port.add_argument("--http", metavar="HOST:PORT", help="HTTP with JSON; port 0 takes a free one")
+    port.add_argument("--snmp", metavar="HOST:PORT", help="SNMPv2c; port 0 takes a free one")
     add = parser.add_argument
     add("--unit", type=int, action="append", default=[], help="unit address; may be repeated")
     add("--count", type=int, default=1, help="this many of them, at consecutive units")
@@ -226,7 +229,8 @@ def _device(given: argparse.Namespace) -> int:
         raise MistakeError(f"--baud {given.baud} is no line speed", mend="9600 is usual")
     if SENSOR_NODE in given.models:
         return _node(given)
-    if given.http is not None or given.line or given.password:
+    textual = (given.http, given.snmp)
+    if any(port is not None for port in textual) or given.line or given.password:
         asyncio.run(run_text(text_order(given, dict(_pair(text) for text in given.columns))))
         return 0
     if given.udp is not None:

@@ -1,7 +1,8 @@
 """Images in MCUboot's format: header, body, TLVs, SHA-256 and Ed25519 signature.
 
 Owns reading, checking and making one image. Leaves out slots and what is booted (`bootloader`).
-Written from MCUboot's design document, "Image format"; all fields are little-endian.
+Written from MCUboot's design document, "Image format", and from what bootutil's
+`bootutil_img_validate` does with the entries of a trailer; all fields are little-endian.
 """
 
 import struct
@@ -24,8 +25,12 @@ _TLV_INFO = struct.Struct("<HH")
 """Magic and the length of the area, these four bytes included."""
 _TLV = struct.Struct("<HH")
 _TLV_MAGIC, _PROTECTED_MAGIC = 0x6907, 0x6908
-_KEY_HASH, _SHA256, _ED25519, _SIGNATURE_IS_PURE = 0x01, 0x10, 0x24, 0x25
-_TLVS = 32
+_KEY_HASH, _WHOLE_KEY, _SHA256, _ED25519, _SIGNATURE_IS_PURE = 0x01, 0x02, 0x10, 0x24, 0x25
+_ALLOWED = frozenset({0x01, 0x02, *range(0x10, 0x13), *range(0x20, 0x25), *range(0x30, 0x35)})
+"""Outside of what is signed: names of keys, hashes, signatures, encrypted keys."""
+_SIGNATURE_BYTES = 64
+_WHOLE_KEY_BYTES = _SIGNATURE_BYTES + 24
+_TLVS = 64
 """More entries than this are no image; MCUboot's signer writes three to ten."""
 
 
@@ -40,8 +45,12 @@ class ImageFault(StrEnum):
     TWO_HASHES = "more than one SHA-256"
     NOT_BOOTABLE = "marked as not bootable"
     WRONG_HASH = "a SHA-256 of something else"
-    NO_SIGNATURE = "no Ed25519 signature"
+    STRANGE_TLV = "an unsigned entry in its trailer that none may hold"
+    BAD_NAME = "a key's name that is longer than names are"
+    NO_SIGNATURE = "no Ed25519 signature behind the name of this device's key"
+    BAD_SIGNATURE = "a signature with a length that none has"
     WRONG_SIGNATURE = "not signed by the key of this device"
+    NOT_PURE = "signed by its hash and not as a whole"
     OLDER = "an older version than the one that runs"
 
 
@@ -68,6 +77,27 @@ class Version(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a bootloader was compiled, as far as it decides what is believed."""
+
+    pure: bool = False
+    """Signatures are of the whole (MCUBOOT_SIGN_PURE), not of the hash."""
+    whole_key: bool = False
+    """An image brings its key along (MCUBOOT_HW_KEY), not the key's hash."""
+
+
+USUAL = Build()
+
+
+class Tlv(NamedTuple):
+    """An entry behind the body."""
+
+    kind: int
+    value: bytes
+    protected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """One image, read but not yet believed."""
 
@@ -78,9 +108,8 @@ class Image:
     """Header, body and protected TLVs: what the hash is of."""
     digest: bytes
     """The hash that its trailer claims; its name in every protocol."""
-    signature: bytes | None
-    pure: bool
-    """Signed as a whole and not by its hash."""
+    tlvs: tuple[Tlv, ...]
+    """Protected ones first."""
     size: int
     """With all TLVs."""
 
@@ -101,36 +130,33 @@ def read_image(data: bytes) -> Image:
     covered = header + body + protected
     if covered + _TLV_INFO.size > len(data):
         raise ImageError(ImageFault.NO_TLVS)
+    tlvs: list[Tlv] = []
     if protected:
-        list(_entries(data, header + body, _PROTECTED_MAGIC, exactly=protected))
-    size, found = _trailer(data, covered)
+        tlvs += _entries(data, header + body, _PROTECTED_MAGIC, exactly=protected)
+    size, digest, plain = _trailer(data, covered)
     return Image(
         version=Version(*version),
         flags=flags,
         body=data[header : header + body],
         covered=data[:covered],
-        digest=found[_SHA256],
-        signature=found.get(_ED25519),
-        pure=_SIGNATURE_IS_PURE in found,
+        digest=digest,
+        tlvs=(*tlvs, *plain),
         size=size,
     )
 
 
-def _trailer(data: bytes, at: int) -> tuple[int, dict[int, bytes]]:
-    """Return where the image ends, and its unprotected TLVs."""
-    found: dict[int, bytes] = {}
-    for kind, value in _entries(data, at, _TLV_MAGIC):
-        if kind == _SHA256 and kind in found:
-            raise ImageError(ImageFault.TWO_HASHES)
-        found[kind] = value
-    if len(found.get(_SHA256, b"")) != sha256().digest_size:
+def _trailer(data: bytes, at: int) -> tuple[int, bytes, list[Tlv]]:
+    """Return where the image ends, its hash, and its unprotected TLVs."""
+    found = list(_entries(data, at, _TLV_MAGIC))
+    hashes = [one.value for one in found if one.kind == _SHA256]
+    if len(hashes) > 1:
+        raise ImageError(ImageFault.TWO_HASHES)
+    if not hashes or len(hashes[0]) != sha256().digest_size:
         raise ImageError(ImageFault.NO_HASH)
-    return at + _TLV_INFO.unpack_from(data, at)[1], found
+    return at + _TLV_INFO.unpack_from(data, at)[1], hashes[0], found
 
 
-def _entries(
-    data: bytes, at: int, magic: int, *, exactly: int | None = None
-) -> Iterator[tuple[int, bytes]]:
+def _entries(data: bytes, at: int, magic: int, *, exactly: int | None = None) -> Iterator[Tlv]:
     found, total = _TLV_INFO.unpack_from(data, at)
     if found != magic:
         raise ImageError(ImageFault.NO_TLVS)
@@ -147,26 +173,61 @@ def _entries(
         at += _TLV.size + size
         if at > end:
             break
-        yield kind, data[at - size : at]
+        yield Tlv(kind, data[at - size : at], magic == _PROTECTED_MAGIC)
     raise ImageError(ImageFault.BAD_TLV)
 
 
-def check_image(image: Image, key: Ed25519PublicKey) -> None:
+def check_image(image: Image, key: Ed25519PublicKey, build: Build = USUAL) -> None:
     """Do what the bootloader does before it believes an image.
+
+    Its entries are gone through in their order. A signature counts behind an entry that names the
+    key of this device; others are passed over. The last one that counts decides.
 
     Raises:
         ImageError: it is damaged, or somebody else's.
     """
     if image.flags & NON_BOOTABLE:
         raise ImageError(ImageFault.NOT_BOOTABLE)
-    if sha256(image.covered).digest() != image.digest:
-        raise ImageError(ImageFault.WRONG_HASH)
-    if image.signature is None:
+    pures = (one.value for one in image.tlvs if one.kind == _SIGNATURE_IS_PURE)
+    if build.pure and next(pures, b"") != b"\x01":
+        raise ImageError(ImageFault.NOT_PURE)
+    digest = sha256(image.covered).digest()
+    signed = image.covered if build.pure else digest
+    naming = _WHOLE_KEY if build.whole_key else _KEY_HASH
+    named, good = False, None
+    for one in image.tlvs:
+        allowed = one.kind in _ALLOWED or (build.pure and one.kind == _SIGNATURE_IS_PURE)
+        if not one.protected and not allowed:
+            raise ImageError(ImageFault.STRANGE_TLV)
+        if one.kind == _SHA256 and not build.pure and one.value != digest:
+            raise ImageError(ImageFault.WRONG_HASH)
+        if one.kind == naming:
+            named = _names(one.value, key, build)
+        elif one.kind == _ED25519 and named:
+            good, named = _fits(one.value, key, signed), False
+    if good is None:
         raise ImageError(ImageFault.NO_SIGNATURE)
+    if not good:
+        raise ImageError(ImageFault.WRONG_SIGNATURE)
+
+
+def _names(value: bytes, key: Ed25519PublicKey, build: Build) -> bool:
+    public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    digest = sha256(public).digest()
+    if len(value) > (_WHOLE_KEY_BYTES if build.whole_key else len(digest)):
+        raise ImageError(ImageFault.BAD_NAME)
+    # bootutil_find_key compares as many bytes as the entry holds, be they few.
+    return value == public if build.whole_key else digest.startswith(value)
+
+
+def _fits(signature: bytes, key: Ed25519PublicKey, signed: bytes) -> bool:
+    if len(signature) != _SIGNATURE_BYTES:
+        raise ImageError(ImageFault.BAD_SIGNATURE)
     try:
-        key.verify(image.signature, image.covered if image.pure else image.digest)
+        key.verify(signature, signed)
     except InvalidSignature:
-        raise ImageError(ImageFault.WRONG_SIGNATURE) from None
+        return False
+    return True
 
 
 def make_image(body: bytes, version: Version, key: Ed25519PrivateKey) -> bytes:

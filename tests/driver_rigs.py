@@ -27,6 +27,8 @@ from firmware_sim.models import find_model
 from firmware_sim.ports import serve_pty, serve_tcp
 from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.ports import serve_console, serve_udp
+from firmware_sim.snmp.agent import Agent
+from firmware_sim.snmp.ports import serve_snmp
 from firmware_sim.station import Line, Station
 from shared.ids import DeviceId
 from shared.model.profile import Profile, parse_profile
@@ -157,6 +159,17 @@ def http(folder: Path) -> Rig:
     )
 
 
+def snmp(folder: Path) -> Rig:
+    agent = Agent(Bench(Device(find_model("ups")), can=TEXT_FAULTS))
+    return Rig(
+        profile=shipped("generic-ups"),
+        told=agent.bench,
+        serve=lambda port: serve_snmp(agent, port=port),
+        url=lambda served: f"snmp://{served.address}",
+        write={"low_battery_time": 12, "auto_restart": False},
+    )
+
+
 def _line(
     name: str, profile: str, make: Callable[[Bench], TextDevice], **more: Any
 ) -> dict[str, Callable[[Path], Rig]]:
@@ -189,6 +202,7 @@ RIGS: dict[str, Callable[[Path], Rig]] = {
     "smp-udp": smp("udp"),
     "smp-serial": smp("serial"),
     "http_json": http,
+    "snmp": snmp,
     **_line("tank", "tank-gauge", Gauge, address=1, write={"alarm_level": 250}),
     **_line(
         "weather", "nmea-weather", lambda bench: Weather(bench, period_ms=20), identifies=False

@@ -38,15 +38,20 @@ class CommandAction:
         return check_value(step, device, call.point, value_of(step, call))
 
     async def run(self, step: Step, driver: Hand) -> StepOutcome:
-        """Do the call; one that must not be done twice is `UNKNOWN_EFFECT` without an answer."""
+        """Do the call; of one that must not be done twice only a refusal is known to be none."""
         call = driver.settings.profile.call(str(step.params["call"]))
         assert call is not None, "calls were checked before the step began"
-        outcome = await self._do(driver, call, value_of(step, call))
-        return outcome if call.idempotent else uncertain(outcome)
+        value = value_of(step, call)
+        ended = await self._put(driver, call, value)
+        if ended is not None:
+            return ended if call.idempotent else uncertain(ended)
+        proven = await self._prove(driver, call, value)
+        return proven if call.idempotent else uncertain(proven, obeyed=True)
 
-    async def _do(self, hand: Hand, call: Call, value: float) -> StepOutcome:
+    async def _put(self, hand: Hand, call: Call, value: float) -> StepOutcome | None:
+        """Write the call's value; None: the device obeyed."""
         try:
-            expected = hand.expected({call.point: value})
+            hand.expected({call.point: value})
             if problem := await hand.forbidden({call.point: value}):
                 return problem
             if hand.dry_run:
@@ -57,16 +62,23 @@ class CommandAction:
                 }
                 return StepOutcome(result=told)
             await hand.put({call.point: value})
+        except (MistakeError, WorldError) as error:
+            return faulted(error)
+        return None
+
+    async def _prove(self, hand: Hand, call: Call, value: float) -> StepOutcome:
+        """End the pulse, and read back what is to be read back."""
+        result: dict[str, Value] = {call.point: value, CALL: call.name}
+        try:
             if call.pulse_ms:
                 await asyncio.sleep(call.pulse_ms / 1000)
                 await hand.write({call.point: call.rest})
+            await hand.memory.settle(hand.device, [call.point])
+            if call.pulse_ms or hand.verify(call.point) != "read_back":
+                return StepOutcome(result=result)
+            proven = await hand.proven(hand.expected({call.point: value}))
         except (MistakeError, WorldError) as error:
             return faulted(error)
-        await hand.memory.settle(hand.device, [call.point])
-        result: dict[str, Value] = {call.point: value, CALL: call.name}
-        if call.pulse_ms or hand.verify(call.point) != "read_back":
-            return StepOutcome(result=result)
-        proven = await hand.proven(expected)
         return StepOutcome(proven.reason, proven.detail, {**result, **proven.result})
 
 

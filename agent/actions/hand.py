@@ -136,9 +136,13 @@ _UNSAID = {Reason.DEVICE_SILENT, Reason.BUS_DOWN, Reason.DEVICE_BAD_FRAME}
 """Faults after which the device may or may not have obeyed."""
 
 
-def uncertain(outcome: StepOutcome) -> StepOutcome:
-    """Return the outcome of a write that must not be done twice: silence is no answer."""
-    if outcome.reason not in _UNSAID:
+def uncertain(outcome: StepOutcome, *, obeyed: bool = False) -> StepOutcome:
+    """Return the outcome of a write that must not be done twice: silence is no answer.
+
+    `obeyed`: the device did it, or some of it, before this went wrong; no fault is a "no" then.
+    """
+    if outcome.reason is None or not (obeyed or outcome.reason in _UNSAID):
         return outcome
-    detail = f"{outcome.detail}; the device may or may not have done it"
+    what = "had obeyed" if obeyed else "may or may not have done it"
+    detail = f"{outcome.detail}; the device {what}"
     return StepOutcome(Reason.UNKNOWN_EFFECT, detail, outcome.result)

@@ -16,7 +16,7 @@ from agent.actions.hand import Hand, faulted
 from agent.actions.write import DRY_RUN, SKIPPED
 from agent.core.device import DeviceSettings
 from agent.core.firmware import FirmwarePort, Move, SlotImage, Stuck, Updatable, next_move
-from agent.core.firmware_image import FirmwareImage, check_image, parse_version, read_image
+from agent.core.firmware_image import check_image
 from agent.core.ports import StepOutcome, Urgency
 from agent.core.queue import Problem
 from shared import limits
@@ -25,6 +25,7 @@ from shared.model.action_parameters import UpdateFirmwareParameters
 from shared.model.artifact import parse_artifact
 from shared.model.firmware import FirmwareSection
 from shared.model.job import Step, Value
+from shared.model.mcuboot import FirmwareImage, parse_version, read_image
 
 VERSION, BEFORE, SENT = "_version", "_before", "_sent"
 """Result members: what it runs now, what it ran before, bytes of the image that were sent."""

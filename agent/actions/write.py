@@ -46,7 +46,7 @@ class WriteAction:
         wanted = values_of(step)
         outcome = await make_so(driver, wanted, for_s=step.for_s)
         if is_hazardous(driver.settings, wanted):
-            return uncertain(outcome)
+            return uncertain(outcome, obeyed=outcome.result.get(SKIPPED) is False)
         return outcome
 
 
@@ -69,13 +69,25 @@ async def make_so(hand: Hand, wanted: Mapping[str, Value], *, for_s: int = 0) ->
         if for_s:
             lent = {name: before[name] for name in different if name in before}
             await hand.memory.lend(hand.owner, hand.device, lent, for_s)
-        await hand.put(different)
+        if failed := await _put(hand, different):
+            return failed
         outcome = await hand.proven(expected)
     except (MistakeError, WorldError) as error:
         return faulted(error)
     if outcome.reason is None:
         await _keep_lent(hand, wanted, for_s)
     return StepOutcome(outcome.reason, outcome.detail, {**outcome.result, SKIPPED: False})
+
+
+async def _put(hand: Hand, different: Mapping[str, Value]) -> StepOutcome | None:
+    """Write; of several points some may have been written before one was refused."""
+    try:
+        await hand.put(different)
+    except WorldError as error:
+        return StepOutcome(
+            error.reason, error.detail, {SKIPPED: False} if len(different) > 1 else {}
+        )
+    return None
 
 
 async def _keep_lent(hand: Hand, wanted: Mapping[str, Value], for_s: int) -> None:

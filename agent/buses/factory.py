@@ -25,12 +25,19 @@ def _http(settings: BusSettings) -> Line:
     return HttpBus(settings)
 
 
+def _snmp(settings: BusSettings) -> Line:
+    from agent.buses.snmp import SnmpBus  # noqa: PLC0415 - on first use
+
+    return SnmpBus(settings)
+
+
 BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "serial": SerialBus,
     "tcp": TcpBus,
     "rtu+tcp": TcpBus,
     "udp": _udp,
     "http": _http,
+    "snmp": _snmp,
 }
 
 

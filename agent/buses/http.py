@@ -5,14 +5,13 @@ it. Frames are the driver's business, as on any bus (`agent.drivers.http_json`);
 patience and counters are the same as everywhere.
 """
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from agent.buses.connection import Connection
 from agent.buses.line import Line
+from agent.buses.secret import read_line
 from agent.buses.tcp import open_tcp
 from agent.buses.url import PortUrl, parse_url
 from agent.core.ports import BusSettings, FrameDecoder, Urgency
@@ -88,23 +87,8 @@ def read_secret(place: HttpPlace, *, bus: str) -> str:
         return ""
     url = PortUrl(bus, "http", place.host, place.port, place.base, {})
     path = Path(place.secret)
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(limits.HTTP_SECRET_BYTES + 1)
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise url.mistake(f"the secret {path} cannot be read ({why})") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mend = f"chmod 600 {path}, and change the password: others may have read it"
-        raise url.mistake(f"others than the agent may read the secret {path}", mend)
-    try:
-        text = data.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        text = ""
+    text = read_line(path, url)
     named = place.auth in {"basic", "digest"}
-    if not text or not text.isprintable() or len(data) > limits.HTTP_SECRET_BYTES:
-        raise url.mistake(f"{path} holds no secret in one line of text")
     if named and ":" not in text:
         raise url.mistake(f"{path} holds no NAME:PASSWORD, which auth={place.auth} takes")
     if not named and (not text.isascii() or " " in text):

@@ -17,7 +17,7 @@ _FAST_SILENCE_S = 0.00175
 _SILENCE_CHARACTERS = 3.5
 _SHARED_SILENCE_MS = 5
 """On lines where frames are told apart by time: many a slave needs a moment to turn around."""
-_FRAMED = frozenset({"tcp", "udp", "http"})
+_FRAMED = frozenset({"tcp", "udp", "http", "snmp", "mqtt", "mqtts"})
 """Schemes whose frames say where they end."""
 _CONVERTER_BITS = 11
 """A start bit, eight data bits, parity, stop: what a converter's line may use at most."""

@@ -41,16 +41,23 @@ class UdpBus(Line):
         super().__init__(settings, seconds_per_byte=0.0, silence_s=0.0, drops_when_silent=True)
 
     async def _open(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        place = f"{self._host}:{self._port}"
-        try:
-            await loop.create_datagram_endpoint(
-                lambda: _Datagrams(connection), remote_addr=(self._host, self._port)
-            )
-        except socket.gaierror:
-            raise WorldError(Reason.BUS_DOWN, f"the name {self._host} is unknown") from None
-        except OSError as error:
-            raise WorldError(Reason.BUS_DOWN, f"{place} {_sentence(error)}") from None
+        await open_udp(connection, self._host, self._port)
+
+
+async def open_udp(connection: Connection, host: str, port: int) -> None:
+    """Connect `connection` to whoever answers datagrams there.
+
+    Raises:
+        WorldError: BUS_DOWN with a sentence for people.
+    """
+    try:
+        await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(connection), remote_addr=(host, port)
+        )
+    except socket.gaierror:
+        raise WorldError(Reason.BUS_DOWN, f"the name {host} is unknown") from None
+    except OSError as error:
+        raise WorldError(Reason.BUS_DOWN, f"{host}:{port} {_sentence(error)}") from None
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -7,60 +7,25 @@ out looking (`agent.services.lookout`).
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
 
 from shared import limits
-from shared.model.candidate import CandidateWord, Change, Way
+from shared.model.candidate import CandidateWord, Change, Sighting, Spot
 
-Spot = tuple[Way, str]
-"""A way and a place."""
 _SAYS = ("vendor", "model", "firmware", "serial", "name")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """What answered at one place in one look."""
-
-    way: Way
-    place: str
-    vendor: str = ""
-    model: str = ""
-    firmware: str = ""
-    serial: str = ""
-    name: str = ""
-
-    @property
-    def spot(self) -> Spot:
-        """Return where it is."""
-        return (self.way, self.place)
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(CandidateWord, frozen=True, kw_only=True):
     """One device that was found, as the agent remembers it."""
 
-    way: Way
-    place: str
-    vendor: str = ""
-    model: str = ""
-    firmware: str = ""
-    serial: str = ""
-    name: str = ""
-    before: str = ""
-    change: Change = "new"
-    misses: int = 0
-    """Looks in a row at its place in which nobody answered."""
     first_ms: int
     seen_ms: int
+    misses: int = 0
+    """Looks in a row at its place in which nobody answered."""
     told_ms: int = 0
     """When a receipt last carried it; 0: something of it has not been told yet."""
-
-    @property
-    def spot(self) -> Spot:
-        """Return where it is, or was last."""
-        return (self.way, self.place)
 
     @property
     def lost(self) -> bool:
@@ -158,7 +123,7 @@ def to_tell(
     told: set[Spot] = set()
     for one in sorted(known, key=lambda one: (one.told_ms, one.first_ms, one.place)):
         word = _word(one)
-        size = len(msgspec.json.encode(word)) + _MEMBER_BYTES
+        size = len(msgspec.json.encode(word)) + limits.MEMBER_BYTES
         if size > room or len(words) == limits.CANDIDATES_TOLD:
             break
         room -= size
@@ -168,19 +133,8 @@ def to_tell(
     return words, after
 
 
-_MEMBER_BYTES = 70
-"""Of a result's member around its text: the step's id, the mark, and what frames them."""
-
-
 def _word(one: Candidate) -> CandidateWord:
-    return CandidateWord(
-        way=one.way,
-        place=one.place,
-        change="lost" if one.lost else "same" if one.told_ms else one.change,
-        vendor=one.vendor,
-        model=one.model,
-        firmware=one.firmware,
-        serial=one.serial,
-        name=one.name,
-        before="" if one.told_ms else one.before,
-    )
+    said = {name: getattr(one, name) for name in CandidateWord.__struct_fields__}
+    said["change"] = "lost" if one.lost else "same" if one.told_ms else one.change
+    said["before"] = "" if one.told_ms else one.before
+    return CandidateWord(**said)

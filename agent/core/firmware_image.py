@@ -1,105 +1,37 @@
 """An image in MCUboot's format, judged before a device is touched.
 
-Owns what MCUboot's bootloader will check, and the sentences for people: header, version, hash,
-signature (MCUboot design document, "Image format"; all fields are little-endian). Leaves out where
-the bytes come from and where they go.
+Owns what MCUboot's bootloader will check once the image is there (`bootutil_img_validate`), with
+sentences for people. Leaves out reading (`shared.model.mcuboot`), where the bytes come from and
+where they go.
+
+Of a bootloader it is not known how it was compiled: whether it checks signatures of the hash or of
+the whole, and knows its key by the hash or wants all of it. An image says for which it was made;
+it is judged as that one will.
 """
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared import limits
 from shared.errors import Reason, RefusedError
+from shared.model.mcuboot import NON_BOOTABLE, FirmwareImage, Kind
 
-_MAGIC: Final = 0x96F3B83D
-_HEADER: Final = struct.Struct("<IIHHIIBBHII")
-"""Magic, load address, header size, protected TLV size, body size, flags, version, padding."""
-_INFO: Final = struct.Struct("<HH")
-"""Magic and length of an area of TLVs, these four bytes included; and head of one TLV."""
-_PLAIN, _PROTECTED = 0x6907, 0x6908
-_SHA256, _ED25519, _PURE = 0x10, 0x24, 0x25
-_NON_BOOTABLE = 0x10
-
-
-class Version(NamedTuple):
-    """Compared as MCUboot does, build number included."""
-
-    major: int
-    minor: int = 0
-    revision: int = 0
-    build: int = 0
-
-    def __str__(self) -> str:
-        """Return MAJOR.MINOR.REVISION, and .BUILD unless it is 0, as MCUmgr shows it."""
-        text = f"{self.major}.{self.minor}.{self.revision}"
-        return f"{text}.{self.build}" if self.build else text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirmwareImage:
-    """What an image says of itself; `read_image` believes nothing, `check_image` does."""
-
-    version: Version
-    flags: int
-    covered: bytes
-    """Header, body and protected TLVs: what the hash is of."""
-    digest: bytes
-    """The hash in its trailer: its name in every protocol."""
-    signature: bytes | None
-    pure: bool
-    """Signed as a whole and not by its hash."""
-
-
-def parse_version(text: str) -> Version | None:
-    """Return the version that a text says, None when it says none.
-
-    >>> print(parse_version("1.2.3"), parse_version("1.2.3+4"), parse_version("1.2.x"))
-    1.2.3 1.2.3.4 None
-    """
-    parts = text.replace("+", ".").split(".")
-    if not 1 <= len(parts) <= 4 or not all(p.isascii() and p.isdecimal() for p in parts):
-        return None
-    return Version(*map(int, parts)) if max(map(len, parts)) <= 10 else None
-
-
-def read_image(data: bytes) -> FirmwareImage:
-    """Return the image that `data` is, and nothing but it.
-
-    Raises:
-        RefusedError: FIRMWARE_REFUSED with a sentence.
-    """
-    if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC:
-        raise _refused("it is no MCUboot image")
-    _, _, header, protected, body, flags, *version, _ = _HEADER.unpack_from(data)
-    covered = header + body + protected
-    if header < _HEADER.size:
-        raise _refused("its header has impossible sizes")
-    if covered + _INFO.size > len(data):
-        raise _refused(f"it is cut off: {len(data)} bytes of at least {covered + _INFO.size}")
-    entries: list[tuple[int, bytes]] = []
-    if protected:
-        entries += _entries(data, header + body, _PROTECTED, exactly=protected)
-    unprotected = list(_entries(data, covered, _PLAIN))
-    if covered + _INFO.unpack_from(data, covered)[1] != len(data):
-        raise _refused("something follows its end")
-    hashes = [value for kind, value in unprotected if kind == _SHA256]
-    if len(hashes) != 1 or len(hashes[0]) != sha256().digest_size:
-        raise _refused("its trailer does not hold one SHA-256")
-    found = dict(unprotected)
-    return FirmwareImage(
-        version=Version(*version),
-        flags=flags,
-        covered=data[:covered],
-        digest=hashes[0],
-        signature=found.get(_ED25519),
-        pure=_PURE in found or _PURE in dict(entries),
-    )
+_ALLOWED: Final = frozenset(
+    {
+        *(Kind.KEY_HASH, Kind.WHOLE_KEY),
+        *(Kind.SHA256, 0x11, 0x12),
+        *(0x20, 0x21, 0x22, 0x23, Kind.ED25519),
+        *(0x30, 0x31, 0x32, 0x33, 0x34),
+    }
+)
+"""Outside of what is signed MCUboot takes no other entries: names and hashes, signatures, and
+encrypted keys (``allowed_unprot_tlvs``, compiled in unless somebody leaves it out)."""
+_SIGNATURE_BYTES: Final = 64
+_WHOLE_KEY_BYTES: Final = 88
+"""Room that MCUboot has for a key in an image."""
 
 
 def check_image(image: FirmwareImage, *, key: bytes) -> None:
@@ -112,43 +44,68 @@ def check_image(image: FirmwareImage, *, key: bytes) -> None:
     Raises:
         RefusedError: FIRMWARE_REFUSED with a sentence.
     """
-    if image.flags & _NON_BOOTABLE:
+    if image.flags & NON_BOOTABLE:
         raise _refused("it is marked as not bootable")
-    if sha256(image.covered).digest() != image.digest:
+    digest = sha256(image.covered).digest()
+    if any(one.value != digest for one in image.tlvs if one.kind == Kind.SHA256):
         raise _refused("its SHA-256 is of something else: it was altered")
-    if image.signature is None:
+    whole = _signed_whole(image)
+    allowed = _ALLOWED | {Kind.SIGNED_WHOLE} if whole else _ALLOWED
+    strange = [one.kind for one in image.tlvs if not one.protected and one.kind not in allowed]
+    if strange:
+        what = f"its trailer holds an entry of type 0x{strange[0]:02x}"
+        raise _refused(f"{what}, which MCUboot takes only among what is signed")
+    _check_signatures(image, key, image.covered if whole else digest)
+
+
+def _signed_whole(image: FirmwareImage) -> bool:
+    """Tell whether it was signed as a whole; the first entry that speaks of it decides."""
+    said = (one.value for one in image.tlvs if one.kind == Kind.SIGNED_WHOLE)
+    return next(said, b"") == b"\x01"
+
+
+def _check_signatures(image: FirmwareImage, key: bytes, signed: bytes) -> None:
+    """Judge each signature that stands behind the name of our key; the last one of them decides."""
+    kinds = {one.kind for one in image.tlvs}
+    if Kind.ED25519 not in kinds:
         raise _refused("it has no Ed25519 signature")
-    try:
-        signed = image.covered if image.pure else image.digest
-        Ed25519PublicKey.from_public_bytes(key).verify(image.signature, signed)
-    except (InvalidSignature, ValueError):
+    naming = Kind.KEY_HASH if Kind.KEY_HASH in kinds else Kind.WHOLE_KEY
+    public = Ed25519PublicKey.from_public_bytes(key)
+    named, good = False, None
+    for one in image.tlvs:
+        if one.kind == naming:
+            named = _names(naming, one.value, public)
+        elif one.kind == Kind.ED25519 and named:
+            good, named = _fits(public, one.value, signed), False
+    if good is None:
         what = "it is not signed with the key of this device's profile: made for another board?"
-        raise _refused(what) from None
+        raise _refused(what)
+    if not good:
+        raise _refused("its signature is not of the key that it names, that of this profile")
 
 
-def _entries(
-    data: bytes, at: int, magic: int, *, exactly: int | None = None
-) -> Iterator[tuple[int, bytes]]:
-    found, total = _INFO.unpack_from(data, at)
-    if found != magic:
-        raise _refused("there is no trailer behind its body: cut off, or never finished")
-    end = at + total
-    if end > len(data):
-        raise _refused(f"it is cut off: {len(data)} bytes of {end}")
-    if exactly is not None and total != exactly:
-        raise _refused("its trailer does not add up")
-    at += _INFO.size
-    for _ in range(limits.FIRMWARE_TLVS):
-        if at == end:
-            return
-        if at + _INFO.size > end:
-            break
-        kind, size = _INFO.unpack_from(data, at)
-        at += _INFO.size + size
-        if at > end:
-            break
-        yield kind, data[at - size : at]
-    raise _refused("its trailer does not add up")
+def _names(naming: Kind, value: bytes, public: Ed25519PublicKey) -> bool:
+    """Tell whether an entry names this key.
+
+    Raises:
+        RefusedError: it is so long that the bootloader gives the image up.
+    """
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    digest = sha256(der).digest()
+    if len(value) > (len(digest) if naming is Kind.KEY_HASH else _WHOLE_KEY_BYTES):
+        raise _refused("the name of its key is longer than names are")
+    # MCUboot compares as many bytes of a hash as there are.
+    return digest.startswith(value) if naming is Kind.KEY_HASH else value == der
+
+
+def _fits(public: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    if len(signature) != _SIGNATURE_BYTES:
+        raise _refused("its signature has a length that none has")
+    try:
+        public.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _refused(what: str) -> RefusedError:

@@ -60,12 +60,23 @@ class DiscoverySettings:
     """How far jobs may look for devices here."""
 
     allowed: bool = True
+    follow: bool = True
+    """Whether a device that was attached from afar is followed to another place."""
     probes_per_hour: int = limits.DISCOVERY_PROBES_PER_HOUR
     """Addresses that are asked on one bus."""
     services: tuple[str, ...] = ()
     """Listened for, as ``_http._tcp``; empty: those of common devices."""
     interfaces: tuple[str, ...] = ()
     """Addresses of this machine at which is listened; empty: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharingSettings:
+    """Whether files are shared with the other gateways of the site."""
+
+    allowed: bool = True
+    interfaces: tuple[str, ...] = ()
+    """Addresses of this machine at which files are offered; empty: all."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

@@ -2,22 +2,36 @@
 
 Written after the public SunSpec Device Information Model Specification and its model reference:
 models 101 to 103 (inverters, integers with scale factors), 111 to 113 (the same as floats), 120
-(nameplate) and 160 (multiple MPPT). Leaves out asking a device (`agent.services.sunspec_import`).
+(nameplate) and 160 (multiple MPPT). Leaves out asking a device (`agent.services.sunspec_import`)
+and definitions that come from a file (`agent.core.sunspec_model`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
-from shared.model.registers import RegisterAddress
+from shared.model.registers import RawType, RegisterAddress
 
-Type = Literal["int16", "uint16", "acc32", "float32", "enum16"]
-_NOT_THERE: Final[dict[Type, tuple[int, ...]]] = {
-    "int16": (0x8000,),
-    "uint16": (0xFFFF,),
-    "enum16": (0xFFFF,),
-}
-"""Registers of a point that the device does not implement ("Data Types"); floats are no number."""
+Type = Literal[
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+    "acc16",
+    "acc32",
+    "acc64",
+    "enum16",
+    "enum32",
+    "bitfield16",
+    "bitfield32",
+    "bitfield64",
+    "float32",
+    "float64",
+]
+SIZES: Final[dict[Type, int]] = {kind: int(kind[-2:]) // 16 for kind in get_args(Type)}
+"""How many registers a point takes."""
 _SCALES: Final = range(-10, 11)
 
 
@@ -32,11 +46,13 @@ class ModelPoint:
     unit: str = ""
     scale: int | None = None
     """Offset of its scale factor, a power of ten; None: there is none."""
+    power: int = 0
+    """Power of ten where no register holds it."""
 
     @property
     def count(self) -> int:
         """Return how many registers it takes."""
-        return 2 if self.type in {"acc32", "float32"} else 1
+        return SIZES[self.type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +121,28 @@ def points_of(model: int, first: int, registers: Sequence[int]) -> Iterator[Foun
         first: address of the first register behind ID and length.
         registers: as they are now: scale factors are constants of a device.
     """
-    for point in _trackers(registers) if model == TRACKERS else MODELS.get(model, ()):
+    yield from found_of(
+        _trackers(registers) if model == TRACKERS else MODELS.get(model, ()), first, registers
+    )
+
+
+def found_of(points: Iterable[ModelPoint], first: int, registers: Sequence[int]) -> Iterator[Found]:
+    """Yield those of a model's points that the device implements; see `points_of`."""
+    for point in points:
         words = registers[point.offset : point.offset + point.count]
         if len(words) < point.count or not _is_there(point, words):
             continue
-        power = 0 if point.scale is None else _signed(registers[point.scale])
-        if power not in _SCALES:
+        held = registers[point.scale : point.scale + 1] if point.scale is not None else ()
+        power = _signed(held[0]) if held else point.power
+        if power not in _SCALES or (point.scale is not None and not held):
             continue
-        kinds: dict[Type, Literal["int16", "uint16", "uint32", "float32"]] = {
-            "int16": "int16",
-            "uint16": "uint16",
-            "enum16": "uint16",
-            "acc32": "uint32",
-            "float32": "float32",
-        }
         yield Found(
             name=point.name,
-            at=RegisterAddress("holding", first + point.offset, kinds[point.type]),
+            at=RegisterAddress("holding", first + point.offset, _raw(point.type)),
             unit=point.unit,
             scale=power,
-            counter=point.name.endswith("energy"),
-            state=point.type == "enum16",
+            counter=point.name.endswith("energy") or point.type.startswith("acc"),
+            state=point.type.startswith(("enum", "bitfield")),
         )
 
 
@@ -140,11 +157,30 @@ def _trackers(registers: Sequence[int]) -> Iterator[ModelPoint]:
 
 
 def _is_there(point: ModelPoint, words: Sequence[int]) -> bool:
-    if point.type == "float32":
-        return words[0] & 0x7F80 != 0x7F80
-    if point.type == "acc32":
-        return any(words)
-    return words[0] not in _NOT_THERE[point.type]
+    """Tell whether a point is implemented ("Data Types"); a float that is not is no number."""
+    first, rest = words[0], words[1:]
+    match point.type:
+        case "float32":
+            return first & 0x7F80 != 0x7F80
+        case "float64":
+            return first & 0x7FF0 != 0x7FF0
+        case "acc16" | "acc32" | "acc64":
+            return any(words)
+        case "int16" | "int32" | "int64":
+            return first != 0x8000 or any(rest)
+        case _:
+            return any(word != 0xFFFF for word in words)
+
+
+def _raw(kind: Type) -> RawType:
+    """Return how profiles call a type.
+
+    >>> _raw("acc32"), _raw("enum16"), _raw("int64")
+    ('uint32', 'uint16', 'int64')
+    """
+    if kind.startswith(("int", "float")):
+        return cast("RawType", kind)
+    return cast("RawType", f"uint{kind[-2:]}")
 
 
 def _signed(word: int) -> int:

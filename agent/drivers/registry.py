@@ -99,15 +99,29 @@ def _line(device: DeviceSettings, bus: Bus) -> Driver:
     return LineDriver(device.id, bus, unit=device.address, profile=device.profile)
 
 
+def _snmp_frames(profile: Profile) -> list[tuple[int, int]]:
+    from agent.drivers.snmp.plan import frame_bytes  # noqa: PLC0415 - on first use
+
+    return frame_bytes(profile)
+
+
+def _snmp(device: DeviceSettings, bus: Bus) -> Driver:
+    from agent.drivers.snmp.driver import SnmpDriver  # noqa: PLC0415 - on first use
+
+    return SnmpDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
 DRIVERS: dict[str, Factory] = {
     "modbus": _modbus,
     "smp": _smp,
     "http_json": _http_json,
     "line": _line,
+    "snmp": _snmp,
 }
 FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "modbus": _modbus_frames,
     "smp": _smp_frames,
     "http_json": _http_json_frames,
     "line": _line_frames,
+    "snmp": _snmp_frames,
 }

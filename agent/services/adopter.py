@@ -69,7 +69,10 @@ class Adopter:
         profile = parse_profile(data.decode("utf-8", "replace"), source=wish.artifact[:20])
         if problem := self.may_adopt(profile):
             raise RefusedError(problem.reason, problem.detail)
-        await self._meet(wish, bus, profile)
+        device = DeviceSettings(
+            id=DeviceId(wish.device), bus=wish.bus, address=wish.address, profile=profile
+        )
+        await meet(device, bus, serial=wish.serial)
         digest = sha256(data).hexdigest()
         await asyncio.to_thread(self._keep, digest, data)
         return Adopted(
@@ -88,30 +91,6 @@ class Adopter:
         except OSError as error:
             raise WorldError(Reason.STORE_FAILED, f"the profile: {error.strerror}") from error
 
-    async def _meet(self, wish: AdoptParameters, bus: Bus, profile: Profile) -> None:
-        """Read the device as its profile says, and compare what tells it from others."""
-        device = DeviceSettings(
-            id=DeviceId(wish.device), bus=wish.bus, address=wish.address, profile=profile
-        )
-        names = [point.name for point in profile.polled]
-        readings = await make_driver(device, bus).read(names, urgency=Urgency.COMMAND)
-        reasons = {one.reason for one in readings if one.value is None}
-        if not any(one.value is not None for one in readings):
-            reason = next(iter(reasons - {None}), None) or Reason.DEVICE_SILENT
-            raise WorldError(reason, "no point of the profile gives a value there")
-        if not wish.serial or profile.protocol != "modbus":
-            return
-        from agent.drivers.modbus.scan import Scan  # noqa: PLC0415 - on first use
-
-        said = await Scan(bus).ask(wish.address)
-        if (
-            said is not None
-            and said.serial
-            and said.serial[: limits.CANDIDATE_CHARS] != wish.serial
-        ):
-            detail = f"the device there says its serial number is {said.serial}"
-            raise WorldError(Reason.VERIFY_MISMATCH, detail)
-
     def _keep(self, digest: str, data: bytes) -> None:
         folder = self.data_dir / FOLDER
         try:
@@ -119,3 +98,31 @@ class Adopter:
             write_atomically(folder / f"{digest}.toml", data)
         except OSError as error:
             raise WorldError(Reason.STORE_FAILED, f"the profile: {error.strerror}") from error
+
+
+async def meet(device: DeviceSettings, bus: Bus, *, serial: str) -> None:
+    """Read a device as its profile says, and compare what tells it from others.
+
+    Args:
+        device: as it is going to be attached.
+        bus: where it is.
+        serial: what it has to say its serial number is, where it says one; empty: anything.
+
+    Raises:
+        MistakeError: its profile does not go with the bus.
+        WorldError: nobody gives a value there, or another device does.
+    """
+    names = [point.name for point in device.profile.polled]
+    readings = await make_driver(device, bus).read(names, urgency=Urgency.COMMAND)
+    reasons = {one.reason for one in readings if one.value is None}
+    if not any(one.value is not None for one in readings):
+        reason = next(iter(reasons - {None}), None) or Reason.DEVICE_SILENT
+        raise WorldError(reason, "no point of the profile gives a value there")
+    if not serial or device.profile.protocol != "modbus":
+        return
+    from agent.drivers.modbus.scan import Scan  # noqa: PLC0415 - on first use
+
+    said = await Scan(bus).ask(device.address)
+    if said is not None and said.serial and said.serial[: limits.CANDIDATE_CHARS] != serial:
+        detail = f"the device there says its serial number is {said.serial}"
+        raise WorldError(Reason.VERIFY_MISMATCH, detail)

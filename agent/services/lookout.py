@@ -2,7 +2,8 @@
 
 Owns the pace and the budget of asking, where a look goes on next time, and the file that remembers
 candidates. Never runs by itself: a job of `agent.discover` begins each look, a schedule repeats it.
-What a look means stands in `agent.core.candidates`.
+What a look means stands in `agent.core.candidates`; who follows what moved is
+`agent.services.follower`.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ from typing import Final
 
 import msgspec
 
-from agent.core.candidates import Candidate, Sighting, Spot, seen, to_tell
+from agent.core.candidates import Candidate, seen, to_tell
 from agent.core.device import DeviceSettings
+from agent.core.following import Move, marked
 from agent.core.moment import Moment
 from agent.core.ports import Bus, StepOutcome
 from agent.core.settings import DiscoverySettings
+from agent.services.follower import Follower
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.action_parameters import DiscoverParameters
-from shared.model.candidate import MARK
+from shared.model.candidate import MARK, CandidateWord, Sighting, Spot
 from shared.model.job import Value
 from shared.runtime.files import write_atomically
 from shared.runtime.logs import Events
@@ -44,6 +47,10 @@ class Kept(msgspec.Struct, frozen=True):
     """By bus: the address at which the next look goes on."""
     asked: dict[str, tuple[int, int]] = {}
     """By bus: an hour, and how many addresses were asked in it."""
+    moves: list[Move] = []
+    """Devices that are being followed: the next process tells what became of it."""
+    counts: dict[str, int] = {}
+    """Of the look that found them."""
 
 
 @dataclass(slots=True)
@@ -55,7 +62,14 @@ class _Look:
     left: int = 0
     """Addresses for which time or budget did not last."""
     troubles: list[str] = field(default_factory=list)
-    """Why a bus or the network could not be looked at."""
+    """Why a bus or the network could not be looked at, or a device is not followed."""
+    moved: list[Move] = field(default_factory=list)
+    """Attached devices that were followed."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how much was done."""
+        return {"found": len(self.sightings), "asked": len(self.looked), "left": self.left}
 
 
 class Lookout:
@@ -85,6 +99,8 @@ class Lookout:
         self._devices = tuple(devices)
         self._now, self._pause = now, pause
         self._kept = _read(self._path)
+        self.follower: Follower | None = None
+        """Who follows what moved; set by whoever knows the settings."""
 
     @property
     def candidates(self) -> Sequence[Candidate]:
@@ -101,6 +117,8 @@ class Lookout:
         if dry_run:
             asked = sum(len(self._addresses(bus, wish)) for bus in self._modbus(wish))
             return StepOutcome(result={"probes": asked, "_dry_run": True})
+        if (told := await self._arrived()) is not None:
+            return StepOutcome(result=told)
         look = _Look()
         until_ms = self._now().mono_ms + wish.for_s * 1000
         if "mdns" in wish.ways:
@@ -110,27 +128,76 @@ class Lookout:
                 await self._echo(look, bus, asked=bool(wish.buses))
         for bus in self._modbus(wish):
             await self._scan(look, bus, wish, until_ms)
-        return StepOutcome(result=self._told(look))
+        known = await self._followed(look, self._known(look))
+        return StepOutcome(result=self._told(look, known, look.counts))
 
-    def _told(self, look: _Look) -> dict[str, Value]:
+    def _known(self, look: _Look) -> list[Candidate]:
         now_ms = self._now().today_ms
         known = seen(
             self._kept.candidates, look.sightings, looked=frozenset(look.looked), now_ms=now_ms
         )
         attached = {f"{one.bus}/{one.address}" for one in self._devices}
-        known = [one for one in known if one.way == "mdns" or one.place not in attached]
-        words, known = to_tell(known, now_ms=now_ms, room=_TELL_BYTES)
-        self._keep(msgspec.structs.replace(self._kept, candidates=known))
+        return [one for one in known if one.way == "mdns" or one.place not in attached]
+
+    async def _followed(self, look: _Look, known: list[Candidate]) -> list[Candidate]:
+        """Follow attached devices that moved; where any did, another process goes on."""
+        if self.follower is None or not self._settings.follow:
+            return known
+        met = frozenset(one.spot for one in look.sightings)
+        judged = await self.follower.judge(known, met=met, may_ask=self._spend)
+        known = [one for one in known if one.spot not in judged.same]
+        if judged.moves:
+            self._keep(
+                msgspec.structs.replace(
+                    self._kept, candidates=known, moves=judged.moves, counts=look.counts
+                )
+            )
+            why = await self.follower.follow(judged.moves)
+            judged.doubted |= {("modbus", one.place): one.device for one in judged.moves}
+            judged.reasons += [f"{one.device} is not followed: {why}" for one in judged.moves]
+        # What is in doubt goes before ports that do not open: a result has room for little.
+        look.troubles[:0] = judged.reasons
+        return marked(known, judged.doubted, met=met)
+
+    async def _arrived(self) -> dict[str, Value] | None:
+        """Tell what became of devices that an earlier process followed; None: there are none."""
+        moves = self._kept.moves
+        if not moves or self.follower is None:
+            return None
+        if not await self.follower.arrived(moves):
+            self._kept = msgspec.structs.replace(self._kept, moves=[])
+            return None
+        for move in moves:
+            _log.event("device_followed", device=move.device, before=move.before, now=move.place)
+        attached = {one.place for one in moves}
+        known = [one for one in self._kept.candidates if one.place not in attached]
+        return self._told(_Look(moved=moves), known, self._kept.counts)
+
+    def _told(
+        self, look: _Look, known: list[Candidate], counts: Mapping[str, int]
+    ) -> dict[str, Value]:
+        moved = [
+            CandidateWord(
+                way="modbus",
+                place=one.place,
+                serial=one.serial,
+                change="moved",
+                before=one.before,
+                device=one.device,
+            )
+            for one in look.moved
+        ]
+        texts = [msgspec.json.encode(word).decode() for word in moved][: limits.CANDIDATES_TOLD]
+        room = _TELL_BYTES - sum(len(text) + limits.MEMBER_BYTES for text in texts)
+        words, known = to_tell(known, now_ms=self._now().today_ms, room=room)
+        self._keep(msgspec.structs.replace(self._kept, candidates=known, moves=[], counts={}))
         told: dict[str, Value] = {
-            "found": len(look.sightings),
-            "asked": len(look.looked),
-            "left": look.left,
+            **counts,
             "untold": sum(not one.told_ms for one in known),
             "trouble": "; ".join(look.troubles)[: limits.DETAIL_CHARS // 2],
         }
-        for number, word in enumerate(words):
-            told[f"{MARK}{number}"] = msgspec.json.encode(word).decode()
-        return told
+        texts += [msgspec.json.encode(word).decode() for word in words]
+        return {**told, **{f"{MARK}{number}": text for number, text in enumerate(texts)}}
 
     # --- the network -----------------------------------------------------------------------------
     async def _listen(self, look: _Look, wish: DiscoverParameters) -> None:

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from agent.core.candidates import Sighting
 from shared import limits
 from shared.errors import Reason, WorldError
+from shared.model.candidate import Sighting
 
 SERVICES: Final = (
     *("_shelly._tcp.local.", "_modbus._tcp.local.", "_sunspec._tcp.local."),

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from agent.core.candidates import Sighting
 from agent.core.ports import Bus, Urgency
 from agent.drivers.smp.client import OS, Client
 from agent.drivers.smp.packet import WRITE, Refusal, Request
 from shared import limits
 from shared.errors import WorldError
+from shared.model.candidate import Sighting
 
 _ECHO: Final = "outstation"
 

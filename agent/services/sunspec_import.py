@@ -1,18 +1,22 @@
 """Makes a profile of what a SunSpec device tells: walks its chain of models, writes TOML.
 
-Owns the walk, bounded, and the text. What models mean stands in `agent.core.sunspec`. Nothing is
-written to the device.
+Owns the walk, bounded, and the text; registers come from the device or from a file that has them.
+What models mean stands in `agent.core.sunspec`, and in the SunSpec Alliance's own files
+(`agent.core.sunspec_model`). Nothing is written to the device.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from agent.buses.factory import open_bus
 from agent.core.ports import Bus, BusSettings, Urgency
-from agent.core.sunspec import END, Found, points_of
+from agent.core.sunspec import END, Found, found_of, points_of
+from agent.core.sunspec_model import SunSpecModel
 from agent.drivers.modbus import codec
 from agent.drivers.modbus.codec import Framing, Refusal
-from agent.drivers.modbus.scan import SUNSPEC_BASES, Scan
+from agent.drivers.modbus.scan import SUNSPEC_BASES, Answered, Scan, common_of
 from agent.services.profile_trial import Place
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
@@ -20,7 +24,18 @@ from shared.errors import MistakeError, Reason, WorldError
 _SUNS = [0x5375, 0x6E53]
 
 
-async def import_sunspec(place: Place) -> str:
+Models = Mapping[int, SunSpecModel]
+"""Definitions by number; they go before those that are known here."""
+
+
+class Registers(Protocol):
+    """Holding registers of one device."""
+
+    async def read(self, first: int, count: int) -> list[int] | None:
+        """Return registers, None where the device has none."""
+
+
+async def import_sunspec(place: Place, models: Iterable[SunSpecModel] = ()) -> str:
     """Return the profile of the device there.
 
     Raises:
@@ -29,22 +44,42 @@ async def import_sunspec(place: Place) -> str:
     """
     bus = open_bus(BusSettings(name="import", url=place.url, response_timeout_ms=place.timeout_ms))
     try:
-        registers = _Registers(bus, place.address)
-        base = await _base(registers)
-        if base is None:
-            raise MistakeError("there is no SunSpec map at 40000, 50000 or 0", where=place.url)
-        models, found = await _walk(registers, base + 2)
+        map_ = await _mapped(_Asked(bus, place.address), models, where=place.url)
         said = await Scan(bus).ask(place.address)
     finally:
         await bus.close()
-    if not found:
-        told = ", ".join(map(str, models)) or "none"
-        raise MistakeError(f"no model of an inverter among {told}", where=place.url)
-    return _text(said.vendor if said else "", said.model if said else "", models, found)
+    return map_.profile(said or Answered())
 
 
-class _Registers:
-    """Holding registers of one device."""
+async def import_dump(registers: "Dump", models: Iterable[SunSpecModel] = ()) -> str:
+    """Return the profile of the device whose registers a file holds.
+
+    Raises:
+        MistakeError: there is no SunSpec map in them, or none of the models known here.
+    """
+    map_ = await _mapped(registers, models, where=registers.source)
+    return map_.profile(await common_of(registers.read) or Answered())
+
+
+class Dump:
+    """Registers that somebody wrote down, by address."""
+
+    def __init__(self, cells: Mapping[int, int], *, source: str) -> None:
+        """Take them; who counts from 1 is understood where the map says so."""
+        self.source = source
+        from_one = any(
+            [cells.get(base + 1), cells.get(base + 2)] == _SUNS for base in SUNSPEC_BASES
+        )
+        self._cells = {at - from_one: word for at, word in cells.items()}
+
+    async def read(self, first: int, count: int) -> list[int] | None:
+        """Return registers, None where one of them is not in the file."""
+        words = [self._cells.get(at) for at in range(first, first + count)]
+        return [word for word in words if word is not None] if None not in words else None
+
+
+class _Asked:
+    """Holding registers, asked for."""
 
     def __init__(self, bus: Bus, unit: int) -> None:
         self._bus, self._unit, self._number = bus, unit, 0
@@ -70,28 +105,55 @@ class _Registers:
         return words
 
 
-async def _base(registers: _Registers) -> int | None:
+class _Map:
+    """The chain of models of one device, and its points."""
+
+    def __init__(self, models: Models) -> None:
+        self.known, self.models = models, list[int]()
+        self.found: dict[str, Found] = {}
+
+    async def walk(self, registers: Registers, at: int) -> None:
+        """Follow the chain from its first model."""
+        for _ in range(limits.SUNSPEC_MODELS):
+            head = await registers.read(at, 2) if at < 0xFFFE else None
+            if head is None or head[0] == END:
+                return
+            model, size = head
+            self.models.append(model)
+            words = await registers.read(at + 2, size) if at + 2 + size <= 0x1_0000 else None
+            if model in self.known:
+                for point in found_of(self.known[model].points(words or ()), at + 2, words or ()):
+                    taken = point.name in self.found
+                    name = f"m{model}_{point.name}"[:40] if taken else point.name
+                    self.found.setdefault(name, replace(point, name=name))
+            else:
+                for point in points_of(model, at + 2, words or ()):
+                    # Of two models that say the same, as integers and floats, the first counts.
+                    self.found.setdefault(point.name, point)
+            at += 2 + size
+
+    def profile(self, said: Answered) -> str:
+        """Return the text of a profile of it."""
+        found = list(self.found.values())[: limits.POINTS]
+        return _text(said.vendor, said.model, self.models, found)
+
+
+async def _mapped(registers: Registers, models: Iterable[SunSpecModel], *, where: str) -> _Map:
+    map_ = _Map({model.id: model for model in models})
     for base in SUNSPEC_BASES:
         if await registers.read(base, 2) == _SUNS:
-            return base
-    return None
-
-
-async def _walk(registers: _Registers, at: int) -> tuple[list[int], list[Found]]:
-    models: list[int] = []
-    found: dict[str, Found] = {}
-    for _ in range(limits.SUNSPEC_MODELS):
-        head = await registers.read(at, 2) if at < 0xFFFE else None
-        if head is None or head[0] == END:
+            await map_.walk(registers, base + 2)
             break
-        model, size = head
-        models.append(model)
-        words = await registers.read(at + 2, size) if at + 2 + size <= 0x1_0000 else None
-        for point in points_of(model, at + 2, words or ()):
-            # Of two models that say the same, as integers and floats, the first counts.
-            found.setdefault(point.name, point)
-        at += 2 + size
-    return models, list(found.values())[: limits.POINTS]
+    else:
+        raise MistakeError("there is no SunSpec map at 40000, 50000 or 0", where=where)
+    if not map_.found:
+        told = ", ".join(map(str, map_.models)) or "none"
+        raise MistakeError(
+            f"no model of an inverter among {told}",
+            where=where,
+            mend="name the files that define them: model_NNN.json of the SunSpec Alliance",
+        )
+    return map_
 
 
 def _text(vendor: str, model: str, models: Sequence[int], found: Sequence[Found]) -> str:

@@ -1,14 +1,15 @@
 """What the transactions ask of a store: named queries, yielded by generators.
 
-A transaction is written once, as a generator that yields `Query` or `Many` and is sent the rows.
+A transaction is written once, as a generator that yields a `Step` and is sent the rows.
 The store drives it: SQLite's writer in one thread hop, PostgreSQL with one await per step. So a
 body has no effects but its queries, and may be run again from the start.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from shared.clock import WallMs
 
@@ -18,23 +19,33 @@ Scalar: TypeAlias = int | float | str | bytes | None
 Row: TypeAlias = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+# Structs of msgspec: a contact makes some thirty, and looks as often for one among those it knows.
+class Query(msgspec.Struct, frozen=True, gc=False):
     """One named statement with its parameters ``$1``, ``$2``, ..."""
 
     name: str
     values: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Many:
+class Many(msgspec.Struct, frozen=True, gc=False):
     """One named statement, run once for each tuple of parameters; answers no rows."""
 
     name: str
     rows: tuple[tuple[Scalar, ...], ...]
 
 
-Tx: TypeAlias = Generator[Query | Many, Sequence[Row], T]
+class Together(msgspec.Struct, frozen=True, gc=False):
+    """Statements that do not build on each other, in one way to the database and back.
+
+    PostgreSQL runs them as one: none of them sees what another one changes, and no two change the
+    same row. All but the last one only change; its rows are the answer.
+    """
+
+    queries: tuple[Query, ...]
+
+
+Step: TypeAlias = Query | Many | Together
+Tx: TypeAlias = Generator[Step, Sequence[Row], T]
 """A transaction's body, begun; it returns `T`."""
 
 
@@ -114,6 +125,11 @@ def fetch_one(name: str, *values: Scalar) -> Tx[Row | None]:
 def execute(name: str, *values: Scalar) -> Tx[None]:
     """Run one statement for its effect."""
     yield Query(name, values)
+
+
+def fetch_together(queries: Sequence[Query]) -> Tx[Sequence[Row]]:
+    """Run statements that do not build on each other; return the rows of the last one."""
+    return (yield Together(tuple(queries)) if len(queries) > 1 else queries[0])
 
 
 def execute_many(name: str, rows: Iterable[tuple[Scalar, ...]]) -> Tx[None]:

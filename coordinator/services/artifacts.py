@@ -176,7 +176,7 @@ class Artifacts:
         trailer = await self.blobs.peek(digest, header.trailer_at, TRAILER_BYTES)
         told = read_trailer(trailer)
         view = ImageView(
-            version=header.version,
+            version=str(header.version),
             image_size=header.image_size,
             hash=told.hash,
             signed=told.signed,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TypeVar
 
-from coordinator.core.ports import Line, LivingStore, Tx
+from coordinator.core.ports import Line, LivingStore, Together, Tx
 from coordinator.store.statements import load_statements
 from shared.clock import WallMs
 
@@ -75,7 +75,10 @@ def _noted(body: Tx[T], seen: set[str]) -> Tx[T]:
     try:
         step = next(body)
         while True:
-            seen.add(step.name)
+            if isinstance(step, Together):
+                seen.update(query.name for query in step.queries)
+            else:
+                seen.add(step.name)
             step = body.send((yield step))
     except StopIteration as done:
         value: T = done.value

@@ -9,9 +9,10 @@ from typing import Any, TypeVar, assert_never
 
 import asyncpg
 
-from coordinator.core.ports import Many, Query, Row, Scalar, Tx
+from coordinator.core.ports import Many, Query, Row, Scalar, Step, Together, Tx
 from coordinator.store.differences import CODECS, to_text
 from coordinator.store.postgres_blame import Fate, fate
+from coordinator.store.postgres_together import join
 from shared import limits
 
 T = TypeVar("T")
@@ -139,13 +140,17 @@ class Session:
         found: str | None = status
         return found
 
-    async def _answer(self, step: Query | Many) -> Sequence[Row]:
+    async def _answer(self, step: Step) -> Sequence[Row]:
         match step:
             case Query(name, values):
                 return await self._rows(self._statements[name], values)
             case Many(name, rows):
                 await self._many(self._statements[name], rows)
                 return ()
+            case Together(queries):
+                texts = tuple(self._statements[query.name] for query in queries)
+                together = [value for query in queries for value in query.values]
+                return await self._rows(join(texts), together)
             case _:
                 assert_never(step)
 

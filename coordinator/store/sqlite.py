@@ -10,21 +10,25 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, assert_never
 
-from coordinator.core.ports import Many, Query, Row, Tx
+from coordinator.core.ports import Many, Query, Row, Step, Together, Tx
 from coordinator.store.before_migration import keep_copy
 from coordinator.store.differences import without_claims
 from coordinator.store.statements import load_statements
+from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
 from shared.runtime.db import Database
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.queries import bind, for_sqlite
+from shared.runtime.sqlite import Room
 
 T = TypeVar("T")
 
 SCHEMA = MigrationSet.load("coordinator.store", "schema/sqlite")
+_WRITER = Room(limits.FLEET_CACHE_BYTES, limits.FLEET_CHECKPOINT_BYTES)
+"""Agents call in any order, so each commit finds its rows all over the file."""
 
 
 class SqliteStore:
@@ -50,7 +54,7 @@ class SqliteStore:
             raise WorldError(
                 Reason.STORE_FAILED, f"{path}: no copy could be made before its schema is changed"
             ) from error
-        writer = await Database.open(path, schema=SCHEMA, exclusive=False)
+        writer = await Database.open(path, schema=SCHEMA, exclusive=False, room=_WRITER)
         try:
             reader = await Database.open(path, schema=SCHEMA, exclusive=False)
         except BaseException:
@@ -135,15 +139,20 @@ def drive(db: sqlite3.Connection, statements: Mapping[str, str], body: Tx[T]) ->
         body.close()
 
 
-def _answer(
-    db: sqlite3.Connection, statements: Mapping[str, str], step: Query | Many
-) -> Sequence[Row]:
+def _answer(db: sqlite3.Connection, statements: Mapping[str, str], step: Step) -> Sequence[Row]:
     match step:
         case Query(name, values):
             return db.execute(statements[name], bind(*values)).fetchall()
         case Many(name, rows):
             db.executemany(statements[name], (bind(*row) for row in rows))
             return ()
+        case Together(queries):
+            found: Sequence[Row] = ()
+            for query in queries:
+                found = db.execute(statements[query.name], bind(*query.values)).fetchall()
+            return found
+        case _:
+            assert_never(step)
 
 
 def _in_one_state(

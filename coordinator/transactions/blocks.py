@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from coordinator.core.intake import Incoming
-from coordinator.core.ports import Query, Row, Tx, execute, fetch, fetch_one
+from coordinator.core.ports import (
+    Query,
+    Row,
+    Tx,
+    execute,
+    execute_many,
+    fetch,
+    fetch_one,
+    fetch_together,
+)
 from coordinator.transactions.gaps import mind_gaps, safe_to
 from coordinator.transactions.happenings import schema_told
 from coordinator.transactions.known import with_known
@@ -74,6 +83,8 @@ class _Shelf:
     """Channel lists that new blocks refer to."""
     announced: _Numbers = field(default_factory=dict)
     """Numbers of the announced blocks by digest, the first of each."""
+    inserts: list[tuple[Query, Query]] = field(default_factory=list)
+    """New blocks and the orders to roll them up, not yet in the database."""
     unkept: set[int] = field(default_factory=set)
     """Numbers whose bytes found no room beside the first ones: the agent must keep them."""
 
@@ -105,6 +116,7 @@ def store_blocks(
     row = yield from fetch_one("telemetry_ranges", agent, report.telemetry_epoch)
     received, ledger = map(unpack_ranges, row) if row else (Ranges(), Ranges())
     quota = yield from load_quota(agent, now_ms)
+    wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
     shelf = _Shelf(received, ledger, BootTimes(agent, report, now_ms), quota)
     shelf.announced = {one.digest: one.seq for one in reversed(report.blocks)}
     for block in blocks:
@@ -114,11 +126,10 @@ def store_blocks(
     shelf.ledger = yield from without_lost(shelf.ledger, ledger_from, heard=report.restore_epoch)
     for loss in report.ledger:
         yield from _list_loss(shelf, agent, report, loss, now_ms)
+    are_new = False
     for schema in sorted(shelf.schemas):
-        yield from execute("schema_want", agent, schema)
+        are_new |= (yield from fetch_one("schema_want", agent, schema)) is not None
     saved = yield from _save(shelf, agent, report, newest=newest)
-    if shelf.blocks:
-        yield from save_quota(quota)
     gone = Query("telemetry_gone", (agent, report.telemetry_epoch))
     gaps = mind_gaps(agent, report, shelf.received, arrived=shelf.arrived, newest=newest)
     asked = yield from with_known(gaps, {gone: saved})
@@ -128,7 +139,8 @@ def store_blocks(
         yield from schema_told(agent, data, now_ms)
     if schemas:
         yield from execute("rollup_due_wake", agent)
-    wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
+    if are_new or (wanted and schemas):
+        wanted = yield from fetch("schemas_wanted", agent, limits.SCHEMAS_WANTED)
     return Stored(
         acked=_acknowledged(shelf, report),
         nacked=shelf.nacked,
@@ -183,6 +195,7 @@ def _take(
     seq = block.header.seq
     stored = None
     if seq in shelf.received:
+        yield from _insert(shelf)
         stored = yield from fetch_one("block_digest", agent, report.telemetry_epoch, seq)
     verdict = judge_block(
         report,
@@ -243,8 +256,7 @@ def _store(
         return  # neither acknowledged nor refused: older blocks close the gaps first
     shelf.received = received
     placed = yield from place_block(shelf.times, header)
-    yield from execute(
-        "block_insert",
+    values = (
         agent,
         report.telemetry_epoch,
         header.seq,
@@ -268,10 +280,17 @@ def _store(
     )
     shelf.schemas.add(header.schema)
     due = (agent, report.telemetry_epoch, header.seq, placed.shift_ms, now_ms)
-    yield from execute("rollup_due_insert", *due)
+    shelf.inserts.append((Query("block_insert", values), Query("rollup_due_insert", due)))
     shelf.blocks += 1
     shelf.bytes += len(block.data)
     shelf.readings += header.count
+
+
+def _insert(shelf: _Shelf) -> Tx[None]:
+    """Bring what was taken so far into the database."""
+    for queries in zip(*shelf.inserts, strict=True):
+        yield from execute_many(queries[0].name, [query.values for query in queries])
+    shelf.inserts.clear()
 
 
 def _keep_aside(
@@ -313,10 +332,9 @@ def _list_loss(
 
 
 def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[Sequence[Row]]:
-    """Save the store's row; return what `mind_gaps` asks of it."""
+    """Save new blocks and the store's row; return what `mind_gaps` asks of it."""
     said = report.tally
-    rows = yield from fetch(
-        "telemetry_save",
+    values = (
         agent,
         report.telemetry_epoch,
         report.next_block,
@@ -333,4 +351,9 @@ def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[
         said.lost,
         int(newest),
     )
-    return rows
+    queries = [save_quota(shelf.quota)] if shelf.blocks else []
+    if len(shelf.inserts) == 1:
+        # Nearly every contact: one way to the database and back for all that it changes here.
+        queries += shelf.inserts.pop()
+    yield from _insert(shelf)
+    return (yield from fetch_together([*queries, Query("telemetry_save", values)]))

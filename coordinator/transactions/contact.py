@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from coordinator.core.intake import Incoming
-from coordinator.core.ports import Tx, execute, fetch_one
+from coordinator.core.ports import Query, Tx, execute, fetch_one, fetch_together
 from coordinator.core.presence import is_silent, smooth_interval
 from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.happenings import disk_told, happened
@@ -187,7 +187,6 @@ def _record(contact: Contact) -> Tx[Recorded]:
     if newest:
         yield from _move_on(contact, before, taught)
         if report.health:
-            yield from execute("health_save", agent, to_json(report.health), now_ms)
             yield from disk_told(agent, report.health, now_ms)
     stored = yield from store_blocks(
         agent,
@@ -291,15 +290,27 @@ def _move_on(
             occasion = f"{agent} {contact.now_ms}"
             yield from happened("agent.online", occasion, agent=agent, now_ms=contact.now_ms)
             yield from execute("agent_heard", agent)
-    yield from _save(contact, interval_ms)
+    yield from fetch_together(_advance(contact, interval_ms, taught))
     if last is not None and last.jobs_epoch != report.jobs_epoch:
         yield from execute("store_leave", agent, last.jobs_epoch)
         yield from execute("contact_strays", agent, b"")
+
+
+def _advance(
+    contact: Contact, interval_ms: int | None, taught: Sequence[tuple[int, bytes]]
+) -> list[Query]:
+    """Return what keeps a report as the newest of its agent."""
+    agent, report = contact.agent, contact.report
+    queries = [_save(contact, interval_ms)]
     for number, digest in taught:
-        yield from execute("report_learn", agent, report.jobs_epoch, number, digest)
+        queries.append(Query("report_learn", (agent, report.jobs_epoch, number, digest)))
     oldest = report.counter - limits.REPORTS_REMEMBERED
     if oldest >= 0:  # an agent counts from 1
-        yield from execute("report_forget_old", agent, report.jobs_epoch, oldest)
+        queries.append(Query("report_forget_old", (agent, report.jobs_epoch, oldest)))
+    if report.health:
+        values = agent, to_json(report.health), contact.now_ms
+        queries.append(Query("health_save", values))
+    return queries
 
 
 def quarantine(agent: AgentId, report: Report, digest: bytes, now_ms: WallMs) -> Tx[bool]:
@@ -341,10 +352,9 @@ def count_refusals(agent: AgentId, refused: Mapping[Reason, int], now_ms: WallMs
             )
 
 
-def _save(contact: Contact, interval_ms: int | None) -> Tx[None]:
+def _save(contact: Contact, interval_ms: int | None) -> Query:
     report = contact.report
-    yield from execute(
-        "contact_save",
+    values = (
         contact.agent,
         report.counter,
         contact.digest,
@@ -359,3 +369,4 @@ def _save(contact: Contact, interval_ms: int | None) -> Tx[None]:
         contact.bytes_up,
         contact.bytes_down,
     )
+    return Query("contact_save", values)

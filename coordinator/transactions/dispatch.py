@@ -239,13 +239,14 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
             (AgentId(agent), ExecutionId(uuid7(bench.now_ms, bench.entropy.token(10))))
             for agent, _ in rows
         ]
+        in_order = sorted(made)  # of their key: many of them land on the same page then
         yield from execute_many(
             "rollout_execution_insert",
-            ((agent, id_, loaded.job, bench.now_ms, stage) for agent, id_ in made),
+            ((agent, id_, loaded.job, bench.now_ms, stage) for agent, id_ in in_order),
         )
         yield from supersede(loaded.job, [agent for agent, _ in made], bench.now_ms)
         yield from execute_many(
-            "rollout_member_released", ((loaded.job, agent, id_) for agent, id_ in made)
+            "rollout_member_released", ((loaded.job, agent, id_) for agent, id_ in in_order)
         )
         if made:
             yield from moved_count(loaded.job, stage, 0, len(made), len(made))

@@ -1,4 +1,4 @@
-"""One query in the place of nine: what every contact asks of its agent, read at once.
+"""One query in the place of eleven: what every contact asks of its agent, read at once.
 
 A query costs some thirty microseconds in SQLite, most of it handing the interpreter over between
 threads, and a round trip in PostgreSQL. The transaction itself does not know: it asks as always,
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from coordinator.core.ports import Query, Row, Tx, fetch_one
+from shared import limits
 from shared.ids import AgentId
 from shared.trust.documents import Report
 
@@ -44,8 +45,9 @@ def look_ahead(agent: AgentId, report: Report) -> Tx[Known]:
     if row is None:
         return {Query("agent_identity", (agent,)): _NOTHING}
     identity, chain, rest = row[:8], row[8:14], row[14:]
-    here, before, left, received, ledger, safe_to, day, taken, ordinal, receipts = rest
-    return {
+    here, before, left, received, ledger, safe_to, day, taken, ordinal, receipts = rest[:10]
+    quota, is_wanting = rest[10:]
+    known = {
         Query("agent_identity", (agent,)): (identity,),
         Query("contact_chain", (agent,)): _found(*chain),
         Query("report_digest", (agent, jobs, counter)): _found(here),
@@ -55,7 +57,11 @@ def look_ahead(agent: AgentId, report: Report) -> Tx[Known]:
         Query("telemetry_safe", (agent, telemetry)): _found(safe_to),
         Query("intake_day", (agent,)): _found(day, taken),
         Query("jobs_store", (agent, jobs)): _found(ordinal, receipts),
+        Query("keeping_quota", ()): _found(quota),
     }
+    if not is_wanting:
+        known[Query("schemas_wanted", (agent, limits.SCHEMAS_WANTED))] = _NOTHING
+    return known
 
 
 def _found(*values: object) -> Sequence[Row]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
-from coordinator.transactions.contact import load_identity, use_key
+from coordinator.transactions.contact import Identity, load_identity, use_key
 from coordinator.transactions.enroll import check_labels
 from coordinator.transactions.rows import audit
 from coordinator.transactions.support import keep_piece
@@ -89,9 +89,10 @@ def take_word(agent: AgentId, word: Word, *, key: bytes, now_ms: WallMs) -> Tx[T
         raise RefusedError(Reason.KEY_REPLACED, f"{agent} has another key by now")
     match word:
         case Rekey():
-            # It vouches for another one: that is a first use, as a report is.
-            yield from use_key(agent, identity, key, now_ms)
-            return (yield from _rekey(agent, word.new_key, key, now_ms))
+            # It vouches for another one: that is a first use, as a report is, and from then on it
+            # is the only key that the agent has.
+            identity = yield from use_key(agent, identity, key, now_ms)
+            return (yield from _rekey(agent, identity, word.new_key, now_ms))
         case Labels():
             changed = yield from _relabel(agent, word, now_ms)
             return Taken(changed, identity.next_key or identity.public_key)
@@ -110,12 +111,9 @@ def _wish(query: str, action: str, agent: str, actor: str, now_ms: WallMs) -> Tx
     return True
 
 
-def _rekey(agent: AgentId, new_key: bytes, key: bytes, now_ms: WallMs) -> Tx[Taken]:
-    identity = yield from load_identity(agent)
+def _rekey(agent: AgentId, identity: Identity, new_key: bytes, now_ms: WallMs) -> Tx[Taken]:
     if new_key in {identity.next_key, identity.public_key}:
         return Taken(changed=False, key=new_key)  # the answer was lost
-    if key != identity.public_key:
-        raise RefusedError(Reason.KEY_REPLACED, "the key before last vouches for nothing")
     if (yield from fetch_one("key_known", new_key)) is not None:
         raise RefusedError(Reason.KEY_REPLACED, "this key was used before")
     yield from execute("key_insert", new_key, agent, now_ms)
@@ -125,7 +123,7 @@ def _rekey(agent: AgentId, new_key: bytes, key: bytes, now_ms: WallMs) -> Tx[Tak
         actor=f"agent:{agent}",
         action="agent.rekey",
         object_=f"agent:{agent}",
-        detail={"from": fingerprint(key), "to": fingerprint(new_key)},
+        detail={"from": fingerprint(identity.public_key), "to": fingerprint(new_key)},
     )
     return Taken(changed=True, key=new_key)
 

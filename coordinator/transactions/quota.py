@@ -6,10 +6,9 @@ next day, told by `Reply.next_s` when that begins. So a quota loses nothing.
 
 from dataclasses import dataclass
 
-from coordinator.core.ports import Tx, execute, fetch_one
-from coordinator.core.retention import Keeping
+from coordinator.core.ports import Query, Tx, fetch_one
+from coordinator.core.retention import Keeping, keeping_of
 from coordinator.core.rollup import DAY_MS
-from coordinator.transactions.retention import load_keeping
 from shared.clock import WallMs
 from shared.ids import AgentId
 
@@ -46,12 +45,13 @@ class Quota:
 def load_quota(agent: AgentId, now_ms: WallMs) -> Tx[Quota]:
     """Return what an agent may still bring today."""
     row = yield from fetch_one("intake_day", agent)
-    keeping = yield from load_keeping()
+    quota = yield from fetch_one("keeping_quota")
+    keeping = keeping_of({} if quota is None else {"quota": quota[0]})
     today = row is not None and row[0] == now_ms // DAY_MS
     return Quota(agent, now_ms, keeping, int(row[1]) if row is not None and today else 0)
 
 
-def save_quota(quota: Quota) -> Tx[None]:
-    """Keep what was taken in."""
+def save_quota(quota: Quota) -> Query:
+    """Return what keeps how much was taken in."""
     day = quota.now_ms // DAY_MS
-    yield from execute("intake_day_save", quota.agent, day, quota.bytes)
+    return Query("intake_day_save", (quota.agent, day, quota.bytes))

@@ -114,12 +114,10 @@ def _save_fix(agent: AgentId, boot: BootRef, fix: Fix, now_ms: WallMs) -> Tx[Non
 
 
 def _load(agent: AgentId, boot: BootRef) -> Tx[_Boot]:
-    rows = yield from fetch("anchors_of_boot", agent, boot, limits.ANCHORS_PER_BOOT)
-    bound = yield from fetch_one("boot_bound", agent, boot)
-    return _Boot(
-        [Fix(row[0], row[1], row[2], is_own=bool(row[3])) for row in rows],
-        None if bound is None else bound[0],
-    )
+    rows = yield from fetch("boot_times", agent, boot, limits.ANCHORS_PER_BOOT)
+    # One row at least, without an anchor where there is none.
+    fixes = [Fix(row[1], row[2], row[3], is_own=bool(row[4])) for row in rows if row[1] is not None]
+    return _Boot(fixes, rows[0][0])
 
 
 def _bound(times: BootTimes, header: BlockHeader, boot: _Boot) -> Tx[None]:

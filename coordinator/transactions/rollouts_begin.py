@@ -46,7 +46,9 @@ def begin(job: JobId, policy: Policy, agents: Iterable[AgentId], now_ms: WallMs)
         "rollout_stage_insert", ((job, stage, sizes[stage]) for stage in range(len(policy.stages)))
     )
     yield from execute_many(
-        "rollout_member_insert", (member_row(job, member, policy) for member in members)
+        "rollout_member_insert",
+        # In the order of their key: else each lands on another page.
+        (member_row(job, one, policy) for one in sorted(members, key=lambda one: one.agent)),
     )
     if policy.per_site:
         sites = Counter(member.site for member in members)

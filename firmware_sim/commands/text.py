@@ -1,4 +1,4 @@
-"""`outstation-sim device MODEL --http` or `--line`: a device that answers in text.
+"""`outstation-sim device MODEL --http`, `--snmp` or `--line`: one device, one port, no registers.
 
 Owns which models speak what. Imports nothing of Modbus' ports.
 """
@@ -28,10 +28,13 @@ from firmware_sim.line.sdi12 import Probe
 from firmware_sim.line.weather import Weather
 from firmware_sim.models import find_model
 from firmware_sim.replay import bind, read_recording
+from firmware_sim.snmp.agent import Agent
+from firmware_sim.snmp.ports import serve_snmp
 from shared.clock import WallMs
 from shared.errors import MistakeError
 
 RELAY = "relay"
+UPS = "ups"
 SPEAKERS: Mapping[str, Callable[[Bench], TextDevice]] = {
     "tank": Gauge,
     "weather": Weather,
@@ -46,6 +49,7 @@ class TextOrder:
 
     model: str
     http: Address | None
+    snmp: Address | None
     serial: Path | None
     tcp: Address | None
     unit: int = 1
@@ -82,6 +86,8 @@ def text_order(given: argparse.Namespace, columns: Mapping[str, str]) -> TextOrd
     (model,) = given.models
     if given.http is not None and model != RELAY:
         raise MistakeError(f"a {model} speaks no HTTP", mend=f"a {RELAY} does")
+    if given.snmp is not None and model != UPS:
+        raise MistakeError(f"a {model} speaks no SNMP", mend=f"a {UPS} does")
     if given.line and model not in SPEAKERS:
         raise MistakeError(
             f"a {model} speaks no lines of text", mend=f"choose one of {', '.join(SPEAKERS)}"
@@ -93,6 +99,7 @@ def text_order(given: argparse.Namespace, columns: Mapping[str, str]) -> TextOrd
     return TextOrder(
         model=model,
         http=None if given.http is None else parse_address(given.http),
+        snmp=None if given.snmp is None else parse_address(given.snmp),
         serial=given.serial,
         tcp=None if given.tcp is None else parse_address(given.tcp),
         unit=given.unit[0] if given.unit else 1,
@@ -128,7 +135,7 @@ async def run_text(order: TextOrder) -> None:
             ledger = Ledger(file.write, time.ticks)
         bench = Bench(
             _device(order, time),
-            can=TEXT_FAULTS if order.http is not None else FAULTS,
+            can=FAULTS if order.snmp is None and order.http is None else TEXT_FAULTS,
             faults=order.faults,
             ledger=ledger,
             time=time,
@@ -150,6 +157,9 @@ async def _serve(
         relay = Relay(bench, password=order.password, seed=order.seed)
         http = await stack.enter_async_context(serve_http(relay, *order.http))
         return str(http.address), http.failed
+    if order.snmp is not None:
+        snmp = await stack.enter_async_context(serve_snmp(Agent(bench), *order.snmp))
+        return str(snmp.address), snmp.failed
     devices = [SPEAKERS[order.model](bench)]
     if order.serial is not None:
         serving = serve_line_pty(devices, order.serial, baud=order.baud)

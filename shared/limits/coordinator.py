@@ -138,3 +138,7 @@ CROWDED_PAUSED = 64
 """Of one agent that wait to be turned away: a body of 64 kB each at most, or one in a stream."""
 TAKEN_LOOK_S = 1.0
 """Until a scheduler looks again for what another one is at: it may be killed meanwhile."""
+FLEET_CACHE_BYTES = 16_777_216
+"""Page cache of the coordinator's writer: the paths into the rows of 100,000 agents."""
+FLEET_CHECKPOINT_BYTES = 8_388_608
+"""The coordinator's log before it is folded back: a page that many contacts change goes once."""

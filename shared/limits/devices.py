@@ -156,8 +156,12 @@ CANDIDATES = 256
 """Devices that an agent found and remembers: as many as it can have attached."""
 CANDIDATES_TOLD = 16
 """Of them in one receipt; a result holds about ten, and the others come with the next one."""
+MEMBER_BYTES = 70
+"""Of a result's member around its text: the step's id, the mark, and what frames them."""
 CANDIDATE_CHARS = 40
 """One text of a candidate as it is remembered and told: serial numbers have up to 32."""
+FOLLOWED_AT_ONCE = 4
+"""Devices followed after one look: their words fit into its receipt; others come with the next."""
 CANDIDATE_MISSES = 2
 """Looks in a row without an answer after which a candidate is lost: one frame can be."""
 DISCOVERY_S = 3_600
@@ -190,3 +194,22 @@ MATCH_STARS = 3
 """Stars of one rule of a match: each may be tried at every letter of a text of 100."""
 SUNSPEC_MODELS = 64
 """Models of one SunSpec map that are walked: a plant's controller has about thirty."""
+SUNSPEC_DEPTH = 4
+"""Groups within groups of a model's definition; volt-var curves have three."""
+SUNSPEC_REGISTERS = 65_535
+"""Of one model: its length is one register."""
+SUNSPEC_FILES = 256
+"""Definitions taken in at a time; the SunSpec Alliance publishes a hundred."""
+DUMP_BYTES = 4_194_304
+"""A file with registers of one device: all of a table at sixty letters a line."""
+SNMP_ARCS = 128
+"""Numbers of one OID (RFC 2578, 3.5)."""
+SNMP_OIDS = 16
+"""Objects of one request unless a profile says otherwise: their answer fits 484 bytes, which every
+agent has to take (RFC 3417, 3.2)."""
+SNMP_OIDS_MOST = 64
+"""Most that a profile may ask for: their answer still fits one frame of Ethernet."""
+SNMP_MESSAGE_BYTES = 8_192
+"""One message that is believed; agents on small devices send 1,472 at most."""
+SNMP_COMMUNITY_BYTES = 255
+"""A community: SNMP-COMMUNITY-MIB's own bound (RFC 3584)."""

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Protocol, cast
 
 from shared import limits
-from shared.model import http_address, line_address
+from shared.model import http_address, line_address, snmp_address
 from shared.model.http_address import HttpAddress
 from shared.model.line_address import LineAddress, LineDialect
 from shared.model.registers import (
@@ -27,9 +27,10 @@ from shared.model.registers import (
     WordOrder,
 )
 from shared.model.smp_address import SMP_TYPES, SmpAddress, SmpType
+from shared.model.snmp_address import SnmpAddress
 from shared.model.toml_text import TomlTable
 
-Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress
+Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress | SnmpAddress
 """A point's place; which of them follows from its profile's protocol."""
 
 _REGISTER_KEYS = ("table", "address", "type", "word_order")
@@ -106,6 +107,8 @@ def unwritable(at: Address) -> tuple[str, str]:
             "no request writes it",
             'write write = "NAME" of a request with {value}',
         )
+    if isinstance(at, SnmpAddress):
+        return f"a {at.type} cannot be written", "only an integer, a gauge or a truth can"
     return "a statistic cannot be written", "only a setting can"
 
 
@@ -207,6 +210,13 @@ _FAMILIES: dict[str, _Family] = {
         example=line_address.EXAMPLE,
         sections=("line", "request"),
         prepare=line_address.sections_of,
+    ),
+    "snmp": _Family(
+        keys=snmp_address.KEYS,
+        read=snmp_address.address_of,
+        example=snmp_address.EXAMPLE,
+        sections=("snmp",),
+        prepare=snmp_address.sections_of,
     ),
 }
 PROTOCOLS = tuple(_FAMILIES)

@@ -14,7 +14,8 @@ from shared.model.job import Value
 Way = Literal["modbus", "smp", "mdns"]
 WAYS: Final[tuple[Way, ...]] = ("modbus", "smp", "mdns")
 """How a device can be found."""
-Change = Literal["new", "same", "changed", "moved", "lost", "returned"]
+Change = Literal["new", "same", "changed", "moved", "lost", "returned", "claims"]
+"""``claims``: it says that it is an attached device, and something speaks against it."""
 MARK: Final = "_candidate."
 """Result members of `agent.discover`: each candidate is told under this and a number."""
 ADOPTED: Final = "._adopted"
@@ -23,14 +24,16 @@ BY_BUS: Final[frozenset[Way]] = frozenset({"modbus", "smp"})
 """Ways whose places are ``BUS/ADDRESS``; the others' are ``HOST:PORT``."""
 
 
-class CandidateWord(msgspec.Struct, frozen=True, array_like=True):
-    """One candidate as it travels, in JSON; texts are shortened, empty where nothing is known."""
+Spot = tuple[Way, str]
+"""A way and a place."""
+
+
+class Sighting(msgspec.Struct, frozen=True, array_like=True):
+    """What answered at one place; texts are shortened, empty where nothing is known."""
 
     way: Way
     place: str
     """``BUS/ADDRESS``, or ``HOST:PORT`` where it announced itself."""
-    change: Change
-    """Since it was last told; ``lost``: it was asked and did not answer any more."""
     vendor: str = ""
     model: str = ""
     firmware: str = ""
@@ -38,10 +41,22 @@ class CandidateWord(msgspec.Struct, frozen=True, array_like=True):
     """What tells it from others of its kind."""
     name: str = ""
     """Of an announcement: instance and service."""
+
+    @property
+    def spot(self) -> Spot:
+        """Return where it is, or was last."""
+        return (self.way, self.place)
+
+
+class CandidateWord(Sighting, frozen=True, array_like=True):
+    """One candidate as it travels, in JSON."""
+
+    change: Change = "new"
+    """Since it was last told; ``lost``: it was asked and did not answer any more."""
     before: str = ""
     """Where it was before it moved."""
     device: str = ""
-    """The attached device that it is, when that one was found at another place."""
+    """The attached device that it is (``moved``) or says it is (``claims``)."""
 
 
 def read_words(result: dict[str, Value]) -> list[CandidateWord]:

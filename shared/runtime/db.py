@@ -26,7 +26,7 @@ from shared import limits
 from shared.errors import Reason, WorldError
 from shared.runtime.group_commit import Group, Work, commit_group
 from shared.runtime.migrations import MigrationSet
-from shared.runtime.sqlite import BREAKING, Settings, blame, connect
+from shared.runtime.sqlite import BREAKING, GATEWAY_ROOM, Room, Settings, blame, connect
 from shared.runtime.tasks import to_the_end
 
 T = TypeVar("T")
@@ -108,11 +108,13 @@ class Database:
         exclusive: bool,
         page_size: int = limits.DB_PAGE_BYTES,
         quick_check: bool = False,
+        room: Room = GATEWAY_ROOM,
     ) -> "Opening":
         """Open or create a database: ``await`` it, or use it with ``async with``.
 
         `exclusive` keeps every other process out (the agent's files); `page_size` in bytes holds
-        for a new file only; `quick_check` reads the whole file first.
+        for a new file only; `quick_check` reads the whole file first; `room` is what it may take
+        of the machine.
 
         Raises:
             WorldError: STORE_CORRUPT (`sqlite.set_aside_corrupt` and open again), STORE_FAILED or
@@ -126,6 +128,7 @@ class Database:
                 exclusive=exclusive,
                 page_size=page_size,
                 quick_check=quick_check,
+                room=room,
             )
         )
 

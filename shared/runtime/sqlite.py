@@ -45,6 +45,17 @@ BREAKING = frozenset({Reason.STORE_CORRUPT, Reason.STORE_FAILED})
 """After these the connection's cache may differ from the disk: close, check, open again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one connection may take of the machine."""
+
+    cache_bytes: int = limits.DB_CACHE_BYTES
+    checkpoint_bytes: int = limits.DB_CHECKPOINT_BYTES
+
+
+GATEWAY_ROOM = Room()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How one database file is opened."""
@@ -57,6 +68,7 @@ class Settings:
     """Of a new file; an existing one keeps its own."""
     quick_check: bool = False
     """Read the whole file once and refuse it when its structure is damaged."""
+    room: Room = GATEWAY_ROOM
 
 
 def connect(settings: Settings) -> sqlite3.Connection:
@@ -214,13 +226,13 @@ def _set_up(db: sqlite3.Connection, settings: Settings) -> None:
     set_synchronous(db, SYNC_FULL)
     ask(db, "foreign_keys", 1, expect=1)
     ask(db, "temp_store", _TEMP_STORE_MEMORY, expect=_TEMP_STORE_MEMORY)
-    cache_kib = limits.DB_CACHE_BYTES // 1024
+    cache_kib = settings.room.cache_bytes // 1024
     ask(db, "cache_size", -cache_kib, expect=-cache_kib)
     ask(db, "mmap_size", 0, expect=0)
     # Overwriting a log in place is up to 2.3 times faster than growing it: never truncate.
     ask(db, "journal_size_limit", -1, expect=-1)
     page_size = db.execute("PRAGMA page_size").fetchone()[0]
-    pages = max(1, limits.DB_CHECKPOINT_BYTES // page_size)
+    pages = max(1, settings.room.checkpoint_bytes // page_size)
     ask(db, "wal_autocheckpoint", pages, expect=pages)
     if settings.quick_check:
         quick_check(db, str(settings.path))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.buses.factory import open_bus
-from agent.core.firmware_image import read_image
 from agent.core.ports import BusSettings
 from agent.drivers.smp.driver import SmpDriver
 from firmware_sim.commands.image import factory_key
@@ -19,6 +18,7 @@ from firmware_sim.commands.tell import run_tell
 from firmware_sim.demo import processes
 from firmware_sim.mcuboot import Version, make_image
 from shared.ids import DeviceId
+from shared.model.mcuboot import read_image
 from tests.smp_site import profile
 
 BAUD = 115_200

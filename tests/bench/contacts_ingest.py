@@ -2,9 +2,10 @@
 
 The same readings, on the same database, in the same run, by turns. Blocks go through the
 transaction that a contact's readings go through (checksum, receipt, ranges, the order of a rollup),
-grouped and durable as contacts are; rows through one prepared INSERT into a table with a key of
-agent, channel and time, as many to a commit. Signatures are left out on both sides, and rows have
-no rollups. Then the coordinator's own loop rolls the blocks up, alone.
+read ahead, grouped and durable as contacts are, each agent's channel list with its first; rows
+through one prepared INSERT into a table with a key of agent, channel and time, as many to a commit.
+Signatures are left out on both sides, and rows have no rollups. Then the coordinator's own loop
+rolls the blocks up, alone.
 """
 
 import asyncio
@@ -18,10 +19,11 @@ import asyncpg
 
 from coordinator.app import open_fleet
 from coordinator.core.intake import block_digest, examine_blocks
-from coordinator.core.ports import LivingStore
+from coordinator.core.ports import LivingStore, Tx
 from coordinator.services.bell import Bell
 from coordinator.services.rollups import Rollups
-from coordinator.transactions.blocks import store_blocks
+from coordinator.transactions.blocks import Stored, store_blocks
+from coordinator.transactions.known import look_ahead, with_known
 from firmware_sim.fleet.readings import BlockPool, Shape, Stamp
 from firmware_sim.fleet.roster import Roster
 from shared.block.codec import decode, read_header
@@ -138,21 +140,24 @@ def _stamp(wave: int, began_ms: int) -> Stamp:
 
 async def _bring(store: LivingStore, reports: Sequence[tuple[Report, bytes]]) -> None:
     """Take in a block of each agent, together; each is a transaction of its own."""
-    schema = SHAPE.schema
-    schemas = [(schema_ref(schema.hash), schema.encode())]
-    bodies = [
-        partial(
-            store_blocks,
-            AgentId(report.agent),
-            report,
-            examine_blocks([data], report),
-            schemas,
-            now_ms=WallMs(report.wall_ms),
-        )
-        for report, data in reports
-    ]
+    bodies = [partial(_take_in, report, data) for report, data in reports]
     stored = await asyncio.gather(*(store.run(body, durable=True) for body in bodies))
     assert all(one.blocks == 1 for one in stored), "each block is taken in"
+
+
+def _take_in(report: Report, data: bytes) -> Tx[Stored]:
+    """Do with a block what a contact does with it."""
+    agent, schema = AgentId(report.agent), SHAPE.schema
+    known = yield from look_ahead(agent, report)
+    body = store_blocks(
+        agent,
+        report,
+        examine_blocks([data], report),
+        # An agent sends its channel list when it is asked for it: once.
+        [(schema_ref(schema.hash), schema.encode())] if report.counter == 1 else [],
+        now_ms=WallMs(report.wall_ms),
+    )
+    return (yield from with_known(body, known))
 
 
 def _report(fleet: bytes, agent: AgentId, data: bytes) -> Report:

@@ -63,6 +63,11 @@ writable = true
 min_write_interval_s = 3600
 
 [[point]]
+name = "dose"
+at = { table = "holding", address = 5, type = "uint16" }
+writable = true
+
+[[point]]
 name = "serial"
 at = { table = "holding", address = 9, type = "uint16" }
 poll = false
@@ -75,6 +80,10 @@ writable = true
 [[call]]
 name = "boost"
 point = "boost"
+
+[[call]]
+name = "dose"
+point = "dose"
 
 [[call]]
 name = "reset"
@@ -388,6 +397,37 @@ async def test_a_call_that_may_be_repeated_is_proven_and_silence_is_silence(benc
 async def test_a_call_that_was_refused_had_no_effect(bench: Bench):
     bench.slave.exception = {6: 4}
     assert (await run(command("reset"), bench.driver)).reason is Reason.DEVICE_EXCEPTION
+
+
+def refuse_next(bench: Bench, *, function: int) -> None:
+    """Let the device refuse a function once it has answered anything."""
+
+    def spoil(frame: bytes) -> bytes:
+        bench.slave.exception = {function: 4}
+        return frame
+
+    bench.slave.exception, bench.slave.spoil = {}, spoil
+
+
+async def test_a_call_that_was_obeyed_is_unknown_when_it_cannot_be_read_back(bench: Bench):
+    bench.slave.exception = {3: 4}
+    outcome = await run(command("dose", value=7), bench.driver)
+    assert bench.slave.cells[("holding", 5)] == 7
+    assert outcome.reason is Reason.UNKNOWN_EFFECT
+
+
+async def test_a_pulse_that_does_not_come_to_rest_is_not_given_again(bench: Bench):
+    refuse_next(bench, function=5)
+    assert (await run(command("jog"), bench.driver)).reason is Reason.UNKNOWN_EFFECT
+
+
+async def test_a_write_of_several_is_unknown_when_only_some_of_it_was_done(bench: Bench):
+    bench.slave.exception = {3: 4}
+    outcome = await run(write(boost=5, dose=3), bench.driver)
+    assert outcome.reason is Reason.DEVICE_EXCEPTION, "nothing is written before it was read"
+    refuse_next(bench, function=5)
+    outcome = await run(write(boost=5, start=1), bench.driver)
+    assert outcome.reason is Reason.UNKNOWN_EFFECT
 
 
 @pytest.mark.parametrize("call", ["reset", "stop"])

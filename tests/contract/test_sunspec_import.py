@@ -1,6 +1,7 @@
 """A profile made of what a SunSpec device tells, and held against the same device."""
 
 import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -100,3 +101,57 @@ async def test_a_device_without_a_map_is_one_sentence_and_a_file_is_written(devi
     slave.cells.clear()
     with pytest.raises(MistakeError, match="no SunSpec map"):
         await import_sunspec(place)
+
+
+THING = {
+    "id": 64_001,
+    "group": {
+        "name": "thing",
+        "points": [
+            {"name": "ID", "type": "uint16"},
+            {"name": "L", "type": "uint16"},
+            {"name": "Power", "type": "int16", "sf": "P_SF", "units": "W"},
+            {"name": "Mode", "type": "enum16"},
+            {"name": "P_SF", "type": "sunssf"},
+        ],
+    },
+}
+
+
+async def test_a_definition_from_a_file_adds_the_model_it_defines(device, tmp_path):
+    _, place = device
+    file, out = tmp_path / "model_64001.json", tmp_path / "made.toml"
+    file.write_text(json.dumps(THING))
+    call = ["profile", "import-sunspec", str(file), "--url", place.url, "-o", str(out)]
+    assert await asyncio.to_thread(main, call) == 0
+    profile = parse_profile(out.read_text(), source="out")
+    verdict = await try_profile(profile, place)
+    told = {one.point: one.value for one in verdict.points}
+    assert (told["power"], told["m64001_power"], told["mode"]) == (-1500, 1000, 2)
+    assert verdict.wrong == 0
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_registers_in_a_file_make_the_profile_that_the_device_itself_makes(
+    device, first, tmp_path, capsys
+):
+    slave, place = device
+    file, live = tmp_path / "registers.csv", tmp_path / "live.toml"
+    cells = {at + first: word for (_, at), word in slave.cells.items()}
+    file.write_text("".join(f"{at},{word}\n" for at, word in sorted(cells.items())))
+    live.write_text(await import_sunspec(place))
+    call = ["profile", "import-sunspec", str(file)]
+    assert await asyncio.to_thread(main, call) == 0
+    assert capsys.readouterr().out == live.read_text()
+
+
+def test_models_alone_do_not_say_where_they_are(tmp_path, capsys):
+    file = tmp_path / "model_64001.json"
+    file.write_text(json.dumps(THING))
+    assert main(["profile", "import-sunspec", str(file)]) == 2
+    assert "name either its --url or one file with its registers" in capsys.readouterr().err
+    (tmp_path / "dump.csv").write_text("1,2\n")
+    both = [str(file), str(tmp_path / "dump.csv"), "--url", "tcp://127.0.0.1:1"]
+    assert main(["profile", "import-sunspec", *both]) == 2
+    assert main(["profile", "import-sunspec", str(tmp_path / "dump.csv")]) == 2
+    assert "there is no SunSpec map" in capsys.readouterr().err

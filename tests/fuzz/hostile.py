@@ -84,7 +84,7 @@ def _edited(seed: bytes, edits: Sequence[Edit]) -> bytes:
 def _swapped(seed: bytes, swaps: Sequence[tuple[int, Any]]) -> bytes:
     plain = msgpack.unpackb(seed, strict_map_key=False)
     for place, value in swaps:
-        places = list(_places(plain))
+        places = list(places_of(plain))
         if places:
             # A copy: a later swap may reach inside it.
             places[place % len(places)](deepcopy(value))
@@ -92,16 +92,16 @@ def _swapped(seed: bytes, swaps: Sequence[tuple[int, Any]]) -> bytes:
     return packed
 
 
-def _places(value: Any) -> "list[Callable[[Any], None]]":
+def places_of(value: Any) -> "list[Callable[[Any], None]]":
     """Return a setter for every value inside a document, and one that adds a value to each list."""
     found: list[Callable[[Any], None]] = []
     if isinstance(value, list):
         found.append(value.append)
         for index, inner in enumerate(value):
             found.append(partial(value.__setitem__, index))
-            found += _places(inner)
+            found += places_of(inner)
     if isinstance(value, dict):
         for key, inner in value.items():
             found.append(partial(value.__setitem__, key))
-            found += _places(inner)
+            found += places_of(inner)
     return found

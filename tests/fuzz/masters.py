@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import cbor2
 
-from agent.core.firmware_image import check_image, read_image
+from agent.core.firmware_image import check_image
 from agent.drivers.modbus import codec as modbus
 from agent.drivers.modbus.identify import IdentifyQuery
 from agent.drivers.smp import console
@@ -15,9 +15,11 @@ from agent.drivers.smp.burst import Burst
 from agent.drivers.smp.client import _slots
 from agent.drivers.smp.codec import Dialect, Ear, Framing, Question
 from agent.drivers.smp.packet import IMAGE_GROUP, READ, V2, Refusal, Request
+from firmware_sim import mcuboot
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
-from shared.model.mcuboot import read_header, read_trailer
+from shared.model.mcuboot import read_header, read_image, read_trailer
+from tests.fuzz import smp
 from tests.smp_parts import HEAD, KEY, image, lines_of
 
 _LIST = Request(READ, IMAGE_GROUP, 0, {})
@@ -103,18 +105,22 @@ def pieces() -> Sequence[bytes]:
 
 # --- MCUboot ------------------------------------------------------------------------------------
 def firmware(data: bytes) -> None:
-    """An image; only what the bootloader will take is believed, and nothing behind it."""
+    """An image; what is believed a bootloader will take, and nothing is behind it."""
     header = read_header(data)
     if header is not None:
         read_trailer(data[header.trailer_at :])
     found = read_image(data)
     check_image(found, key=KEY.public_key().public_bytes_raw())
-    assert data == _FIRST
+    assert mcuboot.read_image(data).size == len(data)
+    try:
+        smp.mcuboot(data)
+    except RefusedError as error:
+        raise AssertionError(f"sent, and then refused: {error.detail}") from error
 
 
 def images() -> Sequence[bytes]:
-    """One that is believed; small, so that edits hit what matters."""
-    return [_FIRST]
+    """What bootloaders believe."""
+    return smp.images()
 
 
 # --- Modbus -------------------------------------------------------------------------------------

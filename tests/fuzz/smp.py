@@ -5,16 +5,29 @@ from functools import cache
 
 from firmware_sim.bootloader import Slot
 from firmware_sim.device import Device
-from firmware_sim.mcuboot import ImageError, check_image, read_image
+from firmware_sim.mcuboot import Build, ImageError, check_image, read_image
 from firmware_sim.model import Model
 from firmware_sim.models import find_model
 from firmware_sim.smp.console import Decoder
 from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.packet import Malformed
 from shared.errors import Reason, RefusedError
-from tests.smp_parts import KEY, READ, WRITE, image, lines_of, loader, request
+from tests.mcuboot_parts import (
+    PURE,
+    WHOLE_KEY,
+    covered,
+    der,
+    hashed,
+    named,
+    signature,
+    trailed,
+)
+from tests.smp_parts import KEY, READ, STRANGER, WRITE, image, lines_of, loader, request
 
 _FIRST = image(size=3_000)
+_SIGNED = (read_image(_FIRST).covered, covered(), covered((0xA0, b"vendor"), (0x50, bytes(4))))
+"""All that the key has ever signed."""
+BUILDS = [Build(pure=pure, whole_key=whole) for pure in (False, True) for whole in (False, True)]
 
 
 @cache
@@ -44,13 +57,21 @@ def console(data: bytes) -> None:
 
 
 def mcuboot(data: bytes) -> None:
-    """An image; only a signed one is believed."""
+    """An image; whatever else its trailer holds, only what was signed is believed."""
     try:
         found = read_image(data)
-        check_image(found, KEY.public_key())
     except ImageError as error:
         raise RefusedError(Reason.BAD_SHAPE, error.fault.value) from error
-    assert data.startswith(_FIRST)
+    faults = []
+    for build in BUILDS:
+        try:
+            check_image(found, KEY.public_key(), build)
+        except ImageError as error:
+            faults.append(error.fault)
+        else:
+            assert found.covered in _SIGNED
+    if len(faults) == len(BUILDS):
+        raise RefusedError(Reason.BAD_SHAPE, faults[0].value)
 
 
 def _serve(node: Node, data: bytes) -> None:
@@ -88,5 +109,14 @@ def streams() -> Sequence[bytes]:
 
 
 def images() -> Sequence[bytes]:
-    """One that is believed; small, so that edits hit what matters."""
-    return [_FIRST]
+    """What is believed, in each way that is known; small, so that edits hit what matters."""
+    plain, more = _SIGNED[1:]
+    both = (named(STRANGER), signature(plain, STRANGER), named(), signature(plain))
+    whole = ((PURE, b"\1"), named(), signature(plain, whole=True))
+    return [
+        _FIRST,
+        trailed(plain, hashed(plain), *both),
+        trailed(plain, hashed(plain), *whole),
+        trailed(plain, hashed(plain), (WHOLE_KEY, der()), signature(plain)),
+        trailed(more, hashed(more), named(), signature(more)),
+    ]

@@ -50,7 +50,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
-from tests.fuzz import devices, masters, smp, sticks
+from tests.fuzz import devices, masters, site, smp, sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -88,6 +88,8 @@ class Target:
     """Memory that one input may take, whatever its size."""
     packed: bool = True
     """Its inputs are msgpack, so that values inside them can be exchanged."""
+    smp: bool = False
+    """Its inputs are SMP packets, so that values inside their CBOR can be exchanged."""
 
 
 def _sealed(typ: str, *names: str) -> Callable[[bytes], bytes]:
@@ -284,10 +286,10 @@ TARGETS: dict[str, Target] = {
     "parcel": Target(sticks.parcels, sticks.parcel, 4 * MB, packed=False),
     "carried": Target(sticks.carried_seeds, sticks.carried, 2 * MB),
     "return": Target(sticks.return_seeds, sticks.returned, 8 * MB),
-    "smp-packet": Target(smp.packets, smp.packet, MB, packed=False),
+    "smp-packet": Target(smp.packets, smp.packet, MB, packed=False, smp=True),
     "smp-console": Target(smp.streams, smp.console, MB, packed=False),
     "mcuboot": Target(smp.images, smp.mcuboot, MB, packed=False),
-    "smp-answer": Target(masters.answers, masters.smp_answer, MB, packed=False),
+    "smp-answer": Target(masters.answers, masters.smp_answer, MB, packed=False, smp=True),
     "smp-heard": Target(masters.streams, masters.smp_console, MB, packed=False),
     "smp-burst": Target(masters.pieces, masters.smp_burst, MB, packed=False),
     "firmware": Target(masters.images, masters.firmware, MB, packed=False),
@@ -297,5 +299,7 @@ TARGETS: dict[str, Target] = {
     "json": Target(devices.documents, devices.document, 2 * MB, packed=False),
     "lines": Target(devices.talk, devices.lines, MB, packed=False),
     "sdi12": Target(devices.sensor, devices.sdi12, MB, packed=False),
+    "snmp-answer": Target(site.snmp_answers, site.snmp_answer, MB, packed=False),
+    "snmp-request": Target(site.snmp_requests, site.snmp_request, MB, packed=False),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.firmware_image import read_image
 from shared import limits
 from shared.errors import Reason, WorldError
+from shared.model.mcuboot import read_image
 from tests.peers.zephyr import EMULATED, NATIVE, SERVERS, UNPACKED, board, native, recovery_image
 from tests.sim_parts import HANG_S, ROOT
 

@@ -156,6 +156,8 @@ class Script:
     effects: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often by device and step."""
     calls: Counter[str] = field(default_factory=Counter)
+    moments: list[float] = field(default_factory=list)
+    """When each call was in its middle, right where its effect is."""
 
     def check(self, step: Step, device: Any) -> None:
         return None
@@ -165,6 +167,7 @@ class Script:
         half = self.seconds.get(step.id, 2) / 2
         await asyncio.sleep(half)
         ends = self.ends.get(step.id) or [StepOutcome()]
+        self.moments.append(asyncio.get_running_loop().time())
         end = ends[min(self.calls[step.id], len(ends)) - 1]
         if end.reason is not Reason.DEVICE_EXCEPTION:  # it said no, and did nothing
             self.effects[hand.device, step.id] += 1

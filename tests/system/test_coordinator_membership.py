@@ -7,9 +7,10 @@ import pytest
 
 from coordinator.app import open_fleet
 from coordinator.transactions.carried import prepare_return
+from coordinator.transactions.membership import take_word
 from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
-from shared.ids import fingerprint
+from shared.ids import AgentId, fingerprint
 from shared.trust.envelope import KeySigner, seal
 from shared.trust.words import (
     LABELS_TYP,
@@ -129,6 +130,31 @@ async def test_a_key_may_vouch_for_another_before_its_first_report_and_retires_t
     assert (await world.sync(body(gateway.report()))).status == 403, "it was retired"
     gateway.signer = third
     await gateway.contact()
+
+
+async def test_a_key_that_was_retired_while_its_word_was_on_the_way_says_nothing(world):
+    gateway = await world.gateway("pump")
+    old, fleet = gateway.signer, gateway.root.fleet
+    await rekeyed(gateway)
+    gateway.signer = NEW
+    await gateway.contact()
+    await world.post("/v1/agents/pump/decommission", {})
+    words = (
+        Rekey(fleet, "pump", OTHER.public_key),
+        Labels(fleet, "pump", 1, {"role": "valve"}),
+        Leave(fleet, "pump", gateway.previous),
+    )
+    async with open_fleet(world.place) as (store, _):
+        for word in words:
+            # Its signature was verified before; what counts is who the agent is by now.
+            body = partial(
+                take_word, AgentId("pump"), word, key=old.public_key, now_ms=WallMs(NOW_MS)
+            )
+            with pytest.raises(RefusedError) as caught:
+                await store.run(body, durable=False)
+            assert caught.value.reason is Reason.KEY_REPLACED
+    view = await world.read("/v1/agents/pump")
+    assert (view["state"], view["labels"]) == ("LEAVING", {"site": "north"})
 
 
 @pytest.mark.parametrize("signers", [(NEW,), (OTHER, NEW), (OTHER,)])

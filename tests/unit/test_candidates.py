@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from agent.core.candidates import Candidate, Sighting, Spot, seen, to_tell
+from agent.core.candidates import Candidate, seen, to_tell
 from shared import limits
-from shared.model.candidate import MARK, CandidateWord, read_words
+from shared.model.candidate import MARK, CandidateWord, Sighting, Spot, read_words
 from shared.model.job import Value
 
 
@@ -123,7 +123,7 @@ def test_what_devices_say_is_shortened():
 
 
 def test_words_are_read_from_a_result_and_rubbish_is_left_out():
-    word = CandidateWord("modbus", "rs485/5", "new", vendor="Acme")
+    word = CandidateWord("modbus", "rs485/5", vendor="Acme")
     text = msgspec.json.encode(word).decode()
     result: dict[str, Value] = {
         f"look.{MARK}0": text,

@@ -13,7 +13,7 @@ from shared.ids import AgentId
 from shared.model.reading import schema_ref
 from tests.readings_office import AGENT, NOW, SCHEMA, add_agent, block, group, incoming, report
 
-MOST_QUERIES = 14
+MOST_QUERIES = 12
 """Of the contact of an agent that is known, with one block of one boot."""
 
 
@@ -83,7 +83,7 @@ def counted(body, asked) -> Tx[object]:
     try:
         step = next(body)
         while True:
-            asked.append(step.name if isinstance(step, Query | Many) else step)
+            asked.append(step.name if isinstance(step, Query | Many) else "together")
             step = body.send((yield step))
     except StopIteration as done:
         return done.value
@@ -104,7 +104,7 @@ async def test_what_is_read_ahead_is_what_would_have_been_asked(store, contacts)
         await take(store, number)
     told = report(counter=contacts + 1)
     known = await store.read(partial(look_ahead, AGENT, told))
-    assert len(known) == 9
+    assert len(known) == 11
     for query, rows in known.items():
         asked = await store.read(partial(fetch, query.name, *query.values))
         assert list(rows) == list(asked), query.name

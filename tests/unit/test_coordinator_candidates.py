@@ -23,7 +23,7 @@ async def store(request, tmp_path):
 
 
 def word(place: str, change: Change = "new", **said: str) -> CandidateWord:
-    return CandidateWord("modbus", place, change, **said)
+    return CandidateWord("modbus", place, change=change, **said)
 
 
 def receipt(at_ms: int, *words: CandidateWord, **more: Value) -> Receipt:

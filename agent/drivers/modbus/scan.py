@@ -6,7 +6,7 @@ asked and how often (`agent.services.lookout`).
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -102,24 +102,35 @@ class Scan:
         return Answered(told.vendor, told.model, told.firmware, serial)
 
     async def _sunspec(self, unit: int) -> Answered | None:
-        for base in SUNSPEC_BASES:
-            head = await self._put(codec.read("holding", base, 4), unit)
-            if isinstance(head, Refusal) or head[:2] != _SUNS:
-                continue
-            if head[2] != _COMMON or head[3] not in {_COMMON_REGISTERS, _COMMON_REGISTERS - 1}:
-                return None
-            model = await self._put(codec.read("holding", base + 4, head[3]), unit)
-            if isinstance(model, Refusal):
-                return None
-            return Answered(
-                **{name: text_of(model[at : at + n]) for name, (at, n) in _TEXTS.items()}
-            )
-        return None
+        async def read(first: int, count: int) -> list[int] | None:
+            answer = await self._put(codec.read("holding", first, count), unit)
+            return None if isinstance(answer, Refusal) else answer
+
+        return await common_of(read)
 
     async def _put(self, question: Question[T], unit: int) -> T:
         self._transaction = self._transaction % 0xFFFF + 1
         decoder = codec.decoder(self._framing, question, unit=unit, transaction=self._transaction)
         return await self._bus.exchange(decoder.request, decoder, urgency=Urgency.PROBE)
+
+
+async def common_of(read: Callable[[int, int], Awaitable[list[int] | None]]) -> Answered | None:
+    """Return what the common model of a SunSpec map says; None: there is none.
+
+    Args:
+        read: returns so many holding registers from an address, None where there are none.
+    """
+    for base in SUNSPEC_BASES:
+        head = await read(base, 4)
+        if head is None or head[:2] != _SUNS:
+            continue
+        if head[2] != _COMMON or head[3] not in {_COMMON_REGISTERS, _COMMON_REGISTERS - 1}:
+            return None
+        words = await read(base + 4, head[3])
+        if words is None:
+            return None
+        return Answered(**{name: text_of(words[at : at + n]) for name, (at, n) in _TEXTS.items()})
+    return None
 
 
 def text_of(words: Sequence[int]) -> str:

@@ -31,11 +31,22 @@ class SmpFirmware:
 
     async def test(self, digest: bytes) -> None:
         """Let the next reset try the image that is named so."""
-        await self._client.mark(digest, confirm=False)
+        await self._mark(digest, confirm=False)
 
     async def confirm(self, digest: bytes) -> None:
         """Keep the image that runs and is named so."""
-        await self._client.mark(digest, confirm=True)
+        await self._mark(digest, confirm=True)
+
+    async def _mark(self, digest: bytes, *, confirm: bool) -> None:
+        """Ask for it; a device that says no because it is so already is content."""
+        try:
+            await self._client.mark(digest, confirm=confirm)
+        except WorldError as error:
+            if error.reason is not Reason.DEVICE_EXCEPTION:
+                raise
+            named = [one for one in await self._client.slots() if one.digest == digest]
+            if not any((one.active and one.confirmed) if confirm else one.pending for one in named):
+                raise
 
     async def reset(self) -> None:
         """Reset the device; that its answer is lost is no fault."""

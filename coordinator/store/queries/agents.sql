@@ -18,7 +18,9 @@ SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
     (SELECT r.digest FROM report_seen r
         WHERE r.agent_id = a.agent_id AND r.jobs_epoch = $3 AND r.counter = $4 - 1),
     (SELECT 1 FROM store_left l WHERE l.agent_id = a.agent_id AND l.jobs_epoch = $3),
-    t.received, t.ledger, b.safe_to, d.day, d.bytes, j.ordinal, j.received
+    t.received, t.ledger, b.safe_to, d.day, d.bytes, j.ordinal, j.received,
+    (SELECT k.value FROM keeping k WHERE k.name = 'quota'),
+    EXISTS (SELECT 1 FROM schema s WHERE s.agent_id = a.agent_id AND s.data IS NULL)
 FROM agent a
 LEFT JOIN contact c ON c.agent_id = a.agent_id
 LEFT JOIN telemetry_store t ON t.agent_id = a.agent_id AND t.epoch = $2

@@ -58,7 +58,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 SELECT data FROM schema WHERE agent_id = $1 AND schema_ref = $2;
 
 -- name: schema_want
-INSERT INTO schema (agent_id, schema_ref) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+INSERT INTO schema (agent_id, schema_ref) VALUES ($1, $2) ON CONFLICT DO NOTHING
+RETURNING schema_ref;
 
 -- name: schema_learn
 UPDATE schema SET data = $3, received_ms = $4

@@ -3,6 +3,9 @@
 -- name: keeping
 SELECT name, value FROM keeping;
 
+-- name: keeping_quota
+SELECT value FROM keeping WHERE name = 'quota';
+
 -- name: keeping_save
 INSERT INTO keeping (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;

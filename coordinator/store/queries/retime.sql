@@ -1,7 +1,10 @@
 -- True time of boots, and the walk that places stored blocks by it.
 
--- name: anchors_of_boot
-SELECT mono_ms, wall_ms, err_ms, is_own FROM anchor WHERE agent_id = $1 AND boot = $2 LIMIT $3;
+-- name: boot_times
+SELECT b.latest_offset_ms, a.mono_ms, a.wall_ms, a.err_ms, a.is_own
+FROM (SELECT 1 AS one) o
+LEFT JOIN boot b ON b.agent_id = $1 AND b.boot = $2
+LEFT JOIN anchor a ON a.agent_id = $1 AND a.boot = $2 LIMIT $3;
 
 -- name: anchor_save
 INSERT INTO anchor (agent_id, boot, mono_ms, wall_ms, err_ms, is_own, received_ms)
@@ -11,9 +14,6 @@ ON CONFLICT (agent_id, boot, mono_ms) DO UPDATE
 SET wall_ms = excluded.wall_ms, err_ms = excluded.err_ms, is_own = excluded.is_own
 WHERE (excluded.is_own, excluded.err_ms) < (anchor.is_own, anchor.err_ms)
 RETURNING mono_ms;
-
--- name: boot_bound
-SELECT latest_offset_ms FROM boot WHERE agent_id = $1 AND boot = $2;
 
 -- name: boot_save
 INSERT INTO boot (agent_id, boot, ordinal, latest_offset_ms)

@@ -186,7 +186,8 @@ FROM rollout_event e
 WHERE e.job_id = $1 ORDER BY e.event_id LIMIT $2;
 
 -- name: rollout_next_at_sites
--- Of each site that something happened at, as many members as things happened.
+-- Of each site that something happened at, as many members as things happened. CROSS JOIN, because
+-- SQLite then goes from the sites to their members; else it looks at every member of the rollout.
 SELECT n.site, n.agent_id, n.stage
 FROM (
     SELECT s.site, s.room, count(*) AS events
@@ -195,8 +196,8 @@ FROM (
         JOIN rollout_site s ON s.job_id = m.job_id AND s.site = m.site
     WHERE e.job_id = $1 AND e.event_id <= $2
     GROUP BY s.site, s.room
-) g JOIN rollout_member n ON n.job_id = $1 AND n.site = g.site
-    AND n.rank >= g.room AND n.rank < g.room + g.events
+) g CROSS JOIN rollout_member n
+WHERE n.job_id = $1 AND n.site = g.site AND n.rank >= g.room AND n.rank < g.room + g.events
 ORDER BY n.site, n.rank;
 
 -- name: rollout_events_counted

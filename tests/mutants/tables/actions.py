@@ -49,9 +49,22 @@ ACTIONS = (
     _mutant(
         "silence-is-no",
         "agent/actions/hand.py",
-        ("    if outcome.reason not in _UNSAID:\n", "    if True:\n"),
+        ("not (obeyed or outcome.reason in _UNSAID)", "not obeyed"),
         _DEVICE + "a_silent_device_is_an_outcome",
         _DEVICE + "a_write_that_cannot_be_proven_and_got_no_answer_is_unknown",
+    ),
+    _mutant(
+        "obeyed-is-no",
+        "agent/actions/command.py",
+        ("uncertain(proven, obeyed=True)", "uncertain(proven)"),
+        _DEVICE + "a_call_that_was_obeyed_is_unknown_when_it_cannot_be_read_back",
+        _DEVICE + "a_pulse_that_does_not_come_to_rest_is_not_given_again",
+    ),
+    _mutant(
+        "some-written-is-none",
+        "agent/actions/write.py",
+        ("outcome.result.get(SKIPPED) is False", "False"),
+        _DEVICE + "a_write_of_several_is_unknown_when_only_some_of_it_was_done",
     ),
     _mutant(
         "any-call-twice",

@@ -38,7 +38,7 @@ COORDINATOR = (
     Mutant(
         "key-vouches-only-in-use",
         "coordinator/transactions/membership.py",
-        "            yield from use_key(agent, identity, key, now_ms)\n",
+        "            identity = yield from use_key(agent, identity, key, now_ms)\n",
         "",
         (_MEMBERS + "a_key_may_vouch_for_another_before_its_first_report_and_retires_the_old_one",),
     ),

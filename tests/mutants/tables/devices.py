@@ -12,14 +12,18 @@ _REFUSED = (
 )
 _SECRET = _HTTP + "a_file_that_is_no_secret_is_a_mistake"
 
+_SNMP = "tests/contract/test_snmp_driver.py::test_"
 _bus = cuts("http-bus", "agent/buses/http.py")
+_secret = cuts("secret", "agent/buses/secret.py")
+_snmp = cuts("snmp", "agent/drivers/snmp/codec.py")
+_snmp_driver = cuts("snmp-driver", "agent/drivers/snmp/driver.py")
 _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
 _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
 
 DEVICES = (
     _bus("late", "            connection.abort()\n            raise", "            raise", _LATE),
-    _bus("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
+    _secret("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
     _driver(
         "redirect",
         "if answer.status >= 300:",
@@ -45,5 +49,23 @@ DEVICES = (
         "if checksum(dialect.checksum, body).encode() != check.upper():",
         "if False:",
         _LINE + "sentences_of_others_and_damaged_ones_do_not_count",
+    ),
+    _snmp(
+        "number",
+        "if ber.number_of(number) != self._number:",
+        "if False:",
+        _SNMP + "an_answer_to_another_request_or_from_a_stranger_is_passed_over",
+    ),
+    _snmp(
+        "stranger",
+        "or community != self._community",
+        "",
+        _SNMP + "an_answer_to_another_request_or_from_a_stranger_is_passed_over",
+    ),
+    _snmp_driver(
+        "twice",
+        "repeatable=kind == codec.GET",
+        "repeatable=True",
+        "tests/contract/test_drivers.py::test_a_write_without_an_answer_is_not_sent_again",
     ),
 )

@@ -12,6 +12,10 @@ _bounds = cuts(
 )
 _adopter = cuts("adopter", "agent/services/adopter.py", _ADOPT)
 _beside = cuts("adopted", "agent/config_adopted.py", _ADOPT)
+_FOLLOW = "tests/unit/test_following.py::test_"
+_following = cuts("following", "agent/core/following.py", _FOLLOW)
+_may_follow = cuts("look", "agent/services/lookout.py", "tests/contract/test_follower.py::test_")
+_follower = cuts("follower", "agent/services/follower.py", "tests/contract/test_follower.py::test_")
 _look = cuts("look", "agent/services/lookout.py", _LOOK)
 
 DISCOVERY = (
@@ -27,8 +31,8 @@ DISCOVERY = (
     ),
     _adopter(
         "absent",
-        "        if not any(one.value is not None for one in readings):",
-        "        if False:",
+        "    if not any(one.value is not None for one in readings):",
+        "    if False:",
         "nobody_there_is_told_and_nothing_changes",
     ),
     _beside(
@@ -54,5 +58,41 @@ DISCOVERY = (
         "            await self._pause(took_ms * limits.PROBE_SHARE / 1000)",
         "            pass",
         "living_devices_get_many_times_what_a_probe_takes",
+    ),
+    _may_follow(
+        "follow-forbidden",
+        "        if self.follower is None or not self._settings.follow:",
+        "        if self.follower is None:",
+        "the_local_file_can_forbid_to_follow",
+    ),
+    _following(
+        "two-places",
+        "    if len(claim.by) > 1:",
+        "    if False:",
+        "two_places_and_two_devices_of_one_serial_number_are_in_doubt",
+    ),
+    _following(
+        "at-home",
+        "    return reasons[at_home]",
+        '    return ""',
+        "it_is_followed_only_if_its_old_place_says_nothing_against_it",
+    ),
+    _following(
+        "unlike",
+        "    return rules == NO_RULE or rules.fit(told, Expected()) > 0",
+        "    return True",
+        "a_serial_number_and_what_does_not_change_of_a_rule_tell_who_it_is",
+    ),
+    _follower(
+        "old-place",
+        "                if said is not None:",
+        "                if False:",
+        "two_that_say_they_are_it_are_told_and_nothing_changes",
+    ),
+    _follower(
+        "arrived",
+        "        return not await self.follow(moves)",
+        "        return True",
+        "what_gives_no_readings_there_is_put_back_once_and_told",
     ),
 )

@@ -8,6 +8,8 @@ from tests.mutants.mutant import cuts
 _SLOTS = "tests/unit/test_sim_mcuboot.py::test_"
 _NODE = "tests/unit/test_sim_smp_node.py::test_"
 _BAD = _SLOTS + "what_is_wrong_with_an_image_is_told"
+_TRAILERS = "tests/unit/test_mcuboot_trailers.py::test_"
+_REFUSED = _TRAILERS + "what_the_bootloader_refuses_is_never_sent"
 _CUT = _SLOTS + "a_power_cut_at_any_operation_of_a_swap_loses_nothing"
 
 
@@ -18,10 +20,29 @@ _upload = cuts("slot", "firmware_sim/smp/image_group.py", _NODE)
 FIRMWARE = (
     _image(
         "signature",
-        "raise ImageError(ImageFault.WRONG_SIGNATURE) from None",
-        "return",
+        "    if not good:\n",
+        "    if False:\n",
+        _REFUSED,
     ),
-    _image("hash", "if sha256(image.covered).digest() != image.digest:", "if False:"),
+    _image("named", "one.kind == _ED25519 and named:", "one.kind == _ED25519:", _REFUSED),
+    _image("name", "else digest.startswith(value)", "else True", _REFUSED),
+    _image("name-once", "signed), False", "signed), True", _REFUSED),
+    _image("entry", "if not one.protected and not allowed:", "if False:", _REFUSED),
+    _image(
+        "whole-key",
+        "return value == public if build.whole_key",
+        "return True if build.whole_key",
+        _TRAILERS + "a_key_that_is_brought_along_has_to_be_the_devices",
+    ),
+    _image(
+        "pure",
+        'if build.pure and next(pures, b"") != b"\\x01":',
+        "if False:",
+        _TRAILERS + "an_image_that_is_signed_as_a_whole_is_for_bootloaders_that_want_it_so",
+    ),
+    _image(
+        "hash", "if one.kind == _SHA256 and not build.pure and one.value != digest:", "if False:"
+    ),
     _image("bootable", "if image.flags & NON_BOOTABLE:", "if False:"),
     _boot(
         "unchecked",

@@ -89,8 +89,8 @@ HISTORY = (
     Mutant(
         "quota-of-the-day",
         "coordinator/transactions/blocks.py",
-        "        yield from save_quota(quota)\n",
-        "        pass\n",
+        "[save_quota(shelf.quota)] if shelf.blocks else []",
+        "[]",
         (_KEEP + "bytes_of_the_day_are_counted_over_contacts",),
     ),
     Mutant(

@@ -142,11 +142,18 @@ MEMBERSHIP = (
         _MEMBERS + "a_key_that_was_used_before_comes_never_back",
     ),
     _mutant(
-        "next-key-vouches-for-nothing",
+        "retired-key-says-nothing",
         _MEMBERSHIP,
-        "    if key != identity.public_key:\n",
+        "    if key not in {identity.public_key, identity.next_key}:\n",
         "    if False:\n",
-        _MEMBERS + "a_new_key_that_was_lost_is_replaced_by_the_old_one_alone",
+        _MEMBERS + "a_key_that_was_retired_while_its_word_was_on_the_way_says_nothing",
+    ),
+    _mutant(
+        "retired-key-does-not-leave",
+        _MEMBERSHIP,
+        "    if key not in {public_key, next_key}:\n",
+        "    if False:\n",
+        _MEMBERS + "a_key_that_was_retired_while_its_word_was_on_the_way_says_nothing",
     ),
     _mutant(
         "first-use-retires",

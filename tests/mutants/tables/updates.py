@@ -9,6 +9,8 @@ _CORE = "agent/core/firmware.py"
 _BOUNDS = "shared/trust/bounds.py"
 _LISTED = "tests/unit/test_trust_catalog.py::test_"
 _ONLY_LISTED = _LISTED + "only_a_listed_image_goes_into_a_board_of_its_class"
+_TRAILERS = "tests/unit/test_mcuboot_trailers.py::test_"
+_NEVER_SENT = _TRAILERS + "what_the_bootloader_refuses_is_never_sent"
 _BAD = _UPDATE + "a_bad_image_is_one_sentence_and_the_device_is_not_touched"
 
 
@@ -20,13 +22,43 @@ UPDATES = (
     _mutant(
         "any-signature",
         _IMAGE,
-        ("        raise _refused(what) from None\n", "        return\n"),
-        _BAD,
+        ("    if not good:\n", "    if False:\n"),
+        _NEVER_SENT,
     ),
+    _mutant(
+        "any-key",
+        _IMAGE,
+        ("one.kind == Kind.ED25519 and named:", "one.kind == Kind.ED25519:"),
+        _NEVER_SENT,
+    ),
+    _mutant(
+        "any-name",
+        _IMAGE,
+        ("return digest.startswith(value) if", "return True if"),
+        _NEVER_SENT,
+        _TRAILERS + "what_was_found_is_kept_where_it_is_tried_again",
+    ),
+    _mutant(
+        "any-whole-key",
+        _IMAGE,
+        ("else value == der\n", "else True\n"),
+        _TRAILERS + "a_key_that_is_brought_along_has_to_be_the_devices",
+    ),
+    _mutant("first-name-for-all", _IMAGE, ("signed), False\n", "signed), True\n"), _NEVER_SENT),
+    _mutant(
+        "any-no-is-a-yes",
+        "agent/drivers/smp/upload.py",
+        ("            if not any((one.active", "            if False and not any((one.active"),
+        "tests/contract/test_smp_plugs.py::test_a_no_to_what_is_not_so_stays_one",
+    ),
+    _mutant("any-entry", _IMAGE, ("    if strange:\n", "    if False:\n"), _NEVER_SENT),
     _mutant(
         "any-hash",
         _IMAGE,
-        ("    if sha256(image.covered).digest() != image.digest:\n", "    if False:\n"),
+        (
+            "    if any(one.value != digest for one",
+            "    if False and any(one.value != digest for one",
+        ),
         _BAD,
     ),
     _mutant(

@@ -18,23 +18,24 @@ from coordinator import app, app_parts
 from coordinator.api.context import Parts
 from coordinator.api.listen import Listen
 from coordinator.app import Place
+from coordinator.contract.fleet import ClaimFile
 from coordinator.core.ports import Store, Tx
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
+from coordinator.services.claims import ClaimWish, create_claim
+from shared.clock import WallMs
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
 from tests.simulation.loop import SeededEntropy
 from tests.simulation.world.disk import Disks
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
-from tests.simulation.world.life import Lives, Process
+from tests.simulation.world.life import GoneError, Lives, Process
 from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
 
-
-class GoneError(Exception):
-    """Nobody answers there, or no longer."""
+_FAR_MS = WallMs(4_000_000_000_000)
 
 
 class _Bell(Bell):
@@ -153,19 +154,28 @@ class Centre(Lives):
         if process is None or process.dead or parts is None:
             raise GoneError
         self._serving += 1
-        work = asyncio.create_task(_serve(parts, request), name=f"request {self._serving}")
-        end = asyncio.create_task(process.died.wait(), name=f"request {self._serving} cut")
-        try:
-            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
-            if process.died.is_set() or not work.done():
-                raise GoneError
-            return work.result()
-        finally:
-            for task in (work, end):
-                task.cancel()
-            await asyncio.wait((work, end))
-            if not work.cancelled():
-                work.exception()
+        return await process.carry_out(_serve(parts, request), f"request {self._serving}")
+
+    async def claim(self, site: str) -> bytes:
+        """Return a secret that lets one gateway in.
+
+        Raises:
+            GoneError, WorldError: as `change`.
+        """
+        wish = ClaimWish(site="hill", count=1, expires_ms=_FAR_MS, url="")
+
+        async def create(parts: Parts) -> ClaimFile:
+            return await create_claim(
+                parts.store,
+                parts.documents.now.fleet,
+                "",
+                wish,
+                actor="test",
+                clock=self.clock,
+                entropy=self.ground.entropy("claim", site),
+            )
+
+        return bytes.fromhex((await self.ask(create)).secret)
 
     # --- for people -------------------------------------------------------------------------------
     async def change(self, body: Callable[[], Tx[T]]) -> T:
@@ -181,23 +191,14 @@ class Centre(Lives):
         return await self._in_store(lambda store: store.read(body))
 
     async def _in_store(self, do: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        return await self.ask(lambda parts: do(parts.store))
+
+    async def ask(self, do: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
+        """Do what a REST handler does with the parts; as `change`."""
         process, parts = self.now, self.parts
         if process is None or process.dead or parts is None:
             raise GoneError
-        store = parts.store
-        work = asyncio.create_task(do(store))
-        end = asyncio.create_task(process.died.wait())
-        try:
-            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
-            if process.died.is_set() or not work.done() or work.cancelled():
-                raise GoneError
-            return work.result()
-        finally:
-            for task in (work, end):
-                task.cancel()
-            await asyncio.wait((work, end))
-            if not work.cancelled():
-                work.exception()
+        return await process.carry_out(do(parts), "asked")
 
 
 async def _serve(parts: Parts, request: Request) -> bytes:

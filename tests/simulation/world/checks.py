@@ -42,6 +42,8 @@ class Rest:
     """The coordinator's database."""
     sites: Sequence[Site]
     asked: Sequence[Asked]
+    guests: Sequence[Site]
+    """Gateways that went before, and copies of them."""
     ended_s: float
     """When the agents were stopped."""
 
@@ -56,6 +58,9 @@ class Rest:
             yield from what_was_observed_is_believed(self, site)
             yield from receipts_count_in_any_order(self, site)
             yield from everything_comes_to_an_end(self, site)
+        for guest in self.guests:
+            yield from no_effect_happens_twice(self, guest)
+            yield from nothing_runs_that_nobody_wanted(self, guest)
 
 
 def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
@@ -106,7 +111,7 @@ def no_effect_happens_twice(rest: Rest, site: Site) -> Iterator[str]:
     """What may be done at most once was done at most once, on each device."""
     effects = site.plant.effects()
     for asked in rest.asked:
-        for value in _values(asked.spec.every_step, once=True):
+        for value in values_of(asked.spec.every_step, once=True):
             for unit in range(1, site.plant.units + 1):
                 if effects[unit, value] > 1 and not _forgotten(site, unit, value):
                     yield f"{site.name}: {value} was set {effects[unit, value]} times on {unit}"
@@ -129,7 +134,7 @@ def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:
     wanted: dict[int, Asked] = {}
     for asked in rest.asked:
         if site.agent in asked.agents:
-            wanted |= dict.fromkeys(_values(asked.spec.every_step, once=False), asked)
+            wanted |= dict.fromkeys(values_of(asked.spec.every_step, once=False), asked)
     for unit, value in sorted(site.plant.effects()):
         asked_for = wanted.get(value)
         if asked_for is None:
@@ -154,7 +159,7 @@ def receipts_tell_the_truth(rest: Rest, site: Site) -> Iterator[str]:
             if state in _UNDONE and any(
                 effects[unit, value]
                 for unit in range(1, site.plant.units + 1)
-                for value in _values(asked.spec.every_step, once=False)
+                for value in values_of(asked.spec.every_step, once=False)
             ):
                 yield f"{site.name}: {asked.spec.name} is {ExecutionState(state).name}, yet done"
             for (device,) in rows(
@@ -164,7 +169,7 @@ def receipts_tell_the_truth(rest: Rest, site: Site) -> Iterator[str]:
                 TaskState.DONE,
             ):
                 unit = int(device.rpartition("-")[2]) if device.startswith("pump-") else 0
-                for value in _values(asked.spec.steps, once=False) if unit else ():
+                for value in values_of(asked.spec.steps, once=False) if unit else ():
                     if not effects[unit, value]:
                         yield f"{site.name}: {asked.spec.name} is done on {device}, but it is not"
 
@@ -238,7 +243,8 @@ def unsettled(centre: Path, site: Site) -> Iterator[ExecutionState]:
             yield ExecutionState(state)
 
 
-def _values(steps: Sequence[Step], *, once: bool) -> Iterator[int]:
+def values_of(steps: Sequence[Step], *, once: bool) -> Iterator[int]:
+    """Yield the values that steps set; `once`: of those that may be done once only."""
     for step in steps:
         value = step.params.get("value") if step.action == ONCE else step.params.get("setpoint")
         if isinstance(value, int) and (step.action == ONCE or not once):

@@ -1,15 +1,15 @@
-"""What can happen to a fleet: each kind of fault as a small story of its own.
+"""What programs, lines, devices, clocks and disks do: each kind of fault as a small story.
 
 A story begins at a moment that the seed chose, lasts a while, and puts right what it broke, so
-that any number of them may overlap. Each counts itself when it strikes. Owns the table of stories.
+that any number of them may overlap. Each counts itself when it strikes. Leaves out what people do
+(`courier`, `people`), and how often each story is told (`stories`).
 """
 
 import asyncio
 import contextlib
 import random
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.services.identity import KEY_NAME, NEXT_KEY_NAME
@@ -17,10 +17,8 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.services.backup import make_backup, restore
 from shared.clock import ClockState
 from shared.errors import OutstationError, WorldError
-from tests.simulation.world.centre import Centre, GoneError
-from tests.simulation.world.ground import Ground
-from tests.simulation.world.life import Lives
-from tests.simulation.world.people import People
+from tests.simulation.world.life import GoneError
+from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site
 
 _WEATHER = ("partition", "one way up", "one way down", "black hole")
@@ -35,32 +33,6 @@ _DEVICE_FAULTS = (
     "exception:p=0.5",
     "slow=900",
 )
-
-
-@dataclass
-class Scene:
-    """Everybody whom a story may be about."""
-
-    ground: Ground
-    centre: Centre
-    sites: list[Site]
-    people: People
-    backup: Path | None = None
-    restored: bool = False
-    rekeyed: list[Site] = field(default_factory=list)
-    """Whose key was changed since the backup."""
-
-    @property
-    def lives(self) -> list[Lives]:
-        return [self.centre, *self.sites, *self.sites]
-
-    @property
-    def unlucky(self) -> Site:
-        """The one whose stores are lost or put back: the others are judged by all they promise."""
-        return self.sites[-1]
-
-
-Story = Callable[[Scene, random.Random], Awaitable[None]]
 
 
 async def kill(scene: Scene, chance: random.Random) -> None:
@@ -361,42 +333,3 @@ def _scribble(scene: Scene, site: Site, path: Path, chance: random.Random) -> No
         for _ in range(chance.choice([1, 4, 40])):
             file.seek(chance.randrange(size))
             file.write(chance.randbytes(chance.choice([1, 16, 512])))
-
-
-STORIES: Mapping[str, tuple[int, Story]] = {
-    "kill": (3, kill),
-    "die at commit": (4, die_at_commit),
-    "die with job": (4, die_with_job),
-    "stop": (2, stop_and_start),
-    "bad line": (4, bad_line),
-    "weather": (5, weather),
-    "sick device": (4, sick_device),
-    "clock step": (2, clock_step),
-    "drift": (2, drift),
-    "reboot": (3, reboot),
-    "disk": (3, disk),
-    "damage": (4, damage),
-    "lose jobs": (2, lose_jobs),
-    "reflash": (2, reflash),
-    "backup": (2, backup),
-    "ask": (9, ask),
-    "change of mind": (4, change_of_mind),
-    "rekey": (2, rekey),
-}
-"""How often each is told, compared with the others."""
-GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
-"""After these some promises cannot be judged exactly; a third of the worlds are spared them."""
-RARE: Mapping[str, float] = {
-    "kill": 1.0,
-    "stop": 0.4,
-    "clock step": 0.5,
-    "drift": 0.5,
-    "reboot": 0.7,
-    "damage": 0.95,
-    "lose jobs": 0.6,
-    "reflash": 0.95,
-    "backup": 0.98,
-    "rekey": 0.4,
-    "change of mind": 0.5,
-}
-"""How likely each is told once more: what happens once in a life must still happen often here."""

@@ -16,7 +16,7 @@ class Plot:
 
     seed: int
     stories: tuple[str, ...]
-    """By their names in `events.STORIES`, in any order: the seed says when each begins."""
+    """By their names in `stories.STORIES`, in any order: the seed says when each begins."""
 
 
 KNOWN: Mapping[str, Plot] = {

@@ -9,18 +9,24 @@ import asyncio
 import shutil
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.errors import MistakeError
 from tests.simulation.loop import VirtualClock
 from tests.simulation.world.disk import Disk, Disks
 from tests.simulation.world.ground import Ground
 
+T = TypeVar("T")
+
 _BACK_S = 2.0
 """A service manager's pause before it starts again what ended."""
+
+
+class GoneError(Exception):
+    """Nobody answers there, or no longer."""
 
 
 @dataclass
@@ -34,6 +40,26 @@ class Process:
     """Whatever it still does reaches nothing."""
     task: asyncio.Task[Any] | None = None
     died: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def carry_out(self, doing: Coroutine[Any, Any, T], name: str) -> T:
+        """Return what the process makes of something that it is asked.
+
+        Raises:
+            GoneError: it went down over it.
+        """
+        work = asyncio.create_task(doing, name=name)
+        end = asyncio.create_task(self.died.wait(), name=f"{name} cut")
+        try:
+            await asyncio.wait((work, end), return_when=asyncio.FIRST_COMPLETED)
+            if self.died.is_set() or not work.done() or work.cancelled():
+                raise GoneError
+            return work.result()
+        finally:
+            for task in (work, end):
+                task.cancel()
+            await asyncio.wait((work, end))
+            if not work.cancelled():
+                work.exception()
 
 
 class Lives(ABC):

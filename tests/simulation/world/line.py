@@ -20,10 +20,10 @@ from shared.trust.envelope import seal
 from shared.wire.codec import pack
 from shared.wire.messages import Grant
 from tests.simulation.loop import START_WALL_MS
-from tests.simulation.world.centre import Centre, GoneError, Request
+from tests.simulation.world.centre import Centre, Request
 from tests.simulation.world.fleet import FLEET, signer_of
 from tests.simulation.world.ground import Ground
-from tests.simulation.world.life import Process
+from tests.simulation.world.life import GoneError, Process
 from tests.simulation.world.wishes import FORGED
 
 _PATIENCE_S = 60

@@ -15,7 +15,7 @@ from typing import TypeVar
 from coordinator.core.ports import Tx
 from coordinator.transactions.approvals import Bench, SettledError, approve, deny
 from coordinator.transactions.cancel import cancel
-from coordinator.transactions.membership import ask_for_rekey, release, revoke
+from coordinator.transactions.membership import ask_for_rekey, decommission, release, revoke
 from coordinator.transactions.submit import Submission, draft, submit
 from shared.clock import WallMs
 from shared.errors import MistakeError, RefusedError, WorldError
@@ -25,9 +25,10 @@ from shared.trust.approval import APPROVAL_TYP, AgentsTarget, Approval
 from shared.trust.envelope import seal
 from shared.trust.targets import list_digest
 from shared.wire.codec import pack
-from tests.simulation.world.centre import Centre, GoneError
+from tests.simulation.world.centre import Centre
 from tests.simulation.world.fleet import FLEET, GUARDED, PEOPLE, signer_of
 from tests.simulation.world.ground import Ground
+from tests.simulation.world.life import GoneError
 from tests.simulation.world.wishes import Wishes
 
 T = TypeVar("T")
@@ -68,10 +69,10 @@ class People:
             except (GoneError, WorldError):
                 await asyncio.sleep(_AGAIN_S)
 
-    async def submit(self, *agents: AgentId) -> Asked:
-        """Ask for a job."""
-        spec = self.wishes.spec(agents)
-        guarded = self.chance.random() < 0.3
+    async def submit(self, *agents: AgentId, plain: bool = False) -> Asked:
+        """Ask for a job; a plain one may begin at once, and nobody has to agree to it."""
+        spec = self.wishes.plain(agents) if plain else self.wishes.spec(agents)
+        guarded = not plain and self.chance.random() < 0.3
         while self.centre.parts is None:
             await asyncio.sleep(_AGAIN_S)
         now_ms = self.centre.clock.wall_ms()
@@ -157,6 +158,11 @@ class People:
         """Let an agent in no more."""
         self.ground.hit("revoke")
         await self.insist(partial(revoke, agent, actor="user:zoe", now_ms=self._now_ms))
+
+    async def decommission(self, agent: AgentId) -> None:
+        """Ask an agent to deliver what it has, and to leave."""
+        self.ground.hit("decommission")
+        await self.insist(partial(decommission, agent, actor="user:zoe", now_ms=self._now_ms))
 
     async def release(self, agent: AgentId) -> None:
         """End a quarantine."""

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from coordinator.services.claims import ClaimWish, create_claim
-from shared.clock import WallMs
 from tests.simulation.loop import World, simulate
-from tests.simulation.world.centre import Centre, GoneError
+from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
 from tests.simulation.world.disk import Disks
-from tests.simulation.world.events import GRAVE, RARE, STORIES, Scene
 from tests.simulation.world.ground import HOUR_S, Ground
+from tests.simulation.world.life import GoneError
 from tests.simulation.world.people import People
+from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site, machines
+from tests.simulation.world.stories import GRAVE, RARE, STORIES
 
 _MEMORY = Path("/dev/shm")
 """No sync costs anything here; what a sync promises is tests/power's matter."""
@@ -34,7 +34,6 @@ REST_S = 24 * HOUR_S
 """Once nothing goes wrong any more, everything has settled within this time."""
 LONGEST_S = 72 * HOUR_S
 """A program that does not come up any more is waited for no longer."""
-FAR_MS = WallMs(4_000_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class Play:
         self.people = People(ground, self.centre)
         self.chance = ground.chance("play")
         self.ended_s = 0.0
+        self.scene: Scene
 
     async def run(self) -> None:
         """Play it to the judgement."""
@@ -88,24 +88,13 @@ class Play:
             Site(self.ground, self.disks, name, self.centre, pumps=self.chance.choice([1, 2]))
             for name in names
         ]
-        parts = self.centre.parts
-        wish = ClaimWish(site="hill", count=len(self.sites), expires_ms=FAR_MS, url="")
-        assert parts is not None
-        claim = await create_claim(
-            parts.store,
-            parts.documents.now.fleet,
-            "",
-            wish,
-            actor="test",
-            clock=self.centre.clock,
-            entropy=self.ground.entropy("claim"),
-        )
+        self.scene = Scene(self.ground, self.centre, self.sites, self.people)
         for site in self.sites:
-            await site.enrol(bytes.fromhex(claim.secret))
+            await site.enrol(await self.centre.claim(site.name))
             site.start()
 
     async def _happen(self) -> None:
-        scene = Scene(self.ground, self.centre, self.sites, self.people)
+        scene = self.scene
         for site in self.sites:
             site.line.misfortune = self.chance.choice([0.0, 0.1, 0.3])
         chosen = self.stories or self._choose()
@@ -162,14 +151,21 @@ class Play:
 
     async def _end(self) -> None:
         self.ended_s = self.ground.now_s
-        for site in self.sites:
+        everybody = (*self.sites, *self.scene.guests)
+        for site in everybody:
             await site.stop()
         await self.centre.stop()
-        for lives in (*self.sites, self.centre):
+        for lives in (*everybody, self.centre):
             await lives.bury()
 
     def _rest(self) -> Rest:
-        return Rest(self.centre.place.database, self.sites, self.people.asked, self.ended_s)
+        return Rest(
+            centre=self.centre.place.database,
+            sites=self.sites,
+            guests=self.scene.guests,
+            asked=self.people.asked,
+            ended_s=self.ended_s,
+        )
 
 
 def play(seed: int, stories: Sequence[str] = ()) -> Verdict:

@@ -7,6 +7,7 @@ tables have to be walked. Leaves out playing the worlds.
 from collections import Counter
 
 from shared.model.job import TASK_TRANSITIONS
+from tests.simulation.world.courier import FATES
 from tests.simulation.world.line import STATES, STRIKES
 
 LEAST = 100
@@ -19,7 +20,8 @@ FAULTS = (
     *("clock step", "clock drift", "power cut", "boot in 1970"),
     *("disk full", "disk eio", "damaged telemetry.db", "damaged jobs.db", "lost jobs.db"),
     *("reflashed card", "restored centre"),
-    *("approve", "deny", "cancel", "rekey"),
+    *("stick up", "stick down", "stick late", "stick brought work", *FATES),
+    *("approve", "deny", "cancel", "rekey", "join", "clone", "revoke"),
 )
 _EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
 ELSEWHERE = frozenset(

@@ -22,7 +22,7 @@ from agent.core.ports import Bus, PollRow
 from agent.core.sampler import ChannelTable
 from agent.services.bus_tasks import BusTask
 from agent.services.carrier import Carrier
-from agent.services.identity import Enrolment, load_or_make_signer
+from agent.services.identity import Enrolment, load_or_make_signer, load_signer
 from agent.services.joining import keep
 from agent.services.status import LiveStatus
 from agent.services.stick_door import StickDoor
@@ -103,12 +103,15 @@ class Site(Lives):
         state = uplink.health.state if uplink else None
         return bool(state and state.answered_ms and not state.failures and not state.drain)
 
+    @property
+    def public_key(self) -> bytes:
+        """Return the key that the agent signs with."""
+        return load_signer(self.folder / "data").public_key
+
     async def enrol(self, secret: bytes) -> None:
         """Let the box join the fleet, as `outstation-agent enroll` does."""
         data = self.folder / "data"
-        data.mkdir(mode=0o700, parents=True)
-        (self.folder / "run").mkdir(mode=0o700)
-        self._write_config()
+        self._settle_in(data)
         signer = load_or_make_signer(data, self.ground.entropy(self.name, "key"))
         request = EnrollRequest(secret, signer.public_key, self.name, {"zone": "UTC"}, 1)
         body = seal(ENROLL_TYP, pack(request), [signer])
@@ -126,6 +129,17 @@ class Site(Lives):
             labels={"zone": "UTC", "site": answer.site},
         )
         keep(data, enrolment)
+
+    def be(self, other: "Site") -> None:
+        """Pass for another one, of which only the data are still to be copied."""
+        self.agent = other.agent
+        self._settle_in(self.folder / "data")
+        (self.folder / "data").rmdir()
+
+    def _settle_in(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / "run").mkdir(mode=0o700, exist_ok=True)
+        self._write_config()
 
     def _write_config(self) -> None:
         pumps = "".join(

@@ -36,7 +36,13 @@ class Wishes:
             *(self._impatient, self._waiting, self._windowed, self._after, self._keyed),
             *(self._refused, self._restart, self._look, self._canary),
         )
-        draft = self.chance.choice(kinds)()
+        return self._spec(agents, self.chance.choice(kinds)())
+
+    def plain(self, agents: Sequence[str]) -> JobSpec:
+        """Return something simple, to be done at once."""
+        return self._spec(agents, self._once())
+
+    def _spec(self, agents: Sequence[str], draft: dict[str, object]) -> JobSpec:
         number = next(self.numbers)
         targets = Targets(agents=list(agents), device_selector=str(draft.pop("devices", "")))
         retry = Retry(failed=self.chance.randint(0, 2), initial_s=60, max_s=600)

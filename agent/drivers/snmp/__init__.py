@@ -1,0 +1,1 @@
+"""Devices that answer SNMP: power supplies, switches, radios."""

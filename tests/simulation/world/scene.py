@@ -1,0 +1,40 @@
+"""Everybody whom a story may be about, and what stories have to know of each other."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.simulation.world.centre import Centre
+from tests.simulation.world.ground import Ground
+from tests.simulation.world.life import Lives
+from tests.simulation.world.people import People
+from tests.simulation.world.site import Site
+
+
+@dataclass
+class Scene:
+    """Everybody whom a story may be about."""
+
+    ground: Ground
+    centre: Centre
+    sites: list[Site]
+    people: People
+    guests: list[Site] = field(default_factory=list)
+    """Who is not here to stay, and whoever passes himself off as one of them."""
+    backup: Path | None = None
+    restored: bool = False
+    rekeyed: list[Site] = field(default_factory=list)
+    """Whose key was changed since the backup."""
+
+    @property
+    def lives(self) -> list[Lives]:
+        return [self.centre, *self.sites, *self.sites]
+
+    @property
+    def unlucky(self) -> Site:
+        """The one whose stores are lost or put back: the others are judged by all they promise."""
+        return self.sites[-1]
+
+
+Story = Callable[[Scene, random.Random], Awaitable[None]]
