@@ -67,7 +67,7 @@ def reconcile_receipts(
         if not receipt.count:
             yield from _keep(agent, ordinal, receipt, now_ms)
         yield from receipt_told(agent, receipt, now_ms)
-        yield from note_facts(agent, receipt)
+        yield from note_facts(agent, receipt, now_ms)
         yield from note_candidates(agent, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
