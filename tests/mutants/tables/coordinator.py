@@ -11,6 +11,9 @@ _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
 _DOOR = "tests/system/test_coordinator_door.py::test_"
+_LISTEN = "tests/unit/test_coordinator_listen.py::test_"
+_SOURCES = "tests/unit/test_sources.py::test_"
+_ADDRESSES = "tests/system/test_coordinator_sources.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
 
@@ -200,6 +203,41 @@ COORDINATOR = (
         "if queue.inside >= self._most:",
         "if False:",
         ("tests/unit/test_turns.py::test_beyond_the_bound_it_is_turned_away",),
+    ),
+    Mutant(
+        "sources-without-a-bound",
+        "coordinator/services/sources.py",
+        "self._left(bucket) < 1",
+        "False",
+        (_SOURCES + "who_has_failed_too_often_is_refused_until_time_has_passed",),
+    ),
+    Mutant(
+        "sources-by-any-name",
+        "coordinator/services/sources.py",
+        'agent if self._homes.get(agent) == source else ""',
+        "agent",
+        (_SOURCES + "a_name_helps_nobody_at_an_address_where_it_never_proved_itself",),
+    ),
+    Mutant(
+        "sources-shut-out-who-proved-himself",
+        "coordinator/services/sources.py",
+        'agent if self._homes.get(agent) == source else ""',
+        '""',
+        (_SOURCES + "who_proved_himself_from_an_address_is_not_held_up_by_strangers_there",),
+    ),
+    Mutant(
+        "sources-told-by-anybody",
+        "coordinator/api/door.py",
+        "self._door.behind_proxy and head.forwarded",
+        "head.forwarded",
+        (_ADDRESSES + "without_a_proxy_nobody_is_believed_who_he_says_he_is",),
+    ),
+    Mutant(
+        "sources-first-forwarded",
+        "coordinator/api/server.py",
+        '[""])[-1]',
+        '[""])[0]',
+        (_LISTEN + "what_a_proxy_adds_as_a_header_of_its_own_stands_last",),
     ),
     Mutant(
         "turns-of-all",
