@@ -148,3 +148,7 @@ SOURCE_FAILURES_PER_S = 5.0
 """As many more each second: a thousandth of a core."""
 SOURCES_WATCHED = 16_384
 """Addresses whose contacts failed, some 300 bytes each."""
+CROWDED_REST = 3
+"""Of one agent with several contacts inside: rest after each turn, in times that the turn took."""
+CROWDED_REST_S = 0.25
+"""Longest rest: a turn that waited for the disk is no reason to stand still."""

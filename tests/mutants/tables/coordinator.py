@@ -240,6 +240,13 @@ COORDINATOR = (
         (_LISTEN + "what_a_proxy_adds_as_a_header_of_its_own_stands_last",),
     ),
     Mutant(
+        "turns-without-a-rest",
+        "coordinator/services/turns.py",
+        "queue.rest_until_s = now_s + rest_s",
+        "queue.rest_until_s = 0.0",
+        ("tests/unit/test_turns.py::test_whose_contacts_wait_for_each_other_rests_between_them",),
+    ),
+    Mutant(
         "turns-of-all",
         "coordinator/services/intake.py",
         "self._turns.turn(seen.agent)",
