@@ -72,6 +72,7 @@ TYPES: Final = frozenset(
         *("agent.online", "agent.silent", "alarm.raised", "config.drifted"),
         *("device.claimed", "device.discovered", "device.lost"),
         *("execution.changed", "job.completed", "rollout.stage"),
+        *("drift.began", "drift.ended"),
     }
 )
 """Every type there is."""
