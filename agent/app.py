@@ -127,6 +127,7 @@ class Agent:
                 *engine.services,
                 line.guard,
                 files := line.fetching(file),
+                *([line.sharing] if line.sharing else []),
             ]
             engine.caretaker.shelf = files
             engine.runner.firmware = FirmwareSource(files, line.guard.may_install)

@@ -17,11 +17,18 @@ from pathlib import Path
 from agent.config_adopted import adopted_of
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
 from agent.config_discovery import DISCOVERY_KEYS, discovery_of
+from agent.config_sharing import SHARING_KEYS, sharing_of
 from agent.config_uplink import UPLINK_KEYS, uplink_of, zone_label
 from agent.core.adopted import without_adopted
 from agent.core.device import DeviceSettings, with_silence
 from agent.core.ports import BusSettings
-from agent.core.settings import DiscoverySettings, ScriptSettings, TelemetrySettings, UplinkSettings
+from agent.core.settings import (
+    DiscoverySettings,
+    ScriptSettings,
+    SharingSettings,
+    TelemetrySettings,
+    UplinkSettings,
+)
 from agent.core.utilisation import BusLoad
 from agent.services.self_config import load_remote
 from shared import limits
@@ -32,7 +39,7 @@ from shared.model.toml_text import TomlTable, TomlText
 DEFAULT_PATH = Path("/etc/outstation/agent.toml")
 SYSTEM_RUNTIME_DIR = Path("/run/outstation")
 
-_ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "discovery", "bus", "device")
+_ROOT_KEYS = ("agent", "uplink", "telemetry", "scripts", "discovery", "sharing", "bus", "device")
 _AGENT_KEYS = ("data_dir", "runtime_dir", "labels")
 _SCRIPT_KEYS = ("dir", "user", "as_agent")
 _TELEMETRY_KEYS = (
@@ -67,6 +74,8 @@ class AgentConfig:
     """What polling is planned to cost each bus, in their order."""
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     """How far jobs may look for devices."""
+    sharing: SharingSettings = field(default_factory=SharingSettings)
+    """Whether files are shared with the other gateways of the site."""
     remote: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """Settings that came from afar and are in force; see `agent.services.self_config`."""
 
@@ -122,6 +131,7 @@ def _config_of(
     devices = (*local, *adopted_of(remote, data_dir, named, local, strict=strict))
     buses = tuple(with_silence(bus, devices) for bus in named.values())
     uplink = uplink_of(root.table("uplink", UPLINK_KEYS))
+    discovery = discovery_of(root.table("discovery", DISCOVERY_KEYS))
     return AgentConfig(
         path=path,
         data_dir=data_dir,
@@ -130,7 +140,8 @@ def _config_of(
         uplink=uplink,
         telemetry=_telemetry(root.table("telemetry", _TELEMETRY_KEYS)),
         scripts=_scripts(root.table("scripts", _SCRIPT_KEYS), folder),
-        discovery=discovery_of(root.table("discovery", DISCOVERY_KEYS)),
+        discovery=discovery,
+        sharing=sharing_of(root.table("sharing", SHARING_KEYS), discovery),
         buses=buses,
         devices=devices,
         loads=loads_of(root, buses, devices),

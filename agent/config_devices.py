@@ -39,7 +39,14 @@ _SERIAL_UNITS = (1, 247)
 """Modbus over Serial Line V1.02, 2.2: 0 is broadcast, above 247 is reserved."""
 _MODBUS_PORT = 502
 """Modbus Messaging on TCP/IP V1.0b, 4.2.1: where servers listen."""
-_USUAL_PORTS = {"tcp": _MODBUS_PORT, "udp": SMP_PORT, "http": HTTP_PORT}
+_USUAL_PORTS = {
+    "tcp": _MODBUS_PORT,
+    "udp": SMP_PORT,
+    "http": HTTP_PORT,
+    "snmp": 161,
+    "mqtt": 1883,
+    "mqtts": 8883,
+}
 _TCP_UNITS = (0, 255)
 """Modbus Messaging on TCP/IP V1.0b, 4.4.2.3: 255, or 0, addresses the server itself."""
 
@@ -88,7 +95,7 @@ def _port(table: TomlTable) -> str:
         raise table.mistake("url holds a zero byte", key="url")
     mend = (
         "write serial:///dev/ttyUSB0?baud=9600&parity=E, tcp://HOST:PORT, rtu+tcp://HOST:PORT, "
-        "udp://HOST:PORT or http://HOST"
+        "udp://HOST:PORT, http://HOST, snmp://HOST or mqtt://HOST"
     )
     try:
         parts = urlsplit(url)
@@ -99,14 +106,17 @@ def _port(table: TomlTable) -> str:
         if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
             raise table.mistake(f"url {url!r} names no serial port", key="url", mend=mend)
         return os.path.realpath(parts.path)
-    if parts.scheme not in {"tcp", "rtu+tcp", "udp", "http"}:
+    if parts.scheme not in {"rtu+tcp", *_USUAL_PORTS}:
         raise table.mistake(f"url {url!r} is of no known kind", key="url", mend=mend)
     if number is None:
         number = _USUAL_PORTS.get(parts.scheme)
     if not host or not number:
         raise table.mistake(f"url {url!r} lacks a host or a port", key="url", mend=mend)
     place = f"{host.lower()}:{number}"
-    return f"udp {place}" if parts.scheme == "udp" else place
+    if parts.scheme in {"mqtt", "mqtts"}:
+        # A broker is no port: each device behind it may have a connection of its own.
+        return f"{place}{parts.path.rstrip('/')}"
+    return f"udp {place}" if parts.scheme in {"udp", "snmp"} else place
 
 
 def devices_of(

@@ -16,6 +16,7 @@ from agent.config_uplink import zone_of
 from agent.core.contact import Identity
 from agent.core.executor import Claim
 from agent.core.queue import Problem, plan_job
+from agent.core.status import FilesStatus
 from agent.services.artifacts import Artifacts
 from agent.services.artifacts_line import Coordinator, Lane, LineGate, PoliteContact
 from agent.services.calendar import Calendar
@@ -31,8 +32,11 @@ from agent.services.identity import (
     load_enrolment,
 )
 from agent.services.membership import Member, Speaker
+from agent.services.neighbourhood import Household, Neighbourhood
 from agent.services.purse import Purse
 from agent.services.roving import RovingLink
+from agent.services.sharing import Sharing
+from agent.services.site_mdns import SiteMdns
 from agent.services.uplink import Hours, Uplink
 from agent.store.artifacts import Shelf
 from agent.store.contact import ContactStore
@@ -94,6 +98,8 @@ class Line:
         self._lane = Lane()
         self.uplink: Uplink | None = None
         self.purse: Purse | None = None
+        self.sharing: Sharing | None = None
+        self._artifacts: Artifacts | None = None
 
     async def prepare(self) -> None:
         """Load what orders are judged by; the first contact does it where the disk refuses now."""
@@ -138,8 +144,9 @@ class Line:
         """Return the service that fetches the files that orders in `file` name."""
         around, joined = self._around, self.joined
         assert self.purse is not None, "connect() comes first"
+        shelf = Shelf(around.config.data_dir, around.clock.now().boot_id)
         artifacts = Artifacts(
-            Shelf(around.config.data_dir, around.clock.now().boot_id),
+            shelf,
             Coordinator(joined.link, joined.identity, joined.key, around.calendar),
             LineGate(
                 lane=self._lane,
@@ -154,7 +161,45 @@ class Line:
             entropy=around.entropy,
         )
         self._lane.freed = artifacts.wake
+        self._share(artifacts, shelf)
+        self._artifacts = artifacts
         return artifacts
+
+    def files(self) -> FilesStatus:
+        """Return where files came from since the start."""
+        if self._artifacts is None:
+            return FilesStatus()
+        return FilesStatus(
+            from_coordinator=self._artifacts.pulled,
+            from_neighbours=self._artifacts.taken,
+            given=self.sharing.given if self.sharing else 0,
+            neighbours=len(self.sharing.places) if self.sharing else 0,
+        )
+
+    def _share(self, artifacts: Artifacts, shelf: Shelf) -> None:
+        """Let a site's gateways have files from each other, where its site is known."""
+        around, joined, settings = self._around, self.joined, self._around.config.sharing
+        site = joined.enrolment.labels.get("site", "")
+        if not settings.allowed or not site:
+            return
+        household = Household(
+            fleet=joined.identity.root.fleet,
+            site=site,
+            id=around.entropy.token(8).hex(),
+            metered=around.config.uplink.metered,
+        )
+        self.sharing = sharing = Sharing(
+            household,
+            shelf,
+            SiteMdns(household, settings.interfaces),
+            interfaces=settings.interfaces,
+            clock=around.clock,
+            entropy=around.entropy,
+        )
+        artifacts.neighbours = Neighbourhood(
+            household, sharing, clock=around.clock, entropy=around.entropy
+        )
+        sharing.says, sharing.found = artifacts.says, artifacts.wake
 
     def nudge(self) -> None:
         """Have receipts brought with the next contact that may come soon."""

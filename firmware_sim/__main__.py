@@ -42,6 +42,8 @@ examples:
       then:  curl 'http://127.0.0.1:8080/rpc/Switch.GetStatus?id=0'
   {PROG} device ups --snmp 127.0.0.1:1161
       then:  snmpwalk -v2c -c public 127.0.0.1:1161 1.3.6.1.2.1.33
+  {PROG} device relay --mqtt 127.0.0.1:1883
+      then:  mosquitto_sub -v -t '#', and:  mosquitto_pub -t cmnd/plug/POWER -m TOGGLE
   {PROG} device weather --line --tcp 127.0.0.1:4001
   {PROG} device soil --line --serial /tmp/probe --fault cut:p=0.1
       NMEA 0183 and SDI-12; a tank answers one line to one request
@@ -152,6 +154,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     port.add_argument("--udp", metavar="HOST:PORT", help="SMP; port 0 takes a free one")
     port.add_argument("--http", metavar="HOST:PORT", help="HTTP with JSON; port 0 takes a free one")
     port.add_argument("--snmp", metavar="HOST:PORT", help="SNMPv2c; port 0 takes a free one")
+    port.add_argument("--mqtt", metavar="HOST:PORT", help="a broker; port 0 takes a free one")
     add = parser.add_argument
     add("--unit", type=int, action="append", default=[], help="unit address; may be repeated")
     add("--count", type=int, default=1, help="this many of them, at consecutive units")
@@ -229,7 +232,7 @@ def _device(given: argparse.Namespace) -> int:
         raise MistakeError(f"--baud {given.baud} is no line speed", mend="9600 is usual")
     if SENSOR_NODE in given.models:
         return _node(given)
-    textual = (given.http, given.snmp)
+    textual = (given.http, given.snmp, given.mqtt)
     if any(port is not None for port in textual) or given.line or given.password:
         asyncio.run(run_text(text_order(given, dict(_pair(text) for text in given.columns))))
         return 0

@@ -89,9 +89,9 @@ class Bench:
         """Switch all faults off."""
         self._plan.clear()
 
-    def judge(self) -> Verdict:
-        """Draw what happens to the next request, or sentence."""
-        self.requests += 1
+    def judge(self, *, asked: bool = True) -> Verdict:
+        """Draw what happens to the next request, or to what it says unasked."""
+        self.requests += asked
         return self._plan.judge(self.device.unit, self.time.ticks.mono_ms())
 
     # --- ledger ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.buses.factory import open_bus
 from agent.core.device import DeviceSettings
@@ -24,6 +25,8 @@ from firmware_sim.line.ports import serve_line_pty, serve_line_tcp
 from firmware_sim.line.sdi12 import Probe
 from firmware_sim.line.weather import Weather
 from firmware_sim.models import find_model
+from firmware_sim.mqtt.plug import Plug
+from firmware_sim.mqtt.ports import serve_mqtt
 from firmware_sim.ports import serve_pty, serve_tcp
 from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.ports import serve_console, serve_udp
@@ -88,7 +91,7 @@ async def plugged_in(rig: Rig, *, timeout_ms: int | None = None) -> AsyncIterato
         settings = DeviceSettings(
             id=DeviceId("device-1"), bus="b", address=rig.address, profile=rig.profile
         )
-        port = int(url.rpartition(":")[2]) if "127.0.0.1" in url else 0
+        port = urlsplit(url).port or 0
         try:
             yield Plugged(rig, bus, make_driver(settings, bus), stack, port)
         finally:
@@ -170,6 +173,18 @@ def snmp(folder: Path) -> Rig:
     )
 
 
+def mqtt(folder: Path) -> Rig:
+    plug = Plug(Bench(Device(find_model("relay")), can=TEXT_FAULTS), name="shed")
+    return Rig(
+        profile=shipped("tasmota-plug"),
+        told=plug.bench,
+        serve=lambda port: serve_mqtt(plug, port=port),
+        url=lambda served: f"mqtt://{served.address}/shed",
+        write={"output": 1},
+        identifies=False,
+    )
+
+
 def _line(
     name: str, profile: str, make: Callable[[Bench], TextDevice], **more: Any
 ) -> dict[str, Callable[[Path], Rig]]:
@@ -203,6 +218,7 @@ RIGS: dict[str, Callable[[Path], Rig]] = {
     "smp-serial": smp("serial"),
     "http_json": http,
     "snmp": snmp,
+    "mqtt": mqtt,
     **_line("tank", "tank-gauge", Gauge, address=1, write={"alarm_level": 250}),
     **_line(
         "weather", "nmea-weather", lambda bench: Weather(bench, period_ms=20), identifies=False

@@ -29,6 +29,8 @@ from shared.model.mcuboot import FirmwareImage, parse_version, read_image
 
 VERSION, BEFORE, SENT = "_version", "_before", "_sent"
 """Result members: what it runs now, what it ran before, bytes of the image that were sent."""
+FROM_COORDINATOR, FROM_NEIGHBOURS = "_from_coordinator", "_from_neighbours"
+"""Whence the image's bytes came to this gateway."""
 _AWAY = frozenset({Reason.DEVICE_SILENT, Reason.DEVICE_BAD_FRAME, Reason.BUS_DOWN})
 """What a device that starts again looks like."""
 
@@ -272,7 +274,11 @@ class _Update:
         return [one for one in slots if one.image == self.wanted.image]
 
     def _result(self) -> dict[str, Value]:
-        return {BEFORE: self.before, SENT: self.sent}
+        assert self.hand.firmware is not None, "it was looked at before"
+        digest = parse_artifact(self.wanted.artifact, where="artifact")
+        near = self.hand.firmware.shelf.given(digest, self.wanted.size)
+        came: dict[str, Value] = {FROM_COORDINATOR: self.wanted.size - near, FROM_NEIGHBOURS: near}
+        return {BEFORE: self.before, SENT: self.sent, **came}
 
 
 def _running(slots: Sequence[SlotImage], image: int) -> str:

@@ -31,6 +31,12 @@ def _snmp(settings: BusSettings) -> Line:
     return SnmpBus(settings)
 
 
+def _mqtt(settings: BusSettings) -> Line:
+    from agent.buses.mqtt import MqttBus  # noqa: PLC0415 - on first use
+
+    return MqttBus(settings)
+
+
 BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "serial": SerialBus,
     "tcp": TcpBus,
@@ -38,6 +44,8 @@ BUSES: dict[str, Callable[[BusSettings], Line]] = {
     "udp": _udp,
     "http": _http,
     "snmp": _snmp,
+    "mqtt": _mqtt,
+    "mqtts": _mqtt,
 }
 
 

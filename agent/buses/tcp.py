@@ -7,6 +7,7 @@ look like is the driver's business: ``tcp`` and ``rtu+tcp`` are the same to this
 import asyncio
 import errno
 import socket
+import ssl
 
 from agent.buses.connection import Connection
 from agent.buses.line import Line
@@ -54,8 +55,10 @@ class TcpBus(Line):
         await open_tcp(connection, self._host, self._port)
 
 
-async def open_tcp(connection: Connection, host: str, port: int) -> None:
-    """Connect `connection` to a listener within a bound.
+async def open_tcp(
+    connection: asyncio.Protocol, host: str, port: int, *, tls: ssl.SSLContext | None = None
+) -> None:
+    """Connect `connection` to a listener within a bound, over TLS where a context is given.
 
     Raises:
         WorldError: BUS_DOWN with a sentence for people.
@@ -64,9 +67,12 @@ async def open_tcp(connection: Connection, host: str, port: int) -> None:
     try:
         async with asyncio.timeout(limits.BUS_CONNECT_MS / 1000):
             loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_connection(lambda: connection, host, port)
+            transport, _ = await loop.create_connection(lambda: connection, host, port, ssl=tls)
     except TimeoutError:
         raise WorldError(Reason.BUS_DOWN, f"{place} does not answer") from None
+    except ssl.SSLCertVerificationError as error:
+        what = f"{place} does not prove who it is: {error.verify_message}"
+        raise WorldError(Reason.BUS_DOWN, what) from None
     except socket.gaierror:
         raise WorldError(Reason.BUS_DOWN, f"the name {host} is unknown") from None
     except OSError as error:

@@ -10,7 +10,9 @@ from shared.ids import DeviceId
 
 _DEVICE = "device."
 _DEVICES = "devices."
-OWN = frozenset({"device.id", "device.kind", "device.profile", "device.up"})
+SAID = frozenset({"device.vendor", "device.model", "device.firmware"})
+"""What the device in work says of itself."""
+OWN = SAID | {"device.id", "device.kind", "device.profile", "device.up"}
 """Facts of the device in work that are no points of it."""
 
 

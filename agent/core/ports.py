@@ -242,6 +242,9 @@ class ArtifactShelf(Protocol):
             RefusedError: what came is not what was asked for; nothing of it was kept.
         """
 
+    def given(self, digest: bytes, size: int) -> int:
+        """Return how many bytes of a file neighbours gave; the rest is the coordinator's."""
+
 
 class TelemetryPort(Protocol):
     """The readings' store as services see it. Every method is one transaction at most."""

@@ -110,6 +110,17 @@ class FlashStatus(msgspec.Struct, frozen=True, kw_only=True):
     """At this pace, as far as anybody knows the card; None: nobody does."""
 
 
+class FilesStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where files that jobs name came from since the agent started, in bytes of the files."""
+
+    from_coordinator: int = 0
+    from_neighbours: int = 0
+    given: int = 0
+    """Taken by neighbours."""
+    neighbours: int = 0
+    """Gateways of this site that share files now; none while there is no file to share."""
+
+
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The job queue, counted."""
 
@@ -143,6 +154,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     buses: list[BusStatus] = []
     devices: list[DeviceStatus] = []
     queue: QueueStatus = QueueStatus()
+    files: FilesStatus = FilesStatus()
     refusals: dict[str, int] = {}
     """Documents the agent refused, by reason."""
     troubles: dict[str, str] = {}

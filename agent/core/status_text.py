@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from agent.core.status import BudgetStatus, BusStatus, DeviceStatus, Status
+from agent.core.status import BudgetStatus, BusStatus, DeviceStatus, FilesStatus, Status
 
 WIDTH = 40
 """Columns of a phone held upright."""
@@ -69,6 +69,7 @@ def _lines(status: Status) -> Iterator[Line]:
     yield _row("jobs", tasks or "none")
     if queue.receipts:
         yield _row("receipts", f"{queue.receipts} to report")
+    yield from _files(status.files)
     if status.flash is not None:
         years = "" if status.flash.years is None else f", lasts {status.flash.years} years"
         yield _row("flash", f"{size(status.flash.day_bytes)}/day{years}")
@@ -88,6 +89,14 @@ def _clock(status: Status) -> Iterator[Line]:
     yield _row("clock", f"{clock.state.upper() if tone is Tone.WARN else clock.state}{known}", tone)
     if clock.off_ms is not None and abs(clock.off_ms) >= _OFF_MS:
         yield Line(f"  {span(abs(clock.off_ms) // 1000)} off the coordinator's", Tone.WARN)
+
+
+def _files(files: FilesStatus) -> Iterator[Line]:
+    if files.from_coordinator or files.from_neighbours:
+        near = f", {size(files.from_neighbours)} of the site" if files.from_neighbours else ""
+        yield _row("files", f"{size(files.from_coordinator)}{near}")
+    if files.given or files.neighbours:
+        yield _row("neighbours", f"{files.neighbours}, given {size(files.given)}")
 
 
 _OFF_MS = 2_000

@@ -111,12 +111,25 @@ def _snmp(device: DeviceSettings, bus: Bus) -> Driver:
     return SnmpDriver(device.id, bus, unit=device.address, profile=device.profile)
 
 
+def _mqtt_frames(profile: Profile) -> list[tuple[int, int]]:
+    from agent.drivers.mqtt.plan import frame_bytes  # noqa: PLC0415 - on first use
+
+    return frame_bytes(profile)
+
+
+def _mqtt(device: DeviceSettings, bus: Bus) -> Driver:
+    from agent.drivers.mqtt.driver import MqttDriver  # noqa: PLC0415 - on first use
+
+    return MqttDriver(device.id, bus, unit=device.address, profile=device.profile)
+
+
 DRIVERS: dict[str, Factory] = {
     "modbus": _modbus,
     "smp": _smp,
     "http_json": _http_json,
     "line": _line,
     "snmp": _snmp,
+    "mqtt": _mqtt,
 }
 FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "modbus": _modbus_frames,
@@ -124,4 +137,5 @@ FRAMES: dict[str, Callable[[Profile], list[tuple[int, int]]]] = {
     "http_json": _http_json_frames,
     "line": _line_frames,
     "snmp": _snmp_frames,
+    "mqtt": _mqtt_frames,
 }

@@ -49,8 +49,10 @@ class Adopter:
         outcome = await self.settings.configure(
             mark, change, confirm_within_s=wish.confirm_within_s, dry_run=dry_run
         )
-        if outcome.reason is not None or wish.remove or dry_run:
+        if outcome.reason is not None or dry_run:
             return outcome
+        if wish.remove:
+            return StepOutcome(result={**outcome.result, "_let_go": wish.device})
         place = f"{wish.bus}/{wish.address}"
         return StepOutcome(result={**outcome.result, "_adopted": place})
 

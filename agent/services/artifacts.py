@@ -3,28 +3,28 @@
 Owns the one download in flight and who waits for which file. A file is fetched once for all devices
 and jobs; what came before a cut, a stop or a power cut is gone on with. Which bytes come next and
 what an answer may be is decided in `agent.core.artifacts`; whether the line is free, by a `Gate`;
-how bytes travel, by a `Source`.
+how bytes travel, by a `Source`; whether a neighbour gives them, by `Neighbours`.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
-from agent.core.artifacts import Pace, Shut, Span, Wanted, next_span, offence, paced
+from agent.core.artifacts import Pace, Shut, Span, Wanted, next_span, paced
+from agent.core.neighbours import Advice, Await, Grown, Pull, Says, TakeFrom, grown
 from agent.core.uplink import Delivered, Fault, LinkFailed
-from agent.services.http_answer import Head, HttpError
+from agent.services.artifacts_taker import Taker
 from agent.services.http_connection import Take
-from agent.store.artifacts import Part, Shelf
+from agent.store.artifacts import Shelf
 from shared import limits
 from shared.clock import Clock, Entropy, MonoMs
 from shared.errors import OutstationError, Reason, RefusedError, WorldError
 from shared.model.artifact import artifact_text
 from shared.runtime.logs import Events
 
-_READ_BYTES = 16_384
 _HOPELESS = 5
 """Requests in a row that brought nothing before whoever waits is told so."""
 _DISK_WAIT_MS = 60_000
@@ -49,6 +49,31 @@ class Gate(Protocol):
 
     async def charge(self, end: Delivered | LinkFailed) -> None:
         """Count what a request cost."""
+
+
+class Neighbours(Protocol):
+    """The other gateways of the site; see `agent.services.neighbourhood`."""
+
+    @property
+    def known(self) -> int:
+        """Return how many there are."""
+
+    def want(self, wants: Sequence[Wanted]) -> None:
+        """Note what is on its way here; what there is of it is offered to them."""
+
+    async def advise(self, wanted: Wanted, mine: Says) -> Advice:
+        """Return what to do next about a file."""
+
+    async def get(
+        self, giver: TakeFrom, wanted: Wanted, span: Span, take: Take
+    ) -> Delivered | LinkFailed:
+        """Take a part of a file from one of them."""
+
+    def altered(self, wanted: Wanted) -> None:
+        """Note that what they had a part in was not what it is called."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
 
 
 class Artifacts:
@@ -83,6 +108,12 @@ class Artifacts:
         self._paces: dict[bytes, Pace] = {}
         self._here: set[bytes] = set()
         """Files that need not be looked for again."""
+        self._lease: tuple[bytes, Grown] | None = None
+        """Which file is pulled from the coordinator here, and when it grew last."""
+        self.neighbours: Neighbours | None = None
+        """Asked before the coordinator; None: nobody shares here."""
+        self.pulled = self.taken = 0
+        """Bytes of files since the start: from the coordinator, and from neighbours."""
 
     def wake(self) -> None:
         """Look again: orders came, a contact ended."""
@@ -108,10 +139,31 @@ class Artifacts:
                 self._woken.clear()
                 wait_ms = await self._look()
                 if wait_ms != 0:
-                    await self._source.close()
+                    await self._close()
                     await self._wait(wait_ms)
         finally:
-            await self._source.close()
+            await self._close()
+
+    async def says(self, wanted: Wanted) -> Says:
+        """Return what neighbours may know of a file here."""
+        held = await asyncio.to_thread(self._shelf.shown, wanted)
+        now_ms, pulling = self._clock.mono_ms(), False
+        if self._lease is not None and self._lease[0] == wanted.digest:
+            still = grown(self._lease[1], held, now_ms)
+            self._lease = wanted.digest, still
+            pulling = now_ms - still.at_ms < limits.SHARE_STALL_MS
+        pace = self._paces.get(wanted.digest, Pace())
+        free = pace.not_before_ms <= now_ms and not isinstance(self._gate.allowed(), Shut)
+        return Says(held=held, able=pulling or free, pulling=pulling)
+
+    def given(self, digest: bytes, size: int) -> int:
+        """Return how many bytes of a file neighbours gave; see `agent.core.ports.ArtifactShelf`."""
+        return self._shelf.given(Wanted(digest, size))
+
+    async def _close(self) -> None:
+        await self._source.close()
+        if self.neighbours is not None:
+            await self.neighbours.close()
 
     async def _wait(self, wait_ms: int | None) -> None:
         if wait_ms is None:
@@ -125,6 +177,8 @@ class Artifacts:
         """Do what is next; return how long to wait then, None: until something changes."""
         try:
             wants = await self._wants()
+            if self.neighbours is not None:
+                self.neighbours.want(wants)
             if not wants:
                 return None
             found = await self._next(wants)
@@ -133,14 +187,20 @@ class Artifacts:
             return _DISK_WAIT_MS
         if isinstance(found, int):
             return found
-        wanted, pace = found
+        wanted, pace, giver = found
+        if giver is not None:
+            await self._piece(wanted, pace, limits.PIECE_BYTES, giver)
+            return 0
         allowed = self._gate.allowed()
         if isinstance(allowed, Shut):
             if not allowed.passing:
                 for one in wants:
                     self._give_up(one, self._not_here(one, allowed.why))
-            return allowed.wait_ms
-        await self._piece(wanted, pace, allowed)
+            if self.neighbours is None or not self.neighbours.known:
+                return allowed.wait_ms
+            # One of them may have it by then.
+            return min(allowed.wait_ms or limits.SHARE_SLOW_LOOK_MS, limits.SHARE_SLOW_LOOK_MS)
+        await self._piece(wanted, pace, allowed, None)
         return 0
 
     async def _wants(self) -> list[Wanted]:
@@ -155,33 +215,65 @@ class Artifacts:
         missing = [one for one in dict.fromkeys(wants) if one.digest not in self._here]
         return missing[: limits.SHELF_WANTS]
 
-    async def _next(self, wants: list[Wanted]) -> tuple[Wanted, Pace] | int:
-        """Return which file is next, or how long until one may be."""
-        now_ms = self._clock.mono_ms()
+    async def _next(self, wants: list[Wanted]) -> tuple[Wanted, Pace, TakeFrom | None] | int:
+        """Return which file is next and who gives it, or how long until one may be.
+
+        None gives it: the coordinator is asked.
+        """
         waits = []
         for wanted in wants:
             pace = self._paces.setdefault(wanted.digest, Pace())
-            if pace.not_before_ms > now_ms:
-                waits.append(pace.not_before_ms - now_ms)
-                continue
             path = await asyncio.to_thread(self._shelf.find, wanted)
-            if path is None:
-                return wanted, pace
-            self._arrived(wanted, path)
-        return min(waits, default=0) if waits else 0
+            if path is not None:
+                self._arrived(wanted, path)
+                continue
+            advice = await self._advice(wanted)
+            if isinstance(advice, TakeFrom):
+                return wanted, pace, advice
+            now_ms = self._clock.mono_ms()
+            if isinstance(advice, Await):
+                waits.append(advice.wait_ms)
+            elif pace.not_before_ms > now_ms:
+                waits.append(pace.not_before_ms - now_ms)
+            else:
+                return wanted, pace, None
+        return min(waits, default=0)
 
-    async def _piece(self, wanted: Wanted, pace: Pace, allowed: int) -> None:
+    async def _advice(self, wanted: Wanted) -> Advice:
+        if self.neighbours is None:
+            return Pull()
+        mine = await self.says(wanted)
+        if mine.held >= wanted.size:
+            return Pull()  # it only has to be settled
+        return await self.neighbours.advise(wanted, mine)
+
+    async def _piece(
+        self, wanted: Wanted, pace: Pace, allowed: int, giver: TakeFrom | None
+    ) -> None:
         """Fetch the next piece of a file; the last one makes it whole."""
         began_ms, got = self._clock.mono_ms(), 0
+        mixed = giver is not None or await asyncio.to_thread(self._shelf.given, wanted) > 0
         try:
             held = await asyncio.to_thread(self._shelf.held, wanted)
             if held < wanted.size:
                 await asyncio.to_thread(self._shelf.make_room, wanted, list(await self._needed()))
-                got = await self._fetch(wanted, next_span(held, wanted.size, pace, allowed), pace)
+                if giver is None:
+                    self._hold(wanted, held)
+                    span = next_span(held, wanted.size, pace, allowed)
+                    got = await self._fetch(wanted, span, pace)
+                elif giver.held > held:
+                    await self._take(wanted, giver, held, allowed)
+                    return
             if held + got == wanted.size:
                 self._arrived(wanted, await asyncio.to_thread(self._shelf.finish, wanted))
                 return
-        except (WorldError, RefusedError) as error:
+        except RefusedError as error:
+            if not mixed or self.neighbours is None:
+                self._put_off(wanted, error)
+                return
+            self.neighbours.altered(wanted)
+            return
+        except WorldError as error:
             self._put_off(wanted, error)
             return
         now_ms, fraction = self._clock.mono_ms(), self._entropy.fraction()
@@ -189,19 +281,50 @@ class Artifacts:
         after = paced(pace, got=got, took_ms=took_ms, now_ms=now_ms, fraction=fraction)
         self._paces[wanted.digest] = after
 
+    def _hold(self, wanted: Wanted, held: int) -> None:
+        """Tell neighbours from now on that this file is pulled here."""
+        if self._lease is None or self._lease[0] != wanted.digest:
+            self._lease = wanted.digest, Grown(held, self._clock.mono_ms())
+
+    async def _take(self, wanted: Wanted, giver: TakeFrom, held: int, most: int) -> None:
+        """Take the next piece from a neighbour; the last one makes the file whole.
+
+        Raises:
+            WorldError: the disk failed.
+            RefusedError: ARTIFACT_ALTERED.
+        """
+        assert self.neighbours is not None, "somebody gives it"
+        self._lease = None
+        span = Span(held, min(giver.held, held + most))
+        taker = Taker(self._shelf, wanted, span)
+        given = await asyncio.to_thread(self._shelf.given, wanted)
+        # Before the first byte: one that is not noted would be believed to be the coordinator's.
+        await asyncio.to_thread(self._shelf.note_given, wanted, given + span.end - span.start)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.PIECE_MOST_S):
+                await self.neighbours.get(giver, wanted, span, taker.take)
+        if taker.trouble is not None:
+            raise taker.trouble
+        self.taken += taker.got
+        if taker.got < span.end - span.start:
+            await asyncio.to_thread(self._shelf.note_given, wanted, given + taker.got)
+        if held + taker.got == wanted.size:
+            self._arrived(wanted, await asyncio.to_thread(self._shelf.finish, wanted))
+
     async def _fetch(self, wanted: Wanted, span: Span, pace: Pace) -> int:
         """Ask for a span; return how many bytes came, whatever became of the rest.
 
         Raises:
             WorldError: the disk failed.
         """
-        taker = _Taker(self._shelf, wanted, span)
+        taker = Taker(self._shelf, wanted, span)
         end: Delivered | LinkFailed
         try:
             async with asyncio.timeout(limits.PIECE_MOST_S):
                 end = await self._source.get(wanted, span, taker.take)
         except TimeoutError:
             end = LinkFailed(fault=Fault.SILENT, detail=f"no end after {limits.PIECE_MOST_S} s")
+        self.pulled += taker.got
         await self._gate.charge(end)
         if taker.trouble is not None:
             raise taker.trouble
@@ -231,6 +354,8 @@ class Artifacts:
     def _arrived(self, wanted: Wanted, path: Path) -> None:
         self._here.add(wanted.digest)
         self._paces.pop(wanted.digest, None)
+        if self._lease is not None and self._lease[0] == wanted.digest:
+            self._lease = None
         waiter = self._waiters.pop(wanted, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(path)
@@ -248,49 +373,3 @@ class Artifacts:
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
             waiter.exception()  # who waited may have gone meanwhile
-
-
-class _Taker:
-    """Appends one answer to a file as it comes, in the exchange's thread."""
-
-    def __init__(self, shelf: Shelf, wanted: Wanted, span: Span) -> None:
-        self._shelf, self._wanted, self._span = shelf, wanted, span
-        self.got = 0
-        """Bytes that were written."""
-        self.trouble: WorldError | None = None
-        """The disk's."""
-
-    def take(self, head: Head, stream: BinaryIO) -> None:
-        """Take an answer's body; nothing of one that is something else than what was asked for.
-
-        Raises:
-            HttpError: it is, or it broke off, or the disk did not take it.
-        """
-        wrong = offence(head.status, head.fields, self._span, self._wanted)
-        if wrong:
-            raise HttpError(wrong)
-        if "transfer-encoding" in head.fields:
-            raise HttpError("it answers in chunks of unknown length")
-        try:
-            with contextlib.closing(self._shelf.open_part(self._wanted)) as part:
-                self._append(head, stream, part)
-        except WorldError as error:
-            self.trouble = error
-            raise HttpError(str(error)) from error
-
-    def _append(self, head: Head, stream: BinaryIO, part: Part) -> None:
-        if part.size != self._span.start:
-            raise HttpError("another request went on with this file meanwhile")
-        most = self._span.end - self._span.start
-        length = head.fields.get("content-length", "")
-        said = int(length[:19]) if length.isdecimal() else most
-        left = min(most, said)
-        while left:
-            data = stream.read1(min(left, _READ_BYTES))  # type: ignore[attr-defined]  # makefile's reader is a BufferedReader
-            if not data:
-                raise HttpError("the answer broke off")
-            part.write(data)
-            self.got += len(data)
-            left -= len(data)
-        if said > most:
-            raise HttpError("there is more than was asked for")

@@ -189,7 +189,8 @@ class Caretaker:
             await self.shelf.obtain(digest, size)
         except (WorldError, RefusedError) as error:
             return StepOutcome(error.reason, error.detail)
-        return StepOutcome(result={"bytes": size})
+        given = self.shelf.given(digest, size)
+        return StepOutcome(result={"bytes": size, "from_neighbours": given})
 
     async def adopt(self, mark: str, wish: AdoptParameters, *, dry_run: bool) -> StepOutcome:
         """Attach a device, see `agent.actions.own.Caretaker`."""

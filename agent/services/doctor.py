@@ -62,6 +62,7 @@ def examine(box: Box) -> Iterator[Finding]:
         yield from look_at_link(enrolment.at(box.endpoint), now_s=SystemClock().wall_ms() / 1000)
         yield from _contacts(status)
     yield _budget(status)
+    yield from _files(status)
     yield from look_at_ports(box.buses, box.devices, status)
     yield _account(status)
     for part, trouble in status.troubles.items():
@@ -96,6 +97,15 @@ def _folders(box: Box) -> Iterator[Finding]:
     else:
         yield _disk(data_dir)
     yield _journal(box.runtime_dir)
+
+
+def _files(status: Status) -> Iterator[Finding]:
+    """Yield where files came from, once there were any."""
+    files = status.files
+    if files.from_coordinator or files.from_neighbours or files.given:
+        told = f"{files.from_coordinator} bytes from the coordinator"
+        near = f"{files.from_neighbours} from neighbours, {files.given} given to them"
+        yield ok("files", f"{told}, {near}")
 
 
 def _disk(path: Path) -> Finding:

@@ -7,8 +7,9 @@ Owns reaching for facts. What their names mean stands in `agent.core.facts` and
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.core.device import DeviceSettings
-from agent.core.facts import point_names, wanted
+from agent.core.facts import SAID, point_names, wanted
 from agent.core.ports import Driver, Urgency
+from shared.errors import WorldError
 from shared.ids import DeviceId
 from shared.model.condition import Condition, Known
 from shared.model.job import Value
@@ -48,6 +49,9 @@ class Facts:
                 for name, value in self._own(device, up=answered.get(device)).items()
                 if name in asked.device
             }
+            if asked.device & SAID:
+                said = await self._said(device)
+                found |= {name: text for name, text in said.items() if name in asked.device}
         return found
 
     async def holds(
@@ -78,6 +82,18 @@ class Facts:
             for one in readings
             if one.value is not None and one.quality in {Quality.GOOD, Quality.UNCERTAIN}
         }
+
+    async def _said(self, device: DeviceId) -> dict[str, Value]:
+        """Ask a device what it is; what it does not say, or does not answer, is unknown."""
+        _, driver = self._devices[device]
+        try:
+            identity = await driver.identify()
+        except WorldError:
+            return {}
+        if identity is None:
+            return {}
+        said = {"vendor": identity.vendor, "model": identity.model, "firmware": identity.firmware}
+        return {f"device.{name}": text for name, text in said.items() if text}
 
     def _own(self, device: DeviceId, *, up: bool | None) -> dict[str, Value]:
         settings, _ = self._devices[device]

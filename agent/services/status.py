@@ -21,6 +21,7 @@ from agent.core.status import (
     BusStatus,
     ClockStatus,
     DeviceStatus,
+    FilesStatus,
     FlashStatus,
     LinkStatus,
     QueueStatus,
@@ -73,6 +74,8 @@ class LiveStatus:
         """What other parts have to say; set by whoever knows them."""
         self.flash: Callable[[], FlashStatus | None] = lambda: None
         """What the store costs its disk; set by whoever counts it."""
+        self.files: Callable[[], FilesStatus] = FilesStatus
+        """Where files came from; set by whoever fetches them."""
         self.calendar: Calendar | None = None
         """The agent's date, once somebody has told it."""
         self.purse: Purse | None = None
@@ -110,6 +113,7 @@ class LiveStatus:
             ],
             devices=[row for _, task in self._buses for row in _devices(task)],
             queue=_queue(counts),
+            files=self.files(),
             refusals=dict(standing.refusals) if standing else {},
             troubles=troubles,
         )

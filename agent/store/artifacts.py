@@ -22,6 +22,8 @@ from shared.runtime.files import sync_directory
 
 FOLDER: Final = "artifacts"
 _PART: Final = ".part"
+_GIVEN: Final = ".neighbours"
+"""Beside a file: how many of its bytes came from neighbours; absent where none did."""
 _READ_BYTES: Final = 1 << 18
 
 
@@ -76,6 +78,7 @@ class Shelf:
         with _disk(part):
             if part.stat().st_size != wanted.size or _hash(part) != wanted.digest:
                 part.unlink()
+                self._given(wanted.digest).unlink(missing_ok=True)
                 raise RefusedError(
                     Reason.ARTIFACT_ALTERED,
                     f"what came is not {artifact_text(wanted.digest)}; nothing of it was kept",
@@ -110,6 +113,47 @@ class Shelf:
                     raise WorldError(Reason.STORE_FULL, what)
                 for one in more:
                     self._drop(one.digest)
+
+    # --- for neighbours -------------------------------------------------------------------------
+    def lately(self, since_ms: int) -> dict[Wanted, int]:
+        """Return whole files that somebody wanted since then, and when, by the file system."""
+        found: dict[Wanted, int] = {}
+        with contextlib.suppress(FileNotFoundError, WorldError), _disk(self._folder):
+            for path in self._folder.iterdir():
+                with contextlib.suppress(ValueError, FileNotFoundError):
+                    told = path.stat()
+                    used_ms = int(told.st_mtime * 1000)
+                    if "." not in path.name and used_ms >= since_ms:
+                        found[Wanted(bytes.fromhex(path.name), told.st_size)] = used_ms
+        return found
+
+    def shown(self, wanted: Wanted) -> int:
+        """Return how many bytes may be read, whole or not; changes nothing."""
+        for path in (self._whole(wanted.digest), self._part(wanted.digest)):
+            with contextlib.suppress(OSError):
+                return min(path.stat().st_size, wanted.size)
+        return 0
+
+    def read(self, wanted: Wanted, start: int, size: int) -> bytes:
+        """Return bytes of a file as they are here, not verified; fewer where there are no more."""
+        # The part first: it may become the whole in between, never the other way round.
+        for path in (self._part(wanted.digest), self._whole(wanted.digest)):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        return b""
+
+    def note_given(self, wanted: Wanted, count: int) -> None:
+        """Remember that so many bytes of a file came from neighbours; not durable, only told."""
+        with _disk(self._folder):
+            self._given(wanted.digest).write_text(f"{count}\n")
+
+    def given(self, wanted: Wanted) -> int:
+        """Return how many bytes of a file came from neighbours, as far as it is known."""
+        try:
+            return max(0, min(wanted.size, int(self._given(wanted.digest).read_text())))
+        except (OSError, ValueError):
+            return 0
 
     def drop_part(self, wanted: Wanted) -> None:
         """Forget what has come of a file."""
@@ -153,6 +197,9 @@ class Shelf:
 
     def _whole(self, digest: bytes) -> Path:
         return self._folder / digest.hex()
+
+    def _given(self, digest: bytes) -> Path:
+        return self._folder / f"{digest.hex()}{_GIVEN}"
 
     def _part(self, digest: bytes) -> Path:
         return self._folder / f"{digest.hex()}.{self._boot}{_PART}"

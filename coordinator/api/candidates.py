@@ -23,6 +23,7 @@ async def get_candidates(call: Call, query: CandidateQuery) -> Page[CandidateVie
         ignored=query.ignored,
         after=(agent, place, way),
         size=query.page_size,
+        limit=call.limit,
     )
     views, more = await parts.store.read(body)
     last = f"{views[-1].agent} {views[-1].way} {views[-1].place}".encode() if views else b""

@@ -23,6 +23,7 @@ async def get_devices(call: Call, query: DeviceQuery) -> Page[DeviceView]:
         drifted=query.drifted,
         after=(agent, device),
         size=query.page_size,
+        limit=call.limit,
     )
     views, more = await parts.store.read(body)
     last = f"{views[-1].agent} {views[-1].device}".encode() if views else b""

@@ -32,9 +32,9 @@ _ROUTE = "/v1/sync"
 class Door:
     """Every connection of one coordinator that is at the door; called, it makes the next one's."""
 
-    def __init__(self, parts: Parts, server: web.Server) -> None:
-        """Give to `server` what is no plain contact."""
-        self.parts, self.server = parts, server
+    def __init__(self, parts: Parts, server: web.Server, *, behind_proxy: bool = False) -> None:
+        """Give to `server` what is no plain contact; a proxy in front tells who calls."""
+        self.parts, self.server, self.behind_proxy = parts, server, behind_proxy
         self._guests: set[_Guest] = set()
         self._is_closed = False
         self._dated_s, self._date = 0, ""
@@ -178,7 +178,10 @@ class _Guest(asyncio.Protocol):
     async def _answer(self, body: bytes, head: Head) -> None:
         parts = self._door.parts
         try:
-            answer = await take_contact(parts, body, wait_s=head.wait_s, line=self._line)
+            address = self._address(head)
+            answer = await take_contact(
+                parts, body, wait_s=head.wait_s, line=self._line, address=address
+            )
         # The border of the product: a defect of ours costs its request, not the coordinator.
         except Exception as error:  # noqa: BLE001
             response = answer_problem(error, _ROUTE)
@@ -196,6 +199,13 @@ class _Guest(asyncio.Protocol):
             self._go_on()
         else:
             self._wait(KEEPALIVE_S)
+
+    def _address(self, head: Head) -> str:
+        if self._door.behind_proxy and head.forwarded:
+            return head.forwarded
+        name = self._line.get_extra_info("peername")
+        # Of a Unix socket it is a text, mostly empty.
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def _write(self, response: web.Response, *, keep: bool) -> None:
         """Send a problem, with the headers of every other answer."""

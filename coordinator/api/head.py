@@ -35,6 +35,8 @@ class Head:
     wait_s: int
     keep: bool
     """The connection stays for the next request."""
+    forwarded: str = ""
+    """Whom the nearest proxy saw; anybody may write it where there is none."""
 
 
 def read_head(data: bytes | bytearray) -> Head | None:
@@ -56,7 +58,8 @@ def read_head(data: bytes | bytearray) -> Head | None:
         return None
     if int(length) > limits.QUICK_BODY_BYTES:
         return None
-    return Head(end + len(_END), int(length), wait_s, after == b"keep-alive")
+    forwarded = said.get(b"x-forwarded-for", b"").rpartition(b",")[2].strip().decode("ascii")
+    return Head(end + len(_END), int(length), wait_s, after == b"keep-alive", forwarded)
 
 
 def _headers(lines: list[bytes]) -> dict[bytes, bytes] | None:

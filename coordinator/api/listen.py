@@ -102,7 +102,7 @@ async def listening(parts: Parts, listen: Listen, context: ssl.SSLContext) -> As
     )
     await runner.setup()
     assert runner.server is not None, "a runner that was set up has one"
-    door = Door(parts, runner.server)
+    door = Door(parts, runner.server, behind_proxy=listen.behind_proxy)
     try:
         opened = await _open(door, listen, context)
         try:

@@ -27,6 +27,7 @@ from coordinator.api.audit import get_audit
 from coordinator.api.candidates import get_candidates, ignore_candidate
 from coordinator.api.carrier import fill_stick, take_parcel
 from coordinator.api.devices import get_device, get_devices
+from coordinator.api.drift import get_compliance, get_drift
 from coordinator.api.enrolments import (
     approve_enrolment,
     decommission_agent,
@@ -130,8 +131,10 @@ ROUTES = (
     Limited("GET  /v1/agents/{agent}/bundles", get_bundles,   "agents:read"),
     Limited("GET  /v1/agents/{agent}/bundles/{bundle}", get_bundle, "agents:read"),
     Limited("GET  /v1/agents/{agent}/devices/{device}", get_device, "agents:read"),
-    Route("GET  /v1/devices",                  get_devices,   "agents:read"),
-    Route("GET  /v1/candidates",               get_candidates, "agents:read"),
+    Limited("GET  /v1/devices",                get_devices,   "agents:read"),
+    Limited("GET  /v1/drift",                  get_drift,     "agents:read"),
+    Limited("GET  /v1/compliance",             get_compliance, "agents:read"),
+    Limited("GET  /v1/candidates",             get_candidates, "agents:read"),
     Limited("POST /v1/agents/{agent}/candidates", ignore_candidate, "jobs:write"),
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),

@@ -116,9 +116,10 @@ def answer_problem(error: Exception, path: str) -> web.Response:
 def _as_forwarded(request: web.Request) -> web.Request:
     """Return a request that comes from where the proxy in front had it from.
 
-    Proxies append to ``X-Forwarded-For`` whom they see; what stands before that anybody can write.
+    Proxies append to ``X-Forwarded-For`` whom they see, or a header of their own after those that
+    came; what stands before that anybody can write.
     """
-    said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    said = request.headers.getall("X-Forwarded-For", [""])[-1].rpartition(",")[2].strip()
     return request.clone(remote=said[:_ADDRESS_CHARS]) if said else request
 
 

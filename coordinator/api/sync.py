@@ -17,6 +17,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
 from coordinator.api.shown import shown_on
 from coordinator.core.client_certificates import Demand, check_shown
+from coordinator.services.sources import source_of
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.sync.body import CONTENT_TYPE, BodyDecoder
@@ -31,7 +32,8 @@ class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
     """Answer one contact of an agent."""
-    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), call.parts.intake.begin()
+    source = source_of(request.remote or "")
+    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), call.parts.intake.begin(source)
     size, checked = 0, call.parts.certificates is Demand.OFF
     async for chunk in _chunks(request, limits.BODY_BYTES_UP):
         size += len(chunk)
@@ -47,15 +49,17 @@ async def sync(call: Call, request: web.Request, query: SyncQuery) -> Raw:
 
 
 async def take_contact(
-    parts: Parts, body: bytes, *, wait_s: int, line: asyncio.BaseTransport
+    parts: Parts, body: bytes, *, wait_s: int, line: asyncio.BaseTransport, address: str
 ) -> bytes:
     """Return the answer to a contact whose body is here as a whole; `line` is its connection.
+
+    `address` is who calls, which a proxy in front may have told.
 
     Raises:
         RefusedError: nothing of it was used.
         WorldError: the store does not work; the agent sends the same again later.
     """
-    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), parts.intake.begin()
+    decoder, reception = BodyDecoder(limits.BODY_BYTES_UP), parts.intake.begin(source_of(address))
     complete = decoder.feed(body)
     if complete and parts.certificates is not Demand.OFF:
         _check_certificate(parts, line, complete[0].data)

@@ -243,6 +243,31 @@ def devices_show(agent: str, device: str, /, *, common: Common = _DEFAULT) -> No
     _with_client(common, lambda c, s: device_commands.show_device(c, s, agent, device))
 
 
+@devices.command(name="release")
+def devices_release(
+    agent: str,
+    device: str,
+    /,
+    *,
+    wait: int = 300,
+    dry_run: bool = False,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Let a device go that was adopted: it is polled no more; its readings and history stay.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait for the gateway.
+    dry_run
+        Only ask whether it could be.
+    """
+    return _with_client(
+        common,
+        lambda c, s: device_commands.release(c, s, agent, device, wait_s=wait, dry_run=dry_run),
+    )
+
+
 @app.command(name="import")
 def import_(*files: Path, common: Common = _DEFAULT) -> Exit:
     """Take in sticks that were filled by `outstation-agent export`; a folder is all of its files.

@@ -6,13 +6,12 @@ import msgspec
 from cyclopts import App, Parameter
 
 from coordinator.cli.client import CallError, Client, Exit, segment
-from coordinator.cli.jobs import until_settled
+from coordinator.cli.devices import settle
 from coordinator.cli.options import DEFAULT, MOST, Common, with_client
 from coordinator.cli.profiles import Published, all_published, published
 from coordinator.cli.show import Screen, ago
 from coordinator.contract.candidates import CandidateView, IgnoreRequest
 from coordinator.contract.common import Page
-from coordinator.contract.jobs import JobView
 from shared.errors import MistakeError
 from shared.model.matching import MATCH_KEYS
 
@@ -72,7 +71,7 @@ def ignore(
     undo: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> None:
-    """Hide what was found at a place.
+    """Turn away what was found at a place: it is neither shown nor told, wherever it is met again.
 
     Parameters
     ----------
@@ -134,17 +133,7 @@ def adopt(
         }
         if one.serial:
             params["serial"] = one.serial
-        step = {"id": "adopt", "action": "agent.adopt", "params": params, "timeout_s": 600}
-        body = {
-            "name": "adopt",
-            "targets": {"agents": [agent]},
-            "steps": [step],
-            "dry_run": dry_run,
-        }
-        view = client.post("/v1/jobs", body, JobView)
-        job = until_settled(client, view.id, wait)
-        if screen.as_json:
-            screen.json(job)
+        job = settle(client, screen, agent, "adopt", params, wait_s=wait, dry_run=dry_run)
         if set(job.counts) != {"SUCCEEDED"}:
             raise CallError(f"it was not adopted; see: outstation jobs show {job.id}", Exit.FAILED)
         if not screen.as_json:
@@ -195,6 +184,8 @@ def _candidate(client: Client, agent: str, place: str) -> CandidateView:
 def _row(shown: Shown) -> tuple[object, ...]:
     one = shown.candidate
     state = "lost" if one.lost_at else f"was {one.before}" if one.before else "here"
+    if one.device and not one.lost_at:
+        state = f"says it is {one.device}"
     return (
         *(one.agent, one.place, one.vendor or "-", one.model or one.name or "-"),
         *(one.firmware or "-", one.serial or "-", ", ".join(shown.profiles) or "-"),

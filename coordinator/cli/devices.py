@@ -1,5 +1,6 @@
 """`outstation devices`, `outstation agents diagnose`: what devices and gateways say themselves."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator.cli.client import CallError, Client, Exit, segment
@@ -47,6 +48,40 @@ def show_device(client: Client, screen: Screen, agent: str, device: str) -> None
             *((name.removeprefix("_"), value) for name, value in sorted(one.facts.items())),
         ]
     )
+
+
+def release(
+    client: Client, screen: Screen, agent: str, device: str, *, wait_s: int, dry_run: bool
+) -> Exit:
+    """Let a device go that was adopted: it is polled no more, what it told stays."""
+    params = {"device": device, "remove": True}
+    job = settle(client, screen, agent, "release", params, wait_s=wait_s, dry_run=dry_run)
+    if set(job.counts) != {"SUCCEEDED"}:
+        raise CallError(f"it was not let go; see: outstation jobs show {job.id}", Exit.FAILED)
+    if not screen.as_json:
+        told = "could be let go" if dry_run else "is let go; its readings stay"
+        screen.text(f"{device} of {agent} {told}")
+    return Exit.OK
+
+
+def settle(
+    client: Client,
+    screen: Screen,
+    agent: str,
+    name: str,
+    params: Mapping[str, object],
+    *,
+    wait_s: int,
+    dry_run: bool,
+) -> JobView:
+    """Have a gateway do one `agent.adopt`, and print the job where JSON is wanted."""
+    step = {"id": name, "action": "agent.adopt", "params": dict(params), "timeout_s": 600}
+    targets = {"agents": [agent]}
+    body = {"name": name, "targets": targets, "steps": [step], "dry_run": dry_run}
+    job = until_settled(client, client.post("/v1/jobs", body, JobView).id, wait_s)
+    if screen.as_json:
+        screen.json(job)
+    return job
 
 
 def diagnose(

@@ -1,10 +1,8 @@
 """`outstation reports`: the whole fleet as one table, for people, spreadsheets and programs."""
 
-import csv
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,14 +10,16 @@ from cyclopts import App, Parameter
 
 from coordinator.cli.client import Client, Exit
 from coordinator.cli.options import DEFAULT, Common, with_client
-from coordinator.cli.show import Screen, ago, count
+from coordinator.cli.reports_drift import compliance, drift
+from coordinator.cli.show import Screen, count
+from coordinator.cli.tables import AS_CSV, print_lines
 from coordinator.contract.agents import AgentView
 from coordinator.contract.audit import AuditEntry
-from coordinator.contract.support import DeviceView
 
 app = App(name="reports", help="How the whole fleet is, as one table.")
+app.command(drift)
+app.command(compliance)
 
-_AS_CSV = Annotated[bool, Parameter(name="--csv", negative="", help="comma separated values")]
 _GOOD = frozenset({"ONLINE", "ENROLLED", "DECOMMISSIONED", "REVOKED"})
 
 
@@ -41,19 +41,6 @@ class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody should look at; empty: nothing."""
 
 
-class DriftLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What of one device is not as its profile expects."""
-
-    agent: str
-    device: str
-    profile: str
-    vendor: str
-    model: str
-    firmware: str
-    drift: list[str]
-    observed_at: datetime
-
-
 class CleanupLine(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of the coordinator's clean-up took away."""
 
@@ -71,7 +58,7 @@ def health(
     selector: str = "",
     all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
     below_mb: int = 200,
-    as_csv: _AS_CSV = False,
+    as_csv: AS_CSV = False,
     common: Common = DEFAULT,
 ) -> Exit:
     """List gateways that somebody should look at; exit status 1 if there is one.
@@ -91,7 +78,7 @@ def health(
         agents = client.pages("/v1/agents", AgentView, query, most=sys.maxsize)
         lines = [health_of(agent, below_mb) for agent in agents]
         bad = [line for line in lines if line.complaints]
-        _print(screen, lines if all_ else bad, HealthLine, as_csv=as_csv)
+        print_lines(screen, lines if all_ else bad, HealthLine, as_csv=as_csv)
         if not screen.as_json and not as_csv:
             states = Counter(line.state for line in lines)
             screen.text(f"{len(lines)} gateways: {count(states)}; {len(bad)} to look at")
@@ -101,27 +88,7 @@ def health(
 
 
 @app.command
-def drift(*, agent: str = "", as_csv: _AS_CSV = False, common: Common = DEFAULT) -> Exit:
-    """List devices that are not as their profile expects; exit status 1 if there is one.
-
-    Parameters
-    ----------
-    agent
-        Of this gateway only.
-    """
-
-    def show(client: Client, screen: Screen) -> Exit:
-        query = {"agent": agent, "drifted": "true"}
-        found = client.pages("/v1/devices", DeviceView, query, most=sys.maxsize)
-        lines = [msgspec.convert(one, DriftLine, from_attributes=True) for one in found]
-        _print(screen, lines, DriftLine, as_csv=as_csv)
-        return Exit.FAILED if lines else Exit.OK
-
-    return with_client(common, show)
-
-
-@app.command
-def cleanup(*, most: int = 50, as_csv: _AS_CSV = False, common: Common = DEFAULT) -> None:
+def cleanup(*, most: int = 50, as_csv: AS_CSV = False, common: Common = DEFAULT) -> None:
     """List what each run of the coordinator's clean-up took away, newest first.
 
     Parameters
@@ -133,7 +100,7 @@ def cleanup(*, most: int = 50, as_csv: _AS_CSV = False, common: Common = DEFAULT
     def show(client: Client, screen: Screen) -> None:
         query = {"action": "retention.run"}
         found = client.pages("/v1/audit", AuditEntry, query, most=most)
-        _print(screen, [cleanup_of(one) for one in found], CleanupLine, as_csv=as_csv)
+        print_lines(screen, [cleanup_of(one) for one in found], CleanupLine, as_csv=as_csv)
 
     with_client(common, show)
 
@@ -175,36 +142,3 @@ def health_of(agent: AgentView, below_mb: int) -> HealthLine:
         refusals=refusals,
         complaints=complaints,
     )
-
-
-def _print(
-    screen: Screen, lines: Sequence[msgspec.Struct], kind: type[msgspec.Struct], *, as_csv: bool
-) -> None:
-    names = kind.__struct_fields__
-    if screen.as_json:
-        screen.json(lines)
-    elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows([_plain(getattr(one, name)) for name in names] for one in lines)
-    elif lines:
-        heads = [name.upper().replace("_", " ") for name in names]
-        rows = [[_shown(getattr(one, name)) for name in names] for one in lines]
-        screen.table(heads, rows)
-    else:
-        screen.text("nothing to look at")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, list):
-        return "; ".join(map(str, value))
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    # A spreadsheet takes what begins so for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, datetime):
-        return ago(value)
-    return _plain(value)

@@ -36,6 +36,8 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     """Of its announcement."""
     before: str
     """Where it was before it moved; empty: it never did."""
+    device: str
+    """The attached device that it says it is, while something speaks against it; else empty."""
     ignored: bool
     first_at: Time
     seen_at: Time

@@ -15,8 +15,10 @@ from shared.model.schedule import Misfire, Overlap, Schedule
 EventKind = Literal[
     "agent.enrolled",
     "agent.online",
+    "device.claimed",
     "device.discovered",
     "device.lost",
+    "device.moved",
     "candidate.found",
     "candidate.lost",
     "candidate.moved",
@@ -26,6 +28,8 @@ EventKind = Literal[
     "job.failed",
 ]
 """``agent.online``: it is heard again after a silence. ``device.lost``: it did not answer a job.
+``device.moved``: an adopted one was followed to another place; ``device.claimed``: it was not,
+because something spoke against it.
 ``candidate.*``: a gateway found a device that nobody attached, lost it, or met it elsewhere.
 ``config.drifted``: a validation found drift. ``job.*``: a job of a name ended everywhere."""
 Here = Literal["", "agent", "device"]

@@ -43,6 +43,8 @@ TYPE_OF_DEED: Mapping[str, str] = {
     "artifact.delete": "artifact.deleted",
     "coordinator.backup": "coordinator.backed_up",
     "coordinator.restore": "coordinator.restored",
+    "device.follow": "device.moved",
+    "device.release": "device.released",
     "documents.adopt": "documents.adopted",
     "job.begin": "job.begun",
     "job.cancel": "job.canceled",
@@ -68,8 +70,9 @@ TYPES: Final = frozenset(
     {
         *TYPE_OF_DEED.values(),
         *("agent.online", "agent.silent", "alarm.raised", "config.drifted"),
-        *("device.discovered", "device.lost", "execution.changed", "job.completed"),
-        "rollout.stage",
+        *("device.claimed", "device.discovered", "device.lost"),
+        *("execution.changed", "job.completed", "rollout.stage"),
+        *("drift.began", "drift.ended"),
     }
 )
 """Every type there is."""

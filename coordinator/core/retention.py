@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, int] = {
     "history": 400 * DAY_MS,
     "events": 90 * DAY_MS,
     "jobs": 400 * DAY_MS,
+    "drift": 400 * DAY_MS,
     "quota": 256_000_000,
 }
 """Ages in milliseconds, sizes in bytes. 400 days: the same season of the year before can be seen.
@@ -65,6 +66,10 @@ class Keeping:
     def jobs_before_ms(self, now_ms: int) -> int | None:
         """Return before when every part of a finished job must lie to go, None when all stay."""
         return _before(self.values["jobs"], now_ms)
+
+    def drift_before_ms(self, now_ms: int) -> int | None:
+        """Return which comparisons of devices go by when they were last told, None: they stay."""
+        return _before(self.values["drift"], now_ms)
 
     def quota_bytes(self, priority: int) -> int | None:
         """Return how much an agent may bring in a day before a block of a priority waits.

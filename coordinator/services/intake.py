@@ -17,7 +17,6 @@ from typing import TypeVar
 from coordinator.core.intake import (
     Incoming,
     Letter,
-    check_report,
     examine_blocks,
     examine_schemas,
     sort_parts,
@@ -27,11 +26,12 @@ from coordinator.services.bell import Bell
 from coordinator.services.metrics import Metrics
 from coordinator.services.shelf import Documents, InForce
 from coordinator.services.signing import Addressee, sign_bundle
+from coordinator.services.sources import Sources
 from coordinator.services.turns import Turns
+from coordinator.services.verifier import Verified, Verifier
 from coordinator.services.waiting import Waiter, WaitingRoom
 from coordinator.transactions.contact import (
     Contact,
-    Identity,
     Recorded,
     issue_later,
     load_identity,
@@ -41,7 +41,7 @@ from coordinator.transactions.contact import (
 from coordinator.transactions.issue import Order
 from shared import limits
 from shared.clock import Clock
-from shared.errors import Reason, RefusedError
+from shared.errors import RefusedError
 from shared.ids import AgentId, FleetId
 from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
@@ -50,7 +50,6 @@ from shared.sync.incoming import Chain, is_empty_contact, is_stray_answer
 from shared.trust.documents import (
     ECHO_BYTES,
     REPLY_TYP,
-    ClaimedReport,
     Reply,
     Report,
     document_hash,
@@ -82,19 +81,6 @@ class Desk:
     """Rung when readings, or what their times are known by, were committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    agent: AgentId
-    report: Report
-    digest: bytes
-    key: bytes
-    """Public key that verified it."""
-    has_work: bool
-    """Work may wait for it; true as well where nobody looked."""
-    turns: bool
-    """By this report another key than before becomes the agent's."""
-
-
 class Reception:
     """A contact whose body is still coming: its blocks are read while the line brings the next.
 
@@ -102,10 +88,10 @@ class Reception:
     The report comes first, and is verified before a block is looked at.
     """
 
-    def __init__(self, intake: "Intake") -> None:
-        self._intake = intake
+    def __init__(self, intake: "Intake", source: str) -> None:
+        self._intake, self._source = intake, source
         self._parts: list[Part] = []
-        self._verified: _Verified | None = None
+        self._verified: Verified | None = None
         self._blocks: list[Incoming] = []
 
     async def take(self, parts: Sequence[Part]) -> None:
@@ -122,12 +108,14 @@ class Reception:
                 read = partial(examine_blocks, [part.data], seen.report)
                 self._blocks += await _beside_others(read, len(part.data))
 
-    async def _seen(self) -> _Verified:
+    async def _seen(self) -> Verified:
         if self._verified is None:
             with self._intake.telling_refusals():
                 # What comes without its report first is refused here.
                 letter = sort_parts(self._parts)
-                self._verified = await self._intake.verify(letter.report, says_something=True)
+                self._verified = await self._intake.verifier.verify(
+                    letter.report, self._source, says_something=True
+                )
         return self._verified
 
     async def answer(self, *, body_bytes: int, wait_s: int) -> bytes:
@@ -143,7 +131,7 @@ class Reception:
         """
         with self._intake.telling_refusals():
             letter = sort_parts(self._parts)
-            arrived = _Arrived(letter, self._blocks, body_bytes)
+            arrived = _Arrived(letter, self._blocks, body_bytes, self._source)
             return await self._intake.receive(arrived, self._verified, wait_s=wait_s)
 
 
@@ -155,6 +143,7 @@ class _Arrived:
     blocks: Sequence[Incoming]
     """All of the letter's, examined."""
     bytes: int
+    source: str
 
 
 class Intake:
@@ -162,16 +151,18 @@ class Intake:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._keys: dict[AgentId, bytes] = {}
-        """Keys that verified reports, the newest last. A transaction checks them again."""
+        self.verifier = Verifier(desk.fleet, desk.store, Sources(desk.clock), desk.metrics)
         self._turns: Turns[AgentId] = Turns(limits.CONTACTS_AT_ONCE)
         """Asked for once a signature was verified: nobody takes another one's turn."""
         self._unrecorded_down: Counter[AgentId] = Counter()
         """Bytes of answers, until the next contact records them: at most one number per agent."""
 
-    def begin(self) -> Reception:
-        """Return what takes a contact part by part, as the line brings it."""
-        return Reception(self)
+    def begin(self, source: str = "") -> Reception:
+        """Return what takes a contact part by part, as the line brings it.
+
+        `source` is where it comes from (`coordinator.services.sources`), empty if nobody knows.
+        """
+        return Reception(self, source)
 
     @contextlib.contextmanager
     def telling_refusals(self) -> Iterator[None]:
@@ -183,55 +174,27 @@ class Intake:
             _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
             raise
 
-    async def receive(self, arrived: _Arrived, seen: _Verified | None, *, wait_s: int) -> bytes:
+    async def receive(self, arrived: _Arrived, seen: Verified | None, *, wait_s: int) -> bytes:
         """Return the answer to a contact; `Reception.answer` does this."""
         letter = arrived.letter
         if letter.blocks:
             # Such a contact is never held, so nobody has to wake it.
-            seen = seen or await self.verify(letter.report, says_something=True)
+            seen = seen or await self.verifier.verify(
+                letter.report, arrived.source, says_something=True
+            )
             recorded = await self._record(seen, arrived)
             return await self._answer(seen, recorded, recorded.order, 0)
         agent = AgentId(read_report(letter.report).report.agent)
         # Before anything is read: work that is committed from here on wakes this contact.
         with self._desk.work.enter(agent) as waiter:
-            seen = await self.verify(letter.report, says_something=False)
+            seen = await self.verifier.verify(letter.report, arrived.source, says_something=False)
             recorded = await self._record(seen, arrived)
             order, held_ms = recorded.order, 0
             if self._may_hold(seen.report, letter, recorded, wait_s):
                 order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
             return await self._answer(seen, recorded, order, held_ms)
 
-    async def verify(self, data: bytes, *, says_something: bool) -> _Verified:
-        """Return a report whose signature and values were checked.
-
-        Args:
-            data: its envelope.
-            says_something: it comes with blocks. Its commit is durable whatever waits for the
-                agent, so nobody looks: a key that verified its reports before does so again,
-                and the transaction asks whether it is still the agent's.
-
-        Raises:
-            RefusedError: it is not used.
-        """
-        claimed, desk = read_report(data), self._desk
-        report = claimed.report
-        agent = AgentId(report.agent)
-        key, has_work, turns = self._keys.get(agent, b""), True, False
-        if not (says_something and key and claimed.is_signed_by(key)):
-            identity = await desk.store.read(partial(load_identity, agent))
-            key, has_work = _signing_key(claimed, identity), identity.has_work and identity.may_work
-            turns = key != identity.public_key
-            self._remember(agent, key)
-        check_report(report, fleet=desk.fleet)
-        return _Verified(agent, report, document_hash(data), key, has_work, turns)
-
-    def _remember(self, agent: AgentId, key: bytes) -> None:
-        self._keys.pop(agent, None)
-        if len(self._keys) >= limits.KEYS_REMEMBERED:
-            del self._keys[next(iter(self._keys))]
-        self._keys[agent] = key
-
-    async def _record(self, seen: _Verified, arrived: _Arrived) -> Recorded:
+    async def _record(self, seen: Verified, arrived: _Arrived) -> Recorded:
         desk, report, letter = self._desk, seen.report, arrived.letter
         arrived_ms, schemas = desk.clock.mono_ms(), await _schemas(letter, report)
         said = (*letter.blocks, *letter.schemas, *report.receipts, *report.ledger, *report.anchors)
@@ -280,7 +243,7 @@ class Intake:
         )
 
     async def _hold(
-        self, seen: _Verified, recorded: Recorded, waiter: Waiter, wait_s: int
+        self, seen: Verified, recorded: Recorded, waiter: Waiter, wait_s: int
     ) -> tuple[Order | None, int]:
         """Wait for work; return it, and for how many milliseconds the answer was held."""
         clock, began_ms = self._desk.clock, self._desk.clock.mono_ms()
@@ -302,7 +265,7 @@ class Intake:
         return order, clock.mono_ms() - began_ms
 
     async def _answer(
-        self, seen: _Verified, recorded: Recorded, order: Order | None, held_ms: int
+        self, seen: Verified, recorded: Recorded, order: Order | None, held_ms: int
     ) -> bytes:
         desk, stored, force = self._desk, recorded.stored, self._desk.documents.now
         reply = Reply(
@@ -343,12 +306,12 @@ class Intake:
         """Return what is asked of an agent itself, which may have changed while it was held."""
         return (await self._desk.store.read(partial(load_identity, agent))).wish
 
-    def _sign(self, seen: _Verified, order: Order, force: InForce) -> bytes:
+    def _sign(self, seen: Verified, order: Order, force: InForce) -> bytes:
         to = Addressee(seen.agent, seen.key, seen.report.jobs_epoch)
         now_ms = self._desk.clock.wall_ms()
         return sign_bundle(order, to, force, now_ms=now_ms, valid_s=limits.BUNDLE_S)
 
-    def _count(self, seen: _Verified, recorded: Recorded, body_bytes: int) -> None:
+    def _count(self, seen: Verified, recorded: Recorded, body_bytes: int) -> None:
         metrics, stored = self._desk.metrics, recorded.stored
         metrics.contacts.labels(recorded.chain.name.lower()).inc()
         metrics.bytes.labels("up").inc(body_bytes)
@@ -364,18 +327,6 @@ class Intake:
             _log.event("blocks_refused", agent=seen.agent, reason=reason.text, count=count)
         metrics.readings.inc(stored.readings)
         metrics.receipts.inc(recorded.reconciled.new)
-
-
-def _signing_key(claimed: ClaimedReport, identity: Identity) -> bytes:
-    """Return the key that verifies a report: the agent's, or the one that replaces it.
-
-    Raises:
-        RefusedError: THRESHOLD_NOT_MET: neither does.
-    """
-    for key in (identity.public_key, identity.next_key):
-        if key is not None and claimed.is_signed_by(key):
-            return key
-    raise RefusedError(Reason.THRESHOLD_NOT_MET, "0 of 1")
 
 
 async def _schemas(letter: Letter, report: Report) -> Sequence[tuple[SchemaRef, bytes]]:

@@ -39,6 +39,9 @@ class Metrics:
         self.refused = self._counter(
             "refused", "Reports, blocks and enrolments refused, by reason", "reason"
         )
+        self.unseen = self._total(
+            "unseen", "Contacts refused unseen: too much from their address was no good"
+        )
         self.blocks = self._counter("blocks", "Blocks of accepted contacts", "verdict")
         self.readings = self._total("readings", "Readings committed")
         self.receipts = self._total("receipts", "Receipts committed")

@@ -1,8 +1,10 @@
 """One at a time for each, in the order of asking: nobody takes everybody's time.
 
 A few may wait for their turn; more are turned away, after a pause: who floods from some connections
-asks once a second on each of them, whatever it costs to look at what it sends. Whoever has no turn
-in use is forgotten. Leaves out what is done in a turn.
+asks once a second on each of them, whatever it costs to look at what it sends. Where others of the
+same wait, a turn is followed by a rest, so that one who floods several processes has a part of each
+and not the whole: a sound one sends its next contact when it has its answer, and never rests.
+Whoever has no turn in use is forgotten. Leaves out what is done in a turn.
 """
 
 import asyncio
@@ -24,6 +26,8 @@ class _Queue:
     """Who has the turn, and who waits for it."""
     paused: int = 0
     """Who will be turned away."""
+    rest_until_s: float = 0.0
+    """By the loop's time."""
 
 
 class Turns(Generic[T]):
@@ -52,7 +56,12 @@ class Turns(Generic[T]):
         queue.inside += 1
         try:
             async with queue.lock:
-                yield
+                await _rest(queue)
+                began_s = asyncio.get_running_loop().time()
+                try:
+                    yield
+                finally:
+                    _tire(queue, began_s)
         finally:
             queue.inside -= 1
             self._forget(key, queue)
@@ -70,3 +79,16 @@ class Turns(Generic[T]):
     def _forget(self, key: T, queue: _Queue) -> None:
         if not queue.inside and not queue.paused:
             del self._queues[key]
+
+
+def _tire(queue: _Queue, began_s: float) -> None:
+    """Let whoever is next of the same rest first; where nobody waits, all of it is forgotten."""
+    now_s = asyncio.get_running_loop().time()
+    rest_s = min(limits.CROWDED_REST * (now_s - began_s), limits.CROWDED_REST_S)
+    queue.rest_until_s = now_s + rest_s
+
+
+async def _rest(queue: _Queue) -> None:
+    left_s = queue.rest_until_s - asyncio.get_running_loop().time()
+    if left_s > 0:
+        await asyncio.sleep(left_s)

@@ -9,12 +9,15 @@ import msgspec
 
 from coordinator.contract.common import to_time
 from coordinator.contract.support import DeviceView
-from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
-from coordinator.transactions.rows import to_json
+from coordinator.core.ports import Row, Tx, execute, fetch_one
+from coordinator.transactions.rows import audit, to_json
+from coordinator.transactions.sight import rows_within
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId
+from shared.model.candidate import LET_GO
 from shared.model.job import Value
+from shared.model.selector import Selector
 from shared.wire.messages import Receipt
 
 _MARK = "_profile_hash"
@@ -23,8 +26,18 @@ Cursor = tuple[str, str]
 """Agent and device."""
 
 
-def note_facts(agent: AgentId, receipt: Receipt) -> Tx[None]:
-    """Keep what a receipt says of its device, where a step asked for it."""
+def note_facts(agent: AgentId, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
+    """Keep what a receipt says of its device, where a step asked for it; forget who was let go."""
+    for name, device in receipt.result.items():
+        if name.endswith(LET_GO) and isinstance(device, str):
+            yield from execute("device_facts_forget", agent, device)
+            yield from audit(
+                now_ms,
+                actor=f"agent:{agent}",
+                action="device.release",
+                object_=f"device:{agent}/{device}",
+                detail={},
+            )
     for facts in _facts(receipt):
         row = yield from fetch_one("device_facts_count", agent, receipt.device)
         if row is not None and row[0] >= limits.DEVICES:
@@ -37,10 +50,18 @@ def note_facts(agent: AgentId, receipt: Receipt) -> Tx[None]:
 
 
 def list_devices(
-    agent: str, *, drifted: bool, after: Cursor, size: int
+    agent: str, *, drifted: bool, after: Cursor, size: int, limit: Selector | None = None
 ) -> Tx[tuple[list[DeviceView], bool]]:
     """Return up to `size` devices after one, of one agent or of all, and whether there are more."""
-    rows = yield from fetch("device_facts_after", *after, agent, int(drifted), size + 1)
+    rows = yield from rows_within(
+        limit,
+        "device_facts_after",
+        "labels_with_devices",
+        after=after,
+        agent=agent,
+        flag=drifted,
+        size=size + 1,
+    )
     return [_view(row) for row in rows[:size]], len(rows) > size
 
 

@@ -21,7 +21,9 @@ from shared.model.job import TaskState
 from shared.wire.messages import Receipt
 
 _DAY_MS = 86_400_000
-_TOLD = frozenset({"agent.online", "config.drifted", "device.discovered", "device.lost"})
+_TOLD = frozenset(
+    {"agent.online", "config.drifted", "device.claimed", "device.discovered", "device.lost"}
+)
 """Kinds that are events by the same name."""
 _DRIFTED = "_drifted"
 """How the result of `device.validate` counts what drifted, after the step's id and a dot."""

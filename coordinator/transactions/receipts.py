@@ -14,6 +14,7 @@ from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stop
 from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.candidates import note_candidates
 from coordinator.transactions.devices import note_facts
+from coordinator.transactions.drift import note_drift
 from coordinator.transactions.firings import keep_firings
 from coordinator.transactions.happenings import job_ended, receipt_told
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
@@ -69,7 +70,7 @@ def reconcile_receipts(
         if not receipt.count:
             yield from _keep(agent, ordinal, receipt, now_ms)
         yield from receipt_told(agent, receipt, now_ms)
-        yield from note_facts(agent, receipt)
+        yield from note_facts(agent, receipt, now_ms)
         yield from note_candidates(agent, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
@@ -86,6 +87,7 @@ def reconcile_receipts(
         if len(own) < len(facts):
             told = [fact for fact in facts if fact.count]
             yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
+        yield from note_drift(agent, facts, job, now_ms)
         if job is not None:
             jobs.add(job)
     count = sum(map(len, new.values()))

@@ -77,6 +77,11 @@ def count_excess(now_ms: WallMs) -> Tx[list[Excess]]:
         row = yield from fetch_one("events_older", before_ms)
         assert row is not None, "count answers a row"
         found.append(Excess("events", *row))
+    before_ms = keeping.drift_before_ms(now_ms)
+    if before_ms is not None:
+        row = yield from fetch_one("wishes_older", before_ms)
+        assert row is not None, "count answers a row"
+        found.append(Excess("drift", *row))
     counted = yield from count_jobs(now_ms, keeping.jobs_before_ms(now_ms))
     found.extend(Excess(name, rows, 0) for name, rows in counted.items())
     return [one for one in found if one.rows or one.bytes]
@@ -108,6 +113,9 @@ def drop_some(now_ms: WallMs, *, size: int = limits.RETENTION_ROWS) -> Tx[dict[s
     before_ms = keeping.history_before_ms(now_ms)
     if before_ms is not None:
         dropped["history"] = len((yield from fetch("firings_drop", before_ms, size)))
+    before_ms = keeping.drift_before_ms(now_ms)
+    if before_ms is not None:
+        dropped["drift"] = len((yield from fetch("wishes_drop", before_ms, size)))
     dropped["events"] = yield from _drop_events(keeping.events_before_ms(now_ms), size)
     return {name: count for name, count in dropped.items() if count}
 

@@ -1,4 +1,4 @@
-"""`outstation-sim device MODEL --http`, `--snmp` or `--line`: one device, one port, no registers.
+"""`outstation-sim device MODEL --http|--snmp|--mqtt` or `--line`: no registers, one port each.
 
 Owns which models speak what. Imports nothing of Modbus' ports.
 """
@@ -27,6 +27,8 @@ from firmware_sim.line.ports import serve_line_pty, serve_line_tcp
 from firmware_sim.line.sdi12 import Probe
 from firmware_sim.line.weather import Weather
 from firmware_sim.models import find_model
+from firmware_sim.mqtt.plug import Plug
+from firmware_sim.mqtt.ports import serve_mqtt
 from firmware_sim.replay import bind, read_recording
 from firmware_sim.snmp.agent import Agent
 from firmware_sim.snmp.ports import serve_snmp
@@ -50,6 +52,7 @@ class TextOrder:
     model: str
     http: Address | None
     snmp: Address | None
+    mqtt: Address | None
     serial: Path | None
     tcp: Address | None
     unit: int = 1
@@ -88,18 +91,21 @@ def text_order(given: argparse.Namespace, columns: Mapping[str, str]) -> TextOrd
         raise MistakeError(f"a {model} speaks no HTTP", mend=f"a {RELAY} does")
     if given.snmp is not None and model != UPS:
         raise MistakeError(f"a {model} speaks no SNMP", mend=f"a {UPS} does")
+    if given.mqtt is not None and model != RELAY:
+        raise MistakeError(f"a {model} speaks no MQTT", mend=f"a {RELAY} does")
     if given.line and model not in SPEAKERS:
         raise MistakeError(
             f"a {model} speaks no lines of text", mend=f"choose one of {', '.join(SPEAKERS)}"
         )
-    if given.password and given.http is None:
-        raise MistakeError("--password is for --http")
+    if given.password and given.http is None and given.mqtt is None:
+        raise MistakeError("--password is for --http and --mqtt")
     if given.line and given.serial is None and given.tcp is None:
         raise MistakeError("--line needs a port", mend="use --serial PATH or --tcp HOST:PORT")
     return TextOrder(
         model=model,
         http=None if given.http is None else parse_address(given.http),
         snmp=None if given.snmp is None else parse_address(given.snmp),
+        mqtt=None if given.mqtt is None else parse_address(given.mqtt),
         serial=given.serial,
         tcp=None if given.tcp is None else parse_address(given.tcp),
         unit=given.unit[0] if given.unit else 1,
@@ -135,7 +141,7 @@ async def run_text(order: TextOrder) -> None:
             ledger = Ledger(file.write, time.ticks)
         bench = Bench(
             _device(order, time),
-            can=FAULTS if order.snmp is None and order.http is None else TEXT_FAULTS,
+            can=FAULTS if order.serial or order.tcp else TEXT_FAULTS,
             faults=order.faults,
             ledger=ledger,
             time=time,
@@ -160,6 +166,12 @@ async def _serve(
     if order.snmp is not None:
         snmp = await stack.enter_async_context(serve_snmp(Agent(bench), *order.snmp))
         return str(snmp.address), snmp.failed
+    if order.mqtt is not None:
+        user = "admin" if order.password else ""
+        broker = await stack.enter_async_context(
+            serve_mqtt(Plug(bench), *order.mqtt, user=user, password=order.password)
+        )
+        return str(broker.address), broker.failed
     devices = [SPEAKERS[order.model](bench)]
     if order.serial is not None:
         serving = serve_line_pty(devices, order.serial, baud=order.baud)

@@ -1,6 +1,6 @@
 """`make demo`: the main job from end to end, on real protocols, with every promise checked.
 
-Runs a coordinator, three gateways and four simulated devices as real processes, cuts a link,
+Runs a coordinator, three gateways and six simulated devices as real processes, cuts a link,
 attacks another, and counts from the devices' own ledgers. Exit status 0 if every promise held.
 """
 
@@ -68,7 +68,7 @@ async def _run(voice: Narrator, *, stay: bool) -> Result:
 
 def _sum_up(voice: Narrator, result: Result) -> None:
     read = result.readings
-    voice.act(6, "The account, from the devices' own ledgers")
+    voice.act(7, "The account, from the devices' own ledgers")
     voice.say(
         f"{read['sampled']} values served = {read['suppressed']} suppressed + {read['delivered']}"
         f" delivered + {read['stored']} still stored + {read['ledger']} in the loss ledger"
@@ -83,7 +83,7 @@ async def _stay(world: World, voice: Narrator) -> None:
     """Start the gateways again, so that a visitor can look around, until Ctrl-C."""
     for gateway in world.gateways.values():
         await world.start_agent(gateway)
-    config = world.folder / "coordinator" / "admin.toml"
+    config = world.access
     voice.say("")
     voice.say(f"The fleet goes on working at {world.coordinator_url}. In another terminal:")
     voice.say(f"  .venv/bin/outstation --config {config} agents list")

@@ -65,6 +65,8 @@ class Result:
     attacks: dict[str, int]
     duplicates: dict[str, int]
     max_poll_gap_s: dict[str, float]
+    firmware: dict[str, int]
+    """Nodes that were to be updated, and those of them that run an image now."""
     promises: dict[str, bool]
 
     def as_dict(self) -> dict[str, object]:

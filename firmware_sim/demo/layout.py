@@ -71,6 +71,9 @@ def write_agent_config(
         "[uplink]",
         f"sync_interval_s = {sync_interval_s}",
         "long_poll = true",
+        # Each site has one gateway, and whoever tries the demo expects nothing on the LAN.
+        "[sharing]",
+        "allow = false",
     ]
     for place in site.devices:
         (folder / f"{place.model}.toml").write_text(profile_text(place.model))

@@ -1,4 +1,4 @@
-"""The demo's story in five acts: collect, order, cut off, attack, reconcile.
+"""The demo's story in six acts: collect, order, update, cut off, attack, reconcile.
 
 Owns the sequence of events and the expectations. The stage stands in `world`, the tricks in
 `attacks`, the bookkeeping in `account`.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firmware_sim.clock import SystemTicks
-from firmware_sim.demo import account, attacks
+from firmware_sim.demo import account, attacks, firmware
 from firmware_sim.demo.account import Result
 from firmware_sim.demo.admin import Admin, until
 from firmware_sim.demo.layout import SITES
@@ -39,6 +39,8 @@ class Story:
     clock: SystemTicks = field(default_factory=SystemTicks)
     score: attacks.Score = field(default_factory=attacks.Score)
     jobs: list[str] = field(default_factory=list)
+    updated: bool = False
+    """Each node did what its image had it do."""
     began_ms: int = 0
     outage: tuple[int, int] = (0, 0)
 
@@ -62,6 +64,7 @@ async def tell(world: World, narrator: Narrator, began_ms: int) -> Result:
             watcher = group.create_task(_watch(story), name="demo live table")
             await _collect(story)
             await _order(story)
+            await _update(story)
             await _cut_off(story)
             await _reconcile(story)
             watcher.cancel()
@@ -97,11 +100,18 @@ async def _order(story: Story) -> None:
     story.narrator.verdict(
         f"devices were written once each: {', '.join(reached)}", len(reached) == 2
     )
+
+
+async def _update(story: Story) -> None:
+    story.narrator.act(3, "Two sensor nodes get firmware; one image will not do")
+    story.updated = await firmware.update(
+        story.admin, story.world.access, story.world.nodes, story.narrator
+    )
     await asyncio.sleep(_SETTLE_S)
 
 
 async def _cut_off(story: Story) -> None:
-    story.narrator.act(3, "West loses its link: packets vanish, nothing says so")
+    story.narrator.act(4, "West loses its link: packets vanish, nothing says so")
     delayed = await _submit(story, "delayed-setpoint", ["west"], _DELAYED, delay_s=_DELAY_S)
 
     async def accepted() -> bool | None:
@@ -137,7 +147,7 @@ async def _cut_off(story: Story) -> None:
 
 
 async def _attack(story: Story) -> None:
-    story.narrator.act(4, "Meanwhile a thief with the transport keys sits between two sites and us")
+    story.narrator.act(5, "Meanwhile a thief with the transport keys sits between two sites and us")
     north, south = story.world.gateways["north"].middle, story.world.gateways["south"].middle
     assert north is not None
     assert south is not None
@@ -156,7 +166,7 @@ async def _attack(story: Story) -> None:
 
 
 async def _reconcile(story: Story) -> None:
-    story.narrator.act(5, "Everything reconciles")
+    story.narrator.act(6, "Everything reconciles")
     for job in story.jobs:
         await story.admin.finished(job)
     story.narrator.verdict("every job has its result, by the gateways' own signed word", True)  # noqa: FBT003
@@ -222,11 +232,16 @@ async def _account(story: Story) -> Result:
         attacks={"sent": story.score.sent, "refused": story.score.refused, "effects": rogue},
         duplicates={"injected": story.score.duplicates, "effects": repeated + unwanted},
         max_poll_gap_s={"before": before, "during_outage": during},
+        firmware={
+            "nodes": len(story.world.nodes),
+            "run": sum(bool(node.boots()[-1][1]) for node in story.world.nodes),
+        },
         promises={
             "no_silent_loss": account.no_silent_loss(readings, series),
             "no_double_effect": repeated == 0 and unwanted == 0,
             "nothing_unsigned": refused_all and rogue == 0,
             "wan_independent": account.wan_independent(before, during),
+            "no_brick": story.updated and all(node.boots()[-1][1] for node in story.world.nodes),
         },
     )
 

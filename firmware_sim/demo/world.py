@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.address import Address
-from firmware_sim.demo import processes
+from firmware_sim.demo import firmware, processes
 from firmware_sim.demo.account import Record
 from firmware_sim.demo.admin import Admin
 from firmware_sim.demo.layout import SITES, Site, write_agent_config
@@ -52,8 +52,15 @@ class World:
     folder: Path
     stack: AsyncExitStack
     gateways: dict[str, Gateway] = field(default_factory=dict)
+    nodes: list[firmware.Node] = field(default_factory=list)
+    """Sensor nodes whose firmware is updated; they are in no account of readings."""
     admin: Admin | None = None
     coordinator_url: str = ""
+
+    @property
+    def access(self) -> Path:
+        """Return the file that lets the admin's command line in."""
+        return self.folder / "coordinator" / "admin.toml"
 
     @property
     def records(self) -> list[Record]:
@@ -82,7 +89,7 @@ class World:
         )
         self.stack.push_async_callback(child.stop)
         self.coordinator_url = child.ready.split()[0]
-        access_file = data / "admin.toml"
+        access_file = self.access
         access = tomllib.loads(access_file.read_text())
         # The port is free for the taking only once the coordinator has taken it.
         access_file.write_text(
@@ -106,6 +113,8 @@ class World:
         target = middle.port if middle else int(self.coordinator_url.rsplit(":", 1)[1])
         link = await self.stack.enter_async_context(LinkProxy(target=Address("127.0.0.1", target)))
         config = write_agent_config(folder, site, urls)
+        if site.name == firmware.SITE:
+            self.nodes = await firmware.start_nodes(folder, config, self.stack)
         gateway = Gateway(site, folder, link, records, middle, config)
         await self._enrol(gateway)
         await self.start_agent(gateway)

@@ -14,7 +14,7 @@ from firmware_sim.device import Device
 from firmware_sim.faults import Fault, FaultKind, FaultPlan, Verdict, parse_fault
 from firmware_sim.flash import PowerCutError
 from firmware_sim.ledger import Ledger
-from firmware_sim.smp import file_group, image_group, os_group, stat_group
+from firmware_sim.smp import file_group, image_group, os_group, settings_group, stat_group
 from firmware_sim.smp.board import Board
 from firmware_sim.smp.packet import (
     READ,
@@ -111,6 +111,7 @@ class Node:
         self._os = os_group.OsGroup(self.board, self.buffers)
         self._images = image_group.ImageGroup(self.board)
         self._files = file_group.FileGroup(self.buffers.size - _FILE_ANSWER_BYTES)
+        self._settings = settings_group.SettingsGroup()
         self._stats = stat_group.StatGroup(self.board, sensors)
         self.board.restarted = self._forget
         self._commands = self._table()
@@ -120,6 +121,7 @@ class Node:
     def _table(self) -> Mapping[tuple[int, int, int], _Command]:
         """Return every command by group, number and operation."""
         os, images, files, stats = self._os, self._images, self._files, self._stats
+        settings = self._settings
         return {
             (0, 0, READ): os.echo,
             (0, 0, WRITE): os.echo,
@@ -136,6 +138,11 @@ class Node:
             (1, 6, READ): images.read_slots,
             (2, 0, READ): lambda fields: stats.show(fields, self._now()),
             (2, 1, READ): stats.names,
+            (3, 0, READ): settings.read,
+            (3, 0, WRITE): settings.write,
+            (3, 2, WRITE): settings.commit,
+            (3, 3, READ): settings.load,
+            (3, 3, WRITE): settings.save,
             (8, 0, READ): files.download,
             (8, 0, WRITE): files.upload,
             (8, 1, READ): files.status,
@@ -283,6 +290,7 @@ class Node:
     def _forget(self) -> None:
         self._images.forget()
         self._files.forget()
+        self._settings.forget()
 
     def _now(self) -> MonoMs:
         return self.time.ticks.mono_ms()

@@ -142,3 +142,13 @@ FLEET_CACHE_BYTES = 16_777_216
 """Page cache of the coordinator's writer: the paths into the rows of 100,000 agents."""
 FLEET_CHECKPOINT_BYTES = 8_388_608
 """The coordinator's log before it is folded back: a page that many contacts change goes once."""
+SOURCE_FAILURES = 100
+"""Contacts of one address that fail their check at once: a site whose gateways were all revoked."""
+SOURCE_FAILURES_PER_S = 5.0
+"""As many more each second: a thousandth of a core."""
+SOURCES_WATCHED = 16_384
+"""Addresses whose contacts failed, some 300 bytes each."""
+CROWDED_REST = 3
+"""Of one agent with several contacts inside: rest after each turn, in times that the turn took."""
+CROWDED_REST_S = 0.25
+"""Longest rest: a turn that waited for the disk is no reason to stand still."""

@@ -213,3 +213,15 @@ SNMP_MESSAGE_BYTES = 8_192
 """One message that is believed; agents on small devices send 1,472 at most."""
 SNMP_COMMUNITY_BYTES = 255
 """A community: SNMP-COMMUNITY-MIB's own bound (RFC 3584)."""
+MQTT_TOPIC_CHARS = 200
+"""One topic of a profile, with its slots filled; brokers take 65,535, boards some 250."""
+MQTT_TOPICS = 1_024
+"""Topics that one connection follows: four for each of its DEVICES."""
+MQTT_PACKET_BYTES = 16_384
+"""One packet that is read; what is larger, a camera's picture for one, is passed over unread."""
+MQTT_WAIT_MS = 60_000
+"""Longest that the first message of a topic is waited for."""
+MQTT_STALE_S = 604_800
+"""Longest that a message may be believed: a week without a word is a dead device."""
+MQTT_COMMANDS = 32
+"""Commands of one profile."""

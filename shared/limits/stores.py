@@ -83,3 +83,35 @@ FETCH_RETRY_S = 5
 """Ceiling of the first wait after a request for a file that brought nothing."""
 FETCH_RETRY_MAX_S = 900
 """Ceiling of every later wait."""
+
+# --- files shared between the gateways of one site -----------------------------------------------
+SHARE_LEAST_BYTES = 65_536
+"""Smaller files are not worth the seconds in which neighbours are looked for."""
+SHARE_RECORD_BYTES = 16_384
+"""Bytes sealed together: what a broken connection takes with it."""
+SHARE_NEIGHBOURS = 16
+"""Gateways of a site that are asked; a site has two or three, an attacker on its LAN any number."""
+SHARE_CONNECTIONS = 8
+"""Connections that a gateway serves at once: each costs it some kilobytes of memory."""
+SHARE_BYTES_PER_S = 4_194_304
+"""What a gateway serves its neighbours, all together: readings and flash come first."""
+SHARE_REQUEST_BYTES = 2_048
+"""Head of a request."""
+SHARE_REQUEST_S = 10
+"""For a request to come whole, and for a neighbour to say how far it is."""
+SHARE_OFFER_MS = 86_400_000
+"""A file that came is offered for a day: a rollout reaches a site's gateways within it."""
+SHARE_SETTLE_MS = 3_000
+"""Before anything is pulled over a link that costs, neighbours have had this long to answer."""
+SHARE_JITTER_MS = 2_000
+"""Added to it, drawn at random."""
+SHARE_LOOK_MS = 1_000
+"""Between two looks at a neighbour that pulls; nobody looks while no file is wanted."""
+SHARE_STALL_MS = 30_000
+"""A neighbour that pulls and got nothing in this time is not waited for any longer."""
+SHARE_ASIDE_MS = 3_600_000
+"""How long a neighbour that broke its word is left alone."""
+SHARE_WAIT_MS = 900_000
+"""Longest that a file waits for neighbours altogether without growing here."""
+SHARE_SLOW_LOOK_MS = 60_000
+"""While the line here is shut, neighbours are asked this often whether one has the file."""

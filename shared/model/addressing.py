@@ -12,9 +12,10 @@ from itertools import pairwise
 from typing import Any, Protocol, cast
 
 from shared import limits
-from shared.model import http_address, line_address, snmp_address
+from shared.model import http_address, line_address, mqtt_address, snmp_address
 from shared.model.http_address import HttpAddress
 from shared.model.line_address import LineAddress, LineDialect
+from shared.model.mqtt_address import MqttAddress, MqttDialect
 from shared.model.registers import (
     ADDRESSES,
     BIT_TABLES,
@@ -30,7 +31,7 @@ from shared.model.smp_address import SMP_TYPES, SmpAddress, SmpType
 from shared.model.snmp_address import SnmpAddress
 from shared.model.toml_text import TomlTable
 
-Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress | SnmpAddress
+Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress | SnmpAddress | MqttAddress
 """A point's place; which of them follows from its profile's protocol."""
 
 _REGISTER_KEYS = ("table", "address", "type", "word_order")
@@ -81,8 +82,8 @@ def addresses_of(protocol: str, sections: Sections) -> tuple[int, int] | None:
 
     Modbus units depend on the port; theirs are the agent's business.
     """
-    dialect = sections.get("line") if protocol == "line" else None
-    return dialect.addresses if isinstance(dialect, LineDialect) else None
+    dialect = sections.get(protocol)
+    return dialect.addresses if isinstance(dialect, LineDialect | MqttDialect) else None
 
 
 def address_of(point: TomlTable, protocol: str, sections: Sections) -> Address:
@@ -109,6 +110,8 @@ def unwritable(at: Address) -> tuple[str, str]:
         )
     if isinstance(at, SnmpAddress):
         return f"a {at.type} cannot be written", "only an integer, a gauge or a truth can"
+    if isinstance(at, MqttAddress):
+        return "no command writes it", 'write write = "NAME" of a [command.NAME]'
     return "a statistic cannot be written", "only a setting can"
 
 
@@ -217,6 +220,13 @@ _FAMILIES: dict[str, _Family] = {
         example=snmp_address.EXAMPLE,
         sections=("snmp",),
         prepare=snmp_address.sections_of,
+    ),
+    "mqtt": _Family(
+        keys=mqtt_address.KEYS,
+        read=mqtt_address.address_of,
+        example=mqtt_address.EXAMPLE,
+        sections=("mqtt", "command"),
+        prepare=mqtt_address.sections_of,
     ),
 }
 PROTOCOLS = tuple(_FAMILIES)

@@ -20,6 +20,8 @@ MARK: Final = "_candidate."
 """Result members of `agent.discover`: each candidate is told under this and a number."""
 ADOPTED: Final = "._adopted"
 """End of the result member of `agent.adopt` that says which place is a candidate no more."""
+LET_GO: Final = "._let_go"
+"""End of the result member of `agent.adopt` that says which device is attached no more."""
 BY_BUS: Final[frozenset[Way]] = frozenset({"modbus", "smp"})
 """Ways whose places are ``BUS/ADDRESS``; the others' are ``HOST:PORT``."""
 

@@ -2,6 +2,7 @@
 
     battery > 40 and not link.metered          facts of the agent
     device.setpoint == 4200                    the newest good reading of the device in work
+    device.model == 'P-110'                    what it says of itself, asked for now
     devices.tank.level < 2.5                   ... of a device by its id
     backup.ok and backup.setpoint != 0         how a step of the same attempt ended, what it gave
 
@@ -32,6 +33,9 @@ _DEVICE: Final = {
     "device.kind": Kind.TEXT,
     "device.profile": Kind.TEXT,
     "device.up": Kind.TRUTH,
+    "device.vendor": Kind.TEXT,
+    "device.model": Kind.TEXT,
+    "device.firmware": Kind.TEXT,
 }
 _FAMILIES: Final = {"device.": Kind.ANY, "devices.": Kind.ANY}
 

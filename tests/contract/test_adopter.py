@@ -42,6 +42,9 @@ class Shelf:
 
     folder: Path
 
+    def given(self, digest: bytes, size: int) -> int:
+        return 0
+
     async def obtain(self, digest: bytes, size: int) -> Path:
         return self.folder / digest.hex()
 

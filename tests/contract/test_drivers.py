@@ -184,4 +184,4 @@ async def test_a_device_says_what_it_is_or_has_no_words_for_it(plugged: Plugged)
 
 def checked(rig: Rig) -> bool:
     """Tell whether answers carry a checksum."""
-    return rig.profile.protocol not in {"http_json", "snmp"}
+    return rig.profile.protocol not in {"http_json", "snmp", "mqtt"}

@@ -1,5 +1,6 @@
 """Looking for devices, on buses with devices of the simulator at their far ends."""
 
+import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,9 @@ from agent.core.settings import DiscoverySettings
 from agent.services.calendar import Calendar
 from agent.services.lookout import Lookout
 from agent.services.mdns import announced
+from firmware_sim.clock import SystemTicks
 from firmware_sim.device import Device
+from firmware_sim.ledger import Ledger
 from firmware_sim.models import find_model
 from firmware_sim.ports import serve_pty, serve_tcp
 from firmware_sim.station import Line, Station
@@ -26,6 +29,7 @@ from shared import limits
 from shared.errors import Reason
 from shared.model.action_parameters import DiscoverParameters
 from shared.model.candidate import CandidateWord, read_words
+from shared.runtime.clock import SystemClock
 from tests.agent_parts import HandClock, device
 from tests.contract.slave import serving
 from tests.contract.wires import plugged
@@ -147,6 +151,35 @@ async def test_time_ends_a_look(tmp_path):
         lookout._pause = pause
         outcome = await lookout.discover(wish(for_s=1), dry_run=False)
     assert (outcome.result["asked"], outcome.result["left"]) == (2, 4)
+
+
+async def test_the_devices_own_ledger_shows_how_little_a_look_asks(tmp_path):
+    notes: list[dict[str, Any]] = []
+    ledger = Ledger(lambda line: notes.append(json.loads(line)), SystemTicks())
+    station = Station(Line.SERIAL, models("pump@2", "pump@3", "meter@5"), ledger=ledger)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with serve_pty(station, tmp_path / "line"):
+        url = f"serial://{tmp_path}/line?baud=115200"
+        bus = open_bus(BusSettings(name="line", url=url, response_timeout_ms=60, retries=3))
+        settings = DiscoverySettings(probes_per_hour=9)
+        now = Calendar(SystemClock()).now
+        lookout = Lookout(tmp_path, {"line": bus}, [attached(2)], settings, now=now, pause=pause)
+        first = await lookout.discover(wish(last=12), dry_run=False)
+        again = await lookout.discover(wish(last=12), dry_run=False)
+        await bus.close()
+    asked = int(first.result["asked"]) + int(again.result["asked"])
+    heard = [note for note in notes if "fc" in note]
+    assert (asked, again.result["left"]) == (9, 11), "the hour's budget, over all looks"
+    assert {note["unit"] for note in heard} == {3, 5}, "an attached device hears nothing of it"
+    assert {note["fc"] for note in heard} <= {3, 43}, "nothing is written"
+    assert station.strangers == asked - 2, "one request to each address where nobody is"
+    assert len(pauses) == asked
+    # Who is silent takes the whole time for an answer: that much and its share is the others'.
+    assert sum(pauses) >= limits.PROBE_SHARE * 0.06 * station.strangers
 
 
 SAYS = {0: b"Acme", 1: b"P-100", 2: b"2.1", 0x80: b"SN-0042"}

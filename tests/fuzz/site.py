@@ -1,9 +1,12 @@
-"""SNMP under hostile bytes, on both sides of the wire."""
+"""SNMP and MQTT under hostile bytes, on both sides of the wire."""
 
 from collections.abc import Sequence
 from functools import cache
 
+from agent.buses.mqtt import Heard
+from agent.core import mqtt
 from agent.drivers import plain
+from agent.drivers.mqtt.driver import said
 from agent.drivers.snmp import codec
 from agent.drivers.snmp.codec import SnmpDecoder, encode
 from agent.drivers.snmp.plan import address
@@ -11,6 +14,7 @@ from firmware_sim.bench import Bench
 from firmware_sim.device import Device
 from firmware_sim.faults import TEXT_FAULTS
 from firmware_sim.models import find_model
+from firmware_sim.mqtt import packets
 from firmware_sim.snmp.agent import Agent
 from shared import limits
 from shared.errors import Reason, RefusedError
@@ -64,6 +68,84 @@ def snmp_requests() -> Sequence[bytes]:
             (codec.SET, change),
             (codec.SET, refused),
         )
+    ]
+
+
+def mqtt_heard(data: bytes) -> None:
+    """What a broker says, whole and byte by byte: the same comes out."""
+    whole: list[object] = []
+    pieces: list[object] = []
+    fault = _cut(mqtt.Packets(), [data], whole)
+    if len(data) < 2_000:
+        broken = _cut(mqtt.Packets(), [data[at : at + 1] for at in range(len(data))], pieces)
+        assert (pieces, broken) == (whole, fault), "it depends on how it was cut"
+    if fault or not whole:
+        raise RefusedError(Reason.DEVICE_BAD_FRAME, "no packets")
+
+
+def _cut(packets: mqtt.Packets, pieces: Sequence[bytes], found: list[object]) -> bool:
+    waiting = (mqtt.Connack(), mqtt.Pong(), mqtt.Puback(7), mqtt.Suback(7))
+    try:
+        for piece in pieces:
+            for packet in packets.feed(piece):
+                assert len(packet) <= limits.MQTT_PACKET_BYTES
+                if packet[0] >> 4 == mqtt.PUBLISH:
+                    message = mqtt.message_of(packet)
+                    found.append(message)
+                    _said(message.payload)
+                else:
+                    found += [one.feed(packet) for one in waiting]
+    except RefusedError:
+        return True
+    return False
+
+
+def _said(payload: bytes) -> None:
+    for point in _known("tasmota-plug").points:
+        reading = said(point, Heard(payload, retained=False, at_s=0.0))
+        assert reading.point == point.name
+
+
+def mqtt_client(data: bytes) -> None:
+    """What a simulated broker hears."""
+    heard = 0
+    try:
+        for packet in packets.Cutter().feed(data):
+            read = {
+                packets.Kind.CONNECT: packets.greeting,
+                packets.Kind.PUBLISH: packets.publication,
+                packets.Kind.SUBSCRIBE: packets.wanted,
+            }.get(packet.kind)
+            heard += 1
+            if read is not None:
+                read(packet)
+    except packets.MalformedError:
+        heard = 0
+    if not heard:
+        raise RefusedError(Reason.BAD_SHAPE, "no request")
+
+
+def mqtt_streams() -> Sequence[bytes]:
+    """A greeting, what was asked for, messages, acknowledgements."""
+    kind, encode_packet = packets.Kind, packets.encode
+    told = [
+        encode_packet(kind.CONNACK, b"\0\0"),
+        encode_packet(kind.SUBACK, b"\0\7\0\x80"),
+        packets.published("tele/a/SENSOR", b'{"ENERGY":{"Power":41}}', retained=True),
+        packets.published("stat/a/POWER", b"ON", retained=False),
+        encode_packet(kind.PUBACK, b"\0\7"),
+        encode_packet(kind.PINGRESP),
+    ]
+    return [b"".join(told), packets.published("a", b"x" * 300, retained=False)]
+
+
+def mqtt_clients() -> Sequence[bytes]:
+    """All that our own client says."""
+    return [
+        mqtt.connect("c", "name", "password")
+        + mqtt.subscribe(7, ["a/b", "c"])
+        + mqtt.publish(8, "a/b", b"ON")
+        + mqtt.PING
     ]
 
 

@@ -98,6 +98,9 @@ def packets() -> Sequence[bytes]:
         request(WRITE, 1, 1, upload, version=0),
         request(WRITE, 1, 5, {"slot": 1}),
         request(READ, 2, 0, {"name": "sensors"}),
+        request(READ, 3, 0, {"name": "sensor/interval", "max_size": 4}),
+        request(WRITE, 3, 0, {"name": "sensor/offset", "val": b"\1\0"}),
+        request(WRITE, 3, 3),
         request(WRITE, 8, 0, file),
         request(READ, 8, 2, {"name": "/lfs/a", "type": "sha256", "off": 1, "len": 1}),
     ]

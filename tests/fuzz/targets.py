@@ -300,6 +300,8 @@ TARGETS: dict[str, Target] = {
     "lines": Target(devices.talk, devices.lines, MB, packed=False),
     "sdi12": Target(devices.sensor, devices.sdi12, MB, packed=False),
     "snmp-answer": Target(site.snmp_answers, site.snmp_answer, MB, packed=False),
+    "mqtt-heard": Target(site.mqtt_streams, site.mqtt_heard, MB, packed=False),
+    "mqtt-client": Target(site.mqtt_clients, site.mqtt_client, MB, packed=False),
     "snmp-request": Target(site.snmp_requests, site.snmp_request, MB, packed=False),
 }
 """Name -> decoder. A new decoder of foreign bytes is one line here and a folder of the corpus."""

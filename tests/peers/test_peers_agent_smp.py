@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.ports import Urgency
+from agent.drivers.smp.packet import Refusal
 from shared import limits
 from shared.errors import Reason, WorldError
 from shared.model.mcuboot import read_image
@@ -50,6 +52,19 @@ async def test_zephyr_without_images_says_so_in_words(tmp_path: Path):
         identity = await driver.identify()
         assert identity is not None
         assert identity.firmware == ""
+
+
+@NATIVE
+async def test_zephyr_refuses_settings_it_has_not_in_words(tmp_path: Path):
+    """These servers have the group and no setting in it."""
+    async with native("serial", tmp_path) as driver:
+        with pytest.raises(WorldError, match="the device says: no such group of settings"):
+            await driver.client.set_setting("sensor/interval", b"\1\0\0\0")
+        refused = await driver.client.setting("sensor/interval", Urgency.COMMAND)
+        assert isinstance(refused, Refusal)
+        fields = await driver.client.statistics("smp_svr_stats", Urgency.POLL)
+        assert not isinstance(fields, Refusal)
+        assert fields.keys() == {"ticks"}
 
 
 @NATIVE

@@ -74,15 +74,20 @@ async def test_a_device_is_found_adopted_polled_and_let_go(fleet: Fleet, tmp_pat
         return True if "meter-7" in query.out else None
 
     await until("readings of the meter", polled)
-    letting_go = {"device": "meter-7", "remove": True}
-    step: dict[str, object] = {
-        "id": "go",
-        "action": "agent.adopt",
-        "params": letting_go,
-        "timeout_s": 600,
+    sync: dict[str, object] = {
+        "name": "sync",
+        "targets": {"selector": "site=site", "device_selector": "id=meter-7"},
+        "steps": [{"id": "sync", "action": "device.sync"}],
     }
-    job: dict[str, object] = {"name": "go", "targets": {"selector": "site=site"}, "steps": [step]}
-    await fleet.admin.finished(await fleet.submit(job))
+    await fleet.admin.finished(await fleet.submit(sync))
+    assert "meter-7" in (await fleet.outstation("devices", "list")).out
+    let_go = await fleet.outstation("devices", "release", agent, "meter-7", "--wait", "120")
+    assert let_go.status == 0, let_go.err
+    assert "is let go; its readings stay" in let_go.out
+    assert "meter-7" not in (await fleet.outstation("devices", "list")).out
+    assert await polled(), "what it told stays"
+    events = await fleet.outstation("events", "list", "--type", "device.released")
+    assert "meter-7" in events.out, events.err
     kept = json.loads((site.data / "remote.json").read_text())
     assert kept["settings"]["device.meter-7"] == ""
     assert kept["trial"] is None

@@ -30,25 +30,45 @@ async def test_a_gateway_that_should_be_looked_at_is_listed_with_the_reason(run,
     assert (await run("reports", "health", "--selector", "site=south"))[0] == 0
 
 
-async def test_devices_that_drifted_are_listed(run, world, pump):
-    assert (await run("reports", "drift"))[0] == 0
-    job = await world.submit("pump-1")
+async def drifted(world, pump):
+    """Submit a job that asks a device what it is; let it tell that its firmware is another."""
+    await world.submit("pump-1", steps=[{"id": "look", "action": "device.sync"}])
     (granted,) = (await pump.ordered()).jobs
     facts = {
         "look._profile_hash": "0011",
         "look._profile": "inverter",
+        "look._identity": True,
         "look._firmware": "=1.2",
         "look._drifted": 1,
         "look._drift": "firmware",
     }
-    told = pump.receipt(1, granted.execution, 12, device="inv-1", result=facts)
+    told = pump.receipt(1, granted.execution, 2, device="inv-1", result=facts)
     await pump.contact(receipts=[told])
-    assert job["id"]
+
+
+async def test_devices_that_drifted_are_listed(run, world, pump):
+    assert (await run("reports", "drift"))[0] == 0
+    await drifted(world, pump)
     status, out, _ = await run("reports", "drift", "--csv")
     (line,) = csv.DictReader(io.StringIO(out))
     assert status == 1
-    assert (line["device"], line["drift"]) == ("inv-1", "firmware")
-    assert line["firmware"] == "'=1.2", "a spreadsheet must not take it for a formula"
+    assert (line["device"], line["wish"]) == ("inv-1", "identity")
+    assert (line["missed"], bool(line["since"])) == ("firmware==1.2", True)
+    assert (await run("reports", "drift", "--agent", "valve-1"))[0] == 0
+    status, out, _ = await run("events", "list", "--type", "drift", "--json")
+    assert [one["type"] for one in json.loads(out)] == ["drift.began"]
+
+
+async def test_what_is_as_wished_is_counted_by_group(run, world, pump):
+    assert (await run("reports", "compliance"))[0] == 0
+    await drifted(world, pump)
+    status, out, _ = await run("reports", "compliance", "--json")
+    (line,) = json.loads(out)
+    assert status == 1
+    assert (line["wish"], line["devices"], line["missing"]) == ("identity", 1, 1)
+    status, out, _ = await run("reports", "compliance")
+    assert (status, "inv-1" in out, "firmware==1.2" in out) == (1, True, True)
+    assert (await run("reports", "compliance", "--selector", "site=south"))[0] == 0
 
 
 async def test_what_a_clean_up_took_away_is_listed(run, world, pump, capsys):

@@ -19,8 +19,15 @@ def head(request="POST /v1/sync HTTP/1.1", *more, **changes):
 
 def test_a_usual_contact_is_recognised():
     data = head("POST /v1/sync?wait=30 HTTP/1.1", "User-Agent: outstation", "X-Forwarded-For: a")
-    assert read_head(data + b"12345") == Head(len(data), 5, 30, keep=True)
+    assert read_head(data + b"12345") == Head(len(data), 5, 30, keep=True, forwarded="a")
     assert read_head(head(Connection="close")) == Head(len(head(Connection="close")), 5, 0, False)
+
+
+def test_whom_the_nearest_proxy_saw_stands_last():
+    several = head("POST /v1/sync HTTP/1.1", "X-Forwarded-For: a, b", "x-forwarded-for: c,  d ")
+    found = read_head(several)
+    assert found is not None
+    assert found.forwarded == "d"
 
 
 @pytest.mark.parametrize(

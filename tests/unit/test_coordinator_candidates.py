@@ -1,15 +1,20 @@
 """What gateways found, as the coordinator keeps it: folded from receipts in any order."""
 
 from functools import partial
+from hashlib import sha256
 
 import msgspec
 import pytest
 
+from coordinator.core.events import BEGINNING
 from coordinator.transactions.candidates import ignore, list_candidates, note_candidates
+from coordinator.transactions.enroll import Claim, enroll, save_claim
+from coordinator.transactions.events import Heard, read_events
 from shared.ids import AgentId
 from shared.model.candidate import MARK, CandidateWord, Change
 from shared.model.job import Value
-from shared.wire.messages import Receipt
+from shared.model.selector import parse_selector
+from shared.wire.messages import EnrollRequest, Receipt
 from tests.stores import ENGINES, open_store
 from tests.unit.test_coordinator_transactions import AGENT, NOW, enrolled
 
@@ -35,6 +40,12 @@ def receipt(at_ms: int, *words: CandidateWord, **more: Value) -> Receipt:
 
 async def take(store, told: Receipt) -> None:
     await store.run(partial(note_candidates, AGENT, told, NOW), durable=False)
+
+
+async def events(store, kind: str) -> list[dict[str, object]]:
+    heard = Heard(source="urn:test", type=kind)
+    heap = await store.read(partial(read_events, heard, place=BEGINNING, size=9))
+    return [dict(one.data.detail or {}) for one in heap.events]
 
 
 async def listed(store, agent: str = "", *, ignored: bool = False, size: int = 100):
@@ -98,3 +109,66 @@ async def test_pages_go_on_where_the_last_one_ended(store):
     places = [one.place for one in (*first, *rest)]
     assert places == [f"rs485/{n}" for n in range(5)]
     assert not more
+
+
+async def test_a_device_that_was_followed_is_a_candidate_at_neither_place(store):
+    await take(
+        store, receipt(1_000, word("rs485/5", serial="SN-1"), word("rs485/9", serial="SN-1"))
+    )
+    moved = word("rs485/9", "moved", serial="SN-1", before="rs485/5", device="pump-7")
+    await take(store, receipt(2_000, moved))
+    assert await listed(store) == []
+    (told,) = await events(store, "device.moved")
+    assert told == {"from": "rs485/5", "to": "rs485/9", "serial": "SN-1"}
+
+
+async def test_who_says_it_is_an_attached_device_is_listed_with_it_and_told_once(store):
+    for at_ms in (1_000, 2_000):
+        await take(store, receipt(at_ms, word("two/2", "claims", serial="SN-1", device="pump-7")))
+    (one,) = await listed(store)
+    assert one.device == "pump-7"
+    assert len(await events(store, "device.claimed")) == 1
+    await take(store, receipt(3_000, word("two/2", "same", serial="SN-1")))
+    (one,) = await listed(store)
+    assert one.device == ""
+
+
+async def test_who_was_turned_away_stays_so_wherever_it_is_met_again(store):
+    await take(store, receipt(1_000, word("rs485/5", serial="SN-1", vendor="Acme")))
+    body = partial(ignore, AGENT, "rs485/5", ignored=True, actor="me", now_ms=NOW)
+    await store.run(body, durable=False)
+    again = word("rs485/9", serial="SN-1", vendor="Acme")
+    other = word("rs485/8", serial="SN-1", vendor="Bolt")
+    await take(store, receipt(2_000, again, other))
+    assert [one.place for one in await listed(store)] == ["rs485/8"]
+
+
+async def test_a_limited_token_gets_whole_pages_of_what_it_may_see(store):
+    for number, (name, site) in enumerate((("a", "north"), ("b", "south"), ("c", "north"))):
+        claim = Claim(
+            claim_id=b"%d" % number,
+            secret_hash=sha256(b"s%d" % number).digest(),
+            site=site,
+            count=1,
+            expires_ms=1 << 50,
+        )
+        await store.run(partial(save_claim, claim, actor="me", now_ms=NOW), durable=False)
+        asks = EnrollRequest(b"s%d" % number, b"key%d" % number, AgentId(name))
+        await store.run(partial(enroll, asks, now_ms=NOW), durable=False)
+        for n in range(3):
+            told = receipt(1_000, word(f"rs485/{n}"))
+            await store.run(partial(note_candidates, AgentId(name), told, NOW), durable=False)
+    limit = parse_selector("site=north", where="token")
+    seen: list[tuple[str, str]] = []
+    after = ("", "", "")
+    for _ in range(10):
+        body = partial(list_candidates, "", ignored=False, after=after, size=2, limit=limit)
+        page, more = await store.read(body)
+        seen += [(one.agent, one.place) for one in page]
+        assert len(page) == 2
+        if not more:
+            break
+        after = (page[-1].agent, page[-1].place, page[-1].way)
+    assert seen == [(name, f"rs485/{n}") for name in ("a", "c") for n in range(3)]
+    hidden = partial(list_candidates, "b", ignored=False, after=("", "", ""), size=2, limit=limit)
+    assert await store.read(hidden) == ([], False)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from coordinator.api.listen import Listen
 from coordinator.api.server import _as_forwarded
@@ -46,6 +47,12 @@ def test_what_only_tls_can_do_is_refused_behind_a_proxy(asked, where):
 
 def test_only_the_address_that_the_proxy_itself_saw_is_believed():
     headers = {"X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
+    request = make_mocked_request("GET", "/v1/status", headers=headers)
+    assert _as_forwarded(request).remote == "192.0.2.7"
+
+
+def test_what_a_proxy_adds_as_a_header_of_its_own_stands_last():
+    headers = CIMultiDict([("X-Forwarded-For", "6.6.6.6"), ("x-forwarded-for", "192.0.2.7")])
     request = make_mocked_request("GET", "/v1/status", headers=headers)
     assert _as_forwarded(request).remote == "192.0.2.7"
 

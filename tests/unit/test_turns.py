@@ -73,3 +73,41 @@ async def test_who_is_cancelled_while_waiting_leaves_its_place_to_others():
     await entering
     await again.__aexit__(None, None, None)
     assert len(turns) == 0
+
+
+@pytest.fixture
+def long_rests(monkeypatch):
+    monkeypatch.setattr(limits, "CROWDED_REST", 1e12)
+    monkeypatch.setattr(limits, "CROWDED_REST_S", 3600)
+
+
+async def ticks():
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+async def test_whose_contacts_wait_for_each_other_rests_between_them(long_rests):
+    turns, entered = Turns[str](4), []
+
+    async def go(number):
+        async with turns.turn("a"):
+            entered.append(number)
+            await ticks()
+
+    tasks = [asyncio.create_task(go(number)) for number in range(2)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    await ticks()
+    assert entered == [0]
+    async with turns.turn("b"):
+        assert len(turns) == 2, "others do not wait for that"
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    assert len(turns) == 0
+
+
+async def test_who_sends_one_after_the_other_never_rests(long_rests):
+    turns = Turns[str](4)
+    for _ in range(3):
+        async with turns.turn("a"):
+            await ticks()
+    assert len(turns) == 0

@@ -6,13 +6,26 @@ Pure: bytes in, raw counts out. Leaves out what a count means (`agent.drivers.pl
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from shared import limits
 from shared.errors import Reason, RefusedError
-from shared.model.http_address import HttpAddress, HttpRequest
+from shared.model.http_address import HttpRequest
+from shared.model.text_form import TextForm
 
 _MISSING: Final = object()
+
+
+class JsonPlace(Protocol):
+    """Where in a document a point is, and how it is written there."""
+
+    @property
+    def form(self) -> TextForm:
+        """Return how it is written."""
+
+    @property
+    def pointer(self) -> str | None:
+        """Return the JSON pointer; None: there is none."""
 
 
 def read_document(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything; callers ask for places
@@ -29,9 +42,9 @@ def read_document(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything; calle
         raise RefusedError(Reason.DEVICE_BAD_FRAME, "the answer is no JSON") from None
 
 
-def count_at(document: object, at: HttpAddress) -> tuple[bool, int | float | None]:
+def count_at(document: object, at: JsonPlace) -> tuple[bool, int | float | None]:
     """Return whether there is anything at a point's place, and the raw count that it says."""
-    found = _at(document, at.pointer)
+    found = _at(document, at.pointer or "")
     if found is _MISSING or found is None:
         return False, None
     return True, _count(found, at)
@@ -57,10 +70,10 @@ def text_at(document: object, key: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in shown[: limits.IDENTITY_CHARS])
 
 
-def written(at: HttpAddress, raw: float) -> str:
+def written(at: JsonPlace, raw: float) -> str:
     """Return the JSON of a raw count, as it stands in a request.
 
-    >>> from shared.model.text_form import TextForm
+    >>> from shared.model.http_address import HttpAddress
     >>> read = HttpRequest(name="r", method="GET", path="/")
     >>> flag = HttpAddress(request=read, pointer="/on", form=TextForm("flag"))
     >>> written(flag, 1)
@@ -72,7 +85,7 @@ def written(at: HttpAddress, raw: float) -> str:
     return json.dumps(text) if at.form.type == "word" else text
 
 
-def _count(found: object, at: HttpAddress) -> int | float | None:
+def _count(found: object, at: JsonPlace) -> int | float | None:
     if isinstance(found, str):
         return at.form.read(found)
     if isinstance(found, bool):

@@ -63,6 +63,18 @@ _IMAGE: Final = {
     33: "what runs cannot be tested",
 }
 """The most telling of ``img_mgmt_err_code_t``."""
+_SETTINGS: Final = {
+    1: "unknown error",
+    2: "the setting's name is too long",
+    3: "no such setting",
+    4: "the setting cannot be read",
+    5: "no such group of settings",
+    6: "the setting cannot be written",
+    7: "the setting cannot be deleted",
+    8: "settings cannot be saved",
+}
+"""``settings_mgmt_ret_code_t``."""
+_WORDS: Final = {None: _GENERAL, IMAGE_GROUP: _IMAGE, 3: _SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ class Refusal:
         >>> Refusal(8).text, Refusal(23, 1).text, Refusal(5, 63).text
         ('not supported', 'it is no image', 'reason 5 of group 63')
         """
-        known = _IMAGE if self.group == IMAGE_GROUP else _GENERAL if self.group is None else {}
+        known = _WORDS.get(self.group, {})
         where = "" if self.group is None else f" of group {self.group}"
         return known.get(self.rc) or f"reason {self.rc}{where}"
 

@@ -47,6 +47,15 @@ WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR agent_i
     AND drifted >= $4
 ORDER BY agent_id, device LIMIT $5;
 
+-- name: labels_with_devices
+SELECT a.agent_id, l.key, l.value
+FROM (SELECT DISTINCT agent_id FROM device_facts WHERE agent_id >= $1 AND agent_id <> $2
+    ORDER BY agent_id LIMIT $3) a
+LEFT JOIN agent_label l ON l.agent_id = a.agent_id;
+
+-- name: device_facts_forget
+DELETE FROM device_facts WHERE agent_id = $1 AND device = $2;
+
 -- name: device_facts_one
 SELECT agent_id, device, facts, drifted, at_ms FROM device_facts
 WHERE agent_id = $1 AND device = $2;

@@ -9,6 +9,9 @@ _FETCHERS = _COORDINATOR + "only_an_agent_that_was_given_work_with_a_file_may_fe
 _TRANSACTIONS = "coordinator/transactions/artifacts.py"
 _FOLDER = "coordinator/services/artifacts_folder.py"
 _SERVICE = "coordinator/services/artifacts.py"
+_SHARING = "tests/contract/test_sharing.py::test_"
+_NEAR = "tests/unit/test_neighbours.py::test_"
+_SEALED = "shared/trust/shared_file.py"
 _FETCH = "shared/trust/fetch.py"
 _CORE = "agent/core/artifacts.py"
 _SHELF = "agent/store/artifacts.py"
@@ -161,5 +164,55 @@ ARTIFACTS = (
         "    if allowance.rung > Rung.ALL:\n",
         "    if False:\n",
         _UNIT + "files_take_less_than_half_of_the_budget_and_leave_a_contact_its_tokens",
+    ),
+    # --- from a neighbour
+    _mutant(
+        "neighbour-proves-the-hash",
+        _SEALED,
+        "if len(nonce) != NONCE_BYTES or not hmac.compare_digest(self.prove(nonce, wish), proof):",
+        "if False:",
+        _SHARING + "only_who_knows_the_hash_and_the_size_is_given_anything",
+    ),
+    _mutant(
+        "seal-of-one-request",
+        _SEALED,
+        '_mac(self.secret, b"seal", asked, salt, wish.encode())',
+        '_mac(self.secret, b"seal", salt, wish.encode())',
+        _SHARING + "a_span_is_sealed_to_its_request_alone",
+    ),
+    _mutant(
+        "name-of-one-site",
+        _SEALED,
+        "_mac(digest, _FILE, fleet, site.encode(), size.to_bytes(8))",
+        "_mac(digest, _FILE, fleet, size.to_bytes(8))",
+        _SHARING + "another_site_has_nothing_from_here",
+    ),
+    _mutant(
+        "liar-is-left-alone",
+        "agent/services/neighbourhood.py",
+        "        file.alone = True\n",
+        "        file.alone = False\n",
+        _SHARING + "once_a_neighbour_lied_the_coordinator_is_asked_and_no_other_neighbour",
+    ),
+    _mutant(
+        "neighbours-bytes-are-noted",
+        "agent/services/artifacts.py",
+        "            if not mixed or self.neighbours is None:\n",
+        "            if True:\n",
+        _SHARING + "a_neighbour_that_alters_bytes_is_caught_and_left_alone",
+    ),
+    _mutant(
+        "one-pulls",
+        "agent/core/neighbours.py",
+        "    if before and (not mine.able or min(map(_rank, before)) < _rank(mine)):\n",
+        "    if False:\n",
+        _NEAR + "a_line_that_costs_nothing_goes_first",
+    ),
+    _mutant(
+        "who-stands-still-is-not-awaited",
+        "agent/core/neighbours.py",
+        "one.able and one.id not in gone",
+        "one.able",
+        _NEAR + "who_stands_still_is_not_waited_for",
     ),
 )

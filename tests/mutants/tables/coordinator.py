@@ -13,6 +13,9 @@ _PLAY = "tests/unit/test_trust_plays.py::test_"
 _DOOR = "tests/system/test_coordinator_door.py::test_"
 _AGAIN = "tests/unit/test_told_again.py::test_"
 _STORE = "tests/unit/test_telemetry_store.py::test_"
+_LISTEN = "tests/unit/test_coordinator_listen.py::test_"
+_SOURCES = "tests/unit/test_sources.py::test_"
+_ADDRESSES = "tests/system/test_coordinator_sources.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
 
@@ -237,6 +240,48 @@ COORDINATOR = (
         "        ledger.tell_again(db, freed.had.ledger_to)\n",
         "        pass\n",
         (_STORE + "losses_that_a_coordinator_from_a_copy_lacks_are_told_again_as_they_were",),
+    ),
+    Mutant(
+        "sources-without-a-bound",
+        "coordinator/services/sources.py",
+        "self._left(bucket) < 1",
+        "False",
+        (_SOURCES + "who_has_failed_too_often_is_refused_until_time_has_passed",),
+    ),
+    Mutant(
+        "sources-by-any-name",
+        "coordinator/services/sources.py",
+        'agent if self._homes.get(agent) == source else ""',
+        "agent",
+        (_SOURCES + "a_name_helps_nobody_at_an_address_where_it_never_proved_itself",),
+    ),
+    Mutant(
+        "sources-shut-out-who-proved-himself",
+        "coordinator/services/sources.py",
+        'agent if self._homes.get(agent) == source else ""',
+        '""',
+        (_SOURCES + "who_proved_himself_from_an_address_is_not_held_up_by_strangers_there",),
+    ),
+    Mutant(
+        "sources-told-by-anybody",
+        "coordinator/api/door.py",
+        "self._door.behind_proxy and head.forwarded",
+        "head.forwarded",
+        (_ADDRESSES + "without_a_proxy_nobody_is_believed_who_he_says_he_is",),
+    ),
+    Mutant(
+        "sources-first-forwarded",
+        "coordinator/api/server.py",
+        '[""])[-1]',
+        '[""])[0]',
+        (_LISTEN + "what_a_proxy_adds_as_a_header_of_its_own_stands_last",),
+    ),
+    Mutant(
+        "turns-without-a-rest",
+        "coordinator/services/turns.py",
+        "queue.rest_until_s = now_s + rest_s",
+        "queue.rest_until_s = 0.0",
+        ("tests/unit/test_turns.py::test_whose_contacts_wait_for_each_other_rests_between_them",),
     ),
     Mutant(
         "turns-of-all",

@@ -15,6 +15,8 @@ _SECRET = _HTTP + "a_file_that_is_no_secret_is_a_mistake"
 _SNMP = "tests/contract/test_snmp_driver.py::test_"
 _bus = cuts("http-bus", "agent/buses/http.py")
 _secret = cuts("secret", "agent/buses/secret.py")
+_MQTT = "tests/contract/test_mqtt_driver.py::test_"
+_mqtt_driver = cuts("mqtt-driver", "agent/drivers/mqtt/driver.py")
 _snmp = cuts("snmp", "agent/drivers/snmp/codec.py")
 _snmp_driver = cuts("snmp-driver", "agent/drivers/snmp/driver.py")
 _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
@@ -67,5 +69,23 @@ DEVICES = (
         "repeatable=kind == codec.GET",
         "repeatable=True",
         "tests/contract/test_drivers.py::test_a_write_without_an_answer_is_not_sent_again",
+    ),
+    _mqtt_driver(
+        "vouched",
+        "vouched = not heard.retained or",
+        "vouched = True or",
+        _MQTT + "a_kept_word_that_nobody_vouches_for_is_uncertain_until_it_is_said_again",
+    ),
+    _mqtt_driver(
+        "old",
+        "self._bus.post.forget([topic])",
+        "pass",
+        _MQTT + "after_a_command_only_a_new_message_counts",
+    ),
+    _mqtt_driver(
+        "offline",
+        "if heard is not None and heard.payload != self._dialect.online.encode():",
+        "if False:",
+        _MQTT + "a_last_will_makes_all_points_silent_and_refuses_commands",
     ),
 )

@@ -7,8 +7,30 @@ _CLEAN = "tests/unit/test_cleaning.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
+_DRIFT = "tests/unit/test_drift.py::test_"
 
 HISTORY = (
+    Mutant(
+        "drift-late-word",
+        "coordinator/transactions/drift.py",
+        "if at_ms < before.at_ms:",
+        "if False:",
+        (_DRIFT + "a_word_that_comes_late_changes_nothing_that_a_newer_one_said",),
+    ),
+    Mutant(
+        "drift-mended-by-who-looked",
+        "coordinator/transactions/drift.py",
+        "    if job.writes:\n",
+        "    if job.id:\n",
+        (_DRIFT + "who_wrote_to_a_device_before_it_was_as_wished_has_mended_it",),
+    ),
+    Mutant(
+        "drift-comparisons-without-end",
+        "coordinator/transactions/drift.py",
+        "count[0] >= limits.WISHES",
+        "count[0] < 0",
+        (_DRIFT + "an_agent_has_a_bounded_number_of_comparisons",),
+    ),
     Mutant(
         "readings-limited-token",
         "coordinator/api/readings.py",

@@ -1,0 +1,1 @@
+"""Devices behind an MQTT broker: plugs, sensors, gateways of radio networks."""

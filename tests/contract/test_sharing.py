@@ -1,0 +1,227 @@
+"""Gateways of one site have a file from each other: real sockets, real shelves, one coordinator."""
+
+import asyncio
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+
+from agent.core.artifacts import Shut, Span, Wanted
+from agent.core.neighbours import TakeFrom
+from agent.core.uplink import Delivered
+from shared import limits
+from shared.errors import Reason, RefusedError
+from shared.trust.shared_file import FileKey
+from tests.sharing_parts import DATA, WANTED, House, opened_street
+
+SIZE = len(DATA)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SHARE_SETTLE_MS": 150,
+        "SHARE_JITTER_MS": 50,
+        "SHARE_LOOK_MS": 15,
+        "SHARE_STALL_MS": 300,
+        "FETCH_RETRY_S": 0,
+    }.items():
+        monkeypatch.setattr(limits, name, value)
+
+
+async def all_have(*houses: House) -> None:
+    paths = await asyncio.gather(*(house.obtain() for house in houses))
+    assert [path.read_bytes() for path in paths] == [DATA] * len(houses)
+
+
+async def test_one_of_a_site_pulls_and_the_others_have_it_from_there(tmp_path):
+    async with opened_street(tmp_path, "a", "b", "c") as (centre, houses):
+        for house in houses.values():
+            house.start()
+        await all_have(*houses.values())
+        assert centre.served == SIZE
+        assert sum(house.artifacts.pulled for house in houses.values()) == SIZE
+        assert sum(house.artifacts.taken for house in houses.values()) == 2 * SIZE
+        assert sum(house.sharing.given for house in houses.values()) == 2 * SIZE
+
+
+async def test_a_gateway_alone_pulls_as_it_always_did(tmp_path):
+    async with opened_street(tmp_path, "a") as (centre, houses):
+        houses["a"].start()
+        await all_have(houses["a"])
+        assert centre.served == SIZE
+        assert houses["a"].artifacts.given(WANTED.digest, SIZE) == 0
+
+
+async def test_when_the_puller_dies_another_goes_on_from_what_it_has(tmp_path):
+    async with opened_street(tmp_path, "a", "b", "c") as (centre, houses):
+        centre.most = 20_000
+        for house in houses.values():
+            house.start()
+        await asyncio.gather(*(house.holds(40_000) for house in houses.values()))
+        (puller,) = centre.askers
+        # Its line stands still, and the others catch up with it.
+        centre.hold.clear()
+        come = await asyncio.to_thread(houses[puller].shelf.shown, WANTED)
+        await asyncio.gather(*(house.holds(come) for house in houses.values()))
+        await houses.pop(puller).stop()
+        centre.hold.set()
+        await all_have(*houses.values())
+        assert len(centre.askers) >= 2
+        assert centre.served <= SIZE * 1.2
+
+
+async def test_a_puller_that_stands_still_is_not_waited_for(tmp_path):
+    async with opened_street(tmp_path, "a", "b") as (centre, houses):
+        centre.hold.clear()
+        for house in houses.values():
+            house.start()
+        waiting = asyncio.create_task(all_have(*houses.values()))
+        while len(centre.askers) < 2:
+            # Both hang at the coordinator: neither waits for the other for ever.
+            if all(house.artifacts._lease for house in houses.values()):
+                break
+            await asyncio.sleep(0.001)
+        centre.hold.set()
+        await waiting
+
+
+async def test_who_may_not_use_its_line_has_the_file_from_who_may(tmp_path):
+    async with opened_street(tmp_path, "a", "b") as (centre, houses):
+        houses["a"].gate.shut = Shut("half of the link's bytes are spent", 60_000)
+        for house in houses.values():
+            house.start()
+        await all_have(houses["b"])
+        await houses["a"].holds(SIZE)
+        await all_have(houses["a"])
+        assert centre.askers == {"b"}
+
+
+def alter(house: House) -> None:
+    """Let a gateway's shelf give bytes that are not the file's."""
+    true = house.shelf.read
+
+    def read(wanted: Wanted, start: int, size: int) -> bytes:
+        return bytes(byte ^ 1 for byte in true(wanted, start, size))
+
+    house.shelf.read = read  # type: ignore[method-assign]  # a gateway that lies
+
+
+async def test_a_neighbour_that_alters_bytes_is_caught_and_left_alone(tmp_path):
+    async with opened_street(tmp_path, "liar", "b") as (centre, houses):
+        liar, honest = houses["liar"], houses["b"]
+        liar.start()
+        await all_have(liar)
+        alter(liar)
+        honest.start()
+        await all_have(honest)
+        assert honest.artifacts.taken == SIZE, "it was believed once"
+        assert liar.sharing.given == SIZE, "and never again"
+        assert centre.served == 2 * SIZE
+        assert honest.artifacts.given(WANTED.digest, SIZE) == 0
+
+
+async def test_once_a_neighbour_lied_the_coordinator_is_asked_and_no_other_neighbour(tmp_path):
+    async with opened_street(tmp_path, "a", "b", "c") as (centre, houses):
+        *liars, last = houses.values()
+        for house in liars:
+            house.start()
+        await all_have(*liars)
+        before = sum(house.sharing.given for house in liars)
+        for house in liars:
+            alter(house)
+        last.start()
+        await all_have(last)
+        assert sum(house.sharing.given for house in liars) - before == SIZE
+        assert centre.served == 2 * SIZE
+
+
+async def test_a_whole_file_is_offered_when_its_order_is_over(tmp_path):
+    async with opened_street(tmp_path, "a", "b") as (centre, houses):
+        houses["a"].start()
+        await all_have(houses["a"])
+        houses["a"].orders.clear()
+        houses["a"].artifacts.wake()
+        houses["b"].start()
+        await all_have(houses["b"])
+        assert centre.served == SIZE
+
+
+async def test_another_site_has_nothing_from_here(tmp_path):
+    async with opened_street(tmp_path, "a", "b", site={"b": "east"}) as (centre, houses):
+        for house in houses.values():
+            house.start()
+        await all_have(*houses.values())
+        assert centre.served == 2 * SIZE
+
+
+async def taken(house: House, giver: TakeFrom, wanted: Wanted) -> bytes | None:
+    """Ask for the first bytes of a file; None: they were not given."""
+    got = bytearray()
+
+    def take(_head: object, stream: object) -> None:
+        while data := stream.read1(1 << 16):  # type: ignore[attr-defined]  # a reader
+            got.extend(data)
+
+    span = Span(0, min(wanted.size, 1000))
+    end = await house.neighbourhood.get(giver, wanted, span, take)
+    return bytes(got) if isinstance(end, Delivered) else None
+
+
+async def test_only_who_knows_the_hash_and_the_size_is_given_anything(tmp_path):
+    async with opened_street(tmp_path, "a", "b") as (_, houses):
+        a, b = houses["a"], houses["b"]
+        a.start()
+        await all_have(a)
+        b.start()
+        await all_have(b)
+        await b.neighbourhood._ask_all(WANTED, b.neighbourhood._known(WANTED, held=0))
+        (place,) = b.sharing.places
+        for near in (Wanted(WANTED.digest, SIZE - 1), Wanted(sha256(b"other").digest(), SIZE)):
+            assert await b.neighbourhood._ask(place, near) is None
+        assert await taken(b, TakeFrom("a", SIZE), WANTED) == DATA[:1000]
+        # Whoever saw a request knows the name it has on the LAN, and cannot prove more.
+        key = a.sharing._household.key(WANTED)
+        with pytest.raises(RefusedError) as told:
+            key.check(b"n" * 16, "state", key.prove(b"m" * 16, "state"))
+        assert told.value.reason is Reason.THRESHOLD_NOT_MET
+
+
+async def test_nothing_listens_while_there_is_no_file_to_share(tmp_path):
+    async with opened_street(tmp_path, "a") as (_, houses):
+        house = houses["a"]
+        house.orders.clear()
+        house.start()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert house.sharing._server is None
+        assert house.sharing.places == ()
+
+
+async def test_a_failed_beacon_keeps_no_file_from_coming(tmp_path):
+    async with opened_street(tmp_path, "a") as (centre, houses):
+        house = houses["a"]
+
+        async def refuse(port: int, found: Callable[[], None]) -> None:
+            raise OSError(f"no network to be found on at {port} by {found}")
+
+        house.sharing._beacon.light = refuse  # type: ignore[method-assign]  # a box without a LAN
+        house.start()
+        await all_have(house)
+        assert centre.served == SIZE
+
+
+def test_a_span_is_sealed_to_its_request_alone():
+    key = FileKey.derive(b"f", "s", digest=WANTED.digest, size=SIZE)
+    record = key.seal(b"n" * 16, b"s" * 16, "state").put(b"hello")
+    assert key.seal(b"n" * 16, b"s" * 16, "state").take(record) == b"hello"
+    for other in (
+        key.seal(b"m" * 16, b"s" * 16, "state"),
+        key.seal(b"n" * 16, b"t" * 16, "state"),
+        key.seal(b"n" * 16, b"s" * 16, "bytes=0-4"),
+        FileKey.derive(b"f", "t", digest=WANTED.digest, size=SIZE).seal(
+            b"n" * 16, b"s" * 16, "state"
+        ),
+    ):
+        with pytest.raises(RefusedError):
+            other.take(record)
