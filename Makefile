@@ -5,7 +5,8 @@
 
 VENV ?= .venv
 ARGS ?=
-JOBS ?= auto
+# Half as many processes again as there are cores: tests wait for programs and for disks.
+JOBS ?= $(shell echo $$((($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) * 3 + 1) / 2)))
 PY := $(VENV)/bin/python
 
 # Any PIP_* that is exported already goes before these.

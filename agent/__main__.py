@@ -177,7 +177,7 @@ def _import(options: argparse.Namespace) -> int:
         else:
             print(
                 f"{file}: {told.blocks} blocks acknowledged, {told.receipts} receipts,"
-                f" {told.bundles} bundle(s) of work"
+                f" {told.bundles} bundle(s) of work, {told.files} file(s)"
             )
     return end
 

@@ -35,7 +35,7 @@ from agent.services.self_config import SelfConfig
 from agent.services.status import LiveStatus, troubled_services
 from agent.services.stick_door import StickDoor
 from agent.services.urgency import Urgency
-from agent.sticks import make_carrier
+from agent.sticks import make_carrier, stick_shelf
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
@@ -131,7 +131,7 @@ class Agent:
             ]
             engine.caretaker.shelf = files
             engine.runner.firmware = FirmwareSource(files, line.guard.may_install)
-            sticks = self._make_sticks(line, file, telemetry, engine.wake)
+            sticks = self._make_sticks(line, file, telemetry, (engine.wake, files.wake))
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe
         urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
@@ -286,8 +286,16 @@ class Agent:
         return render(list(examine(box)))
 
     def _make_sticks(
-        self, line: Line, file: JobsFile, telemetry: TelemetryStore, ordered: Callable[[], None]
+        self,
+        line: Line,
+        file: JobsFile,
+        telemetry: TelemetryStore,
+        bells: tuple[Callable[[], None], ...],
     ) -> StickDoor:
+        def ordered() -> None:
+            for bell in bells:
+                bell()
+
         carrier = make_carrier(
             guard=line.guard,
             signer=line.joined.key,
@@ -298,6 +306,7 @@ class Agent:
             calendar=self._calendar,
             ordered=ordered,
         )
+        carrier.shelf = stick_shelf(self._config.data_dir, file, self._clock)
         return StickDoor(carrier)
 
     def _keeper(self, telemetry: TelemetryStore) -> Keeper:

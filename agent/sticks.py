@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 from agent.actions.registry import check_step
 from agent.config import AgentConfig
@@ -22,10 +23,13 @@ from agent.services.guard import Guard
 from agent.services.identity import load_enrolment, load_signer
 from agent.services.orders import Orders
 from agent.services.stick_file import RunningAgent, Source
+from agent.services.stick_shelf import StickShelf
+from agent.store.artifacts import Shelf
 from agent.store.carried import CarriedStore
 from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile
+from agent.store.needed import NeededFiles
 from agent.store.telemetry import TelemetryStore
 from shared.clock import Clock
 from shared.errors import MistakeError
@@ -63,6 +67,11 @@ def make_carrier(
         clock=clock,
         ordered=ordered,
     )
+
+
+def stick_shelf(data_dir: Path, file: JobsFile, clock: Clock) -> StickShelf:
+    """Return what takes files from sticks, for orders in `file`."""
+    return StickShelf(Shelf(data_dir, clock.now().boot_id), NeededFiles(file).all)
 
 
 @contextlib.contextmanager
@@ -134,7 +143,7 @@ class _AtRest:
             stack.push_async_callback(file.close)
             identity = enrolment.identity(signer)
             guard = Guard(identity, ContactStore(file), clock=clock, calendar=calendar)
-            yield make_carrier(
+            carrier = make_carrier(
                 guard=guard,
                 signer=signer,
                 file=file,
@@ -144,6 +153,8 @@ class _AtRest:
                 calendar=calendar,
                 ordered=lambda: None,  # the agent finds it in its queue when it starts
             )
+            carrier.shelf = stick_shelf(config.data_dir, file, clock)
+            yield carrier
 
 
 async def _next(

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -155,7 +155,8 @@ def is_peer(node: pytest.Item | pytest.Collector) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in tests/peers; watch the tasks of every async test."""
+    """Mark what stands in tests/peers; watch the tasks of every async test; slow ones go first."""
+    items[:] = slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     for item in items:
         if is_peer(item):
             item.add_marker(pytest.mark.peer)
@@ -163,6 +164,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Right after the other leak check: set up before the test's own fixtures, torn down
             # after them and before the loop closes, which would cancel the evidence.
             item.fixturenames.insert(item.fixturenames.index("nothing_leaks") + 1, "no_task_leaks")
+
+
+def slow_first(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Let each process begin with its part of the slow tests: quick ones are left for the end.
+
+    A process is given one piece of the whole; then it takes from the ends of other pieces.
+    """
+    slow = sorted(filter(most_s, items), key=most_s, reverse=True)
+    quick = [item for item in items if not most_s(item)]
+    order: list[pytest.Item] = []
+    for worker in range(workers):
+        mine = slow[worker::workers]
+        end = len(items) * (worker + 1) // workers - len(order) - len(mine)
+        order += [*mine, *quick[: max(0, end)]]
+        del quick[: max(0, end)]
+    return order + quick
+
+
+def most_s(item: pytest.Item) -> float:
+    """Return how long a test that is known to be slow may take, 0 for any other."""
+    allowed, slow = item.get_closest_marker("timeout"), item.get_closest_marker("slow")
+    return float(allowed.args[0]) if allowed else 120.0 if slow else 0.0
 
 
 def refuse_skip(

@@ -15,6 +15,7 @@ from shared.errors import Reason, RefusedError
 from shared.ids import KeyId, key_id
 from shared.sync.body import Part, PartKind, part_bytes
 from shared.sync.outgoing import Candidate, Freed, Had, fill_report
+from shared.sync.piece import Piece, read_piece
 from shared.sync.ranges import Ranges
 from shared.sync.stick import Direction, StickHeader
 from shared.trust.carried import CARRIED_TYP, Carried, Return
@@ -84,6 +85,17 @@ def pack_parcel(envelope: bytes, schemas: Iterable[bytes], blocks: Iterable[byte
         *(Part(PartKind.SCHEMA, data) for data in schemas),
         *(Part(PartKind.BLOCK, data) for data in blocks),
     ]
+
+
+def read_files(parts: Sequence[Part]) -> list[Piece]:
+    """Return the pieces of files of a parcel that holds nothing else; none of another parcel.
+
+    Raises:
+        RefusedError: BODY_MALFORMED: a piece is none.
+    """
+    if not parts or any(part.kind is not PartKind.FILE for part in parts):
+        return []
+    return [read_piece(part.data) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,24 @@ class SlotImage:
     pending: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An image on its way into a device."""
+
+    done: int
+    """Bytes that the device has, by its own word."""
+    size: int
+
+
 class FirmwarePort(Protocol):
     """What a driver has beside `Driver` if firmware can get into its device.
 
     Everything raises WorldError: silence, or the device's refusal in its own words.
     """
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """Return what is on its way now."""
 
     async def slots(self) -> Sequence[SlotImage]:
         """Return the images in the device's slots."""

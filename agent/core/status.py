@@ -67,6 +67,9 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     bad_frames: int = 0
     usual_ms: int | None = None
     """What it usually needs to answer."""
+    firmware_bytes: int | None = None
+    """What the device has of an image that is on its way into it; None: none is."""
+    firmware_size: int | None = None
 
 
 class WaitingStatus(msgspec.Struct, frozen=True, kw_only=True):

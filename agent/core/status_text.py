@@ -184,6 +184,9 @@ def _devices(devices: list[DeviceStatus]) -> Iterator[Line]:
                 yield Line(f"  {device.problem}", Tone.BAD)
         elif len(healthy) <= _DEVICES_SHOWN:
             yield _row(device.id, _answers(device))
+        if device.firmware_bytes is not None and device.firmware_size:
+            done = percent(device.firmware_bytes * 1000 // device.firmware_size)
+            yield Line(f"  firmware: {done} of {device.firmware_size} bytes")
     if len(healthy) > _DEVICES_SHOWN:
         yield _row("devices", f"{len(healthy)} ok")
 

@@ -67,6 +67,22 @@ def raws(
     return found
 
 
+def expected(
+    profile: Profile, device: DeviceId, values: Mapping[str, Value]
+) -> dict[str, int | float]:
+    """Return what reading back gives where a count is read as it was written.
+
+    Raises:
+        MistakeError: as `raws`.
+    """
+    found: dict[str, int | float] = {}
+    for point, raw in raws(profile, device, values):
+        value = reading(point, raw).value
+        assert value is not None, "what can be written reads"
+        found[point.name] = value
+    return found
+
+
 def _raw(point: Point, value: Value) -> int | float:
     if not point.writable:
         raise MistakeError("the point is read-only", where=point.name)

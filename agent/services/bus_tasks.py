@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from agent.core.firmware import Transfer, Updatable
 from agent.core.judge import Judge, Judged, JudgedPoint
 from agent.core.patience import UNKNOWN_MS
 from agent.core.ports import (
@@ -66,6 +67,8 @@ class DeviceHealth:
     """Whether it is polled as configured, asked rarely, or not known yet."""
     exchanges: SlaveCounters = field(default_factory=SlaveCounters)
     """What the port counted of it: several frames a poll, repeats among them."""
+    transfer: Transfer | None = None
+    """Firmware that is on its way into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ class BusTask:
         exchanges = self._bus.counters.slaves.get(group.address, SlaveCounters())
         return replace(
             self._devices[group.device],
+            transfer=_transfer(self._drivers.get(group.device)),
             standing=self._timetable.standing(group.device),
             exchanges=replace(exchanges),
         )
@@ -255,3 +259,7 @@ def _is_there(readings: Sequence[PointReading]) -> bool:
     """Tell whether the device answered anything: a value, or a refusal of its own."""
     away = {*_SILENT, Reason.BUS_DOWN, None}
     return any(reading.value is not None or reading.reason not in away for reading in readings)
+
+
+def _transfer(driver: object) -> Transfer | None:
+    return driver.firmware.transfer if isinstance(driver, Updatable) else None

@@ -23,12 +23,14 @@ from agent.core.carrier import (
     header_up,
     make_carried,
     pack_parcel,
+    read_files,
     read_parcel,
 )
 from agent.core.contact import base_report, completed
 from agent.core.ports import TelemetryPort
 from agent.services.guard import Guard
 from agent.services.orders import Orders
+from agent.services.stick_shelf import StickShelf
 from agent.store.carried import CarriedStore, Parcel
 from agent.store.contact import ContactStore
 from shared import limits
@@ -37,6 +39,7 @@ from shared.errors import MistakeError, RefusedError
 from shared.runtime.logs import Events
 from shared.sync.body import part_bytes
 from shared.sync.outgoing import Candidate
+from shared.sync.piece import Piece
 from shared.sync.stick import (
     END,
     HEADER_BYTES,
@@ -74,6 +77,8 @@ class Imported(msgspec.Struct, frozen=True):
     receipts: int = 0
     bundles: int = 0
     """Admitted; a bundle that came before is not counted."""
+    files: int = 0
+    """Became whole."""
     refused: tuple[str, ...] = ()
     """Why parcels or bundles were not used."""
 
@@ -106,10 +111,12 @@ class Carrier:
         clock: Clock,
         ordered: Callable[[], None],
     ) -> None:
-        """Wire it up; `ordered` is called when a stick brought work."""
+        """Wire it up; `ordered` is called when a stick brought work, or a file for it."""
         self._guard, self._signer, self._orders = guard, signer, orders
         self._exchange, self._store = exchange, store
         self._telemetry, self._clock, self._ordered = telemetry, clock, ordered
+        self.shelf: StickShelf | None = None
+        """Where files that a stick brings go; None: they are refused."""
 
     async def export(self, room: int) -> AsyncIterator[tuple[bytes, Exported]]:
         """Yield the bytes of a stick, piece by piece, with what is on it so far.
@@ -254,11 +261,25 @@ class Carrier:
         await self._guard.load()
         self._check_receiver(header)
         try:
-            brought = read_parcel(open_parcel(header, sealed, self._signer.receiving_key()))
-            return await self._act(brought, so_far)
+            parts = open_parcel(header, sealed, self._signer.receiving_key())
+            if pieces := read_files(parts):
+                return await self._shelve(pieces, so_far)
+            return await self._act(read_parcel(parts), so_far)
         except RefusedError as error:
             await self._guard.refuse(error, "parcel")
             return replace(so_far, refused=(*so_far.refused, str(error)))
+
+    async def _shelve(self, pieces: list[Piece], so_far: Imported) -> Imported:
+        if self.shelf is None:
+            return replace(so_far, refused=(*so_far.refused, "no files are taken here"))
+        try:
+            whole = sum([await self.shelf.take(piece) for piece in pieces])
+        except RefusedError as error:
+            # Nobody's offence: its order may be over, or another stick was lost.
+            return replace(so_far, refused=(*so_far.refused, str(error)))
+        if whole:
+            self._ordered()
+        return replace(so_far, parcels=so_far.parcels + 1, files=so_far.files + whole)
 
     def _check_receiver(self, header: StickHeader) -> None:
         identity = self._guard.identity

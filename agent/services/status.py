@@ -286,6 +286,8 @@ def _device(bus: str, device: DeviceId, health: DeviceHealth) -> DeviceStatus:
         timeouts=health.exchanges.timeouts,
         bad_frames=health.exchanges.bad_frames,
         usual_ms=None if usual is None else round(usual),
+        firmware_bytes=None if health.transfer is None else health.transfer.done,
+        firmware_size=None if health.transfer is None else health.transfer.size,
     )
 
 

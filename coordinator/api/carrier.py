@@ -12,10 +12,18 @@ from coordinator.api.agents import check_sight
 from coordinator.api.context import Call
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Raw
-from coordinator.contract.sticks import NO_STORE, STICK_TYPE, WORK_HEADER, ParcelView
+from coordinator.contract.sticks import (
+    FILES_HEADER,
+    NO_STORE,
+    SEAL_HEADER,
+    STICK_TYPE,
+    WORK_HEADER,
+    ParcelView,
+)
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId
+from shared.model.artifact import artifact_text
 from shared.sync.stick import END, HEADER_BYTES, StickDecoder
 
 _MOST = HEADER_BYTES + limits.PARCEL_BYTES + 2 * len(END)
@@ -47,7 +55,9 @@ async def fill_stick(call: Call, agent: str) -> Raw:
     await check_sight(call, agent, at="path.agent")
     filled = await call.parts.carrier.fill(AgentId(agent), actor=call.actor)
     work = str(filled.executions) if filled.has_store else NO_STORE
-    return Raw(filled.data, STICK_TYPE, {WORK_HEADER: work})
+    files = ",".join(f"{artifact_text(one)}={size}" for one, size in filled.files.items())
+    headers = {WORK_HEADER: work, FILES_HEADER: files, SEAL_HEADER: filled.seal.hex()}
+    return Raw(filled.data, STICK_TYPE, headers)
 
 
 async def _read(request: web.Request) -> bytes:

@@ -1,6 +1,8 @@
 """The aiohttp application: every route mounted, every exception turned into a problem."""
 
+import asyncio
 import logging
+from functools import cache
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -40,10 +42,14 @@ def build_application(parts: Parts, *, behind_proxy: bool = False) -> web.Applic
     for route in ROUTES:
         # HEAD would do a GET's work for an answer nobody reads.
         application.router.add_route(route.method, route.path, adapt(route, parts))
-    document = describe(ROUTES, version=parts.version)
+
+    @cache
+    def document() -> bytes:
+        # Tens of milliseconds: for who asks for it, not for every start.
+        return describe(ROUTES, version=parts.version)
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=document, content_type=JSON)
+        return web.Response(body=await asyncio.to_thread(document), content_type=JSON)
 
     application.router.add_route("GET", _OPENAPI, openapi)
 

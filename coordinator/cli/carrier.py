@@ -12,10 +12,18 @@ import msgspec
 
 from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.show import Screen
-from coordinator.contract.sticks import NO_STORE, STICK_TYPE, WORK_HEADER, ParcelView
+from coordinator.cli.stick_files import FILE_BYTES, load_files
+from coordinator.contract.sticks import (
+    FILES_HEADER,
+    NO_STORE,
+    SEAL_HEADER,
+    STICK_TYPE,
+    WORK_HEADER,
+    ParcelView,
+)
 from shared.errors import MistakeError, RefusedError
 from shared.runtime.files import replacing
-from shared.sync.stick import Direction, StickDecoder
+from shared.sync.stick import END, Direction, StickDecoder
 
 _READ_BYTES = 1 << 18
 _ENOUGH = 3
@@ -75,12 +83,20 @@ def take_away(client: Client, screen: Screen, agent: str, path: Path) -> Exit:
             data, headers = client.post_raw(
                 f"/v1/agents/{segment(agent)}/stick", b"", content_type=STICK_TYPE
             )
-            file.write(data)
+            assert data.endswith(END), "a stick ends"
+            file.write(data[: -len(END)])
+            named, seal_key = headers.get(FILES_HEADER, ""), headers.get(SEAL_HEADER, "")
+            room = path.parent, FILE_BYTES - len(data)
+            loaded = load_files(client, file, data, named, seal_key=seal_key, room=room)
+            file.write(END)
     except OSError as error:
         raise MistakeError(f"cannot be written ({error.strerror})", where=str(path)) from error
     work = headers.get(WORK_HEADER, "0")
     if screen.as_json:
-        screen.json({"file": str(path), "agent": agent, "bytes": len(data), "executions": work})
+        screen.json(
+            {"file": str(path), "agent": agent, "bytes": len(data), "executions": work}
+            | {"files": loaded.files, "file_bytes": loaded.bytes, "left": loaded.left}
+        )
         return Exit.OK
     if work == NO_STORE:
         screen.text(
@@ -89,6 +105,10 @@ def take_away(client: Client, screen: Screen, agent: str, path: Path) -> Exit:
         )
     else:
         screen.text(f"{path}: {work} execution(s) and what is acknowledged, for {agent}")
+    if loaded.files:
+        screen.text(f"{loaded.files} file(s) that this work needs, {loaded.bytes} bytes")
+    for what in loaded.left:
+        screen.text(f"not on it: {what}")
     return Exit.OK
 
 

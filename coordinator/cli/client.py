@@ -106,7 +106,8 @@ class Client:
                 raise _refusal(response.status, response.read())
             while piece := response.read1(_PIECE_BYTES):
                 yield piece
-            if not response.isclosed():
+            # One with a length is not closed at its end by reading on there.
+            if not response.isclosed() and response.length != 0:
                 raise http.client.IncompleteRead(b"")
 
     def post(

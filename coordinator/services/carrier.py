@@ -6,9 +6,10 @@ key that opens parcels, and what is signed for the way back. Leaves out files an
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -25,8 +26,10 @@ from coordinator.transactions.carried import (
 )
 from coordinator.transactions.contact import Identity, Reached, load_identity
 from shared import limits
-from shared.errors import Reason, RefusedError
+from shared.errors import MistakeError, Reason, RefusedError
 from shared.ids import AgentId, KeyId, key_id
+from shared.model.artifact import artifacts_of
+from shared.model.job import JobSpec
 from shared.model.reading import SchemaRef
 from shared.runtime.logs import Events
 from shared.sync.body import Part, PartKind
@@ -41,7 +44,8 @@ from shared.trust.carried import RETURN_TYP, Carried, Return, claimed_sender, op
 from shared.trust.documents import Report
 from shared.trust.envelope import document_hash, seal
 from shared.trust.sealed import receiving_public
-from shared.wire.codec import pack
+from shared.wire.codec import pack, unpack
+from shared.wire.messages import Grant
 
 _log = Events(__name__)
 
@@ -62,6 +66,10 @@ class Filled:
     executions: int
     has_store: bool
     """False: no report of the agent ever came, so no work could be addressed to it."""
+    seal: bytes
+    """What more parcels are sealed to."""
+    files: Mapping[bytes, int]
+    """Sizes of the files that the work on it names, bounded."""
 
 
 class Carrier:
@@ -157,9 +165,11 @@ class Carrier:
             parts.append(Part(PartKind.BUNDLE, bundle))
             grants = len(out.order.grants)
             desk.metrics.grants.inc(grants)
-        parcel = seal_parcel(header, parts, receiving_public(out.public_key))
+        seal_key = receiving_public(out.public_key)
+        data = header.encode() + seal_parcel(header, parts, seal_key) + END
         _log.event("stick_filled", agent=agent, executions=grants)
-        return Filled(header.encode() + parcel + END, grants, bool(out.jobs_epoch))
+        files = _files(out.order.grants if out.order is not None else ())
+        return Filled(data, grants, bool(out.jobs_epoch), seal_key, files)
 
     def _parts(self, out: Outgoing, force: InForce) -> list[Part]:
         shelf, (root, catalog, policy) = force.shelf, out.versions
@@ -188,6 +198,18 @@ class Carrier:
             Part(PartKind.RETURN, seal(RETURN_TYP, pack(answer), [force.director])),
             *shelf.lacking_after(root, catalog=catalog, policy=policy),
         ]
+
+
+def _files(grants: Sequence[Grant]) -> Mapping[bytes, int]:
+    """Return the files that these grants name, the first ones."""
+    found: dict[bytes, int] = {}
+    for grant in grants:
+        try:
+            found |= artifacts_of(unpack(grant.spec, JobSpec, bound=limits.SPEC_BYTES))
+        except (MistakeError, RefusedError):
+            continue  # the agent says what is wrong with it
+    sized = ((digest, size) for digest, size in found.items() if size > 0)
+    return dict(islice(sized, limits.STICK_FILES))
 
 
 def _public(key: X25519PrivateKey) -> bytes:

@@ -1,64 +1,29 @@
 """The loop that moves rollouts on: when something changed, and when a time has come.
 
-One timer for all of them, one transaction for each step of one. Whoever commits what concerns a
-job wakes it; nothing polls, but for a look each half minute in which another replica's work or a
-clock that was set is noticed. Leaves out what a step does (`coordinator.transactions.dispatch`).
+One transaction for each step of one. Whoever commits what concerns a job wakes it. Leaves out the
+loop (`rounds`) and what a step does (`coordinator.transactions.dispatch`).
 """
 
 from functools import partial
 
-from coordinator.core.ports import Store
-from coordinator.services.bell import Bell
-from coordinator.services.shelf import Documents
-from coordinator.services.waiting import WaitingRoom
+from coordinator.core.ports import Tx
+from coordinator.services.rounds import Rounds
 from coordinator.transactions.dispatch import Bench, OvertakenError, due, next_due, step
 from coordinator.transactions.dispatch_joiners import add_members, joiners
 from shared import limits
-from shared.clock import Clock, Entropy
-from shared.ids import AgentId, JobId
+from shared.clock import WallMs
+from shared.ids import JobId
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
 
 
-class Dispatcher:
+class Dispatcher(Rounds):
     """A service."""
 
     name = "dispatcher"
 
-    def __init__(
-        self,
-        documents: Documents,
-        store: Store,
-        clock: Clock,
-        entropy: Entropy,
-        rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
-    ) -> None:
-        """Take `rooms`: held contacts, and requests that wait for a job to change."""
-        self._documents, self._store = documents, store
-        self._clock, self._entropy = clock, entropy
-        self._work, self._jobs = rooms
-        self.bell = Bell()
-        self._jobs.tell(self.bell.ring)
-        self._taken = False
-        """Another replica was at one of them in the last round."""
-
-    def look_again(self) -> None:
-        """Say that something changed."""
-        self.bell.ring()
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            while await self.round():
-                pass
-            next_ms = await self._store.read(next_due)
-            left_s = float(limits.ROLLOUT_LOOK_S)
-            if self._taken:
-                left_s = limits.TAKEN_LOOK_S
-            elif next_ms is not None:
-                left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
-            await self.bell.wait(left_s)
+    look_s = float(limits.ROLLOUT_LOOK_S)
 
     async def round(self) -> bool:
         """Move on every rollout that is due; tell whether more is to be done at once."""
@@ -82,3 +47,6 @@ class Dispatcher:
         self._work.wake(done.agents)
         self._jobs.wake([job] if done.changed else [])
         return done.again
+
+    def _next_due(self) -> Tx[WallMs | None]:
+        return next_due()

@@ -1,17 +1,14 @@
-"""The loop in which triggers fire and waiting jobs begin: one timer, a bell for what happens.
+"""The loop in which triggers fire and waiting jobs begin.
 
 Each firing is a transaction of its own, so a crash between two loses and doubles nothing. Whoever
-commits what concerns a job rings; a look each half minute notices events of contacts that ring
-nothing, what another replica committed, and a clock that was set. Leaves out what firing does
-(`coordinator.transactions.trigger_firings`).
+commits what concerns a job rings; events of contacts ring nothing and are found by the next look.
+Leaves out the loop (`rounds`) and what firing does (`coordinator.transactions.trigger_firings`).
 """
 
 from functools import partial
 
-from coordinator.core.ports import Store, Tx
-from coordinator.services.bell import Bell
-from coordinator.services.shelf import Documents
-from coordinator.services.waiting import WaitingRoom
+from coordinator.core.ports import Tx
+from coordinator.services.rounds import Rounds
 from coordinator.transactions.chains import begin_chain, ready_chains
 from coordinator.transactions.trigger_firings import (
     Bench,
@@ -22,51 +19,18 @@ from coordinator.transactions.trigger_firings import (
     next_due,
 )
 from shared import limits
-from shared.clock import Clock, Entropy
-from shared.ids import AgentId
+from shared.clock import WallMs
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
 
 
-class Triggers:
+class Triggers(Rounds):
     """A service."""
 
     name = "triggers"
 
-    def __init__(
-        self,
-        documents: Documents,
-        store: Store,
-        clock: Clock,
-        entropy: Entropy,
-        rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
-    ) -> None:
-        """Take `rooms`: held contacts, and requests that wait for a job to change."""
-        self._documents, self._store = documents, store
-        self._clock, self._entropy = clock, entropy
-        self._work, self._jobs = rooms
-        self.bell = Bell()
-        self._jobs.tell(self.bell.ring)
-        self._taken = False
-        """Another replica was at one of them in the last round."""
-
-    def look_again(self) -> None:
-        """Say that a trigger was changed."""
-        self.bell.ring()
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            while await self.round():
-                pass
-            next_ms = await self._store.read(next_due)
-            left_s = float(limits.TRIGGER_LOOK_S)
-            if self._taken:
-                left_s = limits.TAKEN_LOOK_S
-            elif next_ms is not None:
-                left_s = max(0.0, min(left_s, (next_ms - self._clock.wall_ms()) / 1000))
-            await self.bell.wait(left_s)
+    look_s = float(limits.TRIGGER_LOOK_S)
 
     async def round(self) -> bool:
         """Deal with some of what is due; tell whether something was dealt with here."""
@@ -106,3 +70,6 @@ class Triggers:
         self._work.wake(fired.agents)
         self._jobs.wake(fired.jobs)
         return True
+
+    def _next_due(self) -> Tx[WallMs | None]:
+        return next_due()

@@ -52,7 +52,7 @@ class PostgresStore:
         self.name, self._url = name_of(url), url
         self.waiting = waiting
         """Steps of the schema that wait for the last older program to stop."""
-        self._statements = load_statements()
+        self._statements = dict(load_statements())
         self._writers = _pool(url, limits.POSTGRES_WRITERS)
         self._readers = _pool(url, limits.POSTGRES_READERS)
         self._queued = 0

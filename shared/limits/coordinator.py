@@ -148,6 +148,10 @@ SOURCE_FAILURES_PER_S = 5.0
 """As many more each second: a thousandth of a core."""
 SOURCES_WATCHED = 16_384
 """Addresses whose contacts failed, some 300 bytes each."""
+WISHES = 1_024
+"""Comparisons of an agent's devices that are kept: four for each device that it may have."""
+MENDING_JOBS = 16
+"""Jobs looked at for who mended a device: the newest that did something there."""
 CROWDED_REST = 3
 """Of one agent with several contacts inside: rest after each turn, in times that the turn took."""
 CROWDED_REST_S = 0.25

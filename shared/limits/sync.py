@@ -55,3 +55,7 @@ SCHEMA_BYTES = 131_072
 """One channel list: CHANNELS x two names of 40 characters, a unit and a kind."""
 UNIT_CHARS = 24
 """A unit's text; the longest UCUM units in device profiles are about 12."""
+STICK_PIECE_BYTES = 1_000_000
+"""One piece of a file on a stick: with its seal it fits into a parcel."""
+STICK_FILES = 32
+"""Files that one stick to an agent carries; the rest comes with the next one."""

@@ -34,6 +34,8 @@ class PartKind(IntEnum):
     POLICY = 20
     RETURN = 21
     """What a stick brings back, in the place of the reply."""
+    FILE = 22
+    """A piece of a file that work on the same stick names, alone in its parcel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,16 @@ class Running:
 
     pids: tuple[int, ...]
     url: str
+    background: tuple[int, ...] = ()
+    """Their processes for rollups."""
 
     def cpu_s(self) -> float:
         """Return what they have cost so far, their background processes left out."""
         return sum(usage(pid).cpu_s for pid in self.pids)
+
+    def background_cpu_s(self) -> float:
+        """Return what their background processes have cost so far."""
+        return sum(usage(pid).cpu_s for pid in self.background)
 
 
 @contextmanager
@@ -103,9 +109,10 @@ def coordinators(home: House, replicas: int = 1, *, tls: bool = False) -> Iterat
             listen = f"{_HOST}:0" if tls else f"unix:{home.folder / 'socket'}"
             pid, url = stack.enter_context(_coordinator(home, listen, tls=tls))
             _pin(pid, CORE)
-            for child in [*_children(pid), *([home.server.pid] if home.server else [])]:
+            background = _children(pid)
+            for child in [*background, *([home.server.pid] if home.server else [])]:
                 _pin(child, OTHER)
-            yield Running((pid,), url)
+            yield Running((pid,), url, tuple(background))
             return
         found_all = [
             stack.enter_context(_coordinator(home, f"{_HOST}:0", tls=False))
@@ -114,7 +121,9 @@ def coordinators(home: House, replicas: int = 1, *, tls: bool = False) -> Iterat
         ports = [url.rpartition(":")[2] for _, url in found_all]
         command = [sys.executable, "-m", "tests.bench.contacts_balancer", *ports]
         _, [url] = stack.enter_context(_process(command, home.folder / "balancer.log"))
-        yield Running(tuple(pid for pid, _ in found_all), url)
+        pids = tuple(pid for pid, _ in found_all)
+        background = [child for pid in pids for child in _children(pid)]
+        yield Running(pids, url, tuple(background))
 
 
 @contextmanager
@@ -169,10 +178,17 @@ def play(
     command += ["--url", url, "--seconds", str(seconds), "--rate", str(rate)]
     command += ["--in-flight", str(AT_ONCE), "--contacts", str(contacts)]
     command = ["taskset", "-c", str(core(OTHER)), *command]
+    before_s = _children_cpu_s()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     found_all: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found_all
+    return {**found_all, "cpu_s": _children_cpu_s() - before_s}
+
+
+def _children_cpu_s() -> float:
+    """Return what processes that this one started and saw end have cost."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 async def caught_up(place: Place) -> tuple[float, float]:

@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.buses.factory import open_bus
 from agent.core.ports import BusSettings
+from agent.core.sampler import PollGroup
+from agent.core.status import DeviceStatus
 from agent.drivers.smp.driver import SmpDriver
+from agent.services.bus_tasks import BusTask
 from agent.services.smp_look import who_echoes
+from agent.services.status import _devices
 from firmware_sim.bootloader import Slot
 from firmware_sim.device import Device
 from firmware_sim.models import find_model
@@ -19,6 +24,7 @@ from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.packet import Malformed
 from shared.errors import WorldError
 from shared.ids import DeviceId
+from shared.runtime.clock import SystemClock
 from tests.contract.wires import PtyWire
 from tests.smp_parts import image, lines_of, loader
 from tests.smp_site import profile, site_on
@@ -83,6 +89,18 @@ async def console(folder: Path) -> AsyncIterator[tuple[Console, SmpDriver]]:
         await far.wire.close()
 
 
+def _shown(driver: SmpDriver) -> DeviceStatus:
+    """The device as `outstation-agent status` shows it."""
+    group = PollGroup(
+        device=driver.device, bus="b", points=("boots",), channels=(0,), interval_ms=1_000
+    )
+    bus: Any = driver.client._bus
+    store: Any = None
+    task = BusTask(bus, {driver.device: driver}, [group], telemetry=store, clock=SystemClock())
+    (shown,) = _devices(task)
+    return shown
+
+
 @pytest.mark.parametrize("heard", [1, 60, 200])
 async def test_a_cable_out_in_the_middle_of_a_frame_costs_that_frame(heard: int, tmp_path: Path):
     async with console(tmp_path) as (far, driver):
@@ -92,6 +110,9 @@ async def test_a_cable_out_in_the_middle_of_a_frame_costs_that_frame(heard: int,
         list(far._decoder.feed(await far.wire.heard(heard)))
         reached = far.held[-1]
         assert 0 < reached < len(NEW)
+        shown = _shown(driver)
+        assert 0 < (shown.firmware_bytes or 0) <= reached, "what the device has said"
+        assert shown.firmware_size == len(NEW)
         far.wire.pull()
         far.wire._inbox = asyncio.StreamReader()
         await far.wire.put_back()
@@ -101,6 +122,7 @@ async def test_a_cable_out_in_the_middle_of_a_frame_costs_that_frame(heard: int,
         finally:
             serving.cancel()
         assert min(one for one in far.held[4:] if one) >= reached, "it began anew"
+        assert _shown(driver).firmware_bytes is None, "nothing is on its way any more"
         assert far.node.board.loader.content(Slot.SECONDARY, len(NEW)) == NEW
 
 

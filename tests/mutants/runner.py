@@ -1,4 +1,4 @@
-"""Applies mutants to copies of the tree, two at a time, and asks pytest whether anybody notices."""
+"""Applies mutants to copies of the tree, one for each core, and asks pytest whether it notices."""
 
 import json
 import os
@@ -20,11 +20,14 @@ from tests.mutants.mutant import Mutant
 TREE = Path(__file__).resolve().parents[2]
 COPIED = ("agent", "coordinator", "firmware_sim", "shared", "tests", "pyproject.toml")
 """All that the checks and the tests that must miss them need."""
-WORKERS = 2
+WORKERS = min(os.cpu_count() or 1, 8)
 SHARE = 12
 """Tests that are run together without a mutant."""
 TIMEOUT_S = 180
 """A mutant that makes its tests run for ever is noticed, but not by a sentence: that is broken."""
+
+LONG = ("tests/simulation/test_world.py", "tests/property/", "tests/system/")
+"""Tests that take longer than the rest."""
 
 KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
 _FAILED = 1
@@ -110,12 +113,17 @@ def run_mutants(
     results: list[Result] = []
     with _copies(tree) as copies, ThreadPoolExecutor(WORKERS) as pool:
         _check_baseline(mutants, copies, pool)
-        running = [pool.submit(_judge, mutant, copies) for mutant in mutants]
+        # Long ones first: at the end every core has something left to do.
+        running = [pool.submit(_judge, one, copies) for one in sorted(mutants, key=_is_quick)]
         for done in as_completed(running):
             results.append(done.result())
             on_result(results[-1])
     order = {mutant.name: place for place, mutant in enumerate(mutants)}
     return sorted(results, key=lambda result: order[result.name])
+
+
+def _is_quick(mutant: Mutant) -> bool:
+    return not any(test.startswith(LONG) for test in mutant.tests)
 
 
 @contextmanager

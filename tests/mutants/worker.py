@@ -1,7 +1,7 @@
 """A process that runs pytest again and again over one copy of the tree, each time in a fresh fork.
 
-What takes a second is starting pytest and hypothesis, not the tests: that is done once. Nothing of
-the product is imported before the fork, so each run reads the sources as they are then.
+What takes a second is starting pytest, hypothesis and aiohttp, not the tests: that is done once.
+Nothing of the product is imported before the fork, so each run reads the sources as they are then.
 
 Reads one JSON list of test names per line; answers each with one JSON list: exit status, output.
 """
@@ -13,18 +13,36 @@ import tempfile
 import traceback
 from typing import IO
 
+import aiohttp.web
+import aiosqlite
+import asyncpg
+import cbor2
 import cryptography.hazmat.primitives.asymmetric.ed25519
+import cryptography.hazmat.primitives.serialization
+import cryptography.x509
+import cyclopts
 import hypothesis.stateful
 import msgpack
 import msgspec
+import prometheus_client
 import pytest
+import rich.console
 
 # Plugins are left to pytest: it rewrites their assertions while it imports them.
 PRELOADED = (
+    aiohttp.web,
+    aiosqlite,
+    asyncpg,
+    cbor2,
     cryptography.hazmat.primitives.asymmetric.ed25519,
+    cryptography.hazmat.primitives.serialization,
+    cryptography.x509,
+    cyclopts,
     hypothesis.stateful,
     msgpack,
     msgspec,
+    prometheus_client,
+    rich.console,
 )
 OPTIONS = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider")
 # What a killed test leaves open would be reported after the verdict, as an error of pytest's own.

@@ -14,9 +14,11 @@ from agent.buses.factory import open_bus
 from agent.core.device import DeviceSettings
 from agent.core.ports import BusSettings, Driver, Urgency
 from agent.drivers.registry import make_driver
+from coordinator.keys.certificates import create_authority, issue_server
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.reading import Quality
+from shared.runtime.clock import SystemClock
 from tests.driver_rigs import shipped
 from tests.sim_parts import HANG_S, sim_process
 
@@ -61,14 +63,14 @@ async def running(*command: str, until: bytes = b"") -> AsyncIterator[asyncio.su
 
 
 @asynccontextmanager
-async def mosquitto(folder: Path, port: int) -> AsyncIterator[None]:
+async def mosquitto(folder: Path, port: int, *, tls: str = "") -> AsyncIterator[None]:
     secrets = folder / "passwords"
     if not secrets.exists():
         await run("mosquitto_passwd", "-b", "-c", str(secrets), "gateway", "opens")
     config = folder / "mosquitto.conf"
     config.write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {secrets}\n"
-        "log_dest stderr\nuser root\n"
+        f"{tls}log_dest stderr\nuser root\n"
     )
     async with running("mosquitto", "-v", "-c", str(config), until=b" running"):
         yield
@@ -82,12 +84,12 @@ async def say(port: int, topic: str, payload: str) -> None:
 
 @asynccontextmanager
 async def driver_of(
-    folder: Path, where: str, *, secret: str = "gateway:opens"
+    folder: Path, where: str, *, secret: str = "gateway:opens", ca: str = ""
 ) -> AsyncIterator[Driver]:
     file = folder / "secret"
     file.write_text(secret)
     file.chmod(0o600)
-    url = f"mqtt://{where}/shed?secret={file}"
+    url = f"{'mqtts' if ca else 'mqtt'}://{where}/shed?secret={file}{ca}"
     bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=2_000, retries=0))
     settings = DeviceSettings(
         id=DeviceId("plug"), bus="b", address=0, profile=shipped("tasmota-plug")
@@ -157,6 +159,28 @@ async def test_a_real_broker_that_refuses_the_password_is_quoted(tmp_path: Path)
         assert await values(driver, "power") == [Reason.BUS_DOWN]
         with pytest.raises(WorldError, match=r"does not (let this client in|accept name)"):
             await driver.write({"output": 1})
+
+
+async def test_a_broker_with_tls_is_believed_if_the_named_authority_vouches_for_it(tmp_path: Path):
+    port, now_ms = free_port(), SystemClock().wall_ms()
+    ours, other = (
+        create_authority(
+            tmp_path / f"{name}.pem", tmp_path / f"{name}.key", name=name, now_ms=now_ms
+        )
+        for name in ("ours", "other")
+    )
+    assert other.certificate != ours.certificate
+    server = tmp_path / "server.pem"
+    issue_server(ours, server, hosts=["127.0.0.1"], now_ms=now_ms)
+    where = f"127.0.0.1:{port}"
+    async with mosquitto(tmp_path, port, tls=f"certfile {server}\nkeyfile {server}\n"):
+        async with driver_of(tmp_path, where, ca=f"&ca={tmp_path / 'ours.pem'}") as driver:
+            await driver.write({"output": 1})
+            assert await values(driver, "output") == [Reason.DEVICE_SILENT], "no such device"
+        async with driver_of(tmp_path, where, ca=f"&ca={tmp_path / 'other.pem'}") as driver:
+            with pytest.raises(WorldError, match="does not prove who it is") as caught:
+                await driver.write({"output": 1})
+            assert caught.value.reason is Reason.BUS_DOWN
 
 
 # --- their commands, our broker -------------------------------------------------------------------

@@ -61,7 +61,9 @@ TROUBLED = Status(
     ],
     devices=[
         DeviceStatus(id="pump-1", bus="line", polls=9, failed=3, problem="device_silent"),
-        DeviceStatus(id="meter-1", bus="line", polls=9),
+        DeviceStatus(
+            id="meter-1", bus="line", polls=9, firmware_bytes=12_288, firmware_size=30_000
+        ),
     ],
     queue=QueueStatus(tasks={"READY": 2, "DONE": 41}, executions={}, receipts=4),
     refusals={"replayed": 2},
@@ -83,6 +85,7 @@ def test_everything_that_is_wrong_is_seen_on_a_phone():
         "/dev/ttyUSB0 is gone",
         "FAILED 3 polls",
         "meter-1       ok",
+        "firmware: 40 % of 30000 bytes",
         "2 ready, 41 done",
         "4 to report",
         "2 replayed",

@@ -73,12 +73,7 @@ class MqttDriver:
 
     def expected(self, values: Mapping[str, Value]) -> dict[str, int | float]:
         """Return what a read gives once a write took; see `agent.core.ports.Driver`."""
-        expected: dict[str, int | float] = {}
-        for point, raw in plain.raws(self.profile, self.device, values):
-            value = plain.reading(point, raw).value
-            assert value is not None, "what can be written reads"
-            expected[point.name] = value
-        return expected
+        return plain.expected(self.profile, self.device, values)
 
     async def write(self, values: Mapping[str, Value]) -> None:
         """Send a command for each point, in the order given; see `agent.core.ports.Driver`.

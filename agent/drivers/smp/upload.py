@@ -9,7 +9,7 @@ again. Leaves out the window (`burst`).
 import asyncio
 from hashlib import sha256
 
-from agent.core.firmware import SlotImage
+from agent.core.firmware import SlotImage, Transfer
 from agent.drivers.smp.burst import UPLOAD, Burst, Ended, piece_bytes
 from agent.drivers.smp.client import Client
 from agent.drivers.smp.packet import IMAGE_GROUP, WRITE, Request
@@ -24,6 +24,12 @@ class SmpFirmware:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._uploading: _Upload | None = None
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """Return what is on its way now."""
+        return None if self._uploading is None else self._uploading.transfer
 
     async def slots(self) -> tuple[SlotImage, ...]:
         """Return the images in the device's slots."""
@@ -58,7 +64,11 @@ class SmpFirmware:
         Raises:
             WorldError: the device refuses it, or there was no progress any more.
         """
-        return await _Upload(self._client, content, image=image, digest=digest).run()
+        self._uploading = _Upload(self._client, content, image=image, digest=digest)
+        try:
+            return await self._uploading.run()
+        finally:
+            self._uploading = None
 
 
 class _Upload:
@@ -71,8 +81,13 @@ class _Upload:
             "sha": sha256(content).digest(),
             **({"image": image} if image else {}),
         }
-        self._stalls = self._beginnings = self._sent = 0
+        self._stalls = self._beginnings = self._sent = self._reached = 0
         self._room, self._first, self._piece, self._window = 0, 0, 0, 1
+
+    @property
+    def transfer(self) -> Transfer:
+        """Return how far the device has said that it is."""
+        return Transfer(self._reached, len(self._content))
 
     async def run(self) -> int:
         """Send until the device has all of it."""
@@ -82,6 +97,7 @@ class _Upload:
         self._window = max(1, min(count - 1, limits.SMP_WINDOW))
         offset = 0
         while offset < len(self._content):
+            self._reached = offset or self._reached
             try:
                 if not offset:
                     offset = await self._begin()

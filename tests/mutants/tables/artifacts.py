@@ -11,6 +11,7 @@ _FOLDER = "coordinator/services/artifacts_folder.py"
 _SERVICE = "coordinator/services/artifacts.py"
 _SHARING = "tests/contract/test_sharing.py::test_"
 _NEAR = "tests/unit/test_neighbours.py::test_"
+_STICK = "tests/unit/test_stick_pieces.py::test_"
 _SEALED = "shared/trust/shared_file.py"
 _FETCH = "shared/trust/fetch.py"
 _CORE = "agent/core/artifacts.py"
@@ -214,5 +215,20 @@ ARTIFACTS = (
         "one.able and one.id not in gone",
         "one.able",
         _NEAR + "who_stands_still_is_not_waited_for",
+    ),
+    # --- from a stick
+    _mutant(
+        "stick-brings-what-is-needed",
+        "agent/services/stick_shelf.py",
+        "        if needed.get(piece.digest) != piece.size:\n",
+        "        if False:\n",
+        _STICK + "what_no_order_names_is_not_taken",
+    ),
+    _mutant(
+        "piece-within-its-file",
+        "shared/sync/piece.py",
+        "fits = piece.start + len(piece.data) <= piece.size <= limits.SHELF_BYTES",
+        "fits = True",
+        _STICK + "a_piece_that_lies_outside_of_its_file_is_refused",
     ),
 )
