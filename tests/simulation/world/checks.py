@@ -42,6 +42,8 @@ class Rest:
     """The coordinator's database."""
     sites: Sequence[Site]
     asked: Sequence[Asked]
+    standing: Sequence[Asked]
+    """What runs again and again: each firing at most once (`rollout_checks`)."""
     guests: Sequence[Site]
     """Gateways that went before, and copies of them."""
     ended_s: float
@@ -132,7 +134,7 @@ def _forgotten(site: Site, unit: int, value: int) -> bool:
 def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:
     """Every effect is a step of a job for this agent, and of one that enough people agreed to."""
     wanted: dict[int, Asked] = {}
-    for asked in rest.asked:
+    for asked in (*rest.asked, *rest.standing):
         if site.agent in asked.agents:
             wanted |= dict.fromkeys(values_of(asked.spec.every_step, once=False), asked)
     for unit, value in sorted(site.plant.effects()):

@@ -8,21 +8,21 @@ whoever was let out is believed nothing more, while its site is read on.
 import asyncio
 import random
 import shutil
-import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shared.errors import WorldError
 from shared.ids import AgentId
-from tests.simulation.world.checks import readings_of, rows, values_of
+from tests.simulation.world.checks import readings_of, values_of
 from tests.simulation.world.life import GoneError
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import SYNC_S, Site
 
 T = TypeVar("T")
 
+_KNOWN = "SELECT 1 FROM agent WHERE agent_id = $1"
 _QUARANTINED = "SELECT 1 FROM agent WHERE agent_id = $1 AND quarantined_ms IS NOT NULL"
 _BELIEVED = (
     "SELECT (SELECT count(*) FROM block WHERE agent_id = $1),"
@@ -46,12 +46,15 @@ async def guest(scene: Scene, chance: random.Random) -> None:
     scene.ground.hit("join", one.name)
     await asyncio.sleep(_WAITS_S)
     await scene.people.submit(one.agent)
-    if chance.random() < 0.7:
+    if not await scene.look(_KNOWN, one.agent):
+        await one.stop()  # a coordinator that was put back has never heard of it
+        return
+    if chance.random() < 0.8:
         await _is_copied(scene, one)
     if chance.random() < 0.4:
         one.kill()
         await one.wait_up()
-    if chance.random() < 0.65:
+    if chance.random() < 0.8:
         await _is_let_out(scene, one, scene.people.revoke)
     else:
         await _is_let_out(scene, one, scene.people.decommission)
@@ -70,7 +73,7 @@ async def _is_copied(scene: Scene, one: Site) -> None:
     one.start()
     twin.start()
     until_s = scene.ground.now_s + _NOTICED_S
-    while not await _look(scene, _QUARANTINED, one.agent):
+    while not await scene.look(_QUARANTINED, one.agent):
         await asyncio.sleep(_AGAIN_S)
         if scene.restored is not put_back:
             break
@@ -118,9 +121,9 @@ async def _is_let_out(scene: Scene, one: Site, ask: Callable[[AgentId], Awaitabl
     await ask(one.agent)
     if ask == scene.people.decommission:
         await asyncio.sleep(_WAITS_S)
-    before = await _look(scene, _BELIEVED, one.agent)
+    before = await scene.look(_BELIEVED, one.agent)
     await asyncio.sleep(_WAITS_S)
-    after = await _look(scene, _BELIEVED, one.agent)
+    after = await scene.look(_BELIEVED, one.agent)
     if scene.restored is not put_back:
         return
     if after != before:
@@ -135,13 +138,4 @@ async def _insist(do: Callable[[], Awaitable[T]]) -> T:
         try:
             return await do()
         except (GoneError, WorldError):
-            await asyncio.sleep(_AGAIN_S)
-
-
-async def _look(scene: Scene, sql: str, agent: AgentId) -> Sequence[tuple[Any, ...]]:
-    """Return what the coordinator's file says, once there is one to read."""
-    while True:
-        try:
-            return rows(scene.centre.place.database, sql, agent)
-        except sqlite3.Error:  # it is being put back
             await asyncio.sleep(_AGAIN_S)

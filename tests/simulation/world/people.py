@@ -6,16 +6,21 @@ was asked for and agreed to; it is what effects are held against.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
 from coordinator.core.ports import Tx
+from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.transactions.approvals import Bench, SettledError, approve, deny
 from coordinator.transactions.cancel import cancel
+from coordinator.transactions.dispatch import Bench as StepBench
+from coordinator.transactions.dispatch import OvertakenError
 from coordinator.transactions.membership import ask_for_rekey, decommission, release, revoke
+from coordinator.transactions.rollouts_steer import Asked as Wanted
+from coordinator.transactions.rollouts_steer import NotNowError, Verb, steer
 from coordinator.transactions.submit import Submission, draft, submit
 from shared.clock import WallMs
 from shared.errors import MistakeError, RefusedError, WorldError
@@ -48,6 +53,8 @@ class Asked:
     not_after_ms: int
     approvals: set[str] = field(default_factory=set)
     denied: bool = False
+    waved_on: bool = False
+    """A person let its rollout go on, whatever its gate said."""
 
 
 class People:
@@ -59,6 +66,8 @@ class People:
         self.wishes = Wishes(ground.chance("wishes"))
         self.entropy = ground.entropy("people")
         self.asked: list[Asked] = []
+        self.rollouts: list[Asked] = []
+        self.standing: list[Asked] = []
         self._keys = 0
 
     async def insist(self, body: Callable[[], Tx[T]]) -> T:
@@ -72,7 +81,29 @@ class People:
     async def submit(self, *agents: AgentId, plain: bool = False) -> Asked:
         """Ask for a job; a plain one may begin at once, and nobody has to agree to it."""
         spec = self.wishes.plain(agents) if plain else self.wishes.spec(agents)
-        guarded = not plain and self.chance.random() < 0.3
+        return await self._submit(spec, agents, guarded=not plain and self.chance.random() < 0.3)
+
+    async def submit_staged(self, agents: Sequence[AgentId], rollout: RolloutPolicy) -> Asked:
+        """Ask for a job that goes over some agents in stages, and can be taken back."""
+        asked = await self._submit(self.wishes.staged(agents), agents, rollout=rollout)
+        self.rollouts.append(asked)
+        return asked
+
+    async def submit_standing(self, agents: Sequence[AgentId], *, rule: bool) -> Asked:
+        """Ask for a job that runs again and again."""
+        asked = await self._submit(self.wishes.standing(agents, rule=rule), agents)
+        self.asked.remove(asked)
+        self.standing.append(asked)
+        return asked
+
+    async def _submit(
+        self,
+        spec: JobSpec,
+        agents: Sequence[AgentId],
+        *,
+        guarded: bool = False,
+        rollout: RolloutPolicy | None = None,
+    ) -> Asked:
         while self.centre.parts is None:
             await asyncio.sleep(_AGAIN_S)
         now_ms = self.centre.clock.wall_ms()
@@ -85,6 +116,7 @@ class People:
             now_ms=now_ms,
             wanted_class=GUARDED if guarded else "",
         )
+        wanted = replace(wanted, rollout=rollout)
         self._keys += 1
         submission = Submission(
             actor=f"user:{_AUTHOR}",
@@ -99,7 +131,7 @@ class People:
         except MistakeError:
             # The job that it waits for was lost with a restored database.
             return Asked(b"", spec, (), guarded, 0)
-        asked = Asked(done.job, spec, agents, guarded, now_ms + lasts_ms)
+        asked = Asked(done.job, spec, tuple(agents), guarded, now_ms + lasts_ms)
         self.ground.note("asked", spec.name, guarded)
         self.asked.append(asked)
         self.wishes.jobs.append(done.job)
@@ -148,6 +180,24 @@ class People:
         done = await self.insist(partial(cancel, asked.job, actor="user:zoe", now_ms=now_ms))
         if done is not None:
             self._wake(*done.agents)
+
+    async def steer(self, asked: Asked, verb: Verb) -> bool:
+        """Pause, resume, advance, call off or take back a rollout; False: it was too late."""
+        asked.waved_on |= verb in {"resume", "advance"}
+        while True:
+            now_ms, policy = self._now_ms, self._bench().policy
+            bench = StepBench(now_ms, self.entropy, policy)
+            try:
+                done = await self.insist(partial(steer, asked.job, Wanted(verb, "user:zoe"), bench))
+            except OvertakenError:
+                continue
+            except NotNowError:
+                return False
+            if done is None:
+                return False  # it was lost with a restored database
+            self.ground.hit(f"rollout {verb}")
+            self._wake(*done.agents)
+            return True
 
     async def rekey(self, agent: AgentId) -> None:
         """Ask an agent for another key."""

@@ -10,9 +10,10 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tests.simulation.loop import World, simulate
@@ -22,6 +23,11 @@ from tests.simulation.world.disk import Disks
 from tests.simulation.world.ground import HOUR_S, Ground
 from tests.simulation.world.life import GoneError
 from tests.simulation.world.people import People
+from tests.simulation.world.rollout_checks import (
+    a_firing_works_once,
+    stages_come_in_turn,
+    what_is_taken_back_is_undone,
+)
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site, machines
 from tests.simulation.world.stories import GRAVE, RARE, STORIES
@@ -67,7 +73,7 @@ class Play:
         """Play it to the judgement."""
         with self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
-            for finding in self._rest().findings():
+            for finding in chain(self._rest().findings(), self._long_work()):
                 self.ground.wrong(finding)
 
     async def _live_through(self) -> None:
@@ -158,12 +164,23 @@ class Play:
         for lives in (*everybody, self.centre):
             await lives.bury()
 
+    def _long_work(self) -> Iterator[str]:
+        """Yield what is wrong with rollouts and with what ran again and again."""
+        centre, people = self.centre.place.database, self.people
+        if not self.scene.restored:
+            yield from stages_come_in_turn(centre, people.rollouts)
+            sound = [site for site in self.sites if not site.was_restored]
+            yield from what_is_taken_back_is_undone(centre, people.rollouts, sound)
+        for site in self.sites:
+            yield from a_firing_works_once(centre, people.standing, site)
+
     def _rest(self) -> Rest:
         return Rest(
             centre=self.centre.place.database,
             sites=self.sites,
             guests=self.scene.guests,
             asked=self.people.asked,
+            standing=self.people.standing,
             ended_s=self.ended_s,
         )
 

@@ -1,15 +1,21 @@
 """Everybody whom a story may be about, and what stories have to know of each other."""
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.simulation.world.centre import Centre
+from tests.simulation.world.checks import rows
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Lives
 from tests.simulation.world.people import People
 from tests.simulation.world.site import Site
+
+_AGAIN_S = 60
 
 
 @dataclass
@@ -35,6 +41,14 @@ class Scene:
     def unlucky(self) -> Site:
         """The one whose stores are lost or put back: the others are judged by all they promise."""
         return self.sites[-1]
+
+    async def look(self, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
+        """Return what the coordinator's file says, once there is one to read."""
+        while True:
+            try:
+                return rows(self.centre.place.database, sql, *values)
+            except sqlite3.Error:  # it is being put back
+                await asyncio.sleep(_AGAIN_S)
 
 
 Story = Callable[[Scene, random.Random], Awaitable[None]]

@@ -133,6 +133,7 @@ class Site(Lives):
     def be(self, other: "Site") -> None:
         """Pass for another one, of which only the data are still to be copied."""
         self.agent = other.agent
+        self.walk.forget()
         self._settle_in(self.folder / "data")
         (self.folder / "data").rmdir()
 

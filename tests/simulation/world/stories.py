@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.world import courier, events, guests
+from tests.simulation.world import courier, events, guests, operators
 from tests.simulation.world.scene import Story
 
 STORIES: Mapping[str, tuple[int, Story]] = {
@@ -26,6 +26,8 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "rekey": (2, events.rekey),
     "sticks": (2, courier.sticks),
     "guest": (2, guests.guest),
+    "rollout": (3, operators.rollout),
+    "standing": (3, operators.standing),
 }
 """How often each is told, compared with the others."""
 GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
@@ -43,6 +45,8 @@ RARE: Mapping[str, float] = {
     "rekey": 0.4,
     "change of mind": 0.5,
     "sticks": 0.6,
-    "guest": 0.7,
+    "guest": 0.97,
+    "rollout": 0.9,
+    "standing": 0.5,
 }
 """How likely each is told once more: what happens once in a life must still happen often here."""

@@ -20,6 +20,7 @@ from shared.model.job import (
 )
 from tests.simulation.world.ground import Ground
 
+_FIRINGS = "SELECT e.id, s.firings FROM standing s JOIN execution e ON e.number = s.execution"
 _QUEUED = ExecutionState.QUEUED
 
 
@@ -34,6 +35,8 @@ class Walk:
     """Nobody knows how what is there came about."""
     admitted: set[bytes] = field(default_factory=set)
     """Executions that an agent has ever had."""
+    firings: dict[bytes, int] = field(default_factory=dict)
+    """How often each standing execution of an agent has fired."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -58,6 +61,7 @@ class Walk:
             for uid, state in executions:
                 self._step("execution", (store, uid), ExecutionState(state), None)
                 self.admitted.add(uid)
+            self.firings.update(db.execute(_FIRINGS).fetchall())
             self.fresh = False
 
     def look_at_centre(self, db: sqlite3.Connection) -> None:

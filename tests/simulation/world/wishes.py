@@ -11,8 +11,8 @@ from itertools import count
 
 from shared.ids import uuid_text
 from shared.model.job import JobSpec, Retry, Step, Targets
-from shared.model.plan import Batch, Dependency, PostCheck
-from shared.model.schedule import Window
+from shared.model.plan import Batch, Dependency, PostCheck, Rule
+from shared.model.schedule import Schedule, Window
 
 ONCE = "device.command"
 FORGED = 4_999
@@ -41,6 +41,19 @@ class Wishes:
     def plain(self, agents: Sequence[str]) -> JobSpec:
         """Return something simple, to be done at once."""
         return self._spec(agents, self._once())
+
+    def staged(self, agents: Sequence[str]) -> JobSpec:
+        """Return something that can be taken back."""
+        undo = [self._set("u", once=True)]
+        return self._spec(agents, {**self._once(), "compensation": undo})
+
+    def standing(self, agents: Sequence[str], *, rule: bool) -> JobSpec:
+        """Return something to be done again and again."""
+        when: dict[str, object] = {"schedule": Schedule(interval_s=900)}
+        if rule:
+            condition = f"device.poll_count > {self.chance.randint(5, 60)}"
+            when = {"rule": Rule(condition, reset="device.poll_count > 0", max_per_day=6)}
+        return self._spec(agents, {**self._once(), **when})
 
     def _spec(self, agents: Sequence[str], draft: dict[str, object]) -> JobSpec:
         number = next(self.numbers)
