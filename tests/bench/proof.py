@@ -155,7 +155,9 @@ def told(ended: Ended) -> list[str]:
     ]
     if alive:
         return _few(alive)
-    return _few([line for line in ended.said if TELLING.search(line)] or ended.said[-MOST_TOLD:])
+    found = [line for line in ended.said if TELLING.search(line)] or ended.said[-MOST_TOLD:]
+    # What broke a promise comes before what was tried too rarely.
+    return _few(sorted(found, key=lambda line: line.startswith("too rare:")))
 
 
 def _few(sentences: Sequence[str]) -> list[str]:
