@@ -172,7 +172,8 @@ class Sharing:
     async def _refresh(self) -> int | None:
         """Bring what is offered, and whether anything is, up to date; return when to look again."""
         now_ms = self._clock.wall_ms()
-        kept = await asyncio.to_thread(self._shelf.lately, now_ms - limits.SHARE_OFFER_MS)
+        lately = await asyncio.to_thread(self._shelf.lately, now_ms - limits.SHARE_OFFER_MS)
+        kept = {one: at for one, at in lately.items() if one.size >= limits.SHARE_LEAST_BYTES}
         files = dict.fromkeys([*self._wanted, *kept])
         keyed = [(self._household.key(one), one) for one in files]
         self._offered = {key.name: (key, one) for key, one in keyed}

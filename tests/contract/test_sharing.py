@@ -1,6 +1,7 @@
 """Gateways of one site have a file from each other: real sockets, real shelves, one coordinator."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -196,6 +197,17 @@ async def test_nothing_listens_while_there_is_no_file_to_share(tmp_path):
             await asyncio.sleep(0)
         assert house.sharing._server is None
         assert house.sharing.places == ()
+
+
+async def test_a_small_file_on_the_shelf_opens_no_port(tmp_path):
+    async with opened_street(tmp_path, "a") as (_, houses):
+        house, small = houses["a"], Wanted(sha256(b"small").digest(), 5)
+        house.orders.clear()
+        with contextlib.closing(house.shelf.open_part(small)) as part:
+            part.write(b"small")
+        house.shelf.finish(small)
+        await house.sharing._refresh()
+        assert house.sharing._server is None
 
 
 async def test_a_failed_beacon_keeps_no_file_from_coming(tmp_path):

@@ -127,6 +127,7 @@ def _write_config(folder: Path, boards: Sequence[Board]) -> Path:
     (folder / "soil.toml").write_text(text)
     lines = ["[agent]", f'data_dir = "{folder / "data"}"', f'runtime_dir = "{folder / "run"}"']
     lines += ["[uplink]", "sync_interval_s = 1", "long_poll = true"]
+    lines += ["[sharing]", "allow = false"]
     for board in boards:
         lines += ["[[bus]]", f'name = "{board.id}"']
         lines += [f'url = "udp://127.0.0.1:{board.port.address.port}"']
