@@ -34,7 +34,8 @@ from shared.errors import OutstationError, Reason, RefusedError
 from shared.runtime.logs import Events
 from shared.trust.shared_file import NONCE_BYTES, FileKey, Seal
 
-_HEAD = re.compile(rb"GET ([!-~]{1,100}) HTTP/1\.1\r\n((?:[!-~]+: ?[ -~]*\r\n)*)\r\n")
+_HEAD = re.compile(rb"GET ([!-~]{1,100}) HTTP/1\.1\r\n((?:[!-9;-~]+:[ -~]*\r\n)*)\r\n")
+"""One way to read each line: with two, a stranger's 400 lines would be tried in 2**400 ways."""
 _PROOF = re.compile(SCHEME + r" ([0-9a-f]{32}) ([0-9a-f]{64})")
 _SPAN = re.compile(r"bytes=([0-9]{1,15})-([0-9]{1,15})")
 _BURST_S = 0.25

@@ -169,7 +169,7 @@ def record_contact(contact: Contact) -> Tx[Recorded]:
     Raises:
         RefusedError: the agent was revoked meanwhile.
     """
-    known = yield from look_ahead(contact.agent, contact.report)
+    known = yield from look_ahead(contact.agent, contact.report, contact.blocks)
     return (yield from with_known(_record(contact), known))
 
 

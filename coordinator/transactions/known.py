@@ -1,4 +1,4 @@
-"""One query in the place of eleven: what every contact asks of its agent, read at once.
+"""One query in the place of thirteen: what every contact asks of its agent, read at once.
 
 A query costs some thirty microseconds in SQLite, most of it handing the interpreter over between
 threads, and a round trip in PostgreSQL. The transaction itself does not know: it asks as always,
@@ -9,8 +9,10 @@ it is about, so what is asked again after a change comes from the store. Leaves 
 from collections.abc import Sequence
 from typing import TypeVar
 
+from coordinator.core.intake import Incoming
 from coordinator.core.ports import Query, Row, Tx, fetch_one
 from shared import limits
+from shared.block.codec import BlockHeader
 from shared.ids import AgentId
 from shared.trust.documents import Report
 
@@ -38,13 +40,18 @@ def with_known(body: Tx[T], known: Known) -> Tx[T]:
         body.close()
 
 
-def look_ahead(agent: AgentId, report: Report) -> Tx[Known]:
-    """Return the rows that taking in a report of an agent asks for before it writes anything."""
+def look_ahead(agent: AgentId, report: Report, blocks: Sequence[Incoming] = ()) -> Tx[Known]:
+    """Return the rows that taking in a report of an agent asks for before it writes anything.
+
+    Of its blocks' boots and channel lists those of the first: nearly always, all have the same.
+    """
     telemetry, jobs, counter = report.telemetry_epoch, report.jobs_epoch, report.counter
-    row = yield from fetch_one("contact_state", agent, telemetry, jobs, counter)
+    first = next((block.header for block in blocks if block.header is not None), None)
+    boot, schema = (b"", b"") if first is None else (first.boot, first.schema)
+    row = yield from fetch_one("contact_state", agent, telemetry, jobs, counter, boot, schema)
     if row is None:
         return {Query("agent_identity", (agent,)): _NOTHING}
-    identity, chain, rest = row[:8], row[8:14], row[14:]
+    identity, chain, rest = row[:8], row[8:14], row[14:26]
     here, before, left, received, ledger, safe_to, day, taken, ordinal, receipts = rest[:10]
     quota, is_wanting = rest[10:]
     known = {
@@ -61,6 +68,20 @@ def look_ahead(agent: AgentId, report: Report) -> Tx[Known]:
     }
     if not is_wanting:
         known[Query("schemas_wanted", (agent, limits.SCHEMAS_WANTED))] = _NOTHING
+    if first is not None:
+        known |= _of_block(agent, report, first, row[26:])
+    return known
+
+
+def _of_block(agent: AgentId, report: Report, header: BlockHeader, row: Row) -> Known:
+    """Return what is known of a block's channel list and boot."""
+    has_schema, oldest_ms, *times = row
+    known: Known = {}
+    if has_schema:
+        known[Query("schema_want", (agent, header.schema))] = _NOTHING
+    # Of several anchors only one was read; a report's own come before a block is placed.
+    if oldest_ms == times[1] and not report.anchors:
+        known[Query("boot_times", (agent, header.boot, limits.ANCHORS_PER_BOOT))] = (tuple(times),)
     return known
 
 

@@ -148,11 +148,12 @@ async def _bring(store: LivingStore, reports: Sequence[tuple[Report, bytes]]) ->
 def _take_in(report: Report, data: bytes) -> Tx[Stored]:
     """Do with a block what a contact does with it."""
     agent, schema = AgentId(report.agent), SHAPE.schema
-    known = yield from look_ahead(agent, report)
+    blocks = examine_blocks([data], report)
+    known = yield from look_ahead(agent, report, blocks)
     body = store_blocks(
         agent,
         report,
-        examine_blocks([data], report),
+        blocks,
         # An agent sends its channel list when it is asked for it: once.
         [(schema_ref(schema.hash), schema.encode())] if report.counter == 1 else [],
         now_ms=WallMs(report.wall_ms),

@@ -6,6 +6,7 @@ from agent.core.carrier import freed_by_return, read_parcel
 from shared.errors import RefusedError
 from shared.ids import KeyId
 from shared.sync.body import Part, PartKind, encode_body
+from shared.sync.piece import Piece, read_piece
 from shared.sync.stick import END, Direction, StickDecoder, StickHeader, open_parcel, seal_parcel
 from shared.trust.carried import (
     CARRIED_TYP,
@@ -60,6 +61,21 @@ def parcels() -> list[bytes]:
     answer = Part(PartKind.RETURN, b"r" * 40)
     more = [Part(PartKind.ROOT, b"1"), answer, Part(PartKind.BUNDLE, b"2")]
     return [encode_body([answer]), encode_body(more)]
+
+
+def piece(part: bytes) -> None:
+    """Read a piece of a file, which nobody signs."""
+    read = read_piece(part)
+    assert read.encode() == part, "one way to write it"
+    assert read.start + len(read.data) <= read.size
+
+
+def pieces() -> list[bytes]:
+    """Return a whole file, its beginning, and its end."""
+    return [
+        Piece(bytes(32), size, start, b"p" * 90).encode()
+        for size, start in ((90, 0), (1 << 20, 0), (1 << 20, (1 << 20) - 90))
+    ]
 
 
 def carried(payload: bytes) -> None:

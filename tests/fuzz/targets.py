@@ -50,7 +50,7 @@ from shared.trust.words import (
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
-from tests.fuzz import devices, masters, site, smp, sticks
+from tests.fuzz import devices, masters, neighbours, site, smp, sticks
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -284,6 +284,8 @@ TARGETS: dict[str, Target] = {
     "schema": Target(_schemas, Schema.decode, 8 * MB),
     "stick": Target(sticks.sticks, sticks.stick, 4 * MB, packed=False),
     "parcel": Target(sticks.parcels, sticks.parcel, 4 * MB, packed=False),
+    "piece": Target(sticks.pieces, sticks.piece, 4 * MB, packed=False),
+    "ask": Target(neighbours.asks, neighbours.ask, MB, packed=False),
     "carried": Target(sticks.carried_seeds, sticks.carried, 2 * MB),
     "return": Target(sticks.return_seeds, sticks.returned, 8 * MB),
     "smp-packet": Target(smp.packets, smp.packet, MB, packed=False, smp=True),

@@ -8,12 +8,24 @@ from coordinator.core.ports import Many, Query, Tx, execute, fetch, fetch_one
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.contact import Contact, record_contact
 from coordinator.transactions.known import Known, look_ahead, with_known
+from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId
-from shared.model.reading import schema_ref
-from tests.readings_office import AGENT, NOW, SCHEMA, add_agent, block, group, incoming, report
+from shared.model.reading import BootRef, schema_ref
+from shared.wire.messages import Anchor
+from tests.readings_office import (
+    AGENT,
+    BOOT,
+    NOW,
+    SCHEMA,
+    add_agent,
+    block,
+    group,
+    incoming,
+    report,
+)
 
-MOST_QUERIES = 12
+MOST_QUERIES = 10
 """Of the contact of an agent that is known, with one block of one boot."""
 
 
@@ -102,12 +114,34 @@ async def test_a_contact_with_one_block_asks_few_queries(store):
 async def test_what_is_read_ahead_is_what_would_have_been_asked(store, contacts):
     for number in range(1, contacts + 1):
         await take(store, number)
-    told = report(counter=contacts + 1)
-    known = await store.read(partial(look_ahead, AGENT, told))
-    assert len(known) == 11
+    data = block(contacts + 1, group([NOW], [1.5]))
+    told = report([data], counter=contacts + 1)
+    known = await store.read(partial(look_ahead, AGENT, told, [incoming(data)]))
+    assert len(known) == (13 if contacts else 12), "a new channel list has to be asked for"
     for query, rows in known.items():
-        asked = await store.read(partial(fetch, query.name, *query.values))
+        # Asking for a list that is there changes nothing: that is why its answer can be known.
+        asked = await store.run(partial(fetch, query.name, *query.values), durable=False)
         assert list(rows) == list(asked), query.name
+
+
+async def ahead_of_block(store, **said):
+    """The names of what is known before a contact with one block."""
+    data = block(9, group([NOW], [1.5]))
+    body = partial(look_ahead, AGENT, report([data], counter=9, **said), [incoming(data)])
+    return {query.name for query in await store.read(body)}
+
+
+async def test_a_boots_only_anchor_is_read_ahead_and_of_several_none(store):
+    for mono_ms in (1_000, 2_000):
+        values = (BootRef(BOOT[:4]), mono_ms, NOW, 5, 1, NOW, limits.ANCHORS_PER_BOOT)
+        assert "boot_times" in await ahead_of_block(store)
+        await store.run(partial(execute, "anchor_save", AGENT, *values), durable=False)
+    assert "boot_times" not in await ahead_of_block(store)
+
+
+async def test_what_a_report_teaches_of_a_boot_is_not_read_before_it(store):
+    anchor = Anchor(boot_id=BOOT, mono_ms=1_000, wall_ms=NOW, err_ms=5)
+    assert "boot_times" not in await ahead_of_block(store, anchors=[anchor])
 
 
 async def test_of_an_unknown_agent_only_that_is_known(store):

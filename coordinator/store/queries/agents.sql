@@ -20,13 +20,19 @@ SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
     (SELECT 1 FROM store_left l WHERE l.agent_id = a.agent_id AND l.jobs_epoch = $3),
     t.received, t.ledger, b.safe_to, d.day, d.bytes, j.ordinal, j.received,
     (SELECT k.value FROM keeping k WHERE k.name = 'quota'),
-    EXISTS (SELECT 1 FROM schema s WHERE s.agent_id = a.agent_id AND s.data IS NULL)
+    EXISTS (SELECT 1 FROM schema s WHERE s.agent_id = a.agent_id AND s.data IS NULL),
+    EXISTS (SELECT 1 FROM schema s WHERE s.agent_id = a.agent_id AND s.schema_ref = $6),
+    (SELECT min(f.mono_ms) FROM anchor f WHERE f.agent_id = a.agent_id AND f.boot = $5),
+    o.latest_offset_ms, n.mono_ms, n.wall_ms, n.err_ms, n.is_own
 FROM agent a
 LEFT JOIN contact c ON c.agent_id = a.agent_id
 LEFT JOIN telemetry_store t ON t.agent_id = a.agent_id AND t.epoch = $2
 LEFT JOIN backup_store b ON b.agent_id = a.agent_id AND b.epoch = $2
 LEFT JOIN intake_day d ON d.agent_id = a.agent_id
 LEFT JOIN jobs_store j ON j.agent_id = a.agent_id AND j.epoch = $3
+LEFT JOIN boot o ON o.agent_id = a.agent_id AND o.boot = $5
+LEFT JOIN anchor n ON n.agent_id = a.agent_id AND n.boot = $5
+    AND n.mono_ms = (SELECT max(f.mono_ms) FROM anchor f WHERE f.agent_id = a.agent_id AND f.boot = $5)
 WHERE a.agent_id = $1;
 
 -- name: agent_exists

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _TIME = "tests/unit/test_true_time.py::test_"
 _CLEAN = "tests/unit/test_cleaning.py::test_"
+_COST = "tests/unit/test_contact_cost.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -114,6 +115,20 @@ HISTORY = (
         "[save_quota(shelf.quota)] if shelf.blocks else []",
         "[]",
         (_KEEP + "bytes_of_the_day_are_counted_over_contacts",),
+    ),
+    Mutant(
+        "one-of-several-anchors-read-ahead",
+        "coordinator/transactions/known.py",
+        "if oldest_ms == times[1] and",
+        "if",
+        (_COST + "a_boots_only_anchor_is_read_ahead_and_of_several_none",),
+    ),
+    Mutant(
+        "boot-read-before-its-anchors-came",
+        "coordinator/transactions/known.py",
+        " and not report.anchors:",
+        ":",
+        (_COST + "what_a_report_teaches_of_a_boot_is_not_read_before_it",),
     ),
     Mutant(
         "apart-without-room",
