@@ -13,6 +13,7 @@ from agent.store.artifacts import Part, Shelf
 from shared.errors import WorldError
 
 _READ_BYTES = 16_384
+_OVERTAKEN = "another request or a stick went on with this file meanwhile"
 
 
 class Taker:
@@ -45,7 +46,7 @@ class Taker:
 
     def _append(self, head: Head, stream: BinaryIO, part: Part) -> None:
         if part.size != self._span.start:
-            raise HttpError("another request went on with this file meanwhile")
+            raise HttpError(_OVERTAKEN)
         most = self._span.end - self._span.start
         length = head.fields.get("content-length", "")
         said = int(length[:19]) if length.isdecimal() else most
@@ -54,7 +55,8 @@ class Taker:
             data = stream.read1(min(left, _READ_BYTES))  # type: ignore[attr-defined]  # makefile's reader is a BufferedReader
             if not data:
                 raise HttpError("the answer broke off")
-            part.write(data)
+            if not part.write(data):
+                raise HttpError(_OVERTAKEN)
             self.got += len(data)
             left -= len(data)
         if said > most:

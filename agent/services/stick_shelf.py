@@ -1,7 +1,8 @@
 """Pieces of files that a stick brings go onto the shelf, if an order of this agent names the file.
 
 Owns the order of pieces: one that is here already changes nothing, and one behind a gap waits for
-another stick. Which files are needed stands in `agent.store.needed`; reading sticks is `carrier`'s.
+another stick. The same file may be on its way over the link meanwhile. Which files are needed
+stands in `agent.store.needed`; reading sticks is `carrier`'s.
 """
 
 import asyncio
@@ -37,14 +38,19 @@ class StickShelf:
         if self._shelf.find(wanted) is not None:
             return False
         self._shelf.make_room(wanted, needed)
-        held = self._shelf.held(wanted)
-        if held < piece.start:
-            raise RefusedError(Reason.ARTIFACT_NOT_HERE, f"bytes before {piece.start} are missing")
-        fresh = piece.data[held - piece.start :]
-        if fresh:
-            with contextlib.closing(self._shelf.open_part(wanted)) as part:
-                part.write(fresh)
-        if held + len(fresh) < wanted.size:
+        while (held := self._append(wanted, piece)) is None:
+            pass  # a download went on with it: each turn there is more, or all of it is gone
+        if held < wanted.size:
             return False
         self._shelf.finish(wanted)
         return True
+
+    def _append(self, wanted: Wanted, piece: Piece) -> int | None:
+        """Return how much of the file is here with the piece; None: somebody else wrote as well."""
+        held = self._shelf.held(wanted)
+        if held < piece.start:
+            raise RefusedError(Reason.ARTIFACT_NOT_HERE, f"bytes before {piece.start} are missing")
+        with contextlib.closing(self._shelf.open_part(wanted)) as part:
+            if part.size != held or not part.write(piece.data[held - piece.start :]):
+                return None
+            return part.size

@@ -2,12 +2,15 @@
 
 ``HEX`` is a whole file whose hash was checked; ``HEX.BOOT.part`` is what has come of one so far, in
 this boot. What a part's file holds counts; after a power cut its end may be anything, so the part
-of another boot loses what was written after it was made durable last. Leaves out which files are
-needed (`agent.store.needed`) and how they come (`agent.services.artifacts`).
+of another boot loses what was written after it was made durable last. A download and a stick may
+bring the same file at the same time: each byte is appended where its writer thinks it belongs, or
+not at all. Leaves out which files are needed (`agent.store.needed`) and how they come
+(`agent.services.artifacts`).
 """
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Collection, Iterator
 from hashlib import sha256
@@ -46,13 +49,18 @@ class Shelf:
                 return None
             if path.stat().st_size != wanted.size or _hash(path) != wanted.digest:
                 path.unlink()
+                self._given(wanted.digest).unlink(missing_ok=True)
                 return None
+            for left in self._folder.glob(f"{wanted.digest.hex()}.*{_PART}"):
+                left.unlink(missing_ok=True)  # begun while somebody else made the file whole
             os.utime(path)
             return path
 
     def held(self, wanted: Wanted) -> int:
         """Return how many bytes of a file are here, durable or written in this boot."""
-        with _disk(self._folder):
+        if not self._folder.exists():
+            return 0
+        with _disk(self._folder), _alone(self._folder):
             return self._adopt(wanted)
 
     def open_part(self, wanted: Wanted) -> "Part":
@@ -68,14 +76,16 @@ class Shelf:
             return Part(path, os.fdopen(descriptor, "ab", buffering=0))
 
     def finish(self, wanted: Wanted) -> Path:
-        """Make a part with all its bytes the file of its name.
+        """Make a part with all its bytes the file of its name; harmless when it is that already.
 
         Raises:
             RefusedError: ARTIFACT_ALTERED; nothing of it is kept.
             WorldError: the disk failed.
         """
         part, path = self._part(wanted.digest), self._whole(wanted.digest)
-        with _disk(part):
+        with _disk(part), _alone(self._folder):
+            if path.exists() and not part.exists():
+                return path  # whoever else brought its last byte was first
             if part.stat().st_size != wanted.size or _hash(part) != wanted.digest:
                 part.unlink()
                 self._given(wanted.digest).unlink(missing_ok=True)
@@ -97,6 +107,7 @@ class Shelf:
         """
         with _disk(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _disk(self._folder), _alone(self._folder):
             kept = [one for one in self._kept() if one.digest != wanted.digest]
             gone = to_let_go(kept, needed, room=wanted.size, most=limits.SHELF_BYTES)
             if gone is None:
@@ -210,16 +221,21 @@ class Part:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
-        self.size = os.fstat(file.fileno()).st_size
+        self._opened = os.fstat(file.fileno())
+        self.size = self._opened.st_size
         """Bytes that are here."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         """Append; at each boundary everything before it is made durable first.
+
+        False: somebody else went on with the file, or let it go; nothing was written.
 
         Raises:
             WorldError: the disk did not take it.
         """
-        with _disk(self._path):
+        with _disk(self._path), _alone(self._path.parent):
+            if not self._is_last():
+                return False
             view = memoryview(data)
             while view:
                 left = limits.SHELF_SYNC_BYTES - self.size % limits.SHELF_SYNC_BYTES
@@ -228,6 +244,15 @@ class Part:
                 view = view[count:]
                 if self.size % limits.SHELF_SYNC_BYTES == 0:
                     os.fdatasync(self._file.fileno())
+        return True
+
+    def _is_last(self) -> bool:
+        """Tell whether nobody but this writer has touched the file since it was opened."""
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            return False  # whole by now, or given up
+        return os.path.samestat(now, self._opened) and now.st_size == self.size
 
     def close(self) -> None:
         """Let go of the file."""
@@ -240,6 +265,17 @@ def _hash(path: Path) -> bytes:
         while data := file.read(_READ_BYTES):
             digest.update(data)
     return digest.digest()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other writers out of the folder meanwhile: threads of this process and others."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -218,6 +218,13 @@ ARTIFACTS = (
     ),
     # --- from a stick
     _mutant(
+        "one-writer-of-a-part",
+        _SHELF,
+        "            if not self._is_last():\n",
+        "            if False:\n",
+        "tests/unit/test_shelf_writers.py::test_however_writers_take_turns_the_file_is_the_file",
+    ),
+    _mutant(
         "stick-brings-what-is-needed",
         "agent/services/stick_shelf.py",
         "        if needed.get(piece.digest) != piece.size:\n",
