@@ -130,7 +130,9 @@ class Agent:
                 *([line.sharing] if line.sharing else []),
             ]
             engine.caretaker.shelf = files
-            engine.runner.firmware = FirmwareSource(files, line.guard.may_install)
+            engine.runner.firmware = FirmwareSource(
+                files, line.guard.may_install, line.guard.release_of
+            )
             sticks = self._make_sticks(line, file, telemetry, (engine.wake, files.wake))
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
             self._observe = engine.standing.observe

@@ -92,6 +92,9 @@ class Folder:
 
     path: Path
 
+    def given(self, digest: bytes, size: int) -> int:
+        return 0
+
     async def obtain(self, digest: bytes, size: int) -> Path:
         found = self.path / digest.hex()
         if not found.exists() or found.stat().st_size != size:
@@ -109,6 +112,7 @@ class Kept:
     """What is remembered of a device, through any end of the gateway's process."""
 
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    releases: dict[tuple[int, str], int] = field(default_factory=dict)
 
     async def keep_config(self, owner: Owner, device: DeviceId, names: Any, values: Any) -> None:
         for name in names:
@@ -116,6 +120,14 @@ class Kept:
 
     async def config(self, device: DeviceId, name: str) -> dict[str, Any] | None:
         return self.configs.get(name)
+
+    async def release(self, device: DeviceId, number: int, device_class: str) -> int | None:
+        return self.releases.get((number, device_class))
+
+    async def keep_release(
+        self, device: DeviceId, number: int, device_class: str, release: int
+    ) -> None:
+        self.releases[number, device_class] = release
 
 
 class Bench:
@@ -135,11 +147,15 @@ class Bench:
         self.shelf = Folder(folder)
         self.memory: Any = Kept()
         self.refusal: Problem | None = None
+        self.listed: dict[bytes, int] = {}
+        """What the catalog counts images as, by what they are called."""
 
     def hand(self, text: str = PROFILE, **changes: Any) -> Hand:
         """A fresh hold, as after a restart of the gateway."""
         settings = DeviceSettings(id=DeviceId("soil-1"), bus="b", address=0, profile=profile(text))
-        source = FirmwareSource(self.shelf, lambda *_: self.refusal)
+        source = FirmwareSource(
+            self.shelf, lambda *_: self.refusal, lambda name, _: self.listed.get(name)
+        )
         return Hand(
             driver=SmpDriver(settings.id, self.bus, unit=0, profile=settings.profile),
             settings=settings,

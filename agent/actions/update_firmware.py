@@ -15,7 +15,15 @@ import msgspec
 from agent.actions.hand import Hand, faulted
 from agent.actions.write import DRY_RUN, SKIPPED
 from agent.core.device import DeviceSettings
-from agent.core.firmware import FirmwarePort, Move, SlotImage, Stuck, Updatable, next_move
+from agent.core.firmware import (
+    FirmwarePort,
+    FirmwareSource,
+    Move,
+    SlotImage,
+    Stuck,
+    Updatable,
+    next_move,
+)
 from agent.core.firmware_image import check_image
 from agent.core.ports import StepOutcome, Urgency
 from agent.core.queue import Problem
@@ -118,6 +126,12 @@ class _Update:
     before: str = ""
 
     @property
+    def source(self) -> FirmwareSource:
+        """Return where the image came from."""
+        assert self.hand.firmware is not None, "it was looked at before"
+        return self.hand.firmware
+
+    @property
     def _mark(self) -> str:
         """Return under which name it is remembered that the device was let into the image."""
         return f"_firmware-{self.hand.owner.key.hex()}-{self.step.id}"
@@ -127,7 +141,7 @@ class _Update:
         slots = await self.port.slots()
         tried = await self.hand.memory.config(self.hand.device, self._mark) is not None
         self.before = _running(slots, self.wanted.image)
-        if problem := self._backwards():
+        if problem := self._backwards(await self._had(slots)):
             return problem
         moved = False
         for _ in range(limits.FIRMWARE_MOVES):
@@ -136,6 +150,8 @@ class _Update:
                 why = f"; {self.why}" if self.why else ""
                 return StepOutcome(move.reason, f"{move.detail}{why}", self._result())
             if move is Move.DONE:
+                if not self.hand.dry_run:
+                    await self._keep_release()
                 done: dict[str, Value] = {VERSION: self._version, SKIPPED: not moved}
                 return StepOutcome(result={**self._result(), **done})
             if self.hand.dry_run:
@@ -150,14 +166,51 @@ class _Update:
     def _version(self) -> str:
         return str(self.image.version)
 
-    def _backwards(self) -> StepOutcome | None:
-        """Return why the device keeps what it runs: what is offered is older."""
-        running = parse_version(self.before)
-        older = running is not None and self.image.version < running
-        if not older or self.wanted.allow_downgrade:
+    def _backwards(self, had: int | None) -> StepOutcome | None:
+        """Return why the device keeps what it runs: what is offered is older.
+
+        Args:
+            had: the release that it may not fall below, as far as there is one.
+        """
+        if self.wanted.allow_downgrade:
             return None
-        what = f"{self._version} is older than {self.before}, and allow_downgrade is false"
-        return StepOutcome(Reason.FIRMWARE_REFUSED, what, self._result())
+        running = parse_version(self.before)
+        what = ""
+        if running is not None and self.image.version < running:
+            what = f"{self._version} is older than {self.before}"
+        elif had is not None and (release := self._release) is not None and release < had:
+            what = f"{self._version} is release {release}, the device had release {had}"
+        if not what:
+            return None
+        refused = f"{what}, and allow_downgrade is false"
+        return StepOutcome(Reason.FIRMWARE_REFUSED, refused, self._result())
+
+    # --- releases --------------------------------------------------------------------------------
+    @property
+    def _release(self) -> int | None:
+        """Return what the catalog counts the image as; None: it is not listed there."""
+        digest = parse_artifact(self.wanted.artifact, where="artifact")
+        return self.source.release_of(digest, self.section.device_class)
+
+    async def _had(self, slots: Sequence[SlotImage]) -> int | None:
+        """Return the release of the device: what is remembered, or what it runs if that is more.
+
+        A memory that was lost, or never saw what somebody did at the site, is made up for by the
+        device's own word.
+        """
+        of = self.section.device_class
+        # On trial that is the one which a reset brings back.
+        confirmed = [one.digest for one in self._own(slots) if one.confirmed]
+        known = [self.source.release_of(digest, of) for digest in confirmed]
+        known.append(await self.hand.memory.release(self.hand.device, self.wanted.image, of))
+        return max((release for release in known if release is not None), default=None)
+
+    async def _keep_release(self) -> None:
+        """Remember what the device has confirmed."""
+        key = (self.hand.device, self.wanted.image, self.section.device_class)
+        release = self._release
+        if release is not None and release != await self.hand.memory.release(*key):
+            await self.hand.memory.keep_release(*key, release)
 
     async def _make(self, move: Move) -> Sequence[SlotImage]:
         """Do one move; return the slots after it.
@@ -274,9 +327,8 @@ class _Update:
         return [one for one in slots if one.image == self.wanted.image]
 
     def _result(self) -> dict[str, Value]:
-        assert self.hand.firmware is not None, "it was looked at before"
         digest = parse_artifact(self.wanted.artifact, where="artifact")
-        near = self.hand.firmware.shelf.given(digest, self.wanted.size)
+        near = self.source.shelf.given(digest, self.wanted.size)
         came: dict[str, Value] = {FROM_COORDINATOR: self.wanted.size - near, FROM_NEIGHBOURS: near}
         return {BEFORE: self.before, SENT: self.sent, **came}
 

@@ -83,12 +83,18 @@ MayInstall = Callable[[bytes, int, str], Problem | None]
 """Says why the catalog in force allows no such image: its sha256, its size, the device's class."""
 
 
+ReleaseOf = Callable[[bytes, str], int | None]
+"""Returns the release that the catalog gives an image for a class: by the sha256 of its file, or by
+its own hash as a device tells it. None: it is not listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class FirmwareSource:
     """Where images come from, and which of them may be used."""
 
     shelf: ArtifactShelf
     may_install: MayInstall
+    release_of: ReleaseOf
 
 
 class Move(Enum):

@@ -20,13 +20,18 @@ from agent.store.contact import ContactStore
 from shared import limits
 from shared.clock import Clock, WallMs
 from shared.errors import Reason, RefusedError
-from shared.model.action import reads_only
-from shared.model.job import JobSpec, Value
+from shared.model.job import Value
 from shared.model.profile import Profile
 from shared.runtime.build import built_ms
 from shared.runtime.logs import Events
 from shared.trust.admission import Held, admit_reply, may_begin
-from shared.trust.bounds import check_adoption, check_firmware, check_write
+from shared.trust.bounds import (
+    check_adoption,
+    check_device,
+    check_firmware,
+    check_write,
+    release_of,
+)
 from shared.trust.carried import Return, admit_return
 from shared.trust.catalog import Catalog
 from shared.trust.counters import Counters, recovered
@@ -160,7 +165,8 @@ class Guard:
                 held=held,
             )
             if profile is not None and held.trust.catalog is not None:
-                _check_device(claim.spec, profile, held.trust.catalog.document)
+                steps = claim.spec.every_step
+                check_device(held.trust.catalog.document, steps, profile)
         except RefusedError as error:
             return Problem(error.reason, error.detail)
         return None
@@ -182,6 +188,11 @@ class Guard:
         return self._unless(
             partial(check_firmware, digest=digest, size=size, device_class=device_class)
         )
+
+    def release_of(self, name: bytes, device_class: str) -> int | None:
+        """Return the release of an image by its file's hash or its own; None: it is not listed."""
+        held = self._trust.catalog
+        return None if held is None else release_of(held.document, name, device_class)
 
     def may_adopt(self, profile: Profile) -> Problem | None:
         """Return why no device of such a profile may be attached from afar."""
@@ -381,16 +392,6 @@ def _under(held: Held, trust: Trust) -> Held:
         floor_ms=held.floor_ms,
         silent_ms=held.silent_ms,
     )
-
-
-def _check_device(spec: JobSpec, profile: bytes, catalog: Catalog) -> None:
-    """Check every write against the catalog's bounds for this very kind of device."""
-    for step in spec.every_step:
-        if not catalog.actions[step.action].by_profile or reads_only(step.action):
-            continue
-        for point, value in step.params.items():
-            if not isinstance(value, list):
-                check_write(catalog, profile=profile, point=point, value=value)
 
 
 def _version(root: bytes) -> int:

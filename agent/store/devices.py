@@ -1,4 +1,4 @@
-"""What jobs.db remembers about devices between steps: temporary values, configurations, wear.
+"""What jobs.db remembers about devices between steps: loans, configurations, wear, releases.
 
 Every method is one transaction. What is lent is written before the value that replaces it; what
 came of putting it back is told in the transaction that forgets it. Leaves out doing it
@@ -200,6 +200,27 @@ class DeviceMemory:
         if body is None:
             return None
         return unpack(body, dict[str, int | float], bound=limits.CONFIG_BYTES_KEPT)
+
+    # --- firmware ---------------------------------------------------------------------------------
+    async def release(self, device: DeviceId, image: int, device_class: str) -> int | None:
+        """Return the release of the image that a device confirmed last, None: not known."""
+
+        def query(db: sqlite3.Connection) -> int | None:
+            row = db.execute(_SQL["release_had"], bind(device, image, device_class)).fetchone()
+            return None if row is None else int(row[0])
+
+        return await self._file.read(query)
+
+    async def keep_release(
+        self, device: DeviceId, image: int, device_class: str, release: int
+    ) -> None:
+        """Remember, durably, the release of the image that a device has confirmed."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SQL["keep_release"], bind(device, image, device_class, release))
+            db.execute(_SQL["forget_releases"], bind(limits.FIRMWARE_RELEASES))
+
+        await self._file.transact(work, durable=True)
 
 
 def _number(db: sqlite3.Connection, owner: Owner) -> int:

@@ -98,7 +98,7 @@ def parse_catalog(text: str, *, source: str, profile_file: ProfileFile) -> Catal
         firmware=_listed(
             root,
             "firmware",
-            ("id", "sha256", "size", "class", "release"),
+            ("id", "sha256", "size", "class", "release", "image"),
             _firmware,
             lambda one: one.id,
         ),
@@ -141,6 +141,8 @@ def _lines(catalog: Catalog) -> Iterator[str]:
         yield f"size = {image.size}"
         yield f'class = "{image.device_class}"'
         yield f"release = {image.release}"
+        if image.image:
+            yield f'image = "{image.image.hex()}"'
     for wheels in catalog.agents:
         yield from ("", "[[agent]]", f'sha256 = "{wheels.sha256.hex()}"')
         yield f"release = {wheels.release}"
@@ -254,6 +256,7 @@ def _firmware(table: TomlTable) -> Firmware:
         size=table.integer("size", 1, _INTEGER),
         device_class=_name(table, "class"),
         release=table.integer("release", 0, _INTEGER),
+        image=digest(table, "image") if "image" in table.values else b"",
     )
 
 

@@ -118,6 +118,8 @@ VERSION_CHARS = 40
 """Version of an image as a device shows it: 255.255.65535.4294967295 has 24."""
 FIRMWARE_WAIT_S = 3_600
 """Longest wait of one stage of an update: after an hour of silence a device is gone."""
+FIRMWARE_RELEASES = 4_096
+"""Devices and images whose release an agent remembers, the newest: more than it ever has."""
 FIRMWARE_LOOK_MS = 500
 """Between two looks at a device that starts or is on trial."""
 FIRMWARE_MOVES = 32

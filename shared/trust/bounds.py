@@ -52,6 +52,25 @@ def check_step(catalog: Catalog, step: Step) -> None:
             raise RefusedError(Reason.OUT_OF_BOUNDS, f"{where} is not a parameter it may have")
 
 
+def check_device(catalog: Catalog, steps: Sequence[Step], profile: bytes) -> None:
+    """Check every write of a job for this very kind of device.
+
+    Args:
+        catalog: the one in force now.
+        steps: all of the job's, of actions that the catalog has.
+        profile: content hash of the device's profile.
+
+    Raises:
+        RefusedError: as `check_write`.
+    """
+    for step in steps:
+        if not catalog.actions[step.action].by_profile or reads_only(step.action):
+            continue
+        for point, value in step.params.items():
+            if not isinstance(value, list):
+                check_write(catalog, profile=profile, point=point, value=value)
+
+
 def check_write(catalog: Catalog, *, profile: bytes, point: str, value: Value) -> None:
     """Check one write to a device, right before it happens.
 
@@ -96,6 +115,25 @@ def check_firmware(catalog: Catalog, *, digest: bytes, size: int, device_class: 
         raise RefusedError(Reason.OUT_OF_BOUNDS, what)
     if found.size != size:
         raise RefusedError(Reason.OUT_OF_BOUNDS, f"{found.id} has {found.size} bytes, not {size}")
+
+
+def release_of(catalog: Catalog, name: bytes, device_class: str) -> int | None:
+    """Return the release of an image, None when the catalog does not list it for the class.
+
+    Args:
+        catalog: the one in force now.
+        name: sha256 of its file, or the hash in its trailer.
+        device_class: of the device's profile.
+    """
+    return max(
+        (
+            image.release
+            for image in catalog.firmware
+            if image.device_class == device_class
+            and name in {image.sha256, image.image or image.sha256}
+        ),
+        default=None,
+    )
 
 
 def check_adoption(catalog: Catalog, *, profile: bytes, names_a_key: bool) -> None:

@@ -95,13 +95,21 @@ class Script(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Firmware(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An image that may be installed; within a class the release never goes back."""
+    """An image that may be installed.
+
+    Within a class no device gets a lower release than one that it confirmed, unless the job says
+    `allow_downgrade` and the catalog has that parameter of `device.update_firmware`.
+    """
 
     id: str
     sha256: bytes
+    """Of the file."""
     size: int
     device_class: str
     release: int
+    image: bytes = b""
+    """The hash in the image's trailer, by which a device names what it runs: then the release of a
+    device is known although nobody remembers it. Empty: not told."""
 
 
 class WheelSet(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -213,6 +221,8 @@ def _check_files(catalog: Catalog) -> None:
     if not all(map(is_name, [*names, *(script.name for script in catalog.scripts)])):
         # They become parts of file names on gateways.
         raise _bad("a file's name has lower case letters, digits, - and _ only")
+    if any(len(image.image) not in {0, HASH_BYTES} for image in catalog.firmware):
+        raise _bad("an image is named by 32 bytes")
     counts = [*(image.size for image in catalog.firmware)]
     releases = [*(image.release for image in catalog.firmware)]
     releases += [wheels.release for wheels in catalog.agents]

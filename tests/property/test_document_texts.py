@@ -73,7 +73,11 @@ catalogs = st.builds(
     ),
     scripts=ordered(st.builds(Script, names, hashes), lambda one: one.name),
     firmware=ordered(
-        st.builds(Firmware, names, hashes, st.integers(1, LAST), names, st.integers(0, LAST)),
+        st.builds(
+            Firmware,
+            *(names, hashes, st.integers(1, LAST), names, st.integers(0, LAST)),
+            image=st.just(b"") | hashes,
+        ),
         lambda one: one.id,
     ),
     agents=ordered(st.builds(WheelSet, hashes, st.integers(0, LAST)), lambda one: one.sha256),

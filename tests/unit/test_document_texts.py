@@ -62,6 +62,7 @@ sha256 = "{HASH}"
 size = 1000
 class = "meter"
 release = 2
+image = "{HASH}"
 
 [[agent]]
 sha256 = "{HASH}"
@@ -120,6 +121,7 @@ def test_a_catalog_is_read_as_it_is_written():
     assert content.config.endpoints == ["https://a.example", "https://b.example"]
     assert content.config.settings == {"sync.interval_s": NumberBound(10, 3600)}
     assert (content.scripts[0].name, content.firmware[0].id) == ("tidy", "meter-2")
+    assert content.firmware[0].image == bytes.fromhex(HASH)
     assert (content.firmware[0].device_class, content.agents[0].release) == ("meter", 7)
 
 
@@ -204,7 +206,7 @@ def test_a_profile_may_be_named_by_its_file(tmp_path: Path):
         ('["https://b.example"', "[7", "line 19: endpoints is a list of texts"),
         ('name = "tidy"', 'name = "../tidy"', "line 23: name cannot be '../tidy'"),
         ("size = 1000", "size = 0", "line 29: size = 0 is not a whole number"),
-        ("release = 7", "release = -7", "line 35: release = -7"),
+        ("release = 7", "release = -7", "line 36: release = -7"),
         ("[[agent]]", "[agent]", "agent is a list of tables"),
     ],
 )

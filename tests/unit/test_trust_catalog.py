@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.model.job import Step
-from shared.trust.bounds import check_firmware, check_step, check_write
+from shared.trust.bounds import check_firmware, check_step, check_write, release_of
 from shared.trust.catalog import (
     CATALOG_TYP,
     ActionBounds,
@@ -116,6 +116,7 @@ PUMPS = FULL.profiles[0]
         {"scripts": [Script("a", b"short")]},
         {"firmware": [Firmware("a", HASH, -1, "b", 1)]},
         {"firmware": [Firmware("a", HASH, 1, "b", -1)]},
+        {"firmware": [Firmware("a", HASH, 1, "b", 1, HASH[:31])]},
         {"firmware": [Firmware("a", HASH, 1, "b/c", 1)]},
         {"agents": [WheelSet(HASH, 1), WheelSet(HASH, 2)]},
     ],
@@ -262,6 +263,16 @@ def test_without_a_list_of_images_the_profiles_key_decides_only_where_any_profil
     check_firmware(make_catalog(any_profile=True), **INVERTERS)
     with pytest.raises(RefusedError, match="the catalog has no image"):
         check_firmware(make_catalog(), **INVERTERS)
+
+
+def test_a_release_is_known_by_the_file_and_by_the_name_that_a_device_tells() -> None:
+    image, other = b"i" * 32, b"o" * 32
+    catalog = make_catalog(
+        firmware=[Firmware("a", HASH, 1, "inv", 3, image), Firmware("b", other, 1, "inv", 2)]
+    )
+    assert [release_of(catalog, name, "inv") for name in (HASH, image, other)] == [3, 3, 2]
+    assert release_of(catalog, b"", "inv") is None, "an image that has no name is not any"
+    assert release_of(catalog, HASH, "meter") is None
 
 
 # --- classes ------------------------------------------------------------------------------------

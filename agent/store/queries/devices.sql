@@ -71,3 +71,17 @@ DELETE FROM config_kept WHERE device = $1 AND number NOT IN (
 
 -- name: config
 SELECT body FROM config_kept WHERE device = $1 AND name = $2
+
+-- name: release_had
+SELECT release FROM firmware_release WHERE device = $1 AND image = $2 AND class = $3
+
+-- name: keep_release
+INSERT INTO firmware_release (number, device, image, class, release)
+VALUES ((SELECT coalesce(max(number), 0) + 1 FROM firmware_release), $1, $2, $3, $4)
+ON CONFLICT (device, image, class) DO UPDATE SET
+    number = excluded.number, release = excluded.release
+
+-- name: forget_releases
+DELETE FROM firmware_release WHERE number NOT IN (
+    SELECT number FROM firmware_release ORDER BY number DESC LIMIT $1
+)

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _UPDATE = "tests/simulation/test_firmware.py::test_"
+_RELEASE = "tests/simulation/test_firmware_releases.py::test_"
 _IMAGE = "agent/core/firmware_image.py"
 _ACTION = "agent/actions/update_firmware.py"
 _CORE = "agent/core/firmware.py"
@@ -70,8 +71,39 @@ UPDATES = (
     _mutant(
         "goes-back",
         _ACTION,
-        ("        if not older or self.wanted.allow_downgrade:\n", "        if True:\n"),
+        ("        if self.wanted.allow_downgrade:\n", "        if True:\n"),
         _UPDATE + "an_older_image_needs_permission",
+        _RELEASE + "a_lower_release_of_the_same_version_is_refused_and_nothing_is_sent",
+    ),
+    _mutant(
+        "any-release",
+        _ACTION,
+        ("release < had:\n", "False:\n"),
+        _RELEASE + "a_lower_release_of_the_same_version_is_refused_and_nothing_is_sent",
+        _RELEASE + "a_device_that_was_taken_back_at_the_site_is_told",
+    ),
+    _mutant(
+        "remembers-no-release",
+        _ACTION,
+        ("if release is not None and release != await", "if False and release != await"),
+        _RELEASE + "a_lower_release_of_the_same_version_is_refused_and_nothing_is_sent",
+        _RELEASE + "a_cut_between_confirming_and_remembering_is_made_up_for",
+    ),
+    _mutant(
+        "asks-only-its-memory",
+        _ACTION,
+        (" if one.confirmed]\n", " if False]\n"),
+        _RELEASE + "what_was_forgotten_is_read_back_from_the_device",
+        _RELEASE + "what_somebody_put_in_at_the_site_counts_too",
+    ),
+    _mutant(
+        "release-of-any-class",
+        _BOUNDS,
+        (
+            "            if image.device_class == device_class\n            and name",
+            "            if name",
+        ),
+        _LISTED + "a_release_is_known_by_the_file_and_by_the_name_that_a_device_tells",
     ),
     _mutant(
         "confirms-unproven",
