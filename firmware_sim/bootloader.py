@@ -17,7 +17,15 @@ from functools import partial
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_sim.flash import SECTOR_BYTES, Flash
-from firmware_sim.mcuboot import Image, ImageError, ImageFault, check_image, read_image
+from firmware_sim.mcuboot import (
+    USUAL,
+    Build,
+    Image,
+    ImageError,
+    ImageFault,
+    check_image,
+    read_image,
+)
 
 _MAGIC = bytes.fromhex("77c295f360d2ef7f3552500f2cb67980")
 """The last 16 bytes of a slot whose trailer means something."""
@@ -99,10 +107,16 @@ class Bootloader:
     """Two slots in one flash, and the key whose images are run."""
 
     def __init__(
-        self, flash: Flash, layout: Layout, key: Ed25519PublicKey, *, downgrade: bool = True
+        self,
+        flash: Flash,
+        layout: Layout,
+        key: Ed25519PublicKey,
+        *,
+        downgrade: bool = True,
+        build: Build = USUAL,
     ) -> None:
         assert flash.size == layout.flash_bytes, "the layout is this part's"
-        self.flash, self.layout, self.key = flash, layout, key
+        self.flash, self.layout, self.key, self.build = flash, layout, key, build
         self.downgrade = downgrade
         """Images of an older version may be swapped in."""
 
@@ -110,7 +124,7 @@ class Bootloader:
     def image(self, slot: Slot) -> Image | None:
         """Return what stands in a slot, believed or not; None if it cannot be followed."""
         try:
-            return read_image(self._content(slot))
+            return read_image(self._content(slot), self.build)
         except ImageError:
             return None
 
@@ -172,8 +186,8 @@ class Bootloader:
 
     def _runnable(self) -> Image | None:
         try:
-            image = read_image(self._content(Slot.PRIMARY))
-            check_image(image, self.key)
+            image = read_image(self._content(Slot.PRIMARY), self.build)
+            check_image(image, self.key, self.build)
         except ImageError:
             return None
         return image
@@ -182,8 +196,8 @@ class Bootloader:
         if swap is Swap.NONE:
             return None
         try:
-            image = read_image(self._content(Slot.SECONDARY))
-            check_image(image, self.key)
+            image = read_image(self._content(Slot.SECONDARY), self.build)
+            check_image(image, self.key, self.build)
         except ImageError as error:
             return error.fault
         running = self.image(Slot.PRIMARY)

@@ -1,4 +1,4 @@
-"""Images in MCUboot's format: header, body, TLVs, SHA-256 and Ed25519 signature.
+"""Images in MCUboot's format: header, body, TLVs, hash and Ed25519 signature.
 
 Owns reading, checking and making one image. Leaves out slots and what is booted (`bootloader`).
 Written from MCUboot's design document, "Image format", and from what bootutil's
@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
+from hashlib import sha256, sha512
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
@@ -25,7 +25,8 @@ _TLV_INFO = struct.Struct("<HH")
 """Magic and the length of the area, these four bytes included."""
 _TLV = struct.Struct("<HH")
 _TLV_MAGIC, _PROTECTED_MAGIC = 0x6907, 0x6908
-_KEY_HASH, _WHOLE_KEY, _SHA256, _ED25519, _SIGNATURE_IS_PURE = 0x01, 0x02, 0x10, 0x24, 0x25
+_KEY_HASH, _WHOLE_KEY, _SHA256, _SHA512 = 0x01, 0x02, 0x10, 0x12
+_ED25519, _SIGNATURE_IS_PURE = 0x24, 0x25
 _ALLOWED = frozenset({0x01, 0x02, *range(0x10, 0x13), *range(0x20, 0x25), *range(0x30, 0x35)})
 """Outside of what is signed: names of keys, hashes, signatures, encrypted keys."""
 _SIGNATURE_BYTES = 64
@@ -41,10 +42,10 @@ class ImageFault(StrEnum):
     BAD_HEADER = "a header with impossible sizes"
     NO_TLVS = "no trailer behind the body: truncated, or never finished"
     BAD_TLV = "a trailer that does not add up"
-    NO_HASH = "no SHA-256"
-    TWO_HASHES = "more than one SHA-256"
+    NO_HASH = "no hash of the kind that this device wants"
+    TWO_HASHES = "more than one hash of a kind"
     NOT_BOOTABLE = "marked as not bootable"
-    WRONG_HASH = "a SHA-256 of something else"
+    WRONG_HASH = "a hash of something else"
     STRANGE_TLV = "an unsigned entry in its trailer that none may hold"
     BAD_NAME = "a key's name that is longer than names are"
     NO_SIGNATURE = "no Ed25519 signature behind the name of this device's key"
@@ -84,6 +85,17 @@ class Build:
     """Signatures are of the whole (MCUBOOT_SIGN_PURE), not of the hash."""
     whole_key: bool = False
     """An image brings its key along (MCUBOOT_HW_KEY), not the key's hash."""
+    sha512: bool = False
+    """Images and keys are known by their SHA-512 (MCUBOOT_SHA512), not their SHA-256."""
+
+    @property
+    def hash_kind(self) -> int:
+        """Return the type of the entry with an image's hash."""
+        return _SHA512 if self.sha512 else _SHA256
+
+    def hash_of(self, data: bytes) -> bytes:
+        """Return the hash of something."""
+        return (sha512 if self.sha512 else sha256)(data).digest()
 
 
 USUAL = Build()
@@ -114,8 +126,12 @@ class Image:
     """With all TLVs."""
 
 
-def read_image(data: bytes) -> Image:
+def read_image(data: bytes, build: Build = USUAL) -> Image:
     """Return the image at the start of `data`.
+
+    Args:
+        data: what stands in a slot.
+        build: says which hash is its name; others are passed over.
 
     Raises:
         ImageError: there is none, or it cannot be followed to its end.
@@ -133,7 +149,7 @@ def read_image(data: bytes) -> Image:
     tlvs: list[Tlv] = []
     if protected:
         tlvs += _entries(data, header + body, _PROTECTED_MAGIC, exactly=protected)
-    size, digest, plain = _trailer(data, covered)
+    size, digest, plain = _trailer(data, covered, build)
     return Image(
         version=Version(*version),
         flags=flags,
@@ -145,13 +161,13 @@ def read_image(data: bytes) -> Image:
     )
 
 
-def _trailer(data: bytes, at: int) -> tuple[int, bytes, list[Tlv]]:
+def _trailer(data: bytes, at: int, build: Build) -> tuple[int, bytes, list[Tlv]]:
     """Return where the image ends, its hash, and its unprotected TLVs."""
     found = list(_entries(data, at, _TLV_MAGIC))
-    hashes = [one.value for one in found if one.kind == _SHA256]
+    hashes = [one.value for one in found if one.kind == build.hash_kind]
     if len(hashes) > 1:
         raise ImageError(ImageFault.TWO_HASHES)
-    if not hashes or len(hashes[0]) != sha256().digest_size:
+    if not hashes or len(hashes[0]) != len(build.hash_of(b"")):
         raise ImageError(ImageFault.NO_HASH)
     return at + _TLV_INFO.unpack_from(data, at)[1], hashes[0], found
 
@@ -191,7 +207,7 @@ def check_image(image: Image, key: Ed25519PublicKey, build: Build = USUAL) -> No
     pures = (one.value for one in image.tlvs if one.kind == _SIGNATURE_IS_PURE)
     if build.pure and next(pures, b"") != b"\x01":
         raise ImageError(ImageFault.NOT_PURE)
-    digest = sha256(image.covered).digest()
+    digest = build.hash_of(image.covered)
     signed = image.covered if build.pure else digest
     naming = _WHOLE_KEY if build.whole_key else _KEY_HASH
     named, good = False, None
@@ -199,7 +215,7 @@ def check_image(image: Image, key: Ed25519PublicKey, build: Build = USUAL) -> No
         allowed = one.kind in _ALLOWED or (build.pure and one.kind == _SIGNATURE_IS_PURE)
         if not one.protected and not allowed:
             raise ImageError(ImageFault.STRANGE_TLV)
-        if one.kind == _SHA256 and not build.pure and one.value != digest:
+        if one.kind == build.hash_kind and not build.pure and one.value != digest:
             raise ImageError(ImageFault.WRONG_HASH)
         if one.kind == naming:
             named = _names(one.value, key, build)
@@ -213,7 +229,7 @@ def check_image(image: Image, key: Ed25519PublicKey, build: Build = USUAL) -> No
 
 def _names(value: bytes, key: Ed25519PublicKey, build: Build) -> bool:
     public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    digest = sha256(public).digest()
+    digest = build.hash_of(public)
     if len(value) > (_WHOLE_KEY_BYTES if build.whole_key else len(digest)):
         raise ImageError(ImageFault.BAD_NAME)
     # bootutil_find_key compares as many bytes as the entry holds, be they few.
@@ -230,17 +246,21 @@ def _fits(signature: bytes, key: Ed25519PublicKey, signed: bytes) -> bool:
     return True
 
 
-def make_image(body: bytes, version: Version, key: Ed25519PrivateKey) -> bytes:
-    """Return a signed image, as MCUboot's own signer would make it."""
+def make_image(
+    body: bytes, version: Version, key: Ed25519PrivateKey, build: Build = USUAL
+) -> bytes:
+    """Return an image signed for such a bootloader, as MCUboot's own signer would make it."""
     covered = _HEADER.pack(MAGIC, 0, HEADER_BYTES, 0, len(body), 0, *version, 0) + body
-    digest = sha256(covered).digest()
+    digest = build.hash_of(covered)
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    named = (_WHOLE_KEY, public) if build.whole_key else (_KEY_HASH, build.hash_of(public))
     tlvs = b"".join(
         _TLV.pack(kind, len(value)) + value
         for kind, value in (
-            (_SHA256, digest),
-            (_KEY_HASH, sha256(public).digest()),
-            (_ED25519, key.sign(digest)),
+            (build.hash_kind, digest),
+            *(((_SIGNATURE_IS_PURE, b"\x01"),) if build.pure else ()),
+            named,
+            (_ED25519, key.sign(covered if build.pure else digest)),
         )
     )
     return covered + _TLV_INFO.pack(_TLV_MAGIC, _TLV_INFO.size + len(tlvs)) + tlvs

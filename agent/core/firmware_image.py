@@ -5,11 +5,11 @@ sentences for people. Leaves out reading (`shared.model.mcuboot`), where the byt
 where they go.
 
 Of a bootloader it is not known how it was compiled: whether it checks signatures of the hash or of
-the whole, and knows its key by the hash or wants all of it. An image says for which it was made;
-it is judged as that one will.
+the whole, knows its key by the hash or wants all of it, and by which hash it knows both. An image
+says for which it was made; it is judged as that one will.
 """
 
-from hashlib import sha256
+from hashlib import sha256, sha512
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -22,7 +22,7 @@ from shared.model.mcuboot import NON_BOOTABLE, FirmwareImage, Kind
 _ALLOWED: Final = frozenset(
     {
         *(Kind.KEY_HASH, Kind.WHOLE_KEY),
-        *(Kind.SHA256, 0x11, 0x12),
+        *(Kind.SHA256, 0x11, Kind.SHA512),
         *(0x20, 0x21, 0x22, 0x23, Kind.ED25519),
         *(0x30, 0x31, 0x32, 0x33, 0x34),
     }
@@ -30,6 +30,7 @@ _ALLOWED: Final = frozenset(
 """Outside of what is signed MCUboot takes no other entries: names and hashes, signatures, and
 encrypted keys (``allowed_unprot_tlvs``, compiled in unless somebody leaves it out)."""
 _SIGNATURE_BYTES: Final = 64
+_HASHES: Final = {Kind.SHA256: sha256, Kind.SHA512: sha512}
 _WHOLE_KEY_BYTES: Final = 88
 """Room that MCUboot has for a key in an image."""
 
@@ -46,9 +47,10 @@ def check_image(image: FirmwareImage, *, key: bytes) -> None:
     """
     if image.flags & NON_BOOTABLE:
         raise _refused("it is marked as not bootable")
-    digest = sha256(image.covered).digest()
-    if any(one.value != digest for one in image.tlvs if one.kind == Kind.SHA256):
-        raise _refused("its SHA-256 is of something else: it was altered")
+    digest = _hash(image, image.covered)
+    if any(one.value != digest for one in image.tlvs if one.kind == image.hashed_by):
+        what = image.hashed_by.name.replace("SHA", "SHA-")
+        raise _refused(f"its {what} is of something else: it was altered")
     whole = _signed_whole(image)
     allowed = _ALLOWED | {Kind.SIGNED_WHOLE} if whole else _ALLOWED
     strange = [one.kind for one in image.tlvs if not one.protected and one.kind not in allowed]
@@ -56,6 +58,11 @@ def check_image(image: FirmwareImage, *, key: bytes) -> None:
         what = f"its trailer holds an entry of type 0x{strange[0]:02x}"
         raise _refused(f"{what}, which MCUboot takes only among what is signed")
     _check_signatures(image, key, image.covered if whole else digest)
+
+
+def _hash(image: FirmwareImage, data: bytes) -> bytes:
+    """Return the hash of something as the bootloader of such an image makes it."""
+    return _HASHES[image.hashed_by](data).digest()
 
 
 def _signed_whole(image: FirmwareImage) -> bool:
@@ -74,7 +81,7 @@ def _check_signatures(image: FirmwareImage, key: bytes, signed: bytes) -> None:
     named, good = False, None
     for one in image.tlvs:
         if one.kind == naming:
-            named = _names(naming, one.value, public)
+            named = _names(image, naming, one.value, public)
         elif one.kind == Kind.ED25519 and named:
             good, named = _fits(public, one.value, signed), False
     if good is None:
@@ -84,14 +91,14 @@ def _check_signatures(image: FirmwareImage, key: bytes, signed: bytes) -> None:
         raise _refused("its signature is not of the key that it names, that of this profile")
 
 
-def _names(naming: Kind, value: bytes, public: Ed25519PublicKey) -> bool:
+def _names(image: FirmwareImage, naming: Kind, value: bytes, public: Ed25519PublicKey) -> bool:
     """Tell whether an entry names this key.
 
     Raises:
         RefusedError: it is so long that the bootloader gives the image up.
     """
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    digest = sha256(der).digest()
+    digest = _hash(image, der)
     if len(value) > (len(digest) if naming is Kind.KEY_HASH else _WHOLE_KEY_BYTES):
         raise _refused("the name of its key is longer than names are")
     # MCUboot compares as many bytes of a hash as there are.

@@ -7,7 +7,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_sim.mcuboot import Version, make_image
+from firmware_sim.commands.node_line import add_build_options, is_sha512
+from firmware_sim.mcuboot import Build, Version, make_image
 from shared.errors import MistakeError
 
 _FACTORY_SECRET = b"outstation-sim: everybody knows."
@@ -35,6 +36,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         metavar="WORD",
         help="self-check=fails | crashes-after=SECONDS | hangs; default: it runs",
     )
+    add_build_options(parser)
 
 
 def run_image(given: argparse.Namespace) -> str:
@@ -56,7 +58,9 @@ def run_image(given: argparse.Namespace) -> str:
     words = f"firmware {version}\n"
     words += f"outstation-sim: {' '.join(given.behave)}\n" if given.behave else ""
     filling = bytes(range(256)) * (4 * given.size_kb)
-    image = make_image(words.encode() + b"\0" + filling, version, _private_key(given.key))
+    build = Build(pure=given.pure, sha512=is_sha512(given))
+    body = words.encode() + b"\0" + filling
+    image = make_image(body, version, _private_key(given.key), build)
     try:
         given.output.write_bytes(image)
     except OSError as error:

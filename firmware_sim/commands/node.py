@@ -17,7 +17,7 @@ from firmware_sim.control import Command, serve_control
 from firmware_sim.device import Device
 from firmware_sim.flash import Flash, FlashFile
 from firmware_sim.ledger import Ledger, LedgerFile
-from firmware_sim.mcuboot import ImageError, Version, check_image, make_image, read_image
+from firmware_sim.mcuboot import Build, ImageError, Version, check_image, make_image, read_image
 from firmware_sim.models import find_model
 from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.os_group import Buffers
@@ -77,29 +77,30 @@ def make_loader(order: NodeOrder, layout: Layout, file: FlashFile | None) -> Boo
         MistakeError: a key or an image that cannot be used.
     """
     key = read_public_key(order.key) if order.key is not None else factory_key().public_key()
-    image = _first_image(order, key)
+    build = Build(pure=order.pure, sha512=order.sha512)
+    image = _first_image(order, key, build)
     if len(image) > layout.image_bytes:
         raise MistakeError(
             f"an image of {len(image)} bytes does not fit a slot of {order.slot_kb} kB",
             mend="choose a larger --slot-kb",
         )
     flash = Flash(layout.flash_bytes, timing=order.timing, file=file)
-    loader = Bootloader(flash, layout, key, downgrade=order.downgrade)
+    loader = Bootloader(flash, layout, key, downgrade=order.downgrade, build=build)
     if flash.is_blank(0, flash.size):
         loader.write(Slot.PRIMARY, 0, image)
         flash.take_busy_ms()
     return loader
 
 
-def _first_image(order: NodeOrder, key: Ed25519PublicKey) -> bytes:
+def _first_image(order: NodeOrder, key: Ed25519PublicKey, build: Build) -> bytes:
     if order.image is None:
         if order.key is not None and (order.flash is None or not order.flash.exists()):
             raise MistakeError("--key needs an image that was signed with it", mend="add --image")
-        return make_image(b"outstation-sim factory firmware\0", Version(1), factory_key())
+        return make_image(b"outstation-sim factory firmware\0", Version(1), factory_key(), build)
     try:
         data = order.image.read_bytes()
-        image = read_image(data)
-        check_image(image, key)
+        image = read_image(data, build)
+        check_image(image, key, build)
     except OSError as error:
         raise MistakeError(f"cannot read {order.image}: {error.strerror}") from None
     except ImageError as error:

@@ -32,6 +32,8 @@ class NodeOrder:
     buffers: int = 4
     timing: FlashTiming
     downgrade: bool = True
+    sha512: bool = False
+    pure: bool = False
     seed: int = 0
     faults: Sequence[str] = ()
     ledger: Path | None = None
@@ -52,6 +54,14 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
     add("--erase-ms", type=int, default=0, metavar="MS", help="to erase 4 kB of flash; 45 is usual")
     add("--page-us", type=int, default=0, metavar="US", help="to program 256 B; 700 is usual")
     add("--no-downgrade", action="store_true", help="its bootloader refuses older versions")
+    add_build_options(parser)
+
+
+def add_build_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a bootloader was compiled, as far as its images have to know."""
+    add = parser.add_argument_group("how the bootloader was built").add_argument
+    add("--sha", choices=("256", "512"), help="hash of images and keys (256; with --pure 512)")
+    add("--pure", action="store_true", help="images are signed as a whole, not by their hash")
 
 
 def node_order(given: argparse.Namespace) -> NodeOrder:
@@ -90,6 +100,8 @@ def node_order(given: argparse.Namespace) -> NodeOrder:
         buffers=given.buffers,
         timing=FlashTiming(erase_us=1000 * given.erase_ms, page_us=given.page_us),
         downgrade=not given.no_downgrade,
+        sha512=is_sha512(given),
+        pure=given.pure,
         seed=given.seed,
         faults=given.faults,
         ledger=given.ledger,
@@ -97,3 +109,8 @@ def node_order(given: argparse.Namespace) -> NodeOrder:
         control=given.control,
         ready_fd=given.ready_fd,
     )
+
+
+def is_sha512(given: argparse.Namespace) -> bool:
+    """Tell whether it is SHA-512: MCUboot's signer takes that for what is signed as a whole."""
+    return bool(given.sha == "512" or (given.pure and given.sha is None))

@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from shared import limits
@@ -34,11 +33,13 @@ class Kind(IntEnum):
     KEY_HASH = 0x01
     WHOLE_KEY = 0x02
     SHA256 = 0x10
+    SHA512 = 0x12
     ED25519 = 0x24
     SIGNED_WHOLE = 0x25
 
 
-_LONGER_HASHES: Final = frozenset({0x11, 0x12})
+_HASH_BYTES: Final = {Kind.SHA256: 32, Kind.SHA512: 64}
+"""Of the kinds of hashes that an image with an Ed25519 signature is known by."""
 _SIGNATURES: Final = frozenset({0x20, 0x21, 0x22, 0x23, Kind.ED25519})
 """RSA-2048, ECDSA-224, ECDSA-256, RSA-3072, Ed25519."""
 
@@ -89,7 +90,7 @@ class ImageTrailer:
     """What stands behind an image."""
 
     hash: str
-    """sha256 by which a device knows it, in hex; empty: there is none."""
+    """By which a device knows it, SHA-256 or SHA-512, in hex; empty: there is none."""
     signed: bool
 
 
@@ -103,6 +104,8 @@ class FirmwareImage:
     """Header, body and protected entries: what the hash is of."""
     digest: bytes
     """The hash in its trailer: its name in every protocol."""
+    hashed_by: Kind
+    """SHA256, or SHA512 for bootloaders built with ``MCUBOOT_SHA512``."""
     tlvs: tuple[Tlv, ...]
     """In their order, which MCUboot heeds; protected ones first."""
 
@@ -137,7 +140,8 @@ def read_trailer(data: bytes) -> ImageTrailer:
             found[entry.kind] = entry.value
     except RefusedError:
         pass  # what came before is shown; an installer refuses the whole
-    return ImageTrailer(found.get(Kind.SHA256, b"").hex(), not _SIGNATURES.isdisjoint(found))
+    digest = found.get(Kind.SHA256) or found.get(Kind.SHA512, b"")
+    return ImageTrailer(digest.hex(), not _SIGNATURES.isdisjoint(found))
 
 
 def read_image(data: bytes) -> FirmwareImage:
@@ -161,19 +165,23 @@ def read_image(data: bytes) -> FirmwareImage:
     tlvs += _entries(data, covered, _PLAIN)
     if covered + _INFO.unpack_from(data, covered)[1] != len(data):
         raise _refused("something follows its end")
-    plain = [one for one in tlvs if not one.protected]
-    hashes = [one.value for one in plain if one.kind == Kind.SHA256]
-    if not hashes and any(one.kind in _LONGER_HASHES for one in plain):
-        raise _refused("it is known by its SHA-384 or SHA-512, here only SHA-256 will do")
-    if len(hashes) != 1 or len(hashes[0]) != sha256().digest_size:
-        raise _refused("its trailer does not hold one SHA-256")
+    name = _name(tlvs)
     return FirmwareImage(
         version=header.version,
         flags=header.flags,
         covered=data[:covered],
-        digest=hashes[0],
+        digest=name.value,
+        hashed_by=Kind(name.kind),
         tlvs=tuple(tlvs),
     )
+
+
+def _name(tlvs: list[Tlv]) -> Tlv:
+    """Return the entry with the hash that is the image's name."""
+    hashes = [one for one in tlvs if not one.protected and one.kind in _HASH_BYTES]
+    if len(hashes) != 1 or len(hashes[0].value) != _HASH_BYTES[Kind(hashes[0].kind)]:
+        raise _refused("its trailer does not hold one SHA-256 or SHA-512")
+    return hashes[0]
 
 
 def _entries(data: bytes, at: int, magic: int, *, exactly: int | None = None) -> Iterator[Tlv]:

@@ -18,7 +18,7 @@ from agent.drivers.smp.packet import IMAGE_GROUP, READ, V2, Refusal, Request
 from firmware_sim import mcuboot
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
-from shared.model.mcuboot import read_header, read_image, read_trailer
+from shared.model.mcuboot import Kind, read_header, read_image, read_trailer
 from tests.fuzz import smp
 from tests.smp_parts import HEAD, KEY, image, lines_of
 
@@ -111,7 +111,8 @@ def firmware(data: bytes) -> None:
         read_trailer(data[header.trailer_at :])
     found = read_image(data)
     check_image(found, key=KEY.public_key().public_bytes_raw())
-    assert mcuboot.read_image(data).size == len(data)
+    build = mcuboot.Build(sha512=found.hashed_by is Kind.SHA512)
+    assert mcuboot.read_image(data, build).size == len(data)
     try:
         smp.mcuboot(data)
     except RefusedError as error:

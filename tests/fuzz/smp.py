@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import product
 
 from firmware_sim.bootloader import Slot
 from firmware_sim.device import Device
@@ -13,6 +14,7 @@ from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.packet import Malformed
 from shared.errors import Reason, RefusedError
 from tests.mcuboot_parts import (
+    LONG,
     PURE,
     WHOLE_KEY,
     covered,
@@ -27,7 +29,10 @@ from tests.smp_parts import KEY, READ, STRANGER, WRITE, image, lines_of, loader,
 _FIRST = image(size=3_000)
 _SIGNED = (read_image(_FIRST).covered, covered(), covered((0xA0, b"vendor"), (0x50, bytes(4))))
 """All that the key has ever signed."""
-BUILDS = [Build(pure=pure, whole_key=whole) for pure in (False, True) for whole in (False, True)]
+BUILDS = [
+    Build(pure=pure, whole_key=whole, sha512=long)
+    for pure, whole, long in product((False, True), repeat=3)
+]
 
 
 @cache
@@ -58,13 +63,10 @@ def console(data: bytes) -> None:
 
 def mcuboot(data: bytes) -> None:
     """An image; whatever else its trailer holds, only what was signed is believed."""
-    try:
-        found = read_image(data)
-    except ImageError as error:
-        raise RefusedError(Reason.BAD_SHAPE, error.fault.value) from error
     faults = []
     for build in BUILDS:
         try:
+            found = read_image(data, build)
             check_image(found, KEY.public_key(), build)
         except ImageError as error:
             faults.append(error.fault)
@@ -122,4 +124,6 @@ def images() -> Sequence[bytes]:
         trailed(plain, hashed(plain), *whole),
         trailed(plain, hashed(plain), (WHOLE_KEY, der()), signature(plain)),
         trailed(more, hashed(more), named(), signature(more)),
+        trailed(plain, hashed(plain, LONG), named(how=LONG), signature(plain, how=LONG)),
+        trailed(plain, hashed(plain, LONG), (PURE, b"\1"), named(how=LONG), whole[-1]),
     ]

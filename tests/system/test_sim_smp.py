@@ -244,6 +244,16 @@ async def test_faults_are_switched_while_it_runs(tmp_path):
         assert json.loads(sim("tell", str(control), "stats").stdout)["requests"] >= 1
 
 
+async def test_a_bootloader_that_wants_images_signed_as_a_whole_is_asked_for(tmp_path):
+    whole = str(tmp_path / "whole")
+    assert sim("image", whole, "--version", "2.0.0", "--size-kb", "8", "--pure").returncode == 0
+    node = ("device", "sensor-node", "--udp", "127.0.0.1:0", "--image", whole)
+    assert "no hash of the kind" in sim(*node).stderr
+    async with sim_process(*node, "--pure") as (_, where), udp_master(where) as master:
+        [row] = (await master.ask(READ, 1, 0))["images"]
+        assert (row["version"], len(row["hash"])) == ("2.0.0", 64)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

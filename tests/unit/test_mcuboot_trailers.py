@@ -16,7 +16,9 @@ from tests.fuzz.running import corpus
 from tests.mcuboot_parts import (
     ED25519,
     KEY_HASH,
+    LONG,
     PURE,
+    SHA512,
     WHOLE_KEY,
     covered,
     der,
@@ -94,7 +96,7 @@ REFUSED = {
 
 
 def simulated(data: bytes, build: Build = sim.USUAL, key: Ed25519PrivateKey = KEY) -> None:
-    sim.check_image(sim.read_image(data), key.public_key(), build)
+    sim.check_image(sim.read_image(data, build), key.public_key(), build)
 
 
 def judged(data: bytes, key: Ed25519PrivateKey = KEY) -> None:
@@ -158,6 +160,81 @@ def test_a_key_that_is_brought_along_has_to_be_the_devices(key: bytes):
         judged(data)
     with pytest.raises(sim.ImageError):
         simulated(data, Build(whole_key=True))
+
+
+LONGER = {
+    "of the hash": trailed(
+        SIGNED, hashed(SIGNED, LONG), named(how=LONG), signature(SIGNED, how=LONG)
+    ),
+    "of the whole": trailed(
+        *(SIGNED, hashed(SIGNED, LONG), (PURE, b"\1")),
+        *(named(how=LONG), signature(SIGNED, whole=True)),
+    ),
+    "with its key": trailed(
+        SIGNED, hashed(SIGNED, LONG), (WHOLE_KEY, der()), signature(SIGNED, how=LONG)
+    ),
+}
+WANTED = {
+    "of the hash": Build(sha512=True),
+    "of the whole": Build(sha512=True, pure=True),
+    "with its key": Build(sha512=True, whole_key=True),
+}
+
+
+@pytest.mark.parametrize("kind", LONGER)
+def test_an_image_known_by_its_sha512_is_for_bootloaders_that_were_built_so(kind: str):
+    data = LONGER[kind]
+    judged(data)
+    simulated(data, WANTED[kind])
+    assert len(read_image(data).digest) == 64
+    assert read_trailer(data[len(SIGNED) :]).hash == hashed(SIGNED, LONG)[1].hex()
+    with pytest.raises(sim.ImageError) as refused:
+        simulated(data)
+    assert refused.value.fault is ImageFault.NO_HASH
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (
+            trailed(SIGNED, hashed(SIGNED, LONG), named(), signature(SIGNED, how=LONG)),
+            NOT_OURS,  # a bootloader has one hash for both
+        ),
+        (
+            trailed(SIGNED, hashed(SIGNED, LONG), named(how=LONG), OURS),
+            "not of the key that it names",
+        ),
+        (
+            trailed(SIGNED, (SHA512, bytes(64)), named(how=LONG), OURS),
+            "its SHA-512 is of something else",
+        ),
+        (trailed(SIGNED, (SHA512, HASH[1]), named(), OURS), "one SHA-256 or SHA-512"),
+        (
+            trailed(SIGNED, HASH, hashed(SIGNED, LONG), named(), OURS),
+            "one SHA-256 or SHA-512",
+        ),
+        (
+            trailed(
+                *(SIGNED, hashed(SIGNED, LONG), named(STRANGER, how=LONG)),
+                signature(SIGNED, how=LONG),
+            ),
+            NOT_OURS,
+        ),
+    ],
+)
+def test_what_no_bootloader_for_sha512_takes_is_never_sent(data: bytes, what: str):
+    with pytest.raises(RefusedError) as told:
+        judged(data)
+    assert what in told.value.detail
+    with pytest.raises(sim.ImageError):
+        simulated(data, Build(sha512=True))
+
+
+@pytest.mark.parametrize("build", [*WANTED.values(), sim.USUAL, Build(pure=True)])
+def test_what_the_simulator_signs_for_a_bootloader_is_taken_by_it(build: Build):
+    data = sim.make_image(b"firmware", sim.Version(2), KEY, build)
+    judged(data)
+    simulated(data, build)
 
 
 def test_a_hash_among_what_is_signed_is_checked_too():

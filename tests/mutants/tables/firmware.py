@@ -41,12 +41,20 @@ FIRMWARE = (
         _TRAILERS + "an_image_that_is_signed_as_a_whole_is_for_bootloaders_that_want_it_so",
     ),
     _image(
-        "hash", "if one.kind == _SHA256 and not build.pure and one.value != digest:", "if False:"
+        "hash",
+        "if one.kind == build.hash_kind and not build.pure and one.value != digest:",
+        "if False:",
+    ),
+    _image(
+        "key-hash",
+        "digest = build.hash_of(public)",
+        "digest = sha256(public).digest()",
+        _TRAILERS + "an_image_known_by_its_sha512_is_for_bootloaders_that_were_built_so",
     ),
     _image("bootable", "if image.flags & NON_BOOTABLE:", "if False:"),
     _boot(
         "unchecked",
-        "            check_image(image, self.key)\n        except ImageError as error:",
+        "            check_image(image, self.key, self.build)\n        except ImageError as error:",
         "        except ImageError as error:",
         _SLOTS + "the_bootloader_throws_a_bad_image_away_and_runs_the_old_one",
     ),
