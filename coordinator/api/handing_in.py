@@ -9,7 +9,7 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.jobs import JobPreview, JobView
-from coordinator.core.trace import trace_id
+from coordinator.contract.trace import trace_id
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.submit import (
     KeyReusedError,

@@ -22,7 +22,7 @@ from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.mistakes import mistake_of
 from coordinator.core.roles import Role
-from coordinator.core.trace import read_traceparent
+from coordinator.contract.trace import read_traceparent
 from shared import limits
 
 T = TypeVar("T")

@@ -40,7 +40,7 @@ from coordinator.cli.triggers import app as triggers
 from shared.errors import MistakeError
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
-6 conflict, 7 timed out waiting."""
+6 conflict, 7 timed out waiting, 130 interrupted."""
 
 
 app = App(
@@ -312,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             Screen(as_json=True).json(error.problem)
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
-        return _fail("stopped; a job that was handed in goes on", Exit.FAILED)
+        return _fail("stopped; a job that was handed in goes on", Exit.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our pipe has seen enough; what follows has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ import msgspec
 
 from coordinator.cli.access import Access
 from coordinator.contract.common import Page, Problem
+from coordinator.contract.trace import TRACEPARENT, Trace
 from shared import limits
 from shared.errors import OutstationError
 
@@ -36,6 +37,8 @@ class Exit(IntEnum):
     UNREACHABLE = 5
     CONFLICT = 6
     TIMED_OUT = 7
+    INTERRUPTED = 130
+    """By Ctrl-C, as shells say it."""
 
 
 _EXIT_OF_STATUS: Mapping[int, Exit] = {
@@ -51,21 +54,27 @@ _EXIT_OF_STATUS: Mapping[int, Exit] = {
 }
 
 
+_PASSING = frozenset({429, 502, 503, 504})
+"""Answers of one who is too busy, stops, or stands in front of one who does not answer."""
+
+
 class CallError(OutstationError):
     """A request that was not served, as one sentence and an exit status."""
 
-    def __init__(self, sentence: str, code: Exit, problem: Problem | None = None) -> None:
-        """Keep the problem document too, for `--json`."""
+    def __init__(
+        self, sentence: str, code: Exit, problem: Problem | None = None, *, passing: bool = False
+    ) -> None:
+        """Keep the problem document too, for `--json`; `passing`: later it may be served."""
         super().__init__(sentence)
-        self.code, self.problem = code, problem
+        self.code, self.problem, self.passing = code, problem, passing
 
 
 class Client:
     """Asks one coordinator, over one connection that is kept while it lasts."""
 
-    def __init__(self, access: Access) -> None:
-        """Connect at the first request."""
-        self._access = access
+    def __init__(self, access: Access, trace: Trace) -> None:
+        """Connect at the first request; what is made belongs to `trace`."""
+        self._access, self._trace = access, trace
         self._headers: Mapping[str, str] = {}
         self._connection = http.client.HTTPSConnection(
             access.host, access.port, context=access.tls, timeout=_TIMEOUT_S
@@ -151,6 +160,10 @@ class Client:
             most -= len(page.items)
             token = page.next_page_token
 
+    def twin(self) -> "Client":
+        """Return another client of the same coordinator, with a connection of its own."""
+        return Client(self._access, self._trace)
+
     def close(self) -> None:
         """Drop the connection."""
         self._connection.close()
@@ -194,6 +207,8 @@ class Client:
         sent = {"Authorization": f"Bearer {self._access.token}", **(headers or {})}
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
+        if method != "GET":
+            sent[TRACEPARENT] = self._trace.next_span()
         self._connection.request(method, target, data, sent)
 
     @contextlib.contextmanager
@@ -209,12 +224,16 @@ class Client:
             ) from None
         except http.client.IncompleteRead:
             self.close()
-            raise CallError("the answer ended before its end; ask again", Exit.FAILED) from None
+            raise CallError(
+                "the answer ended before its end; ask again", Exit.FAILED, passing=True
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             self.close()
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CallError(
-                f"no coordinator answers at {self._where()}: {said}", Exit.UNREACHABLE
+                f"no coordinator answers at {self._where()}: {said}",
+                Exit.UNREACHABLE,
+                passing=True,
             ) from None
 
     def _where(self) -> str:
@@ -228,13 +247,15 @@ def segment(text: str) -> str:
 
 def _refusal(status: int, body: bytes) -> CallError:
     code = _EXIT_OF_STATUS.get(status, Exit.FAILED)
+    passing = status in _PASSING
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
-        return CallError(f"the coordinator answered {status}", code)
+        return CallError(f"the coordinator answered {status}", code, passing=passing)
     if status == http.client.UNAUTHORIZED:
         return CallError("the coordinator does not accept this token", code, problem)
     # A member of the job that was handed in is worth naming; the path and query are our own.
     in_body = problem.at and not problem.at.startswith(("path.", "query."))
     place = f"{problem.at}: " if in_body else ""
-    return CallError(f"{place}{problem.detail or problem.title}", code, problem)
+    said = f"{place}{problem.detail or problem.title}"
+    return CallError(said, code, problem, passing=passing)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator.cli.client import CallError, Client, Exit, segment
-from coordinator.cli.jobs import until_settled
 from coordinator.cli.show import Screen, ago
+from coordinator.cli.waiting import until_settled
 from coordinator.contract.common import Page
 from coordinator.contract.jobs import JobView
 from coordinator.contract.support import BundleView, DeviceView
@@ -78,7 +78,8 @@ def settle(
     step = {"id": name, "action": "agent.adopt", "params": dict(params), "timeout_s": 600}
     targets = {"agents": [agent]}
     body = {"name": name, "targets": targets, "steps": [step], "dry_run": dry_run}
-    job = until_settled(client, client.post("/v1/jobs", body, JobView).id, wait_s)
+    first = client.post("/v1/jobs", body, JobView)
+    job = until_settled(client, screen, first.id, wait_s, first)
     if screen.as_json:
         screen.json(job)
     return job
@@ -92,7 +93,8 @@ def diagnose(
         step = {"id": "bundle", "action": "agent.diagnose", "params": {"upload": "always"}}
         targets = {"agents": [agent]}
         body = {"name": "diagnose", "targets": targets, "steps": [step]}
-        job = until_settled(client, client.post("/v1/jobs", body, JobView).id, wait_s)
+        first = client.post("/v1/jobs", body, JobView)
+        job = until_settled(client, screen, first.id, wait_s, first)
         if set(job.counts) != {"SUCCEEDED"}:
             raise CallError(
                 f"the gateway made no bundle; see: outstation jobs show {job.id}", Exit.FAILED

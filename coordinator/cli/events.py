@@ -133,8 +133,7 @@ def follow(follower: Follower, *, until_s: float) -> Iterator[EventView]:
         try:
             yield from follower.once(seconds=max(1, min(int(left), limits.EVENT_STREAM_S)))
         except CallError as error:
-            lost = error.code in {Exit.UNREACHABLE, Exit.FAILED} or error.problem is None
-            if not lost:
+            if not error.passing:
                 raise
             time.sleep(max(0.0, min(_AGAIN_S, until_s - time.monotonic())))
 

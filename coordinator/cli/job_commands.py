@@ -5,14 +5,14 @@ from cyclopts import App
 from coordinator.cli import jobs, repeats, standing, templates
 from coordinator.cli.client import Exit
 from coordinator.cli.job_file import read_job
+from coordinator.cli.options import AT_ONCE as _AT_ONCE
 from coordinator.cli.options import DEFAULT as _DEFAULT
-from coordinator.cli.options import Common
+from coordinator.cli.options import FOREVER_S as _FOREVER_S
+from coordinator.cli.options import Common, Waiting
 from coordinator.cli.options import with_client as _with_client
 from coordinator.cli.show import Screen
 from coordinator.contract.repeats import RetryWish
 from shared.errors import MistakeError
-
-_FOREVER_S = 31_536_000
 
 app = App(name="jobs", help="Work for the fleet: hand in, watch, explain.")
 
@@ -23,8 +23,7 @@ def jobs_submit(
     /,
     *,
     made_of: templates.MadeOf = templates.NOTHING,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
+    waiting: Waiting = _AT_ONCE,
     dry_run: bool = False,
     common: Common = _DEFAULT,
 ) -> Exit:
@@ -32,28 +31,23 @@ def jobs_submit(
 
     Parameters
     ----------
-    wait
-        Wait until it is done; exit status 1 unless it succeeded everywhere.
-    timeout
-        Seconds to wait at most; exit status 7 after that. The job itself goes on.
     dry_run
         Only check it, and tell which agents it would go to.
     """
-    wait_s = timeout if wait else None
     if bool(file) == bool(made_of.template):
         raise MistakeError("name a file, or a template with --template", where="jobs submit")
     if made_of.template:
-        wish = templates.Wish(made_of=made_of, only_check=dry_run, wait_s=wait_s)
+        wish = templates.Wish(made_of=made_of, only_check=dry_run, wait_s=waiting.span_s)
         return _with_client(common, lambda c, s: jobs.submit_template(c, s, wish))
     if made_of != templates.NOTHING:
         raise MistakeError("a file says this itself", where="--set", mend="or use --template")
     job = read_job(file)
     if dry_run:
         return _with_client(common, lambda c, s: jobs.preview(c, s, job))
-    if wait and job.is_standing:
+    if waiting.wait and job.is_standing:
         mend = "hand it in without, then see outstation jobs history"
         raise MistakeError("a standing job has no end to wait for", where="--wait", mend=mend)
-    return _with_client(common, lambda c, s: jobs.submit(c, s, job, wait_s=wait_s))
+    return _with_client(common, lambda c, s: jobs.submit(c, s, job, wait_s=waiting.span_s))
 
 
 @app.command(name="check")
@@ -78,21 +72,11 @@ def jobs_cancel(
     job: str,
     /,
     *,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
+    waiting: Waiting = _AT_ONCE,
     common: Common = _DEFAULT,
 ) -> Exit:
-    """Call a job off: what has not begun never does, what runs stops at a safe point.
-
-    Parameters
-    ----------
-    wait
-        Wait until every agent said what that stopped.
-    timeout
-        Seconds to wait at most; exit status 7 after that.
-    """
-    wait_s = timeout if wait else None
-    return _with_client(common, lambda c, s: jobs.cancel(c, s, job, wait_s=wait_s))
+    """Call a job off: what has not begun never does, what runs stops at a safe point."""
+    return _with_client(common, lambda c, s: jobs.cancel(c, s, job, wait_s=waiting.span_s))
 
 
 @app.command(name="retry")
@@ -101,8 +85,7 @@ def jobs_retry(
     /,
     *,
     unknown_effects: bool = False,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
+    waiting: Waiting = _AT_ONCE,
     common: Common = _DEFAULT,
 ) -> Exit:
     """Do a job again on the agents where it failed, as a new job.
@@ -111,14 +94,9 @@ def jobs_retry(
     ----------
     unknown_effects
         Also where it was cut off and may have been done: look at the devices first.
-    wait
-        Wait until it is done; exit status 1 unless it succeeded everywhere.
-    timeout
-        Seconds to wait at most; exit status 7 after that.
     """
     wish = RetryWish(unknown_effects=unknown_effects)
-    wait_s = timeout if wait else None
-    return _with_client(common, lambda c, s: repeats.again(c, s, job, wish, wait_s))
+    return _with_client(common, lambda c, s: repeats.again(c, s, job, wish, waiting.span_s))
 
 
 @app.command(name="clone")
@@ -127,21 +105,11 @@ def jobs_clone(
     /,
     *,
     to: repeats.To = repeats.AS_BEFORE,
-    wait: bool = False,
-    timeout: int = _FOREVER_S,
+    waiting: Waiting = _AT_ONCE,
     common: Common = _DEFAULT,
 ) -> Exit:
-    """Hand in a new job that says what an old one said.
-
-    Parameters
-    ----------
-    wait
-        Wait until it is done; exit status 1 unless it succeeded everywhere.
-    timeout
-        Seconds to wait at most; exit status 7 after that.
-    """
-    wait_s = timeout if wait else None
-    return _with_client(common, lambda c, s: repeats.again(c, s, job, to.wish, wait_s))
+    """Hand in a new job that says what an old one said."""
+    return _with_client(common, lambda c, s: repeats.again(c, s, job, to.wish, waiting.span_s))
 
 
 @app.command(name="log")

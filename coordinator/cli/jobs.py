@@ -1,28 +1,20 @@
 """`outstation jobs`: hand in work, watch it, and see what really happened on each device."""
 
 import sys
-import time
 from collections.abc import Sequence
 
 from coordinator.cli.approvals import agreed
-from coordinator.cli.client import CallError, Client, Exit, segment
+from coordinator.cli.client import Client, Exit, segment
 from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
 from coordinator.cli.show import Screen, ago, count
 from coordinator.cli.standing import when
 from coordinator.cli.templates import Wish
+from coordinator.cli.waiting import goes_on, leaving, until_settled
 from coordinator.contract.approvals import ApprovalForm
 from coordinator.contract.job_parts import StepBody
-from coordinator.contract.jobs import (
-    SETTLED,
-    ExecutionView,
-    JobPreview,
-    JobView,
-    TaskView,
-)
+from coordinator.contract.jobs import ExecutionView, JobPreview, JobView, TaskView
 from shared.model.job import Value
-
-_LONG_POLL_S = 30
 
 
 def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) -> Exit:
@@ -46,11 +38,14 @@ def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
 def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) -> Exit:
     """Tell that a job was handed in; with `wait_s`, wait for its end."""
     if wait_s is not None:
-        return wait(client, screen, view.id, wait_s)
+        with leaving(goes_on(view.id)):
+            if not screen.as_json:
+                _told_accepted(screen, view)
+            return wait(client, screen, view.id, wait_s, view)
     if screen.as_json:
         screen.json(view)
     else:
-        screen.text(f"job {view.id} accepted for {view.targets} agents")
+        _told_accepted(screen, view)
         if view.state == "PENDING_APPROVAL":
             screen.text(f"it waits for {view.agreement.needed} people: class {view.job_class}")
             screen.text(f"they sign it with: outstation approvals sign {view.id} --key FILE")
@@ -59,6 +54,12 @@ def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) 
         follow = "history" if view.standing else "wait"
         screen.text(f"follow it with: outstation jobs {follow} {view.id}")
     return Exit.OK
+
+
+def _told_accepted(screen: Screen, view: JobView) -> None:
+    screen.text(f"job {view.id} accepted for {view.targets} agents")
+    if view.trace:
+        screen.text(f"its trace is {view.trace}")
 
 
 def preview(client: Client, screen: Screen, job: JobFile) -> Exit:
@@ -139,7 +140,7 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
     """Call a job off; with `wait_s`, wait until every agent said what that stopped."""
     view = client.post(f"/v1/jobs/{segment(job_id)}/cancel", {}, JobView)
     if wait_s is not None and view.state == "CANCELING":
-        view = until_settled(client, view.id, wait_s)
+        view = until_settled(client, screen, view.id, wait_s, view)
     if screen.as_json:
         screen.json({"job": view, "executions": _executions(client, view.id)})
         return Exit.OK
@@ -150,31 +151,13 @@ def cancel(client: Client, screen: Screen, job_id: str, *, wait_s: int | None) -
     return show(client, screen, view.id)
 
 
-def wait(client: Client, screen: Screen, job_id: str, wait_s: int) -> Exit:
+def wait(
+    client: Client, screen: Screen, job_id: str, wait_s: int, first: JobView | None = None
+) -> Exit:
     """Wait until a job is done, print it, and return OK only if every execution succeeded."""
-    job = until_settled(client, job_id, wait_s)
+    job = until_settled(client, screen, job_id, wait_s, first)
     show(client, screen, job_id)
     return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
-
-
-def until_settled(client: Client, job_id: str, wait_s: int) -> JobView:
-    """Return a job that is over.
-
-    Raises:
-        CallError: TIMED_OUT.
-    """
-    deadline = time.monotonic() + wait_s
-    while True:
-        left = deadline - time.monotonic()
-        hold = max(1, min(_LONG_POLL_S, int(left)))
-        job = client.get(f"/v1/jobs/{segment(job_id)}", JobView, wait_s=hold)
-        if job.state in SETTLED:
-            return job
-        if time.monotonic() >= deadline:
-            raise CallError(
-                f"the job is not done after {wait_s} s: {_standing(job)}; it goes on by itself",
-                Exit.TIMED_OUT,
-            )
 
 
 def _waits_for(client: Client, job: JobView) -> list[tuple[str, object]]:
@@ -192,12 +175,6 @@ def _waits_for(client: Client, job: JobView) -> list[tuple[str, object]]:
         facts.append(("waits for", f"{missing} more of {', '.join(open_to) or 'nobody'}"))
         facts.append(("sign it with", f"outstation approvals sign {job.id} --key FILE"))
     return facts
-
-
-def _standing(job: JobView) -> str:
-    if job.state == "PENDING_APPROVAL":
-        return f"approved {agreed(job.agreement.needed, job.agreement.people)}"
-    return count(job.counts)
 
 
 def _executions(client: Client, job_id: str) -> list[ExecutionView]:

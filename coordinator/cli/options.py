@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from coordinator.cli.access import find_access
 from coordinator.cli.client import Client
 from coordinator.cli.show import Screen
+from coordinator.contract.trace import TRACEPARENT, Trace
 from shared import limits
 from shared.errors import MistakeError
 
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 MOST = 500
 """List items shown unless more are asked for."""
+FOREVER_S = limits.DELAY_S
+"""A wait that nobody bounded."""
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -35,6 +38,28 @@ class Common:
 DEFAULT = Common()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Waiting:
+    """Options of every command that hands in work or calls it off."""
+
+    wait: Annotated[
+        bool,
+        Parameter(help="until it is over; status 0 only if it went well everywhere", negative=""),
+    ] = False
+    timeout: Annotated[
+        int, Parameter(help="seconds to wait at most; status 7 after that, and it goes on")
+    ] = FOREVER_S
+
+    @property
+    def span_s(self) -> int | None:
+        """Return how long to wait, None: not at all."""
+        return self.timeout if self.wait else None
+
+
+AT_ONCE = Waiting()
+
+
 def with_client(common: Common, do: Callable[[Client, Screen], T]) -> T:
     """Run a command's body with a client of the coordinator that its options name.
 
@@ -42,7 +67,8 @@ def with_client(common: Common, do: Callable[[Client, Screen], T]) -> T:
         MistakeError: nothing says where the coordinator is.
         CallError: it did not do what was asked.
     """
-    client = Client(find_access(common.config, os.environ))
+    trace = Trace.of(os.environ.get(TRACEPARENT.upper(), ""))
+    client = Client(find_access(common.config, os.environ), trace)
     try:
         return do(client, Screen(as_json=common.json))
     finally:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
-from coordinator.core.trace import trace_id
+from coordinator.contract.trace import trace_id
 from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs

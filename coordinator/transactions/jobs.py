@@ -18,7 +18,7 @@ from coordinator.contract.jobs import (
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import RolloutState
-from coordinator.core.trace import trace_id
+from coordinator.contract.trace import trace_id
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job

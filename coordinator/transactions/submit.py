@@ -15,7 +15,7 @@ from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
-from coordinator.core.trace import trace_id
+from coordinator.contract.trace import trace_id
 from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rollouts_begin import store_policy

@@ -400,10 +400,10 @@ async def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def serving(place: Place) -> AsyncIterator[str]:
+async def serving(place: Place, port: int = 0) -> AsyncIterator[str]:
     """Serve in this process; yields the URL."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(place, Listen(host=HOST, port=0), ready=url.set_result))
+    task = asyncio.create_task(serve(place, Listen(host=HOST, port=port), ready=url.set_result))
     await asyncio.wait((task, url), return_when=asyncio.FIRST_COMPLETED)
     try:
         if task.done():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.core.trace import read_traceparent, trace_id
+from coordinator.contract.trace import read_traceparent, trace_id
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"

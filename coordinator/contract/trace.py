@@ -1,12 +1,17 @@
 """The trace that a request belongs to, as its caller says: W3C Trace Context, level 1.
 
-Owns how ``traceparent`` is read. What cannot be read is as if it were not there: a caller's tracing
-never fails a request. Leaves out ``tracestate``, which nothing here would change or hand on.
+Owns how ``traceparent`` is read, and how somebody who asks for something makes one. What cannot be
+read is as if it were not there: a caller's tracing never fails a request. Leaves out
+``tracestate``, which nothing here would change or hand on.
 """
 
 import re
-from typing import Final
+import secrets
+from dataclasses import dataclass
+from typing import Final, Self
 
+TRACEPARENT: Final = "traceparent"
+"""The header; in capitals the environment variable in which programs hand theirs on."""
 _CHARS: Final = 55
 # Section 3.2.2: version ff and ids of zeros alone are invalid. Of a later version is read what
 # version 00 defines, and only if it stands where it would.
@@ -36,3 +41,23 @@ def read_traceparent(*values: str) -> str:
 def trace_id(traceparent: str) -> bytes:
     """Return the 16 bytes that name the trace in what `read_traceparent` returned, or none."""
     return bytes.fromhex(traceparent[3:35])
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The trace of one who asks: each request of its is a span of its own."""
+
+    trace_id: bytes
+
+    @classmethod
+    def of(cls, parent: str) -> Self:
+        """Go on with the trace that `parent` says, or begin one if it says none.
+
+        >>> Trace.of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").trace_id.hex()
+        '0af7651916cd43dd8448eb211c80319c'
+        """
+        return cls(trace_id(read_traceparent(parent)) or secrets.token_bytes(16))
+
+    def next_span(self) -> str:
+        """Return the header of one more request; it is to be recorded."""
+        return f"00-{self.trace_id.hex()}-{secrets.token_hex(8)}-01"
