@@ -102,6 +102,8 @@ class Caretaker:
         counts = await self._jobs.counts()
         told: dict[str, Value] = {**self.facts(), "receipts": counts.receipts}
         told |= {f"tasks.{state.name.lower()}": count for state, count in counts.tasks.items()}
+        if self.settings is not None:
+            told["_settings"] = self.settings.fingerprint
         return told
 
     async def diagnose(self, name: str, *, upload: Upload, dry_run: bool) -> Mapping[str, Value]:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from agent.core.adopted import without_adopted
 from agent.core.ports import StepOutcome
 from agent.core.self_config import Remote, Trial, content_hash
 from shared import limits
@@ -40,6 +41,10 @@ def _read(data_dir: Path) -> tuple[Remote, str]:
         return Remote(), ""
     except (OSError, msgspec.MsgspecError) as error:
         return Remote(), str(error)
+
+
+def _named(settings: Mapping[str, Value]) -> str:
+    return content_hash(without_adopted(settings))
 
 
 class SelfConfig:
@@ -97,7 +102,9 @@ class SelfConfig:
         """Apply a change if it is one; the process that runs under it returns the outcome."""
         if mark in self._remote.failed:
             detail = "it was rolled back: readings or contacts had stopped"
-            return StepOutcome(Reason.NOT_CONFIRMED, detail)
+            told = {**self._before(change), "_settings": self.fingerprint}
+            told["_wanted"] = _named({**self._remote.settings, **change})
+            return StepOutcome(Reason.NOT_CONFIRMED, detail, told)
         applied = self._remote.trial is not None
         if self._remote.trial is not None:
             if self._remote.trial.mark != mark:
@@ -113,15 +120,25 @@ class SelfConfig:
             return StepOutcome(Reason.BAD_PARAMETERS, str(error))
         result: dict[str, Value] = {"_hash": content_hash(wanted), "_skipped": same and not applied}
         if dry_run:
-            told = {name: before.get(name, "as the local file says") for name in change}
-            told |= {f"{name}.new": value for name, value in change.items()}
+            told = {**self._before(change), **{f"{n}.new": value for n, value in change.items()}}
             return StepOutcome(result={**told, **result, "_dry_run": True})
         if same:
-            return StepOutcome(result={**change, **result})
+            return StepOutcome(result={**change, **result, "_settings": self.fingerprint})
         self._keep(self._remote.on_trial(mark, change, confirm_within_s))
         self._leave()
         await asyncio.Event().wait()
         raise AssertionError("nobody sets that event")
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the name of all settings from afar that were confirmed and attach no device.
+
+        Devices that were adopted are followed by the agent itself, which is nobody's drift.
+        """
+        return _named(self._remote.settings)
+
+    def _before(self, change: Mapping[str, Value]) -> dict[str, Value]:
+        return {n: self._remote.settings.get(n, "as the local file says") for n in change}
 
     async def _proves_itself(self, trial: Trial) -> bool:
         """Look until readings and, if it needs one, a contact were seen, or its time is over."""

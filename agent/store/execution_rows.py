@@ -100,6 +100,8 @@ class ExecutionRows:
         """Tell how a task ended, let others have their turn, and what that makes of the whole."""
         seen = self._look(execution)
         told = 0 if firing else self._write(seen.id, fact)
+        if firing:
+            self.standing.found(execution, firing, fact)
         if seen.has_turns:
             self._next_turn(execution, firing)
             seen = self._look(execution)

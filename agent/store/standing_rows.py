@@ -3,16 +3,18 @@
 Runs inside a transaction of `agent.store.jobs` or `agent.store.standing`. A firing's tasks live as
 long as it does; afterwards it is a *tale*. Several firings in a row that ended alike are one tale,
 so that months of history fit into a contact, and a tale becomes a receipt only when a report takes
-it. Leaves out when something fires (`agent.core.standing`, `agent.core.rules`).
+it. What a firing found out about a device is a tale of that device, for as long as it is the same.
+Leaves out when something fires (`agent.core.standing`, `agent.core.rules`).
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.core.findings import is_finding, same_finding
 from agent.core.fired import Run
 from agent.core.moment import Moment
-from agent.core.queue import Due, due_in
+from agent.core.queue import TOLD_AS, Due, due_in
 from agent.core.rules import RuleMemory
 from agent.store.outbox import Fact, Outbox
 from shared import limits
@@ -145,9 +147,9 @@ class StandingRows:
         failed = sum(task.state is not TaskState.DONE for task in seen)
         if len(seen) > 1:
             detail = f"{failed} of {len(seen)} devices failed; {detail}" if failed else ""
-        nominal = self._db.execute(_SQL["nominal_of"], bind(execution, firing)).fetchone()
-        at = WallMs(nominal[0] if nominal else self._now.today_ms)
-        one = len(seen) == 1 and isinstance(result, Mapping)
+        at = self._nominal(execution, firing)
+        # What was found out about a device is told by itself, see `found`.
+        one = len(seen) == 1 and isinstance(result, Mapping) and not is_finding(result)
         tale = Tale(
             state=outcome.state,
             reason=outcome.reason,
@@ -159,11 +161,32 @@ class StandingRows:
         self.tell(execution, tale)
         self._db.execute(_SQL["drop_firing"], bind(execution, firing))
 
+    def found(self, execution: int, firing: int, fact: Fact) -> None:
+        """Tell what a task of a firing found out about its device, if it did."""
+        if not is_finding(fact.result):
+            return
+        at = self._nominal(execution, firing)
+        done = fact.state is TaskState.DONE
+        tale = Tale(
+            state=ExecutionState.SUCCEEDED if done else ExecutionState.FAILED,
+            reason=fact.reason,
+            first_ms=at,
+            last_ms=at,
+            device=fact.device or TOLD_AS,
+            detail=fact.detail,
+            result=fact.result,
+        )
+        self.tell(execution, tale)
+
     def tell(self, execution: int, tale: Tale) -> None:
         """Add to the history: to its newest tale where that ended alike, else as a new one."""
         found = self._db.execute(_SQL["newest_tale"], bind(execution, tale.device)).fetchone()
         reason, result = int(tale.reason or 0), pack(dict(tale.result))
-        if found is not None and found[1:4] == (tale.state, reason, tale.detail):
+        alike = found is not None and found[1:4] == (tale.state, reason, tale.detail)
+        if alike and tale.device and is_finding(tale.result):
+            body = unpack(found[4], dict[str, Value], bound=len(found[4]))
+            alike = same_finding(body, tale.result)
+        if alike:
             row = bind(
                 found[0], tale.last_ms, tale.first_ms, tale.count, self._now.today_ms, result
             )
@@ -176,6 +199,11 @@ class StandingRows:
         self._db.execute(_SQL["tell_tale"], row)
         if self._db.execute(_SQL["count_tales"]).fetchone()[0] > limits.TALES:
             self._shorten()
+
+    def _nominal(self, execution: int, firing: int) -> WallMs:
+        """Return a firing's nominal time; of one that is no longer remembered, the present."""
+        nominal = self._db.execute(_SQL["nominal_of"], bind(execution, firing)).fetchone()
+        return WallMs(nominal[0] if nominal else self._now.today_ms)
 
     def _note_fired(self, execution: int, nominal: WallMs, number: int) -> bool:
         noted = self._db.execute(_SQL["note_fired"], bind(execution, nominal, number))

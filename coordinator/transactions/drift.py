@@ -1,17 +1,14 @@
 """Each device beside what is wished of it: since when they differ, and who mended it.
 
-Written in the transaction of the receipt that tells it. A wish is what a profile expects of the
-device itself (`identity`), the image of an update (`firmware`), or what a step of a job compares
-(`JOB/STEP`). A word that comes late changes nothing that a newer one said. Leaves out
-comparing, which gateways do (`agent.actions`), and showing it (`coordinator.transactions.wishes`).
+Written in the transaction of the receipt that tells it. A word that comes late changes nothing that
+a newer one said. Leaves out what a receipt says (`coordinator.core.drift_words`), comparing, which
+gateways do (`agent.actions`), and showing it (`coordinator.transactions.wishes`).
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final
 
+from coordinator.core.drift_words import CONFIGURES, OWN, WRITES, Word, compared, words_of
 from coordinator.core.events import Subject
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.outbox import tell
@@ -19,21 +16,9 @@ from coordinator.transactions.rows import to_json
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId, uuid_text
-from shared.model.job import JobSpec, Step, TaskState, Value
+from shared.model.job import JobSpec, Step, TaskState
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
-
-IDENTITY: Final = "identity"
-FIRMWARE: Final = "firmware"
-WRITING: Final = frozenset(
-    {
-        *("device.write", "device.configure", "device.restore_config", "device.command"),
-        *("device.update_firmware", "agent.adopt"),
-    }
-)
-"""Actions that may make a device as it is wished to be."""
-_HASH_CHARS = 16
-_RULE = "_rule."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +28,12 @@ class _Job:
     id: bytes
     name: str
     steps: Mapping[str, Step]
+    dry_run: bool
 
-    @property
-    def writes(self) -> bool:
-        return any(step.action in WRITING for step in self.steps.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What a receipt says of one wish."""
-
-    wish: str
-    desired: str
-    missed: Mapping[str, Value]
-    """What is otherwise, as it is; empty: all is as wished."""
+    def mends(self, device: str) -> bool:
+        """Tell whether it may have made a device, or the agent itself, as it is wished to be."""
+        mending = CONFIGURES if device == OWN else WRITES
+        return not self.dry_run and any(one.action in mending for one in self.steps.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,84 +50,46 @@ class _Before:
 
 
 def note_drift(
-    agent: AgentId, receipts: Sequence[Receipt], job: bytes | None, now_ms: WallMs
+    agent: AgentId, receipts_by_job: Mapping[bytes, Sequence[Receipt]], now_ms: WallMs
 ) -> Tx[None]:
-    """Keep what receipts of one execution say of devices and what is wished of them."""
-    told = [(one, _by_step(one)) for one in receipts if _is_word(one)]
-    told = [(one, steps) for one, steps in told if any(map(_compares, steps.values()))]
-    if job is None or not told:
-        return
+    """Keep what receipts of tasks say of devices and what is wished of them."""
+    told = [
+        (receipt, job, steps)
+        for job, receipts in receipts_by_job.items()
+        for receipt in receipts
+        if (steps := compared(receipt))
+    ]
+    # A report has the newest history of schedules first.
+    told.sort(key=lambda one: one[0].wall_ms)
+    jobs: dict[bytes, _Job] = {}
+    for receipt, id_, steps in told:
+        if id_ not in jobs:
+            jobs[id_] = yield from _job(id_)
+        job = jobs[id_]
+        members = ((step, steps[name]) for name, step in job.steps.items() if name in steps)
+        for step, told_by_it in members:
+            for word in words_of(job.name, step, receipt.device, told_by_it):
+                yield from _note(agent, receipt, job, word, now_ms)
+
+
+def _job(job: bytes) -> Tx[_Job]:
     row = yield from fetch_one("job_spec", job)
     assert row is not None, "an execution refers to its job"
-    spec = unpack(row[1], JobSpec, bound=limits.SPEC_BYTES)
-    known = _Job(job, row[0], {step.id: step for step in (*spec.steps, *spec.final_steps)})
-    for receipt, steps in told:
-        for step, members in steps.items():
-            word = _word(known, step, members)
-            if word is not None:
-                yield from _note(agent, receipt, known, word, now_ms)
+    return _read(job, row[0], row[1])
 
 
-def _is_word(receipt: Receipt) -> bool:
-    """Tell whether a receipt is of a device, and of something that was done."""
-    ended = receipt.state in {TaskState.DONE, TaskState.FAILED}
-    return ended and bool(receipt.device) and not receipt.device.startswith("@")
+def _read(job: bytes, name: str, packed: bytes) -> _Job:
+    spec = unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
+    steps = {step.id: step for step in (*spec.steps, *spec.final_steps)}
+    return _Job(job, name, steps, spec.dry_run)
 
 
-def _by_step(receipt: Receipt) -> dict[str, dict[str, Value]]:
-    by_step: dict[str, dict[str, Value]] = defaultdict(dict)
-    for name, value in receipt.result.items():
-        step, _, member = name.partition(".")
-        by_step[step][member] = value
-    return by_step
-
-
-def _compares(members: Mapping[str, Value]) -> bool:
-    return "_drifted" in members or ("_before" in members and "_dry_run" not in members)
-
-
-def _word(job: _Job, step: str, members: Mapping[str, Value]) -> Word | None:
-    action = job.steps[step].action if step in job.steps else ""
-    match action:
-        case "device.sync" if "_profile_hash" in members and members.get("_identity") is True:
-            names = [name for name in str(members.get("_drift", "")).split(",") if name]
-            missed = {name: members.get(f"_{name}", "") for name in names}
-            return Word(IDENTITY, str(members["_profile_hash"]), missed)
-        case "device.validate" if "_drifted" in members:
-            return Word(f"{job.name}/{step}", _hash_of(job.steps[step]), _missed(members))
-        case "device.update_firmware" if _compares(members):
-            runs = str(members.get("_version", ""))
-            missed = {} if runs else {FIRMWARE: members["_before"]}
-            asked = job.steps[step].params
-            desired = str(asked.get("version") or "") or runs or _hash_of(job.steps[step])
-            return Word(FIRMWARE, desired, missed)
-        case _:
-            return None
-
-
-def _missed(members: Mapping[str, Value]) -> dict[str, Value]:
-    """Return points that are not as desired, with what they are, and rules that do not hold."""
-    points = {
-        name.removesuffix(".desired"): members.get(name.removesuffix(".desired"), "")
-        for name in members
-        if name.endswith(".desired")
-    }
-    broken = {
-        f"rule {name.removeprefix(_RULE)}": False
-        for name, value in members.items()
-        if name.startswith(_RULE) and value is False
-    }
-    return {**points, **broken}
-
-
-def _hash_of(step: Step) -> str:
-    """Return a short name of what a step wishes: the same for equal parameters of any job."""
-    return sha256(to_json(step.params).encode()).hexdigest()[:_HASH_CHARS]
-
-
-def _note(agent: AgentId, receipt: Receipt, job: _Job, word: Word, now_ms: WallMs) -> Tx[None]:
-    key = (agent, receipt.device, word.wish)
+def _note(agent: AgentId, receipt: Receipt, job: _Job, said: Word, now_ms: WallMs) -> Tx[None]:
+    key = (agent, said.device, said.wish)
     row = yield from fetch_one("wish", *key)
+    word = said.against("" if row is None else row[0])
+    if word is None:
+        return
     if row is None:
         count = yield from fetch_one("wish_count", agent)
         if count is not None and count[0] >= limits.WISHES:
@@ -159,17 +98,19 @@ def _note(agent: AgentId, receipt: Receipt, job: _Job, word: Word, now_ms: WallM
     at_ms = receipt.wall_ms
     if at_ms < before.at_ms:
         return
+    # Firings that found the same are told as one: it is so since the first of them.
+    first_ms = receipt.firing_ms or at_ms
     misses = len(word.missed)
     turned = (misses > 0) is not (before.misses > 0)
     since_ms, noted_ms = before.since_ms, now_ms if turned else before.noted_ms
     mended_ms, mended_by = before.mended_ms, before.mended_by
     if misses and (before.since_ms is None or before.desired != word.desired):
-        since_ms = at_ms
+        since_ms = first_ms
     elif not misses:
         since_ms = None
     if turned and not misses:
-        mended_ms = at_ms
-        mended_by = yield from _who_mended(agent, receipt.device, job, before.noted_ms)
+        mended_ms = first_ms
+        mended_by = yield from _who_mended(agent, word.device, job, before.noted_ms)
     yield from execute(
         "wish_save",
         *(*key, word.desired, job.id, misses, to_json(word.missed), since_ms, at_ms),
@@ -179,7 +120,7 @@ def _note(agent: AgentId, receipt: Receipt, job: _Job, word: Word, now_ms: WallM
         by = {} if misses or mended_by is None else {"by": uuid_text(mended_by)}
         yield from tell(
             "drift.began" if misses else "drift.ended",
-            Subject(agent=agent, device=receipt.device),
+            Subject(agent=agent, device="" if word.device == OWN else word.device),
             now_ms,
             detail={"wish": word.wish, "misses": misses, **by},
         )
@@ -190,12 +131,9 @@ def _who_mended(agent: AgentId, device: str, job: _Job, noted_ms: int) -> Tx[byt
 
     None: somebody did it on the spot, or it came back by itself.
     """
-    if job.writes:
+    if job.mends(device):
         return job.id
     most = limits.MENDING_JOBS
     rows = yield from fetch("jobs_that_wrote", agent, device, TaskState.DONE, noted_ms, most)
-    for other, packed in rows:
-        spec = unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
-        if any(step.action in WRITING for step in (*spec.steps, *spec.final_steps)):
-            return bytes(other)
-    return None
+    found = (bytes(other) for other, spec in rows if _read(other, "", spec).mends(device))
+    return next(found, None)

@@ -8,6 +8,8 @@ alike into one piece of history.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from coordinator.contract.common import to_time
 from coordinator.contract.standing import AlarmView, FiringView
 from coordinator.core.events import Subject
@@ -19,6 +21,7 @@ from coordinator.transactions.words import execution_state_text, reason_text
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId, uuid_text
+from shared.model.job import ExecutionState, TaskState
 from shared.model.plan import Severity
 from shared.model.selector import Selector
 from shared.wire.codec import pack
@@ -66,6 +69,17 @@ def keep_firings(
             yield from tell("alarm.raised", about, now_ms, detail=words)
     most = (limits.FIRINGS_KEPT, limits.RECEIPTS_PER_REPORT + len(receipts))
     yield from execute("firings_forget_most", agent, execution, *most)
+
+
+def of_device(receipt: Receipt) -> Receipt:
+    """Return what a firing found out about a device as if a task of it had told; else the same."""
+    if not receipt.count or _DEVICE not in receipt.result or _SEVERITY in receipt.result:
+        return receipt
+    result = dict(receipt.result)
+    device = str(result.pop(_DEVICE))
+    done = receipt.state == ExecutionState.SUCCEEDED
+    state = TaskState.DONE if done else TaskState.FAILED
+    return replace(receipt, device=device, state=int(state), result=result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ def schema_told(agent: str, data: bytes, now_ms: WallMs) -> Tx[None]:
 def receipt_told(agent: str, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
     """Look at a new receipt for devices that are new, that fell silent, or that drifted."""
     device = receipt.device
-    if not device:
+    if not device or device.startswith("@"):
         return
     yield from devices_told(agent, [device], now_ms)
     occasion = f"{agent} {device} {receipt.execution.hex()}"

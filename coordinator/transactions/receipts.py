@@ -15,7 +15,7 @@ from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.candidates import note_candidates
 from coordinator.transactions.devices import note_facts
 from coordinator.transactions.drift import note_drift
-from coordinator.transactions.firings import keep_firings
+from coordinator.transactions.firings import keep_firings, of_device
 from coordinator.transactions.happenings import job_ended, receipt_told
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
 from shared import limits
@@ -69,12 +69,13 @@ def reconcile_receipts(
         new[receipt.execution].append(receipt)
         if not receipt.count:
             yield from _keep(agent, ordinal, receipt, now_ms)
-        yield from receipt_told(agent, receipt, now_ms)
-        yield from note_facts(agent, receipt, now_ms)
+        word = of_device(receipt)
+        yield from receipt_told(agent, word, now_ms)
+        yield from note_facts(agent, word, now_ms)
         yield from note_candidates(agent, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
-    jobs = set()
+    words: dict[bytes, list[Receipt]] = defaultdict(list)
     for execution, facts in new.items():
         row = yield from fetch_one("execution_known", agent, execution)
         job = None if row is None else row[0]
@@ -87,11 +88,12 @@ def reconcile_receipts(
         if len(own) < len(facts):
             told = [fact for fact in facts if fact.count]
             yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
-        yield from note_drift(agent, facts, job, now_ms)
         if job is not None:
-            jobs.add(job)
+            words[job] += map(of_device, facts)
+    # Once all is folded in: who mended a device may be told by the same contact.
+    yield from note_drift(agent, words, now_ms)
     count = sum(map(len, new.values()))
-    return Reconciled(contiguous(received), count, frozenset(jobs))
+    return Reconciled(contiguous(received), count, frozenset(words))
 
 
 def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[None]:

@@ -23,6 +23,17 @@ __all__ = ["store"]
 CHECK = {"id": "check", "action": "device.validate", "params": {"level": 5}}
 PUT_BACK = {"id": "put", "action": "device.restore_config", "params": {"saved": "synced"}}
 SYNC = {"id": "ask", "action": "device.sync"}
+UPDATE = {
+    "id": "fw",
+    "action": "device.update_firmware",
+    "params": {"artifact": "sha256:" + "0" * 64, "size": 9, "version": "2.0.0"},
+}
+"""An update to an image that the fleet has."""
+SETTING = {
+    "id": "set",
+    "action": "agent.configure",
+    "params": {"uplink.sync_interval_s": 60, "confirm_within_s": 9},
+}
 GOOD = {"check._drifted": 0, "check._drift": "", "check.level": 5}
 BAD = {"check._drifted": 1, "check._drift": "level", "check.level": 7, "check.level.desired": 5}
 
@@ -33,9 +44,9 @@ class Fleet:
     def __init__(self, store) -> None:
         self.store, self.number = store, 0
 
-    async def job(self, *steps, name="check"):
+    async def job(self, *steps, name="check", **changes):
         """Submit and sign a job; return its id and its execution's."""
-        job = (await submitted(self.store, name=name, steps=list(steps))).job
+        job = (await submitted(self.store, name=name, steps=list(steps), **changes)).job
         (grant,) = (await issued(self.store, NOW + 1 + self.number)).grants
         return job, grant.execution
 
@@ -56,6 +67,15 @@ class Fleet:
             self.store, "SELECT type FROM event WHERE type LIKE 'drift.%' ORDER BY number"
         )
         return [row[0] for row in rows]
+
+
+async def has_image(fleet) -> None:
+    await tell(
+        fleet.store,
+        "INSERT INTO artifact (digest, size, kind, name, version, labels, created_ms, created_by,"
+        " completed_ms) VALUES ($1, 9, 'firmware', 'fw', '2.0.0', '{}', 1, 'me', 1) RETURNING size",
+        bytes(32),
+    )
 
 
 @pytest.fixture
@@ -135,15 +155,8 @@ async def test_what_a_profile_expects_of_a_device_is_a_wish_of_its_own(fleet):
 
 
 async def test_firmware_that_could_not_be_brought_is_missed_until_it_runs(fleet):
-    params = {"artifact": "sha256:" + "0" * 64, "size": 9, "version": "2.0.0"}
-    step = {"id": "fw", "action": "device.update_firmware", "params": params}
-    await tell(
-        fleet.store,
-        "INSERT INTO artifact (digest, size, kind, name, version, labels, created_ms, created_by,"
-        " completed_ms) VALUES ($1, 9, 'firmware', 'fw', '2.0.0', '{}', 1, 'me', 1) RETURNING size",
-        bytes(32),
-    )
-    _, execution = await fleet.job(step)
+    await has_image(fleet)
+    _, execution = await fleet.job(UPDATE)
     before = {"fw._before": "1.0.0", "fw._sent": 9}
     await fleet.tell(execution, before, state=TaskState.FAILED)
     (view,) = await fleet.known(missed=True)
@@ -189,3 +202,63 @@ async def test_comparisons_that_are_old_go(fleet):
     assert ("drift", 1) in [(one.setting, one.rows) for one in excess]
     await Retention(fleet.store, clock).round(pause_s=0)
     assert await fleet.known() == []
+
+
+async def test_a_device_that_says_another_version_than_it_was_updated_to_is_missed(fleet):
+    await has_image(fleet)
+    _, updating = await fleet.job(UPDATE)
+    await fleet.tell(updating, {"fw._before": "1.0.0", "fw._version": "2.0.0"})
+    _, asking = await fleet.job(SYNC)
+    runs = {"ask._identity": True, "ask._profile_hash": "0011", "ask._drifted": 0}
+    for at, version in enumerate(("2.0", "1.0.0", "of March", "2.0.0"), 1):
+        await fleet.tell(asking, {**runs, "ask._firmware": version}, at_ms=NOW + at)
+    told = {view.wish: view for view in await fleet.known()}
+    assert (told["firmware"].missed, told["firmware"].desired) == ({}, "2.0.0")
+    assert told["firmware"].mended_at.timestamp() * 1000 == NOW + 4, "a text says nothing"
+    assert await fleet.events() == ["drift.began", "drift.ended"]
+    await fleet.tell(asking, {**runs, "ask._firmware": "1.0.0"}, at_ms=NOW + 9)
+    (view,) = await fleet.known(missed=True)
+    assert (view.wish, view.missed) == ("firmware", {"firmware": "1.0.0"})
+
+
+async def test_the_version_of_a_device_that_nobody_updated_is_no_wish(fleet):
+    _, asking = await fleet.job(SYNC)
+    await fleet.tell(asking, {"ask._identity": True, "ask._firmware": "1.0.0", "ask._drifted": 0})
+    assert await fleet.known() == []
+
+
+async def test_an_agent_that_runs_under_other_settings_than_it_was_given_is_missed(fleet):
+    ask = {"id": "how", "action": "agent.health"}
+    _, setting = await fleet.job(SETTING)
+    _, asking = await fleet.job(ask)
+    await fleet.tell(asking, {"how._settings": "aaaa"}, device="@agent")
+    assert await fleet.known() == [], "nobody wished anything"
+    given = {"set._settings": "bbbb", "set.uplink.sync_interval_s": 60}
+    await fleet.tell(setting, given, device="@agent", at_ms=NOW + 1)
+    await fleet.tell(asking, {"how._settings": "bbbb"}, device="@agent", at_ms=NOW + 2)
+    assert await fleet.known(missed=True) == []
+    await fleet.tell(asking, {"how._settings": "aaaa"}, device="@agent", at_ms=NOW + 3)
+    (view,) = await fleet.known(missed=True)
+    assert (view.device, view.wish, view.desired) == ("@agent", "settings", "bbbb")
+    assert view.missed == {"settings": "aaaa"}
+    again, setting = await fleet.job(SETTING)
+    await fleet.tell(setting, given, device="@agent", at_ms=NOW + 4)
+    (view,) = await fleet.known()
+    assert (view.since, view.mended_by.replace("-", "")) == (None, again.hex())
+
+
+async def test_settings_that_did_not_prove_themselves_are_missed_with_what_holds_instead(fleet):
+    _, setting = await fleet.job(SETTING)
+    told = {"set._settings": "aaaa", "set._wanted": "bbbb", "set.uplink.sync_interval_s": 15}
+    await fleet.tell(setting, told, device="@agent", state=TaskState.FAILED)
+    (view,) = await fleet.known(missed=True)
+    assert (view.desired, view.missed) == ("bbbb", {"uplink.sync_interval_s": 15})
+
+
+async def test_a_dry_run_has_mended_nothing(fleet):
+    _, execution = await fleet.job(CHECK)
+    await fleet.tell(execution, BAD, at_ms=NOW)
+    _, dry = await fleet.job(PUT_BACK, name="put", dry_run=True)
+    await fleet.tell(dry, {"put.level": 7, "put._dry_run": True}, at_ms=NOW + 1)
+    await fleet.tell(execution, GOOD, at_ms=NOW + 2)
+    assert (await fleet.known())[0].mended_by == ""

@@ -72,7 +72,7 @@ INSERT INTO rule_memory (execution, device, memory) VALUES ($1, $2, $3)
 ON CONFLICT (execution, device) DO UPDATE SET memory = excluded.memory
 
 -- name: newest_tale
-SELECT number, state, reason, detail, last_ms FROM tale
+SELECT number, state, reason, detail, result FROM tale
 WHERE execution = $1 AND device = $2 ORDER BY number DESC LIMIT 1
 
 -- name: extend_tale

@@ -91,8 +91,11 @@ WHERE e.job_id = j.job_id AND j.standing <> '' AND ($1 = '' OR j.standing = $1)
 ORDER BY e.execution_id DESC LIMIT $3;
 
 -- name: firing_newest
-SELECT last_ms, state, reason FROM firing WHERE agent_id = $1 AND execution_id = $2
+-- What one found out about a device is no firing by itself.
+SELECT last_ms, state, reason FROM firing
+WHERE agent_id = $1 AND execution_id = $2 AND (device = '' OR severity <> '')
 ORDER BY last_ms DESC, firing_id DESC LIMIT 1;
 
 -- name: firings_counted
-SELECT coalesce(sum(count), 0) FROM firing WHERE agent_id = $1 AND execution_id = $2;
+SELECT coalesce(sum(count), 0) FROM firing
+WHERE agent_id = $1 AND execution_id = $2 AND (device = '' OR severity <> '');

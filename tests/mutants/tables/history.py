@@ -21,7 +21,7 @@ HISTORY = (
     Mutant(
         "drift-mended-by-who-looked",
         "coordinator/transactions/drift.py",
-        "    if job.writes:\n",
+        "    if job.mends(device):\n",
         "    if job.id:\n",
         (_DRIFT + "who_wrote_to_a_device_before_it_was_as_wished_has_mended_it",),
     ),
