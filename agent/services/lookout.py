@@ -128,7 +128,7 @@ class Lookout:
                 await self._echo(look, bus, asked=bool(wish.buses))
         for bus in self._modbus(wish):
             await self._scan(look, bus, wish, until_ms)
-        known = await self._followed(look, self._known(look))
+        known = await self._followed(look, self._known(look), asked=wish.follow)
         return StepOutcome(result=self._told(look, known, look.counts))
 
     def _known(self, look: _Look) -> list[Candidate]:
@@ -139,22 +139,25 @@ class Lookout:
         attached = {f"{one.bus}/{one.address}" for one in self._devices}
         return [one for one in known if one.way == "mdns" or one.place not in attached]
 
-    async def _followed(self, look: _Look, known: list[Candidate]) -> list[Candidate]:
+    async def _followed(
+        self, look: _Look, known: list[Candidate], *, asked: bool
+    ) -> list[Candidate]:
         """Follow attached devices that moved; where any did, another process goes on."""
         if self.follower is None or not self._settings.follow:
             return known
         met = frozenset(one.spot for one in look.sightings)
         judged = await self.follower.judge(known, met=met, may_ask=self._spend)
         known = [one for one in known if one.spot not in judged.same]
-        if judged.moves:
+        why = "the job does not say follow = true"
+        if judged.moves and asked:
             self._keep(
                 msgspec.structs.replace(
                     self._kept, candidates=known, moves=judged.moves, counts=look.counts
                 )
             )
             why = await self.follower.follow(judged.moves)
-            judged.doubted |= {("modbus", one.place): one.device for one in judged.moves}
-            judged.reasons += [f"{one.device} is not followed: {why}" for one in judged.moves]
+        judged.doubted |= {("modbus", one.place): one.device for one in judged.moves}
+        judged.reasons += [f"{one.device} is not followed: {why}" for one in judged.moves]
         # What is in doubt goes before ports that do not open: a result has room for little.
         look.troubles[:0] = judged.reasons
         return marked(known, judged.doubted, met=met)

@@ -186,10 +186,12 @@ ACTIONS: Mapping[str, ActionKind] = {
         check=check_trial,
     ),
     # What it asks of a bus changes nothing there: identifications and the registers of SunSpec.
+    # With `follow` it may change where an adopted device is attached: the agent's own setting.
     "agent.discover": ActionKind(
         DiscoverParameters,
         "look for devices that nobody attached",
         reads_only=True,
+        undo="of follow: agent.adopt with the former bus and address",
         needs="[discovery] does not forbid it",
         cost=Cost(fixed=247, commits=1),
         check=check_look,

@@ -132,6 +132,8 @@ class DiscoverParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     last: int = 247
     for_s: int = LOOK_S
     """Seconds after which it stops; the next look goes on there."""
+    follow: bool = False
+    """Adopted devices that answer elsewhere are followed; a policy's class can leave it out."""
 
     def __post_init__(self) -> None:
         """Refuse a range that is none, and more than a look can be."""

@@ -84,6 +84,7 @@ def _actions() -> dict[str, ActionBounds]:
             **dict.fromkeys(("buses", "ways", "services"), NamesBound(limits.BUSES)),
             **dict.fromkeys(("first", "last"), NumberBound(1, 247)),
             "for_s": NumberBound(1, limits.DISCOVERY_S),
+            "follow": FlagBound(),
         },
         "agent.cleanup": {
             **dict.fromkeys(("keep", "max_bytes", "older_than_s"), NumberBound(0, _ANY)),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agent.buses.factory import open_bus
 from agent.config import load_config
@@ -22,9 +23,13 @@ from agent.services.lookout import Lookout
 from agent.services.self_config import NAME, SelfConfig, load_remote
 from firmware_sim.ports import serve_pty
 from firmware_sim.station import Line, Station
+from shared.errors import RefusedError
 from shared.model.action_parameters import DiscoverParameters
 from shared.model.candidate import CandidateWord, read_words
-from shared.model.job import Value
+from shared.model.job import Step, Value
+from shared.trust.bounds import check_step
+from shared.trust.policy import ClassRule
+from shared.trust.starter import OBSERVE, first_catalog, first_policy
 from tests.agent_parts import HandClock
 from tests.sim_parts import pump
 
@@ -38,7 +43,7 @@ vendor = "outst*"
 name = "flow"
 at = { table = "input", address = 0, type = "int16" }
 """
-WISH = DiscoverParameters(first=1, last=3, ways=["modbus"])
+WISH = DiscoverParameters(first=1, last=3, ways=["modbus"], follow=True)
 
 
 @dataclass
@@ -91,10 +96,12 @@ class Site:
         lookout.follower = Follower(self_config, self.buses, config.devices, adopted)
         return lookout, self_config, left
 
-    async def look(self, *, follow: bool = True) -> dict[str, Value] | None:
+    async def look(
+        self, *, follow: bool = True, wish: DiscoverParameters = WISH
+    ) -> dict[str, Value] | None:
         """Return the result of one look, None where the process ended within it."""
         lookout, self_config, left = self.process(follow=follow)
-        looking = asyncio.create_task(lookout.discover(WISH, dry_run=False))
+        looking = asyncio.create_task(lookout.discover(wish, dry_run=False))
         leaving = asyncio.create_task(left.wait())
         trying = asyncio.create_task(self_config.run())
         await asyncio.wait((looking, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -208,6 +215,36 @@ async def test_the_local_file_can_forbid_to_follow(site):
     told = words(await site.look(follow=False))["two/2"]
     assert (told.change, told.device) == ("new", "")
     assert site.place == "one/2"
+
+
+async def test_a_look_that_is_not_asked_to_follow_tells_who_it_is_and_moves_nothing(site):
+    await site.unplug("one")
+    await site.plug("two")
+    before = (site.folder / NAME).read_bytes()
+    result = await site.look(wish=replace(WISH, follow=False))
+    told = words(result)["two/2"]
+    assert (told.change, told.device) == ("claims", "pump-7")
+    assert result is not None
+    why = "pump-7 is not followed: the job does not say follow = true"
+    assert str(result["look.trouble"]).startswith(why)
+    assert (site.folder / NAME).read_bytes() == before
+    assert await site.look() is None, "asked for, it is followed"
+    assert site.place == "two/2"
+
+
+def test_catalog_and_policy_can_each_forbid_to_follow() -> None:
+    look = Step("look", "agent.discover", {"ways": ["modbus"]})
+    follow = replace(look, params={"ways": ["modbus"], "follow": True})
+    catalog = first_catalog(fleet=bytes(16), issued_ms=1, expires_ms=2)
+    check_step(catalog, follow)
+    del catalog.actions["agent.discover"].parameters["follow"]
+    check_step(catalog, look)
+    with pytest.raises(RefusedError, match=r"look\.follow is not a parameter it may have"):
+        check_step(catalog, follow)
+    policy = first_policy(fleet=bytes(16), issued_ms=1, expires_ms=2)
+    assert not policy.classes[OBSERVE].allows(look), "a look asks strangers: it is not reading"
+    looks = ClassRule(0, [], 60, {"agent.discover": ["ways", "for_s"]})
+    assert (looks.allows(look), looks.allows(follow)) == (True, False)
 
 
 async def test_a_process_that_ended_before_the_change_looks_again(site):

@@ -12,8 +12,8 @@ from tests.system.fleet_parts import TCP_METER, TCP_PUMP, until
 PROFILE = Path(firmware_sim.demo.__file__).parent / "profiles" / "meter.toml"
 
 
-def look(site: str) -> dict[str, object]:
-    params = {"ways": ["modbus"], "first": 1, "last": 4, "for_s": 20}
+def look(site: str, **more: object) -> dict[str, object]:
+    params = {"ways": ["modbus"], "first": 1, "last": 4, "for_s": 20, **more}
     return {
         "name": "look",
         "targets": {"selector": f"site={site}"},

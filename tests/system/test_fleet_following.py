@@ -34,7 +34,7 @@ async def test_a_device_in_another_port_is_followed_and_its_history_goes_on(flee
     command = processes.command("firmware_sim", "device", "meter", "--tcp", f"127.0.0.1:{port}")
     elsewhere = await processes.start("device-elsewhere", command, fleet.folder)
     fleet.stack.push_async_callback(elsewhere.stop)
-    await fleet.admin.finished(await fleet.submit({**look("site"), "name": "look-again"}))
+    await fleet.admin.finished(await fleet.submit(look("site", follow=True)))
     kept = json.loads((site.data / "remote.json").read_text())
     assert '"bus":"spare"' in kept["settings"]["device.meter-7"]
     assert kept["trial"] is None

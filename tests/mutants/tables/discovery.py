@@ -65,6 +65,12 @@ DISCOVERY = (
         "        if self.follower is None:",
         "the_local_file_can_forbid_to_follow",
     ),
+    _may_follow(
+        "follows-unasked",
+        "        if judged.moves and asked:",
+        "        if judged.moves:",
+        "a_look_that_is_not_asked_to_follow_tells_who_it_is_and_moves_nothing",
+    ),
     _following(
         "two-places",
         "    if len(claim.by) > 1:",
