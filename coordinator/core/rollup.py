@@ -64,12 +64,16 @@ class _Cell:
     sureness: Sureness = Sureness.SYNCED
     values: list[int | float] = field(default_factory=list)
 
+    def add_good(self, values: Sequence[int | float]) -> None:
+        """Take in values that are all good."""
+        self.count += len(values)
+        self.good += len(values)
+        self.values += values
+
     def add(self, column: Sequence[Value], marks: bytes) -> None:
+        """Take in whatever was sampled."""
         if marks.count(Quality.GOOD) == len(marks):
-            values = [value for value in column if value is not None]
-            self.count += len(values)
-            self.good += len(values)
-            self.values += values
+            self.add_good([value for value in column if value is not None])
             return
         for value, mark in zip(column, marks, strict=True):
             if value is None and mark == Quality.GOOD:
@@ -80,6 +84,10 @@ class _Cell:
                 self.values.append(value)
 
     def bucket(self, at: int) -> Bucket:
+        if len(self.values) == 1:
+            [only] = self.values
+            if only.__class__ is float and math.isfinite(only):  # a reading a minute: most sites
+                return Bucket(at, self.count, self.good, 1, self.sureness, only, only, only)
         total, values = _sum(self.values)
         return Bucket(
             at,
@@ -115,10 +123,7 @@ class Minutes:
                 # A schema travels unsigned: it may lack what its blocks refer to.
                 if runs and index < len(schema.channels):
                     cells = self._cells.setdefault(as_measured(schema.channels[index]), {})
-                    for minute, first, end in runs:
-                        cell = cells.setdefault(minute, _Cell())
-                        cell.add(column[first:end], marks[first:end])
-                        cell.sureness = min(cell.sureness, sureness)
+                    _fill(cells, runs, column, marks, sureness)
 
     def buckets(self) -> dict[Channel, list[Bucket]]:
         """Return the minutes that have readings, by channel, in order."""
@@ -143,9 +148,30 @@ class Minutes:
         return runs
 
 
+def _fill(
+    cells: dict[int, _Cell],
+    runs: Iterable[tuple[int, int, int]],
+    column: Sequence[Value],
+    marks: bytes,
+    sureness: Sureness,
+) -> None:
+    """Put one channel's rows into its minutes."""
+    values = [value for value in column if value is not None]
+    is_good = len(values) == len(column) == marks.count(Quality.GOOD)
+    for minute, first, end in runs:
+        cell = cells.get(minute)
+        if cell is None:
+            cell = cells[minute] = _Cell()
+        if is_good:
+            cell.add_good(values[first:end])
+        else:
+            cell.add(column[first:end], marks[first:end])
+        cell.sureness = min(cell.sureness, sureness)
+
+
 def as_measured(channel: Channel) -> Channel:
     """Return what is measured, however many of its readings were held back."""
-    return replace(channel, reduction=None)
+    return channel if channel.reduction is None else replace(channel, reduction=None)
 
 
 def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int]]:
