@@ -42,16 +42,19 @@ class Triggers(Rounds):
             dealt += await self._fire(partial(fire_event, trigger, occasion, self._bench()))
         chains = await self._store.read(partial(ready_chains, self._clock.wall_ms()))
         for job, wished in chains:
-            await self._begin(job, wished=wished)
-        return bool(dealt or chains)
+            dealt += await self._begin(job, wished=wished)
+        return bool(dealt)
 
-    async def _begin(self, job: bytes, *, wished: bool) -> None:
+    async def _begin(self, job: bytes, *, wished: bool) -> bool:
         now_ms = self._clock.wall_ms()
         body = partial(begin_chain, job, wished=wished, now_ms=now_ms, entropy=self._entropy)
-        agents = await self._store.run(body, durable=True)
-        _log.event("job_begun" if wished else "job_canceled", job=job, told=len(agents))
-        self._work.wake(agents)
-        self._jobs.wake([job])
+        begun = await self._store.run(body, durable=True)
+        self._taken |= begun.taken
+        if begun.done:
+            _log.event("job_begun" if wished else "job_canceled", job=job, told=len(begun.agents))
+            self._work.wake(begun.agents)
+            self._jobs.wake([job])
+        return begun.done
 
     def _bench(self) -> Bench:
         return Bench(

@@ -16,7 +16,8 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.deadlines import expire, next_deadline
-from shared.clock import Clock
+from shared import limits
+from shared.clock import Clock, WallMs
 from shared.runtime.logs import Events
 
 _DAY_S = 86_400
@@ -42,11 +43,23 @@ class Deadlines:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            now_ms = self._clock.wall_ms()
-            settled = await self._store.run(partial(expire, now_ms), durable=False)
-            self._jobs.wake(settled)
+            while await self.round():
+                pass
             due_ms = await self._store.read(next_deadline)
-            await self.bell.wait(None if due_ms is None else min((due_ms - now_ms) / 1000, _LOOK_S))
+            await self.bell.wait(None if due_ms is None else rest_s(due_ms, self._clock.wall_ms()))
+
+    async def round(self) -> bool:
+        """Settle some of the jobs whose time is over; tell whether there were any for us."""
+        body = partial(expire, self._clock.wall_ms())
+        settled = await self._store.run(body, durable=False)
+        self._jobs.wake(settled)
+        return bool(settled)
+
+
+def rest_s(due_ms: WallMs, now_ms: WallMs) -> float:
+    """Return how long to sleep towards a deadline; one that is over, another replica is at."""
+    left_s = (due_ms - now_ms) / 1000
+    return min(left_s, _LOOK_S) if left_s > 0 else limits.TAKEN_LOOK_S
 
 
 class Renewal:

@@ -5,6 +5,9 @@ executions come into being once the other job has ended as wished. If that ended
 one is called off. A job can only wait for one that exists already, so there is no circle.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from coordinator.contract.jobs import JobState
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.executions import insert_executions
@@ -18,6 +21,18 @@ ACTOR = "coordinator"
 _ENDED: frozenset[JobState] = frozenset({"DENIED", "EXPIRED", "COMPLETED", "CANCELED", "ABORTED"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What became of a job whose wait is over."""
+
+    done: bool = False
+    """It went out, or was called off."""
+    taken: bool = False
+    """Another replica lets it go at this moment: nothing was done."""
+    agents: Sequence[AgentId] = ()
+    """Whom to wake."""
+
+
 def ready_chains(now_ms: WallMs) -> Tx[list[tuple[bytes, bool]]]:
     """Return jobs whose wait is over, and whether the other one ended as they wish."""
     rows = yield from fetch("chains_waiting", limits.TRIGGER_BATCH)
@@ -29,10 +44,12 @@ def ready_chains(now_ms: WallMs) -> Tx[list[tuple[bytes, bool]]]:
     return ready
 
 
-def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -> Tx[list[AgentId]]:
-    """Let a job go out whose wait is over, or call it off; return whom to wake."""
+def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -> Tx[Begun]:
+    """Let a job go out whose wait is over, or call it off; nothing where somebody else does."""
+    if (yield from fetch_one("chain_claim", job)) is None:
+        return Begun(taken=True)
     if (yield from fetch_one("job_begun", job, now_ms)) is None:
-        return []
+        return Begun()
     agents = []
     if wished:
         rows = yield from fetch("targets_of_job", job)
@@ -47,7 +64,7 @@ def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -
         object_=f"job:{uuid_text(job)}",
         detail={"why": "the job that it waited for ended" + ("" if wished else " otherwise")},
     )
-    return agents
+    return Begun(done=True, agents=agents)
 
 
 def _how_it_ended(job: bytes, now_ms: WallMs) -> Tx[str]:

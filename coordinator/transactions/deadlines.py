@@ -7,6 +7,7 @@ did what it was for while it stood, and its agent says when it ended.
 
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.happenings import job_ended
+from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import JobId
@@ -20,8 +21,11 @@ def next_deadline() -> Tx[WallMs | None]:
 
 
 def expire(now_ms: WallMs) -> Tx[list[JobId]]:
-    """Settle what has not begun of every job whose time is over; return those jobs."""
-    rows = yield from fetch("jobs_due", now_ms)
+    """Settle what has not begun of some jobs whose time is over; return those jobs.
+
+    What another replica settles at this moment is left to it.
+    """
+    rows = yield from fetch("jobs_due", now_ms, limits.DEADLINE_BATCH)
     for job, standing in rows:
         yield from execute(
             "executions_expire",

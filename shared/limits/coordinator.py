@@ -156,3 +156,5 @@ CROWDED_REST = 3
 """Of one agent with several contacts inside: rest after each turn, in times that the turn took."""
 CROWDED_REST_S = 0.25
 """Longest rest: a turn that waited for the disk is no reason to stand still."""
+DEADLINE_BATCH = 64
+"""Jobs whose time is over that are settled at once: a replica that dies at it leaves them whole."""

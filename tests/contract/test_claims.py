@@ -14,12 +14,16 @@ from coordinator.core.client_certificates import Demand
 from coordinator.core.roles import EVERY_ROLE
 from coordinator.services.drain import Drain
 from coordinator.transactions.dispatch import due, step
+from shared import limits
 from shared.clock import WallMs
+from shared.ids import uuid_text
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from tests.postgres_parts import database
 from tests.readings_office import VirtualClock as StandingClock
 from tests.stores import ask
 from tests.system.coordinator_world import found_in
+from tests.unit.test_coordinator_transactions import enrolled
+from tests.unit.test_job_chains import ends, submitted, view_of
 from tests.unit.test_rollout_dispatch import NOW, Fleet
 from tests.unit.test_triggers import MINUTE_MS, occasions, outcomes, saved
 
@@ -162,3 +166,71 @@ async def test_two_schedulers_at_once_fire_a_schedule_once(place):
             clock.now_ms = NOW + (number + 1) * MINUTE_MS
             await asyncio.gather(one.triggers.round(), other.triggers.round())
             assert len(await occasions(store)) == number
+
+
+async def chained(store):
+    """A job whose wait is over, and that nobody has let go."""
+    await enrolled(store)
+    first = await submitted(store)
+    second = await submitted(store, begins_after={"job": uuid_text(first)})
+    await ends(store, ExecutionState.SUCCEEDED)
+    return second
+
+
+async def test_a_job_that_another_scheduler_lets_go_is_left_to_it(place):
+    async with scheduler(place, Clock()) as (parts, store):
+        job = await chained(store)
+        async with Taken(place, "SELECT 1 FROM job WHERE waits_for IS NOT NULL"):
+            assert not await parts.triggers.round(), "nothing to do at once: no busy loop"
+            assert (await view_of(store, job)).state == "SCHEDULED"
+        assert await parts.triggers.round()
+        assert (await view_of(store, job)).counts == {"QUEUED": 1}
+
+
+async def test_two_schedulers_at_once_let_a_job_go_once(place):
+    clock = Clock()
+    async with scheduler(place, clock) as (one, store), scheduler(place, clock) as (other, _):
+        job = await chained(store)
+        dealt = await asyncio.gather(one.triggers.round(), other.triggers.round())
+        assert sorted(dealt) == [False, True]
+        assert (await view_of(store, job)).counts == {"QUEUED": 1}
+        begun = await ask(store, "SELECT 1 FROM audit WHERE action = 'job.begin'")
+        assert len(begun) == 1
+
+
+async def late(store, clock):
+    """Some jobs that may not begin any more, and that nobody has settled."""
+    await enrolled(store)
+    jobs = [await submitted(store) for _ in range(3)]
+    clock.now_ms = WallMs(NOW + (limits.JOB_EXPIRES_S + 1) * 1000)
+    return jobs
+
+
+async def counts(store, jobs):
+    return [(await view_of(store, job)).counts for job in jobs]
+
+
+async def expired(store):
+    return await ask(store, "SELECT count(*) FROM job WHERE expired_ms IS NOT NULL")
+
+
+async def test_a_job_that_another_process_settles_is_left_to_it(place):
+    clock = Clock()
+    async with scheduler(place, clock) as (parts, store):
+        await late(store, clock)
+        async with Taken(place, "SELECT 1 FROM job"):
+            assert not await parts.deadlines.round()
+            assert await expired(store) == [(0,)]
+        assert await parts.deadlines.round()
+        assert await expired(store) == [(3,)]
+
+
+async def test_two_processes_at_once_settle_each_job_once(place):
+    clock = Clock()
+    async with scheduler(place, clock) as (one, store), scheduler(place, clock) as (other, _):
+        jobs = await late(store, clock)
+        await asyncio.gather(one.deadlines.round(), other.deadlines.round())
+        assert await expired(store) == [(3,)]
+        assert await counts(store, jobs) == [{"EXPIRED": 1}] * 3
+        version = await ask(store, "SELECT DISTINCT version, state FROM execution")
+        assert len(version) == 1, "each was settled once"

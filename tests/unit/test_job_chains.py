@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from coordinator.contract.job_spec import parse_submission
+from coordinator.services.upkeep import rest_s
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.chains import begin_chain, ready_chains
 from coordinator.transactions.deadlines import expire
@@ -81,9 +82,9 @@ async def test_a_second_look_at_a_chain_that_begun_queues_nothing_twice(store):
     first = await submitted(store)
     second = await submitted(store, begins_after={"job": uuid_text(first)})
     await ends(store, ExecutionState.SUCCEEDED)
-    for _ in range(2):
-        body = partial(begin_chain, second, wished=True, now_ms=NOW, entropy=ENTROPY)
-        await store.run(body, durable=True)
+    body = partial(begin_chain, second, wished=True, now_ms=NOW, entropy=ENTROPY)
+    done = [(await store.run(body, durable=True)).done for _ in range(2)]
+    assert done == [True, False]
     assert (await view_of(store, second)).counts == {"QUEUED": 1}
 
 
@@ -98,6 +99,20 @@ async def test_a_job_that_waits_can_be_called_off_and_runs_out(store):
     await store.run(partial(expire, late), durable=True)
     assert (await view_of(store, third)).state == "EXPIRED"
     assert await begun(store) == []
+
+
+async def test_many_jobs_that_are_late_are_settled_some_at_a_time(store, monkeypatch):
+    monkeypatch.setattr(limits, "DEADLINE_BATCH", 2)
+    jobs = [await submitted(store) for _ in range(3)]
+    late = WallMs(NOW + (limits.JOB_EXPIRES_S + 1) * 1000)
+    settled = [await store.run(partial(expire, late), durable=False) for _ in range(3)]
+    assert [len(some) for some in settled] == [2, 1, 0]
+    assert {job for some in settled for job in some} == set(jobs)
+
+
+def test_a_deadline_that_another_is_at_is_no_busy_loop():
+    assert rest_s(NOW, NOW) == rest_s(NOW, WallMs(NOW + 1)) == limits.TAKEN_LOOK_S
+    assert rest_s(WallMs(NOW + 250), NOW) == 0.25
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ DELETE FROM idempotency WHERE created_ms < $1;
 SELECT not_after_ms FROM job WHERE expired_ms IS NULL ORDER BY not_after_ms LIMIT 1;
 
 -- name: jobs_due
-SELECT job_id, standing <> '' FROM job WHERE expired_ms IS NULL AND not_after_ms <= $1;
+SELECT job_id, standing <> '' FROM job WHERE expired_ms IS NULL AND not_after_ms <= $1
+ORDER BY not_after_ms, job_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: job_expired
 UPDATE job SET expired_ms = $2 WHERE job_id = $1;

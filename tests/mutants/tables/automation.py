@@ -81,8 +81,8 @@ AUTOMATION = (
     _mutant(
         "a-chain-begins-once",
         "transactions/chains.py",
-        '    if (yield from fetch_one("job_begun", job, now_ms)) is None:\n        return []\n',
-        '    yield from fetch_one("job_begun", job, now_ms)\n',
+        'fetch_one("job_begun", job, now_ms)) is None:',
+        'fetch_one("job_begun", job, now_ms)) is False:',
         _CHAINS + "a_second_look_at_a_chain_that_begun_queues_nothing_twice",
     ),
     _mutant(

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _LEASES = "tests/contract/test_leases.py::test_"
 _HINTS = "tests/unit/test_hints.py::test_"
 _CLAIMS = "tests/contract/test_claims.py::test_"
+_WAITS = "tests/system/test_cli_waiting.py::test_"
 _EVENTS = "tests/contract/test_event_hints.py::test_"
 
 REPLICAS = (
@@ -60,9 +61,37 @@ REPLICAS = (
     Mutant(
         "claim-trigger-spins",
         "coordinator/services/triggers.py",
-        "        return bool(dealt or chains)",
+        "        return bool(dealt)",
         "        return bool(due or waiting or chains)",
         (_CLAIMS + "a_schedule_that_another_scheduler_fires_is_left_to_it",),
+    ),
+    Mutant(
+        "claim-chain",
+        "coordinator/store/queries/repeats.sql",
+        " FOR NO KEY UPDATE SKIP LOCKED",
+        "",
+        (_CLAIMS + "a_job_that_another_scheduler_lets_go_is_left_to_it",),
+    ),
+    Mutant(
+        "claim-deadline",
+        "coordinator/store/queries/jobs.sql",
+        " FOR NO KEY UPDATE SKIP LOCKED",
+        "",
+        (_CLAIMS + "a_job_that_another_process_settles_is_left_to_it",),
+    ),
+    Mutant(
+        "claim-deadline-spins",
+        "coordinator/services/upkeep.py",
+        "    return min(left_s, _LOOK_S) if left_s > 0 else limits.TAKEN_LOOK_S",
+        "    return min(left_s, _LOOK_S)",
+        ("tests/unit/test_job_chains.py::test_a_deadline_that_another_is_at_is_no_busy_loop",),
+    ),
+    Mutant(
+        "wait-ends-with-its-coordinator",
+        "coordinator/cli/waiting.py",
+        "            if not error.passing:\n                raise",
+        "            raise",
+        (_WAITS + "a_wait_goes_on_over_a_restart_of_the_coordinator",),
     ),
     Mutant(
         "roles-on-one-file",
