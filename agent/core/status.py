@@ -58,6 +58,8 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     polls: int = 0
     failed: int = 0
     """Polls in a row that brought no value."""
+    silent_s: int | None = None
+    """For how long it has not answered; None: it answered the newest poll, or was not asked."""
     problem: str = ""
     standing: str = ""
     """Whether it is polled as configured or asked rarely, in one word."""

@@ -180,8 +180,9 @@ def _devices(devices: list[DeviceStatus]) -> Iterator[Line]:
     for device in devices:
         if device.failed:
             yield _row(device.id, f"FAILED {device.failed} polls", Tone.BAD)
-            if device.problem:
-                yield Line(f"  {device.problem}", Tone.BAD)
+            since = "" if device.silent_s is None else f"for {span(device.silent_s)}"
+            if why := ", ".join(filter(None, (device.problem, since))):
+                yield Line(f"  {why}", Tone.BAD)
         elif len(healthy) <= _DEVICES_SHOWN:
             yield _row(device.id, _answers(device))
         if device.firmware_bytes is not None and device.firmware_size:

@@ -59,6 +59,8 @@ class DeviceHealth:
     """Polls in a row that brought neither."""
     answered_ms: WallMs | None = None
     """When it last answered."""
+    heard_ms: MonoMs | None = None
+    """The same, on the clock that nobody sets; until it answered, when it was first asked."""
     problem: str = ""
     """Why points of the newest poll have no value."""
     defects: int = 0
@@ -216,6 +218,7 @@ class BusTask:
             answered=before.answered + there,
             failures=0 if there else before.failures + 1,
             answered_ms=wall_ms if there else before.answered_ms,
+            heard_ms=now_ms if there else began_ms if before.heard_ms is None else before.heard_ms,
             problem=f"{type(defect).__name__}: {defect}" if defect else ", ".join(sorted({*known})),
             defects=before.defects + (defect is not None),
         )

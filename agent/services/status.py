@@ -111,7 +111,7 @@ class LiveStatus:
                 _bus(settings, task, lived_ms=now_ms - self._began_ms)
                 for settings, task in self._buses
             ],
-            devices=[row for _, task in self._buses for row in _devices(task)],
+            devices=[row for _, task in self._buses for row in _devices(task, now_ms)],
             queue=_queue(counts),
             files=self.files(),
             refusals=dict(standing.refusals) if standing else {},
@@ -267,18 +267,20 @@ def _bus(settings: BusSettings, task: BusTask, *, lived_ms: int) -> BusStatus:
     )
 
 
-def _devices(task: BusTask) -> list[DeviceStatus]:
+def _devices(task: BusTask, now_ms: MonoMs) -> list[DeviceStatus]:
     health = task.health
-    return [_device(health.name, device, one) for device, one in health.devices.items()]
+    return [_device(health.name, device, one, now_ms) for device, one in health.devices.items()]
 
 
-def _device(bus: str, device: DeviceId, health: DeviceHealth) -> DeviceStatus:
+def _device(bus: str, device: DeviceId, health: DeviceHealth, now_ms: MonoMs) -> DeviceStatus:
     usual = health.exchanges.usual_ms
+    heard_ms = health.heard_ms if health.failures else None
     return DeviceStatus(
         id=device,
         bus=bus,
         polls=health.polls,
         failed=health.failures,
+        silent_s=None if heard_ms is None else (now_ms - heard_ms) // 1000,
         problem=health.problem,
         standing=health.standing.name.lower(),
         requests=health.exchanges.requests,

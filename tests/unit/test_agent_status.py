@@ -12,6 +12,7 @@ from agent.core.status import (
     BusStatus,
     ClockStatus,
     DeviceStatus,
+    FilesStatus,
     FlashStatus,
     LinkStatus,
     QueueStatus,
@@ -60,11 +61,15 @@ TROUBLED = Status(
         )
     ],
     devices=[
-        DeviceStatus(id="pump-1", bus="line", polls=9, failed=3, problem="device_silent"),
+        DeviceStatus(
+            id="pump-1", bus="line", polls=9, failed=3, silent_s=7_500, problem="device_silent"
+        ),
         DeviceStatus(
             id="meter-1", bus="line", polls=9, firmware_bytes=12_288, firmware_size=30_000
         ),
+        DeviceStatus(id="valve-1", bus="line", standing="unpolled"),
     ],
+    files=FilesStatus(coming_bytes=300_000, coming_size=1_200_000, waiting=2),
     queue=QueueStatus(tasks={"READY": 2, "DONE": 41}, executions={}, receipts=4),
     refusals={"replayed": 2},
     troubles={"readings": "the disk is full"},
@@ -84,8 +89,11 @@ def test_everything_that_is_wrong_is_seen_on_a_phone():
         "bus line      DOWN",
         "/dev/ttyUSB0 is gone",
         "FAILED 3 polls",
+        "device_silent, for 2 h 5 min",
         "meter-1       ok",
         "firmware: 40 % of 30000 bytes",
+        "valve-1       only jobs ask it",
+        "file comes    25 % of 1.2 MB",
         "2 ready, 41 done",
         "4 to report",
         "2 replayed",
