@@ -5,7 +5,7 @@ A box that belongs to no fleet has no line, and acquires all the same.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
@@ -15,6 +15,8 @@ from agent.config import AgentConfig
 from agent.config_uplink import zone_of
 from agent.core.contact import Identity
 from agent.core.executor import Claim
+from agent.core.health import Moving
+from agent.core.progress import Progress
 from agent.core.queue import Problem, plan_job
 from agent.core.status import FilesStatus
 from agent.services.artifacts import Artifacts
@@ -31,6 +33,7 @@ from agent.services.identity import (
     find_certificate,
     load_enrolment,
 )
+from agent.services.lan import lan_networks
 from agent.services.membership import Member, Speaker
 from agent.services.neighbourhood import Household, Neighbourhood
 from agent.services.purse import Purse
@@ -100,6 +103,8 @@ class Line:
         self.purse: Purse | None = None
         self.sharing: Sharing | None = None
         self._artifacts: Artifacts | None = None
+        self.images: Callable[[], Sequence[Progress]] = tuple
+        """Firmware on its way into devices; set by whoever knows them."""
 
     async def prepare(self) -> None:
         """Load what orders are judged by; the first contact does it where the disk refuses now."""
@@ -128,6 +133,7 @@ class Line:
             settings.budget, clock=around.clock, calendar=around.calendar, zone=zone
         )
         contact.free_mb = partial(free_mb, around.config.data_dir)
+        contact.moving = self._moving
         self.uplink = Uplink(
             contact,
             self.joined.link,
@@ -174,6 +180,17 @@ class Line:
             from_neighbours=self._artifacts.taken,
             given=self.sharing.given if self.sharing else 0,
             neighbours=len(self.sharing.places) if self.sharing else 0,
+            waiting=self._artifacts.waiting,
+            coming_bytes=None if (coming := self._artifacts.coming) is None else coming.done,
+            coming_size=None if coming is None else coming.size,
+        )
+
+    def _moving(self) -> Moving:
+        files = self._artifacts
+        return Moving(
+            files=files.waiting if files else 0,
+            file=files.coming if files else None,
+            images=tuple(self.images()),
         )
 
     def _share(self, artifacts: Artifacts, shelf: Shelf) -> None:
@@ -191,8 +208,8 @@ class Line:
         self.sharing = sharing = Sharing(
             household,
             shelf,
-            SiteMdns(household, settings.interfaces),
-            interfaces=settings.interfaces,
+            SiteMdns(household),
+            networks=partial(lan_networks, settings.interfaces),
             clock=around.clock,
             entropy=around.entropy,
         )

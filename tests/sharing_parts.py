@@ -14,6 +14,7 @@ from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.artifacts import Artifacts
 from agent.services.http_answer import Head, HttpError
 from agent.services.http_connection import Take
+from agent.services.lan import Network
 from agent.services.neighbourhood import Household, Neighbourhood, Place
 from agent.services.sharing import Sharing
 from agent.store.artifacts import Shelf
@@ -24,6 +25,7 @@ DATA = random.Random(5).randbytes(400_000)
 WANTED = Wanted(sha256(DATA).digest(), len(DATA))
 FLEET = b"f" * 16
 LOOPBACK = "127.0.0.1"
+NETWORK = Network(f"{LOOPBACK}/8")
 BOOT = b"b" * 16
 
 
@@ -34,6 +36,8 @@ class Centre:
     served: int = 0
     most: int = 1 << 16
     """Bytes of one answer before it breaks off."""
+    stops_at: int = 1 << 40
+    """Once so many bytes were served it holds back everything else."""
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while it answers."""
     askers: set[str] = field(default_factory=set)
@@ -51,6 +55,9 @@ class Line:
         data = DATA[span.start : min(span.end, span.start + self.centre.most)]
         self.centre.served += len(data)
         self.centre.askers.add(self.name)
+        if self.centre.served >= self.centre.stops_at:
+            self.centre.stops_at = 1 << 40
+            self.centre.hold.clear()
         fields = {"content-range": f"bytes {span.start}-{span.end - 1}/{len(DATA)}"}
         head = Head(status=206, reason="", fields=fields, version=1)
         try:
@@ -96,7 +103,10 @@ class Lamp:
         ports = self.street.ports.items()
         return [Place(LOOPBACK, port) for name, port in ports if name != self.name]
 
-    async def light(self, port: int, found: Callable[[], None]) -> None:
+    async def light(
+        self, networks: Sequence[Network], port: int, found: Callable[[], None]
+    ) -> None:
+        assert networks == (NETWORK,)
         self.street.ports[self.name], self.street.calls[self.name] = port, found
         for call in self.street.calls.values():
             call()
@@ -163,7 +173,7 @@ def make_house(
         household,
         shelf,
         Lamp(street, name),
-        interfaces=[LOOPBACK],
+        networks=lambda: [NETWORK],
         clock=clock,
         entropy=entropy,
     )

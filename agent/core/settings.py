@@ -76,7 +76,7 @@ class SharingSettings:
 
     allowed: bool = True
     interfaces: tuple[str, ...] = ()
-    """Addresses of this machine at which files are offered; empty: all."""
+    """Interfaces or addresses of this machine where files are offered; empty: on every LAN."""
 
 
 METERED_SYNC_INTERVAL_MS = 21_600_000

@@ -11,13 +11,14 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Protocol
 
 import msgspec
 
 from agent.core.artifacts import Span, Wanted
 from agent.core.neighbours import Says
+from agent.services.lan import Network, is_near
+from agent.services.lan_listener import Listener
 from agent.services.neighbourhood import (
     PATH,
     SALT,
@@ -30,7 +31,7 @@ from agent.services.neighbourhood import (
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.clock import Clock, Entropy, MonoMs
-from shared.errors import OutstationError, Reason, RefusedError
+from shared.errors import OutstationError, Reason, RefusedError, WorldError
 from shared.runtime.logs import Events
 from shared.trust.shared_file import NONCE_BYTES, FileKey, Seal
 
@@ -92,8 +93,10 @@ class Beacon(Protocol):
     def places(self) -> Sequence[Place]:
         """Return where the others are."""
 
-    async def light(self, port: int, found: Callable[[], None]) -> None:
-        """Announce and listen until `douse`; `found` is called for each other gateway.
+    async def light(
+        self, networks: Sequence[Network], port: int, found: Callable[[], None]
+    ) -> None:
+        """Announce and listen there until `douse`; `found` is called for each other gateway.
 
         Raises:
             OutstationError: there is no network, or what it takes is not installed.
@@ -114,20 +117,25 @@ class Sharing:
         shelf: Shelf,
         beacon: Beacon,
         *,
-        interfaces: Sequence[str] = (),
+        networks: Callable[[], Sequence[Network]],
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """Wire it up; `interfaces` are addresses to listen at, all if there are none."""
+        """Wire it up; `networks` returns where to listen, and may block."""
         self._household, self._shelf, self._beacon = household, shelf, beacon
-        self._interfaces, self._clock, self._entropy = interfaces, clock, entropy
+        self._networks, self._clock, self._entropy = networks, clock, entropy
         self._changed = asyncio.Event()
         self._wanted: tuple[Wanted, ...] = ()
         self._offered: Mapping[str, tuple[FileKey, Wanted]] = {}
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(
+            self._serve,
+            most=limits.SHARE_CONNECTIONS,
+            limit=limits.SHARE_REQUEST_BYTES,
+            failed=self._closed,
+        )
+        self._at: tuple[Network, ...] = ()
         self._open_ms: MonoMs | None = None
         self._failed = False
-        self._connections = 0
         self._due_s = 0.0
         self.given = 0
         """Bytes that neighbours took since the start."""
@@ -174,36 +182,46 @@ class Sharing:
         """Bring what is offered, and whether anything is, up to date; return when to look again."""
         now_ms = self._clock.wall_ms()
         lately = await asyncio.to_thread(self._shelf.lately, now_ms - limits.SHARE_OFFER_MS)
-        kept = {one: at for one, at in lately.items() if one.size >= limits.SHARE_LEAST_BYTES}
+        # A clock that was set back would have them offered until it is there again.
+        until_ms = now_ms + limits.SHARE_OFFER_MS
+        kept = {
+            one: at
+            for one, at in lately.items()
+            if one.size >= limits.SHARE_LEAST_BYTES and at < until_ms
+        }
         files = dict.fromkeys([*self._wanted, *kept])
         keyed = [(self._household.key(one), one) for one in files]
         self._offered = {key.name: (key, one) for key, one in keyed}
         if not self._offered:
             await self._shut()
             return None
-        if self._server is None:
-            await self._open()
-        if self._wanted:
-            return None  # it is looked at again when they have come
-        oldest_ms = min(kept.values())
-        return max(1_000, oldest_ms + limits.SHARE_OFFER_MS - now_ms)
+        await self._stand()
+        if self._failed or self._wanted:
+            return limits.SHARE_STAND_MS
+        left_ms = min(kept.values()) + limits.SHARE_OFFER_MS - now_ms
+        return max(1_000, min(left_ms, limits.SHARE_STAND_MS))
 
-    async def _open(self) -> None:
+    async def _stand(self) -> None:
+        """Be open where this machine stands now: leases of addresses end, cables are plugged in."""
         try:
-            self._server = await asyncio.start_server(
-                self._serve,
-                list(self._interfaces) or "0.0.0.0",  # noqa: S104 - only neighbours are answered
-                0,
-                limit=limits.SHARE_REQUEST_BYTES,
-            )
-            port = self._server.sockets[0].getsockname()[1]
-            await self._beacon.light(port, self.found)
+            at = tuple(await asyncio.to_thread(self._networks))
+            if self._listener.is_open and at == self._at:
+                return
+            await self._shut()
+            await self._open(at)
         except (OSError, OutstationError) as error:
             # Nobody to share with: files come as they always did.
+            if not self._failed:
+                _log.event("sharing_unavailable", cause=str(error))
             self._failed = True
-            _log.event("sharing_unavailable", cause=str(error))
             await self._shut()
-            return
+
+    async def _open(self, at: tuple[Network, ...]) -> None:
+        if not at:
+            raise WorldError(Reason.STEP_FAILED, "this machine has no address on a LAN")
+        port = self._listener.open([str(network.ip) for network in at])
+        await self._beacon.light(at, port, self.found)
+        self._at = at
         jitter_ms = round(limits.SHARE_JITTER_MS * self._entropy.fraction())
         settle_ms = limits.SHARE_SETTLE_MS + jitter_ms
         self._open_ms = MonoMs(self._clock.mono_ms() + settle_ms)
@@ -211,29 +229,23 @@ class Sharing:
         _log.event("sharing", port=port, files=len(self._offered))
 
     async def _shut(self) -> None:
-        server, self._server = self._server, None
-        self._open_ms = None
-        if server is not None:
-            server.close()
+        was_open, self._open_ms = self._listener.is_open, None
+        await self._listener.close()
+        if was_open:
             await self._beacon.douse()
+
+    def _closed(self) -> None:
+        self._at = ()
+        self._changed.set()
 
     # --- one connection -------------------------------------------------------------------------
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        try:
-            if self._connections <= limits.SHARE_CONNECTIONS and _is_near(writer):
-                while self._server is not None and await self._answer(reader, writer):
-                    pass
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # whoever asked is gone, or never asked
-        finally:
-            self._connections -= 1
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        peer = writer.get_extra_info("peername")
+        while peer and is_near(peer[0]):
+            await self._answer(reader, writer)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; tell whether another one may follow."""
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request; another one may follow."""
         async with asyncio.timeout(limits.SHARE_REQUEST_S):
             head = await reader.readuntil(b"\r\n\r\n")
         try:
@@ -248,7 +260,6 @@ class Sharing:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         async with asyncio.timeout(limits.SHARE_REQUEST_S):
             await writer.drain()
-        return True
 
     async def _give(
         self, ask: Ask, key: FileKey, wanted: Wanted, writer: asyncio.StreamWriter
@@ -294,12 +305,3 @@ class Sharing:
 def _head(status: str, length: int, salt: bytes, more: str = "") -> bytes:
     text = f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{SALT}: {salt.hex()}\r\n{more}\r\n"
     return text.encode("ascii")
-
-
-def _is_near(writer: asyncio.StreamWriter) -> bool:
-    """Tell whether a peer's address is one that no router of the internet passes on."""
-    peer = writer.get_extra_info("peername")
-    try:
-        return ip_address(peer[0]).is_private
-    except (TypeError, ValueError):
-        return False

@@ -10,6 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final
 
+from agent.services.lan import Network, nearest
 from agent.services.neighbourhood import Household, Place
 from shared import limits
 from shared.errors import Reason, WorldError
@@ -23,9 +24,10 @@ _MARK: Final = b"site"
 class SiteMdns:
     """`agent.services.sharing.Beacon` over zeroconf."""
 
-    def __init__(self, household: Household, interfaces: Sequence[str] = ()) -> None:
-        """Announce at these addresses of this machine, at all if there are none."""
-        self._household, self._interfaces = household, interfaces
+    def __init__(self, household: Household) -> None:
+        """Announce what `household` is, to whoever knows it already."""
+        self._household = household
+        self._networks: Sequence[Network] = ()
         self._mark = site_mark(household.fleet, household.site)
         self._zeroconf: Any = None
         self._browser: Any = None
@@ -37,18 +39,24 @@ class SiteMdns:
         """Return where the others are."""
         return list(dict.fromkeys(self._found.values()))
 
-    async def light(self, port: int, found: Callable[[], None]) -> None:
+    async def light(
+        self, networks: Sequence[Network], port: int, found: Callable[[], None]
+    ) -> None:
         """Announce and listen; see `Beacon`."""
         if find_spec("zeroconf") is None:
             detail = "finding neighbours needs zeroconf: pip install outstation[discovery]"
             raise WorldError(Reason.STEP_FAILED, detail)
-        from zeroconf import InterfaceChoice  # noqa: PLC0415 - only who shares pays for it
+        from zeroconf import Error  # noqa: PLC0415 - only who shares pays for it
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf  # noqa: PLC0415
 
-        self._zeroconf = AsyncZeroconf(interfaces=list(self._interfaces) or InterfaceChoice.All)
-        handler = partial(self._heard, found)
-        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, [SERVICE], handlers=[handler])
-        await self._zeroconf.async_register_service(self._info(port))
+        self._networks, handler = networks, partial(self._heard, found)
+        zeroconf = self._zeroconf = AsyncZeroconf(interfaces=[str(one.ip) for one in networks])
+        self._browser = AsyncServiceBrowser(zeroconf.zeroconf, [SERVICE], handlers=[handler])
+        try:
+            await zeroconf.async_register_service(self._info(port))
+        except Error as error:
+            detail = f"this gateway cannot be announced ({str(error) or type(error).__name__})"
+            raise WorldError(Reason.STEP_FAILED, detail) from error
 
     async def douse(self) -> None:
         """Say goodbye and stop listening."""
@@ -67,12 +75,11 @@ class SiteMdns:
     def _info(self, port: int) -> Any:  # noqa: ANN401 - loaded on first use
         from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415
 
-        addresses = list(self._interfaces) or _own_addresses()
         return AsyncServiceInfo(
             SERVICE,
             f"{self._household.id}.{SERVICE}",
             port=port,
-            parsed_addresses=addresses,
+            parsed_addresses=[str(one.ip) for one in self._networks],
             properties={_MARK: self._mark.encode()},
             server=f"outstation-{self._household.id}.local.",
         )
@@ -93,23 +100,20 @@ class SiteMdns:
         task.add_done_callback(self._tasks.discard)
 
     async def _resolve(self, name: str, found: Callable[[], None]) -> None:
+        from zeroconf import Error  # noqa: PLC0415
         from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415
 
         info = AsyncServiceInfo(SERVICE, name)
-        if not await info.async_request(self._zeroconf.zeroconf, _RESOLVE_MS):
-            return
+        try:
+            if not await info.async_request(self._zeroconf.zeroconf, _RESOLVE_MS):
+                return
+        except Error:
+            return  # it is being doused
         full = len(self._found) >= limits.SHARE_NEIGHBOURS and name not in self._found
         if info.properties.get(_MARK) != self._mark.encode() or not info.port or full:
             return
-        addresses = info.parsed_addresses()
-        if addresses:
-            self._found[name] = Place(addresses[0], info.port)
+        # Whoever announces an address on the internet would have us spend the link's bytes there.
+        address = nearest(info.parsed_addresses(), self._networks)
+        if address is not None:
+            self._found[name] = Place(address, info.port)
             found()
-
-
-def _own_addresses() -> list[str]:
-    """Return the addresses by which neighbours reach this machine; of IPv4, as it listens."""
-    from ifaddr import get_adapters  # noqa: PLC0415 - comes with zeroconf
-
-    every = [str(ip.ip) for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4]
-    return [one for one in every if not one.startswith("127.")] or ["127.0.0.1"]

@@ -115,3 +115,9 @@ SHARE_WAIT_MS = 900_000
 """Longest that a file waits for neighbours altogether without growing here."""
 SHARE_SLOW_LOOK_MS = 60_000
 """While the line here is shut, neighbours are asked this often whether one has the file."""
+SHARE_ADDRESSES = 8
+"""Addresses of this machine at which files are offered; more are containers' and tests'."""
+SHARE_STAND_MS = 300_000
+"""While files are offered, this often it is looked where this machine stands on the LAN."""
+SHARE_PIECE_S = 60
+"""Longest that a neighbour may take for one piece: a LAN carries it in a second."""

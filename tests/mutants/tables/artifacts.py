@@ -10,6 +10,7 @@ _TRANSACTIONS = "coordinator/transactions/artifacts.py"
 _FOLDER = "coordinator/services/artifacts_folder.py"
 _SERVICE = "coordinator/services/artifacts.py"
 _SHARING = "tests/contract/test_sharing.py::test_"
+_LAN = "tests/unit/test_lan.py::test_"
 _NEAR = "tests/unit/test_neighbours.py::test_"
 _STICK = "tests/unit/test_stick_pieces.py::test_"
 _SEALED = "shared/trust/shared_file.py"
@@ -215,6 +216,21 @@ ARTIFACTS = (
         "one.able and one.id not in gone",
         "one.able",
         _NEAR + "who_stands_still_is_not_waited_for",
+    ),
+    _mutant(
+        "nobody-is-asked-on-the-internet",
+        "agent/services/lan.py",
+        'near = [one for one in addresses if is_near(one) and ":" not in one]',
+        "near = list(addresses)",
+        _LAN + "a_neighbour_is_reached_in_a_network_that_both_are_in",
+    ),
+    _mutant(
+        "offered-on-the-lan-alone",
+        "agent/services/lan.py",
+        "if is_near(str(network.ip)) and (named if allowed else is_lan(name)):",
+        "if named or not allowed:",
+        _LAN + "files_are_offered_on_lans_and_not_to_the_internet_or_over_a_modem",
+        _LAN + "even_a_person_cannot_offer_files_to_the_internet",
     ),
     # --- from a stick
     _mutant(
