@@ -23,7 +23,11 @@ def uuid_in_path(text: str, what: str) -> bytes:
     try:
         return parse_uuid(text, what=f"a {what}")
     except MistakeError:
-        raise missing(what, text) from None
+        raise ProblemError(
+            Kind.NOT_FOUND,
+            f"no {what} {text!r}: it is found by its id, as lists show it",
+            at=f"path.{what}",
+        ) from None
 
 
 def missing(what: str, text: str) -> ProblemError:

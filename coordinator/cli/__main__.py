@@ -317,6 +317,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our pipe has seen enough; what follows has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except OSError as error:
+        return _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", Exit.FAILED)
     return code if isinstance(code, Exit) else Exit.OK
 
 

@@ -222,6 +222,14 @@ class Client:
                 " check url and ca in your admin.toml",
                 Exit.DENIED,
             ) from None
+        except ssl.SSLError as error:
+            self.close()
+            raise CallError(
+                f"what answers at {self._where()} is no coordinator, or something between"
+                f" breaks off ({error.reason or error})",
+                Exit.UNREACHABLE,
+                passing=True,
+            ) from None
         except http.client.IncompleteRead:
             self.close()
             raise CallError(

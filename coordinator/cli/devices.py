@@ -9,6 +9,7 @@ from coordinator.cli.waiting import until_settled
 from coordinator.contract.common import Page
 from coordinator.contract.jobs import JobView
 from coordinator.contract.support import BundleView, DeviceView
+from shared.runtime.files import check_folder
 
 
 def list_devices(client: Client, screen: Screen, *, agent: str, drifted: bool, most: int) -> None:
@@ -88,7 +89,14 @@ def settle(
 def diagnose(
     client: Client, screen: Screen, agent: str, *, output: Path | None, wait_s: int, fresh: bool
 ) -> Exit:
-    """Have a gateway bring a support bundle and print or keep its newest one."""
+    """Have a gateway bring a support bundle and print or keep its newest one.
+
+    Raises:
+        MistakeError: nothing can be written where it is to be kept.
+        CallError: the gateway made none, or it was not served.
+    """
+    if output is not None:
+        check_folder(output)
     if fresh:
         step = {"id": "bundle", "action": "agent.diagnose", "params": {"upload": "always"}}
         targets = {"agents": [agent]}

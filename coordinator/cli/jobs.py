@@ -7,7 +7,7 @@ from coordinator.cli.approvals import agreed
 from coordinator.cli.client import Client, Exit, segment
 from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
-from coordinator.cli.show import Screen, ago, count
+from coordinator.cli.show import Screen, ago, count, some
 from coordinator.cli.standing import when
 from coordinator.cli.templates import Wish
 from coordinator.cli.waiting import goes_on, leaving, until_settled
@@ -57,7 +57,7 @@ def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) 
 
 
 def _told_accepted(screen: Screen, view: JobView) -> None:
-    screen.text(f"job {view.id} accepted for {view.targets} agents")
+    screen.text(f"job {view.id} accepted for {some(view.targets, 'agent')}")
     if view.trace:
         screen.text(f"its trace is {view.trace}")
 
@@ -77,7 +77,7 @@ def _previewed(screen: Screen, view: JobPreview) -> None:
         screen.json(view)
         return
     names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
-    screen.text(f"the job is good; it would go to {view.targets} agents: {names}")
+    screen.text(f"the job is good; it would go to {some(view.targets, 'agent')}: {names}")
     if view.approvals_needed:
         screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
 

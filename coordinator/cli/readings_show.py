@@ -12,6 +12,7 @@ from coordinator.cli.plot import Line, draw
 from coordinator.cli.show import Screen, span
 from coordinator.contract.readings import ReadingsView, SeriesView
 from shared.errors import MistakeError
+from shared.runtime.files import check_new
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _PLOT_HEIGHT = 16
@@ -91,7 +92,7 @@ def export(client: Client, screen: Screen, asked: dict[str, object], file: Path)
     """Write readings to a file, of a form that its name tells; progress goes to the terminal.
 
     Raises:
-        MistakeError: the name tells no form, or the file exists.
+        MistakeError: the name tells no form, or the file exists or cannot be made.
         CallError: it was not served; no part of a file stays behind.
     """
     form = _FORMS.get(file.suffix.lower())
@@ -101,8 +102,7 @@ def export(client: Client, screen: Screen, asked: dict[str, object], file: Path)
             where=str(file),
             mend=f"let it end with {', '.join(_FORMS)}",
         )
-    if file.exists():
-        raise MistakeError("exists already", where=str(file), mend="name a new file")
+    check_new(file)
     part = file.with_name(file.name + ".part")
     try:
         with part.open("wb") as out:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from coordinator.cli.client import Client, Exit
 from coordinator.cli.options import DEFAULT, Common, with_client
 from coordinator.cli.reports_drift import compliance, drift
-from coordinator.cli.show import Screen, count
+from coordinator.cli.show import Screen, count, some
 from coordinator.cli.tables import AS_CSV, print_lines
 from coordinator.contract.agents import AgentView
 from coordinator.contract.audit import AuditEntry
@@ -81,7 +81,7 @@ def health(
         print_lines(screen, lines if all_ else bad, HealthLine, as_csv=as_csv)
         if not screen.as_json and not as_csv:
             states = Counter(line.state for line in lines)
-            screen.text(f"{len(lines)} gateways: {count(states)}; {len(bad)} to look at")
+            screen.text(f"{some(len(lines), 'gateway')}: {count(states)}; {len(bad)} to look at")
         return Exit.FAILED if bad else Exit.OK
 
     return with_client(common, show)

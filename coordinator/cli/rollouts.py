@@ -21,7 +21,7 @@ from coordinator.cli.options import (
 from coordinator.cli.rollouts_report import report as tell
 from coordinator.cli.rollouts_watch import get, picture, released, where
 from coordinator.cli.rollouts_watch import watch as follow
-from coordinator.cli.show import Screen, ago
+from coordinator.cli.show import Screen, ago, some
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.jobs import ExecutionView
 from coordinator.contract.rollouts import OVER, RolloutPreview, RolloutView
@@ -208,13 +208,13 @@ def _preview(client: Client, screen: Screen, job: JobFile) -> None:
         return
     screen.facts(
         [
-            ("would go to", f"{view.targets} agents"),
+            ("would go to", some(view.targets, "agent")),
             ("class", view.job_class),
             ("approvals", view.approvals_needed),
             ("metered", f"{view.metered_bytes} bytes"),
             ("done", _after(view.done_after_s)),
             *(
-                ("takes the place of", f"{one.name} on {one.agents} agents (job {one.job})")
+                ("takes the place of", f"{one.name} on {some(one.agents, 'agent')} (job {one.job})")
                 for one in view.conflicts
             ),
         ]

@@ -10,9 +10,8 @@ from coordinator.app import make_claim
 from coordinator.commands import options as of
 from coordinator.services.claims import ClaimWish
 from shared.clock import WallMs
-from shared.errors import MistakeError
 from shared.runtime.clock import SystemClock
-from shared.runtime.files import write_atomically
+from shared.runtime.files import check_new, write_atomically
 
 
 def add(commands: of.Commands) -> None:
@@ -35,8 +34,7 @@ def _create(options: argparse.Namespace) -> int:
     wish = ClaimWish(
         site=options.site, count=options.count, expires_ms=expires_ms, url=options.url or ""
     )
-    if options.file.exists():
-        raise MistakeError("exists already", where=str(options.file), mend="name a new file")
+    check_new(options.file)
     claim = asyncio.run(make_claim(of.place(options), wish))
     data = msgspec.json.format(msgspec.json.encode(claim), indent=2)
     write_atomically(options.file, data + b"\n", mode=0o600)

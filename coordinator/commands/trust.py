@@ -8,8 +8,7 @@ import msgspec
 
 from coordinator.app import make_trust_file
 from coordinator.commands import options as of
-from shared.errors import MistakeError
-from shared.runtime.files import write_atomically
+from shared.runtime.files import check_new, write_atomically
 
 
 def add(commands: of.Commands) -> None:
@@ -24,8 +23,7 @@ def add(commands: of.Commands) -> None:
 
 
 def _write(options: argparse.Namespace) -> int:
-    if options.file.exists():
-        raise MistakeError("exists already", where=str(options.file), mend="name a new file")
+    check_new(options.file)
     made = asyncio.run(make_trust_file(of.place(options), url=options.url or ""))
     data = msgspec.json.format(msgspec.json.encode(made), indent=2)
     write_atomically(options.file, data + b"\n", mode=0o644)

@@ -39,6 +39,29 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_new(path: Path) -> None:
+    """Look before any work is done for a file: it is not there yet, and could be.
+
+    Raises:
+        MistakeError: it is there, or its folder cannot be written.
+    """
+    if path.exists():
+        raise MistakeError("exists already", where=str(path), mend="name a new file")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Look whether a file could stand here, itself there already or not.
+
+    Raises:
+        MistakeError: its folder is none, or cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise MistakeError("cannot be written", where=str(path), mend="make its folder first")
+    if not os.access(path.parent, os.W_OK):
+        raise MistakeError("cannot be written", where=str(path), mend="its folder is not yours")
+
+
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file's content so that a reader, or a power cut, meets the old or the new one.
 

@@ -76,7 +76,7 @@ async def test_a_job_file_is_checked_here_and_by_the_coordinator(run, pump, tmp_
     file.write_text("\n".join(lines))
     status, out, _ = await run("jobs", "check", file)
     assert status == 0
-    assert "it would go to 1 agents: pump-1" in out
+    assert "it would go to 1 agent: pump-1" in out
     assert "no job" in (await run("jobs", "list"))[1]
 
 
@@ -91,6 +91,21 @@ async def test_what_the_coordinator_refuses_points_at_the_line_too(run, pump, tm
     assert status == 2
     assert "job.toml line 4: job_class" in " ".join(err.split())
     assert body["name"] == "look"
+
+
+async def test_what_is_on_its_way_at_a_gateway_is_shown_with_the_work_it_is_for(world, run, pump):
+    job = await world.submit(pump.name)
+    execution = (await pump.ordered()).jobs[0].execution
+    receipts = [pump.receipt(1, execution, ExecutionState.IN_PROGRESS)]
+    await pump.contact(receipts=receipts, health=[0, 0, 0, 0, 512, 0, 0, 2, 430, 1, 70])
+    way = "43 % of a file is there, 1 more is waited for; firmware goes into 1 device, 7 %"
+    for command in (("jobs", "show", job["id"]), ("agents", "show", pump.name)):
+        status, out, _ = await run(*command)
+        assert (status, way in " ".join(out.split())) == (0, True), out
+    shown = json.loads((await run("jobs", "show", job["id"], "--json"))[1])
+    assert shown["executions"][0]["moving"]["image_permille"] == 70
+    await pump.contact(receipts=[pump.receipt(2, execution, ExecutionState.SUCCEEDED)])
+    assert "% of a file" not in (await run("jobs", "show", job["id"]))[1], "it is done with it"
 
 
 # --- what a job waits for, and calling it off -----------------------------------------------------

@@ -54,7 +54,7 @@ async def test_a_template_of_ones_own_is_saved_used_and_deleted(run, pump, tmp_p
     status, out, _ = await run(
         "jobs", "submit", "--template", "raise", "--set", "value=4", "--dry-run"
     )
-    assert (status, "1 agents: pump-1" in out) == (0, True)
+    assert (status, "1 agent: pump-1" in out) == (0, True)
     status, _, said = await run("jobs", "submit", "--template", "raise", "--set", "value=11")
     assert "11.0 is not in 0 to 10" in said
     assert status == 2

@@ -105,7 +105,7 @@ async def test_a_wait_is_woken_by_the_stream(world, pump, run, job_file):
     await waits(world, "event_streams")
     await do(pump)
     status, out, _ = await waiting
-    assert (status, "accepted for 1 agents" in out, "SUCCEEDED" in out) == (0, True, True)
+    assert (status, "accepted for 1 agent" in out, "SUCCEEDED" in out) == (0, True, True)
     assert "event_streams 0" in (await world.get("/metrics")).body.decode()
 
 

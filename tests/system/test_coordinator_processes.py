@@ -143,6 +143,8 @@ TOKEN = "token create --data DIR/data --name"
         (f"{CLAIM} n --count 0 DIR/c", "0 is not 1 to"),
         (f"{CLAIM} n --expires soon DIR/c", "is not a time up to a year"),
         (f"{CLAIM} n DIR/data/ca.pem", "exists already"),
+        (f"{CLAIM} n DIR/none/c", "cannot be written; make its folder first"),
+        ("trust --data DIR/data DIR/none/t", "cannot be written; make its folder first"),
         (f"{TOKEN} Bob", "cannot name a token"),
         ("init DIR/new --host b\u00e9", "neither a host name nor an address"),
     ],

@@ -108,6 +108,21 @@ async def test_a_file_of_unknown_form_or_that_exists_is_not_written(world, tmp_p
     assert taken.read_text() == "mine"
     assert await run(world, "readings", "export", str(tmp_path / "x.xls")) == 2
     assert "let it end with" in capsys.readouterr().err
+    assert await run(world, "readings", "export", str(tmp_path / "none" / "x.csv")) == 2
+    assert "cannot be written; make its folder first" in capsys.readouterr().err
+
+
+async def test_a_bundle_that_could_not_be_kept_is_not_asked_for(world, tmp_path, capsys):
+    file = str(tmp_path / "none" / "bundle")
+    assert await run(world, "agents", "diagnose", "pump-station", "-o", file) == 2
+    assert "cannot be written; make its folder first" in capsys.readouterr().err
+    assert (await world.read("/v1/jobs"))["items"] == []
+
+
+async def test_a_failure_of_this_machine_is_one_sentence(world, tmp_path, capsys):
+    (tmp_path / "x.csv.part").mkdir()
+    assert await run(world, "readings", "export", str(tmp_path / "x.csv")) == 1
+    assert capsys.readouterr().err == f"outstation: {tmp_path}/x.csv.part: Is a directory\n"
 
 
 async def test_an_answer_that_is_known_already_is_not_sent_again(world):
