@@ -122,6 +122,7 @@ class RuleWatch:
             level=logging.WARNING if tale else logging.INFO,
             execution=uuid_text(watched.job.execution),
             device=device,
+            trace=watched.job.trace or None,
         )
         if tale is not None:
             self._alarmed()

@@ -138,7 +138,8 @@ class StandingJobs:
         fired = await self._store.follow(job, todo, devices, now=now, delays_ms=delays)
         self._jobs = None
         if fired:
-            _log.event("schedule_fired", execution=uuid_text(job.execution), count=fired)
+            execution, trace = uuid_text(job.execution), job.trace or None
+            _log.event("schedule_fired", execution=execution, count=fired, trace=trace)
             self._fired()
         if todo.due is None and now.sure:
             await self._end(job, ExecutionState.SUCCEEDED, now)

@@ -43,6 +43,8 @@ class Standing:
     memories: Mapping[DeviceId, RuleMemory] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     """What a schedule has fired."""
+    trace: bytes = b""
+    """The trace id of the request behind it, for the log alone; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +250,7 @@ class StandingRows:
     def _standing(
         self, number: int, uid: bytes, spec: bytes, not_after: int, *rest: object
     ) -> Standing:
-        last, boot, mono, today, delay, runs = rest
+        last, boot, mono, today, delay, runs, trace = rest
         due = None
         if isinstance(boot, bytes):
             assert isinstance(mono, int), "a due time is whole or not there"
@@ -257,6 +259,7 @@ class StandingRows:
             due = Due(boot, MonoMs(mono), WallMs(today), delay)
         assert isinstance(last, int), "the column is an integer"
         assert isinstance(runs, bytes), "the column is a blob"
+        assert isinstance(trace, bytes), "the column is a blob"
         memories = self._db.execute(_SQL["rule_memories"], bind(number)).fetchall()
         return Standing(
             number=number,
@@ -266,6 +269,7 @@ class StandingRows:
             last_ms=WallMs(last),
             due=due,
             runs=unpack(runs, tuple[Run, ...], bound=limits.SPEC_BYTES),
+            trace=trace,
             memories={
                 DeviceId(device): unpack(memory, RuleMemory, bound=limits.SPEC_BYTES)
                 for device, memory in memories

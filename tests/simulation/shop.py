@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +186,11 @@ class Shop:
     def tell(self) -> None:
         self.told += 1
 
-    async def order(self, number: int, spec: JobSpec) -> None:
+    async def order(self, number: int, spec: JobSpec, *, trace: bytes = b"") -> None:
         self.seq += 1
         bundle = admitted(self.seq, (uid(number), spec), not_after=10**14)
-        planned = [Planned(job, plan_job(job.spec, PUMPS, check_step)) for job in bundle.jobs]
+        jobs = [replace(job, trace=trace) for job in bundle.jobs]
+        planned = [Planned(job, plan_job(job.spec, PUMPS, check_step)) for job in jobs]
         await self.jobs.admit(bundle, planned, now=self.calendar.now())
         self.executor.wake()
         self.standing.wake()

@@ -1,5 +1,6 @@
 """The trace of a request, as an agent with real stores keeps it: its log says it, nobody else."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import pytest
 
 from shared.errors import Reason
-from shared.model.job import ExecutionState
+from shared.model.job import ExecutionState, JobSpec, Step, Targets
+from shared.model.plan import Alarm, Rule
+from shared.model.schedule import Schedule
 from shared.wire.codec import pack
 from shared.wire.messages import Grant
 from tests.agent_parts import NEVER, uid, write_job
 from tests.property.test_agent_exchange import Site
 from tests.simulation.loop import simulate
+from tests.simulation.shop import Shop, play
 from tests.simulation.test_trust_at_the_agent import meet, stage, told, written
 
 TRACE = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
@@ -22,13 +26,13 @@ def grant(number: int, trace: bytes, **job: Any) -> Grant:
     return Grant(uid(number), pack(write_job(77, **job)), NEVER, "operate", trace=trace)
 
 
-def ends(caplog: pytest.LogCaptureFixture) -> list[Any]:
-    """Return the trace that each attempt's end was logged with."""
+def ends(caplog: pytest.LogCaptureFixture, event: str = "attempt_ended") -> list[Any]:
+    """Return the trace that each attempt's end, or another event, was logged with."""
     said = [getattr(record, "outstation_fields", {}) for record in caplog.records]
     return [
         fields["trace"]
         for record, fields in zip(caplog.records, said, strict=True)
-        if record.msg == "attempt_ended"
+        if record.msg == event
     ]
 
 
@@ -60,3 +64,28 @@ def test_a_trace_of_another_size_is_refused_alone(tmp_path: Path, size: int) -> 
         assert written(site) == [77, 77]
 
     simulate(partial(stage, scenario=scenario, folder=tmp_path / "life-0"), seed=1)
+
+
+@pytest.mark.parametrize(("trace", "said"), [(TRACE, TRACE), (b"", None)])
+def test_the_log_names_the_trace_of_what_fires_also_after_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trace: bytes, said: bytes | None
+) -> None:
+    look = [Step("look", "device.read", {"points": ["flow"]})]
+    pump = Targets(device_selector="id=pump-1")
+
+    async def scenario(shop: Shop) -> None:
+        every = JobSpec("every", look, targets=pump, schedule=Schedule(interval_s=600))
+        rule = Rule("device.level > 3", alarm=Alarm("high"))
+        await shop.order(1, every, trace=trace)
+        await shop.order(2, JobSpec("high", [], targets=pump, rule=rule), trace=trace)
+        await asyncio.sleep(700)
+        await shop.close()
+        await shop.open()
+        await asyncio.sleep(600)
+        shop.poll("pump-1", level=4)
+        await asyncio.sleep(1)
+
+    with caplog.at_level("INFO"):
+        play(tmp_path, scenario)
+    assert ends(caplog, "schedule_fired") == [said, said]
+    assert ends(caplog, "rule_fired") == [said]
