@@ -33,11 +33,11 @@ async def get_drift(call: Call, query: DriftQuery) -> Page[DriftView]:
 async def get_compliance(call: Call, query: ComplianceQuery) -> Compliance:
     """Count devices that are as wished and that are not, by group and desired state."""
     counting = Counting(_selector(call, query.selector), query.by)
-    labels, rows = await call.parts.store.read(partial(read_some, ""))
-    while labels:
+    found = await call.parts.store.read(partial(read_some, ""))
+    while found.labels:
         # A page of agents at a time: nobody waits for the whole fleet to be read.
-        count(counting, labels, rows)
-        labels, rows = await call.parts.store.read(partial(read_some, counting.after))
+        count(counting, found)
+        found = await call.parts.store.read(partial(read_some, counting.after))
     return Compliance(list(lines_of(counting.tallies)))
 
 

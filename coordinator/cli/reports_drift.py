@@ -10,6 +10,7 @@ from coordinator.cli.options import DEFAULT, Common, with_client
 from coordinator.cli.show import Screen
 from coordinator.cli.tables import AS_CSV, print_lines
 from coordinator.contract.drift import Compliance, ComplianceLine, DriftView
+from shared import limits
 
 
 class DriftLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,18 @@ class DriftLine(msgspec.Struct, frozen=True, kw_only=True):
     observed_at: datetime
     mended_at: datetime | None
     mended_by: str
+
+
+class CountLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How many devices of a group are as wished."""
+
+    group: str
+    wish: str
+    desired: str
+    devices: int
+    missing: int
+    oldest_since: datetime | None
+    oldest_word: datetime
 
 
 def drift(
@@ -61,7 +74,7 @@ def compliance(
 ) -> Exit:
     """Count devices that are as wished, by group; exit status 1 if one is not.
 
-    For people, those that are not are listed below.
+    Of those that are not the first 100 of each group are listed; `reports drift` lists all.
 
     Parameters
     ----------
@@ -75,15 +88,25 @@ def compliance(
         query = {"selector": selector, "by": by}
         lines = client.get("/v1/compliance", Compliance, query).items
         missing = sum(line.missing for line in lines)
-        print_lines(screen, lines, ComplianceLine, as_csv=as_csv)
+        if screen.as_json:
+            screen.json(lines)
+        else:
+            print_lines(screen, [count_of(line) for line in lines], CountLine, as_csv=as_csv)
         if missing and not screen.as_json and not as_csv:
             asked = {"selector": selector}
-            found = client.pages("/v1/drift", DriftView, asked, most=sys.maxsize)
+            found = list(client.pages("/v1/drift", DriftView, asked, most=limits.MISSING_NAMED))
             screen.text()
             print_lines(screen, [line_of(one) for one in found], DriftLine, as_csv=False)
+            if missing > len(found):
+                screen.text(f"and {missing - len(found)} more: outstation reports drift")
         return Exit.FAILED if missing else Exit.OK
 
     return with_client(common, show)
+
+
+def count_of(line: ComplianceLine) -> CountLine:
+    """Return how many are as wished, without their names."""
+    return CountLine(**{name: getattr(line, name) for name in CountLine.__struct_fields__})
 
 
 def line_of(view: DriftView) -> DriftLine:

@@ -53,6 +53,13 @@ class ComplianceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Label that makes the groups."""
 
 
+class MissingView(msgspec.Struct, frozen=True):
+    """A device that is not as wished."""
+
+    agent: str
+    device: str
+
+
 class ComplianceLine(msgspec.Struct, frozen=True, kw_only=True):
     """How many devices of a group are as wished."""
 
@@ -68,6 +75,8 @@ class ComplianceLine(msgspec.Struct, frozen=True, kw_only=True):
     """Since when the one differs that does so for longest."""
     oldest_word: Time
     """When the one told that did not tell for longest."""
+    missing_devices: Annotated[list[MissingView], Meta(max_length=limits.MISSING_NAMED)]
+    """The first of those that are otherwise; ``GET /v1/drift`` has all, and since when."""
 
 
 class Compliance(msgspec.Struct, frozen=True):

@@ -3,13 +3,13 @@
 Leaves out writing it (`coordinator.transactions.drift`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from coordinator.contract.common import to_time
-from coordinator.contract.drift import ComplianceLine, DriftView
+from coordinator.contract.drift import ComplianceLine, DriftView, MissingView
 from coordinator.core.ports import Row, Tx, fetch
 from coordinator.core.targeting import fold_labels
 from coordinator.transactions.sight import sees_agent
@@ -30,6 +30,7 @@ class Tally:
     missing: int = 0
     since_ms: int | None = None
     at_ms: int = limits.INT_MAX
+    named: list[MissingView] = field(default_factory=list)
 
 
 Tallies = dict[tuple[str, str, str], Tally]
@@ -79,28 +80,51 @@ def list_drift(
     return [_view(row) for row in found[:size]], len(found) > size
 
 
-def read_some(after: str) -> Tx[tuple[dict[str, dict[str, str]], list[Row]]]:
-    """Return the labels of the next agents, as many as make a page, and what is known of them."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some agents, in the order of their ids, and what is known of their devices."""
+
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    counts: Sequence[Row] = ()
+    missing: Sequence[Row] = ()
+    """Devices by name that are not as wished; of each agent and wish the first few."""
+
+
+def read_some(after: str) -> Tx[Found]:
+    """Return the next agents, as many as make a page; nothing where there are no more."""
     labels = fold_labels((yield from fetch("labels_after", after, limits.PAGE_ITEMS)))
     if not labels:
-        return {}, []
-    return labels, list((yield from fetch("wishes_of_agents", min(labels), max(labels))))
+        return Found()
+    span = min(labels), max(labels)
+    counts = yield from fetch("wishes_of_agents", *span)
+    missing = yield from fetch("missing_of_agents", *span, limits.MISSING_NAMED)
+    return Found(labels, counts, missing)
 
 
-def count(counting: Counting, labels: Mapping[str, Mapping[str, str]], rows: Iterable[Row]) -> None:
-    """Count what `read_some` found."""
-    selector = counting.selector
-    for agent, wish, desired, devices, missing, since_ms, at_ms in rows:
-        own = labels.get(agent, {})
-        if selector is not None and not selector.matches(own):
+def count(counting: Counting, found: Found) -> None:
+    """Count what `read_some` found, and name the first devices that are not as wished."""
+    selector, by = counting.selector, counting.by
+    groups = {
+        agent: own.get(by, "")
+        for agent, own in found.labels.items()
+        if selector is None or selector.matches(own)
+    }
+    for agent, wish, desired, devices, missing, since_ms, at_ms in found.counts:
+        if agent not in groups:
             continue
-        tally = counting.tallies.setdefault((own.get(counting.by, ""), wish, desired), Tally())
+        tally = counting.tallies.setdefault((groups[agent], wish, desired), Tally())
         tally.devices += devices
         tally.missing += missing
         tally.at_ms = min(tally.at_ms, at_ms)
         if since_ms is not None:
             tally.since_ms = since_ms if tally.since_ms is None else min(tally.since_ms, since_ms)
-    counting.after = max(labels, default="")
+    for agent, device, wish, desired in found.missing:
+        if agent not in groups:
+            continue
+        named = counting.tallies[groups[agent], wish, desired].named
+        if len(named) < limits.MISSING_NAMED:
+            named.append(MissingView(agent, device))
+    counting.after = max(found.labels, default="")
 
 
 def lines_of(tallies: Tallies) -> Iterable[ComplianceLine]:
@@ -114,6 +138,7 @@ def lines_of(tallies: Tallies) -> Iterable[ComplianceLine]:
             missing=tally.missing,
             oldest_since=None if tally.since_ms is None else to_time(tally.since_ms),
             oldest_word=to_time(tally.at_ms),
+            missing_devices=tally.named,
         )
 
 

@@ -150,6 +150,8 @@ SOURCES_WATCHED = 16_384
 """Addresses whose contacts failed, some 300 bytes each."""
 WISHES = 1_024
 """Comparisons of an agent's devices that are kept: four for each device that it may have."""
+MISSING_NAMED = 100
+"""Devices of a group that a count of compliance names; `GET /v1/drift` has all of them."""
 MENDING_JOBS = 16
 """Jobs looked at for who mended a device: the newest that did something there."""
 CROWDED_REST = 3

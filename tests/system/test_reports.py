@@ -66,6 +66,7 @@ async def test_what_is_as_wished_is_counted_by_group(run, world, pump):
     (line,) = json.loads(out)
     assert status == 1
     assert (line["wish"], line["devices"], line["missing"]) == ("identity", 1, 1)
+    assert line["missing_devices"] == [{"agent": "pump-1", "device": "inv-1"}]
     status, out, _ = await run("reports", "compliance")
     assert (status, "inv-1" in out, "firmware==1.2" in out) == (1, True, True)
     assert (await run("reports", "compliance", "--selector", "site=south"))[0] == 0

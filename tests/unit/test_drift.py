@@ -8,7 +8,7 @@ from coordinator.core.rollup import DAY_MS
 from coordinator.services.retention import Retention
 from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.retention import count_excess
-from coordinator.transactions.wishes import Counting, count, lines_of, list_drift, read_some
+from coordinator.transactions.wishes import Counting, Found, count, lines_of, list_drift, read_some
 from shared import limits
 from shared.clock import WallMs
 from shared.model.job import TaskState
@@ -180,9 +180,9 @@ async def test_groups_are_counted_by_label_and_what_a_selector_leaves_out_is_not
     counted = {}
     for text in ("site=north", "site=south"):
         counting = Counting(parse_selector(text), "site")
-        count(counting, *await fleet.store.read(partial(read_some, "")))
+        count(counting, await fleet.store.read(partial(read_some, "")))
         counted[text] = list(lines_of(counting.tallies))
-        assert await fleet.store.read(partial(read_some, counting.after)) == ({}, [])
+        assert await fleet.store.read(partial(read_some, counting.after)) == Found()
         assert len(await fleet.known(selector=parse_selector(text))) == 3 * (text == "site=north")
     ((line,), nothing) = counted.values()
     assert (line.group, line.wish, line.devices, line.missing) == ("north", "check/check", 3, 2)
@@ -191,6 +191,18 @@ async def test_groups_are_counted_by_label_and_what_a_selector_leaves_out_is_not
     assert nothing == []
     (page,) = await fleet.known(agent=AGENT, after=(AGENT, "b", "check/check"))
     assert page.device == "c"
+
+
+async def test_a_count_names_the_first_devices_that_miss_and_no_more(fleet, monkeypatch):
+    monkeypatch.setattr(limits, "MISSING_NAMED", 2)
+    _, execution = await fleet.job(CHECK)
+    for device, result in (("a", BAD), ("b", GOOD), ("c", BAD), ("d", BAD)):
+        await fleet.tell(execution, result, device=device, at_ms=NOW + fleet.number)
+    counting = Counting(None, "site")
+    count(counting, await fleet.store.read(partial(read_some, "")))
+    (line,) = lines_of(counting.tallies)
+    assert (line.devices, line.missing) == (4, 3)
+    assert [(one.agent, one.device) for one in line.missing_devices] == [(AGENT, "a"), (AGENT, "c")]
 
 
 async def test_comparisons_that_are_old_go(fleet):

@@ -48,6 +48,7 @@ def test_each_template_that_comes_with_the_program_is_good(name):
 def test_maintenance_work_comes_with_the_program():
     assert {
         *("sync-devices", "sync-nightly", "validate-devices", "validate-config"),
+        *("validate-rules", "validate-nightly", "check-devices", "diagnose"),
         *("clean-up", "check-health", "maintain-when", "alarm-when", "restore-config"),
     } <= set(shipped_templates())
 

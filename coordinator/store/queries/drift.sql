@@ -29,6 +29,15 @@ SELECT agent_id, wish, desired, count(*), count(since_ms), min(since_ms), min(at
 FROM device_wish WHERE agent_id BETWEEN $1 AND $2
 GROUP BY agent_id, wish, desired ORDER BY agent_id, wish, desired;
 
+-- name: missing_of_agents
+-- The first few of each agent and wish: a flood of one hides no other.
+SELECT agent_id, device, wish, desired FROM (
+    SELECT agent_id, device, wish, desired,
+        row_number() OVER (PARTITION BY agent_id, wish, desired ORDER BY device) AS place
+    FROM device_wish WHERE agent_id BETWEEN $1 AND $2 AND misses > 0
+) AS missing
+WHERE place <= $3 ORDER BY agent_id, device, wish;
+
 -- name: jobs_that_wrote
 -- What was done on a device since a time; the newest first.
 SELECT e.job_id, j.spec FROM execution e
