@@ -7,7 +7,7 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,13 +17,14 @@ from agent.core.adopted import adopted_in
 from agent.core.device import DeviceSettings
 from agent.core.firmware import FirmwareSource
 from agent.core.ports import Bus, Driver
+from agent.core.progress import Progress
 from agent.core.sampler import ChannelTable, channel_table
 from agent.drivers.registry import make_driver
 from agent.engine import Engine, Site, make_engine
 from agent.line import Around, Joined, Line, find_joined
 from agent.services.adopter import Adopter
 from agent.services.ask import socket_path
-from agent.services.bus_tasks import BusTask, Observer
+from agent.services.bus_tasks import BusTask, Observer, transfer_of
 from agent.services.calendar import Calendar
 from agent.services.control import Control, Talk
 from agent.services.flash import look_at_flash
@@ -135,6 +136,7 @@ class Agent:
             )
             sticks = self._make_sticks(line, file, telemetry, (engine.wake, files.wake))
             talks = {"export": sticks.export, "import": sticks.take, **engine.talks}
+            line.images = self._images
             self._observe = engine.standing.observe
         urgency = Urgency(telemetry, clock=self._clock, nudge=self._alarm)
         polls = [
@@ -328,11 +330,15 @@ class Agent:
             then=weigh,
         )
 
+    def _images(self) -> Sequence[Progress]:
+        found = (transfer_of(driver) for _, driver in self._devices.values())
+        return [one for one in found if one is not None]
+
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore, urgency: Urgency) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)
         drivers = {device: driver for device, (_, driver) in self._devices.items()}
         load = next(one for one in self._config.loads if one.bus == bus.settings.name)
-        return BusTask(
+        task = BusTask(
             bus,
             drivers,
             groups,
@@ -342,6 +348,13 @@ class Agent:
             hurry=urgency.note,
             observe=self._observe,
         )
+        polled = {group.device for group in groups}
+        task.unpolled = {
+            device.id: device.address
+            for device in self._config.devices
+            if device.bus == bus.settings.name and device.id not in polled
+        }
+        return task
 
     def _say_hello(self, joined: Joined | None, trouble: str) -> None:
         _log.event(

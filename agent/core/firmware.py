@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from agent.core.ports import ArtifactShelf
+from agent.core.progress import Progress
 from agent.core.queue import Problem
 from shared.errors import Reason
 
@@ -35,15 +36,6 @@ class SlotImage:
     pending: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """An image on its way into a device."""
-
-    done: int
-    """Bytes that the device has, by its own word."""
-    size: int
-
-
 class FirmwarePort(Protocol):
     """What a driver has beside `Driver` if firmware can get into its device.
 
@@ -51,7 +43,7 @@ class FirmwarePort(Protocol):
     """
 
     @property
-    def transfer(self) -> Transfer | None:
+    def transfer(self) -> Progress | None:
         """Return what is on its way now."""
 
     async def slots(self) -> Sequence[SlotImage]:

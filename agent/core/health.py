@@ -3,17 +3,42 @@
 Pure. What is said stands in `shared.model.health`; gathering it in `agent.services.contact`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from agent.core.ladder import rung_of
+from agent.core.progress import Progress
 from shared.model.health import Health
 
 AGAIN = 16
 """Contacts after which it is said although nothing changed: four days of a metered site."""
+_QUARTER = 250
+"""Thousandths of a transfer that are worth being told: four times from its beginning to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moving:
+    """What is on its way to this box, and from it into its devices."""
+
+    files: int = 0
+    """Those that work waits for."""
+    file: Progress | None = None
+    """The one that is being fetched."""
+    images: tuple[Progress, ...] = ()
+    """Firmware, by device."""
+
+
+STILL = Moving()
 
 
 def health_of_queue(
-    waiting: Mapping[int, int], *, oldest_s: int, free_mb: int, today_bytes: int, share: int
+    waiting: Mapping[int, int],
+    *,
+    oldest_s: int,
+    free_mb: int,
+    today_bytes: int,
+    share: int,
+    moving: Moving = STILL,
 ) -> Health:
     """Return the health of a box.
 
@@ -23,6 +48,7 @@ def health_of_queue(
         free_mb: what the disk still has.
         today_bytes: what the link carried today.
         share: thousandths of the budget that are spent.
+        moving: what is on its way.
     """
     return Health(
         waiting_alarms=waiting.get(0, 0),
@@ -32,14 +58,24 @@ def health_of_queue(
         free_mb=free_mb,
         today_kb=today_bytes // 1000,
         budget_permille=share,
+        files=moving.files,
+        file_permille=_together([moving.file] if moving.file else []),
+        images=len(moving.images),
+        image_permille=_together(moving.images),
     )
+
+
+def _together(moved: Iterable[Progress]) -> int:
+    """Return how much of it all is there, in thousandths."""
+    rows = list(moved)
+    return sum(one.done for one in rows) * 1000 // max(1, sum(one.size for one in rows))
 
 
 def is_worth_telling(told: Health | None, now: Health, *, contacts: int) -> bool:
     """Tell whether a report should say it, `contacts` after the last one that did.
 
     Numbers that grow and shrink all day count as changed once they doubled; an alarm that waits,
-    and the rung of the budget, at once.
+    and the rung of the budget, at once; what is on its way, by quarters. No contact is made for it.
     """
     return told is None or contacts >= AGAIN or _steps(told) != _steps(now)
 
@@ -52,4 +88,8 @@ def _steps(one: Health) -> tuple[int, ...]:
         one.oldest_s.bit_length() // 2,
         one.free_mb.bit_length(),
         rung_of(one.budget_permille),
+        one.files,
+        one.file_permille // _QUARTER,
+        one.images,
+        one.image_permille // _QUARTER,
     )

@@ -62,7 +62,8 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """For how long it has not answered; None: it answered the newest poll, or was not asked."""
     problem: str = ""
     standing: str = ""
-    """Whether it is polled as configured or asked rarely, in one word."""
+    """Whether it is polled as configured or asked rarely, in one word; ``unpolled``: no point of it
+    is, only jobs speak to it."""
     requests: int = 0
     answers: int = 0
     timeouts: int = 0
@@ -124,6 +125,11 @@ class FilesStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Taken by neighbours."""
     neighbours: int = 0
     """Gateways of this site that share files now; none while there is no file to share."""
+    waiting: int = 0
+    """Files that work here waits for."""
+    coming_bytes: int | None = None
+    """What is here of the one that is being fetched; None: none is."""
+    coming_size: int | None = None
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,6 +95,11 @@ def _files(files: FilesStatus) -> Iterator[Line]:
     if files.from_coordinator or files.from_neighbours:
         near = f", {size(files.from_neighbours)} of the site" if files.from_neighbours else ""
         yield _row("files", f"{size(files.from_coordinator)}{near}")
+    if files.coming_bytes is not None and files.coming_size:
+        done = percent(files.coming_bytes * 1000 // files.coming_size)
+        yield _row("file comes", f"{done} of {size(files.coming_size)}")
+    elif files.waiting:
+        yield _row("files wanted", str(files.waiting))
     if files.given or files.neighbours:
         yield _row("neighbours", f"{files.neighbours}, given {size(files.given)}")
 
@@ -193,6 +198,8 @@ def _devices(devices: list[DeviceStatus]) -> Iterator[Line]:
 
 
 def _answers(device: DeviceStatus) -> str:
+    if device.standing == "unpolled":
+        return "only jobs ask it"
     if not device.polls:
         return "not polled yet"
     spoilt = device.timeouts + device.bad_frames

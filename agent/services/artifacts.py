@@ -15,6 +15,7 @@ from typing import Protocol
 
 from agent.core.artifacts import Pace, Shut, Span, Wanted, next_span, paced
 from agent.core.neighbours import Advice, Await, Grown, Pull, Says, TakeFrom, grown
+from agent.core.progress import Progress
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.artifacts_taker import Taker
 from agent.services.http_connection import Take
@@ -114,6 +115,14 @@ class Artifacts:
         """Asked before the coordinator; None: nobody shares here."""
         self.pulled = self.taken = 0
         """Bytes of files since the start: from the coordinator, and from neighbours."""
+        self.waiting = 0
+        """Files that are wanted and not here."""
+        self._coming: tuple[bytes, Progress] | None = None
+
+    @property
+    def coming(self) -> Progress | None:
+        """Return how far the file has come that was worked on last, as long as it is wanted."""
+        return self._coming[1] if self._coming else None
 
     def wake(self) -> None:
         """Look again: orders came, a contact ended."""
@@ -213,6 +222,9 @@ class Artifacts:
         }
         wants = [*self._waiters, *(Wanted(*one) for one in needed.items())]
         missing = [one for one in dict.fromkeys(wants) if one.digest not in self._here]
+        self.waiting = len(missing)
+        if self._coming and not any(one.digest == self._coming[0] for one in missing):
+            self._coming = None
         return missing[: limits.SHELF_WANTS]
 
     async def _next(self, wants: list[Wanted]) -> tuple[Wanted, Pace, TakeFrom | None] | int:
@@ -255,6 +267,7 @@ class Artifacts:
         mixed = giver is not None or await asyncio.to_thread(self._shelf.given, wanted) > 0
         try:
             held = await asyncio.to_thread(self._shelf.held, wanted)
+            self._coming = wanted.digest, Progress(held, wanted.size)
             if held < wanted.size:
                 await asyncio.to_thread(self._shelf.make_room, wanted, list(await self._needed()))
                 if giver is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from agent.core.firmware import Transfer, Updatable
+from agent.core.firmware import Updatable
 from agent.core.judge import Judge, Judged, JudgedPoint
 from agent.core.patience import UNKNOWN_MS
 from agent.core.ports import (
@@ -25,6 +25,7 @@ from agent.core.ports import (
     SlaveCounters,
     Urgency,
 )
+from agent.core.progress import Progress
 from agent.core.sampler import PollGroup, Standing, Timetable
 from agent.core.utilisation import BusLoad
 from shared.clock import Clock, MonoMs, WallMs
@@ -69,8 +70,10 @@ class DeviceHealth:
     """Whether it is polled as configured, asked rarely, or not known yet."""
     exchanges: SlaveCounters = field(default_factory=SlaveCounters)
     """What the port counted of it: several frames a poll, repeats among them."""
-    transfer: Transfer | None = None
+    transfer: Progress | None = None
     """Firmware that is on its way into it."""
+    polled: bool = True
+    """False: none of its points is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,8 @@ class BusTask:
         self._devices = {group.device: DeviceHealth() for group in self._groups}
         self._judges = {group: Judge(group.device, _judged_points(group)) for group in self._groups}
         self._observe, self._hurry = observe, hurry
+        self.unpolled: Mapping[DeviceId, int] = {}
+        """Addresses of devices here that have no point to poll: only their health is told."""
 
     @property
     def name(self) -> str:
@@ -130,7 +135,8 @@ class BusTask:
             name=self._bus.settings.name,
             counters=replace(counters, slaves=dict(counters.slaves)),
             coalesced=self._timetable.coalesced,
-            devices={group.device: self._health_of(group) for group in self._groups},
+            devices={group.device: self._health_of(group) for group in self._groups}
+            | {device: self._health_unpolled(device) for device in self.unpolled},
             load=self._load,
         )
 
@@ -138,8 +144,17 @@ class BusTask:
         exchanges = self._bus.counters.slaves.get(group.address, SlaveCounters())
         return replace(
             self._devices[group.device],
-            transfer=_transfer(self._drivers.get(group.device)),
+            transfer=transfer_of(self._drivers.get(group.device)),
             standing=self._timetable.standing(group.device),
+            exchanges=replace(exchanges),
+        )
+
+    def _health_unpolled(self, device: DeviceId) -> DeviceHealth:
+        """Return what jobs and firmware are seen to do with a device that is not polled."""
+        exchanges = self._bus.counters.slaves.get(self.unpolled[device], SlaveCounters())
+        return DeviceHealth(
+            polled=False,
+            transfer=transfer_of(self._drivers.get(device)),
             exchanges=replace(exchanges),
         )
 
@@ -264,5 +279,6 @@ def _is_there(readings: Sequence[PointReading]) -> bool:
     return any(reading.value is not None or reading.reason not in away for reading in readings)
 
 
-def _transfer(driver: object) -> Transfer | None:
+def transfer_of(driver: object) -> Progress | None:
+    """Return how far firmware has come into a device; None: none is on its way."""
     return driver.firmware.transfer if isinstance(driver, Updatable) else None

@@ -22,7 +22,7 @@ from agent.core.contact import (
     read_answer,
     vouched,
 )
-from agent.core.health import health_of_queue, is_worth_telling
+from agent.core.health import STILL, Moving, health_of_queue, is_worth_telling
 from agent.core.ladder import RULES, Rule, Rung
 from agent.core.ports import TelemetryPort
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
@@ -84,6 +84,8 @@ class Contact:
         """Counts the bytes; another one limits them."""
         self.free_mb: Callable[[], int] = lambda: 0
         """What the disk still has; set by whoever knows the disk."""
+        self.moving: Callable[[], Moving] = lambda: STILL
+        """What is on its way; set by whoever knows the files and the devices."""
         self._told: Health | None = None
         self._told_before = 0
         """Contacts since an answered report said how the box is."""
@@ -190,6 +192,7 @@ class Contact:
             free_mb=self.free_mb(),
             today_bytes=spent.day_bytes,
             share=permille(spent, self.purse.settings),
+            moving=self.moving(),
         )
 
     async def _compose(self, sent: Frozen, budget: int) -> bytes:

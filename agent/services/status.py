@@ -282,7 +282,7 @@ def _device(bus: str, device: DeviceId, health: DeviceHealth, now_ms: MonoMs) ->
         failed=health.failures,
         silent_s=None if heard_ms is None else (now_ms - heard_ms) // 1000,
         problem=health.problem,
-        standing=health.standing.name.lower(),
+        standing=health.standing.name.lower() if health.polled else "unpolled",
         requests=health.exchanges.requests,
         answers=health.exchanges.answers,
         timeouts=health.exchanges.timeouts,

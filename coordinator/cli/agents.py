@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from coordinator.cli.client import Client, segment
+from coordinator.cli.explain import on_its_way
 from coordinator.cli.show import Screen, ago, count, span
 from coordinator.cli.standing import standing_of, standing_table
 from coordinator.contract.agents import AgentView, HealthView, TallyView
@@ -110,6 +111,9 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
         facts.append(("clock", f"{agent.clock.state}, {agent.clock.offset_ms:+} ms"))
     if agent.health is not None:
         facts.append(("health", _health(agent.health)))
+    if agent.health is not None and agent.health.moving is not None:
+        moving = agent.health.moving
+        facts.append(("on its way", f"{on_its_way(moving)} ({ago(moving.at)})"))
     facts.append(("refused there", count(agent.refusals)))
     facts.append(("refused here", count(agent.refused_here)))
     return facts

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from coordinator.cli.show import span
+from coordinator.cli.show import ago, span
+from coordinator.contract.agents import MovingView
 from coordinator.contract.jobs import CancelView, ExecutionView
 from coordinator.contract.standing import StandingKind
 
@@ -65,9 +66,30 @@ def explain(
     if execution.state in _OPEN and execution.since is not None:
         passed = max((now or datetime.now(UTC)) - execution.since, timedelta())
         text += f", for {span(passed)}"
+    if execution.moving is not None:
+        text += f"; {on_its_way(execution.moving)} ({ago(execution.moving.at)})"
     if execution.cancel is not None:
         text += f"; {how_it_stopped(execution.cancel, now)}"
     return text
+
+
+def on_its_way(moving: MovingView) -> str:
+    """Return what is on its way at an agent.
+
+    >>> at = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> on_its_way(MovingView(at, 2, 430, 1, 70))
+    '43 % of a file is there, 1 more is waited for; firmware goes into 1 device, 7 % of it is there'
+    """
+    said: list[str] = []
+    if moving.files:
+        more = moving.files - 1
+        rest = f", {more} more {'is' if more == 1 else 'are'} waited for" if more else ""
+        said.append(f"{moving.file_permille // 10} % of a file is there{rest}")
+    if moving.images:
+        into = f"{moving.images} device{'s' * (moving.images > 1)}"
+        share = f"{moving.image_permille // 10} % of it is there"
+        said.append(f"firmware goes into {into}, {share}")
+    return "; ".join(said)
 
 
 def how_it_stopped(cancel: CancelView, now: datetime | None = None) -> str:

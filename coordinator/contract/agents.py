@@ -63,6 +63,24 @@ class ClockView(msgspec.Struct, frozen=True):
     """Hex of the boot id: another value means that the machine restarted."""
 
 
+class MovingView(msgspec.Struct, frozen=True):
+    """What was on its way at an agent: files to it, firmware from it into its devices.
+
+    Said by quarters and with contacts that are made anyway.
+    """
+
+    at: Time
+    """When the agent said so."""
+    files: int
+    """Files that work there waits for."""
+    file_permille: int
+    """How much is there of the one that is being fetched."""
+    images: int
+    """Devices that firmware is on its way into."""
+    image_permille: int
+    """How much of it they have, all together."""
+
+
 class HealthView(msgspec.Struct, frozen=True):
     """How the box said it was, when that last changed or was due."""
 
@@ -77,6 +95,8 @@ class HealthView(msgspec.Struct, frozen=True):
     """What its link had carried that day."""
     budget_permille: int
     """Share of the day's or the month's bytes that was spent; 0 where nothing is limited."""
+    moving: MovingView | None = None
+    """Null while nothing is on its way."""
 
 
 class AgentView(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from coordinator.contract.agents import MovingView
 from coordinator.contract.common import PageSize, PageToken, Time
 from coordinator.contract.job_parts import DependencyBody
 from coordinator.contract.job_spec import SpecBody
@@ -165,3 +166,5 @@ class ExecutionView(msgspec.Struct, frozen=True):
     """The newer job that is done instead, as far as the agent had not begun this one."""
     trace: str = ""
     """Its job's."""
+    moving: MovingView | None = None
+    """What is on its way at the agent, for whatever work; only while it is at this one."""

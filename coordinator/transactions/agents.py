@@ -8,6 +8,7 @@ from coordinator.contract.agents import (
     ClockView,
     HealthView,
     LinkView,
+    MovingView,
     TallyView,
 )
 from coordinator.contract.common import to_time
@@ -19,7 +20,7 @@ from shared import limits
 from shared.clock import ClockState, WallMs
 from shared.errors import Reason
 from shared.ids import fingerprint
-from shared.model.health import health_of
+from shared.model.health import Health, health_of
 from shared.model.selector import Selector
 from shared.sync.ranges import Ranges
 
@@ -96,8 +97,13 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
     )
 
 
+def read_health(numbers: str) -> Health:
+    """Return what a report said, as it is stored."""
+    return health_of(msgspec.json.decode(numbers, type=list[int]))
+
+
 def _health(numbers: str, at_ms: int) -> HealthView:
-    said = health_of(msgspec.json.decode(numbers, type=list[int]))
+    said = read_health(numbers)
     return HealthView(
         at=to_time(at_ms),
         waiting={0: said.waiting_alarms, 1: said.waiting_soon, 2: said.waiting},
@@ -105,6 +111,20 @@ def _health(numbers: str, at_ms: int) -> HealthView:
         free_mb=said.free_mb,
         today_kb=said.today_kb,
         budget_permille=said.budget_permille,
+        moving=moving(said, at_ms),
+    )
+
+
+def moving(said: Health, at_ms: int) -> MovingView | None:
+    """Return what is on its way at an agent that said so then, None while nothing is."""
+    if not said.files and not said.images:
+        return None
+    return MovingView(
+        at=to_time(at_ms),
+        files=said.files,
+        file_permille=said.file_permille,
+        images=said.images,
+        image_permille=said.image_permille,
     )
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coordinator.contract.agents import MovingView
 from coordinator.contract.common import to_time
 from coordinator.contract.job_parts import DependencyBody
 from coordinator.contract.job_spec import from_spec
@@ -15,10 +16,11 @@ from coordinator.contract.jobs import (
     JobView,
     TaskView,
 )
+from coordinator.contract.trace import trace_id
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import RolloutState
-from coordinator.contract.trace import trace_id
+from coordinator.transactions.agents import moving, read_health
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
@@ -77,7 +79,7 @@ def view_execution(execution: bytes, limit: Selector | None = None) -> Tx[Execut
     agent = row[1]
     tasks = yield from fetch("task_known", agent, execution)
     facts = yield from fetch("receipts_of_execution", agent, execution)
-    return _execution_view(row, tasks, facts)
+    return _execution_view(row, tasks, facts, (yield from _moving(row)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,17 @@ def list_executions(
     views = []
     for row in rows[:size]:
         tasks = yield from fetch("task_known", row[1], row[0])
-        views.append(_execution_view(row, tasks, ()))
+        views.append(_execution_view(row, tasks, (), (yield from _moving(row))))
     return views, len(rows) > size
+
+
+def _moving(row: Row) -> Tx[MovingView | None]:
+    """Return what is on its way at the agent of an execution that it is at."""
+    agent, state = row[1], row[3]
+    if state != ExecutionState.IN_PROGRESS:
+        return None
+    said = yield from fetch_one("health_of_agent", agent)
+    return None if said is None else moving(read_health(said[0]), said[1])
 
 
 def _executions_before(wanted: Wanted, before: bytes, most: int) -> Tx[Sequence[Row]]:
@@ -188,7 +199,9 @@ def _job_view(
     )
 
 
-def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> ExecutionView:
+def _execution_view(
+    row: Row, tasks: Sequence[Row], facts: Sequence[Row], on_its_way: MovingView | None
+) -> ExecutionView:
     execution, agent, job, state, reason, overdue_ms, created_ms, updated_ms, *rest = row
     detail, since_ms, cancel_ms, cancel_how, superseded_by, trace = rest
     return ExecutionView(
@@ -207,6 +220,7 @@ def _execution_view(row: Row, tasks: Sequence[Row], facts: Sequence[Row]) -> Exe
         tasks=[_task_view(task) for task in tasks],
         history=[_fact_view(fact) for fact in facts],
         trace=trace_id(trace).hex(),
+        moving=on_its_way,
     )
 
 

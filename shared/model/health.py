@@ -9,6 +9,9 @@ from dataclasses import astuple, dataclass, fields
 
 from shared import limits
 
+_ALWAYS = 7
+"""So many numbers are said each time; an empty list would say nothing at all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
@@ -28,10 +31,21 @@ class Health:
     """What the link carried today, before this contact."""
     budget_permille: int = 0
     """Share of the day's or the month's bytes that is spent; 0 also where nothing is limited."""
+    files: int = 0
+    """Files that work there waits for."""
+    file_permille: int = 0
+    """How much is there of the one that is being fetched."""
+    images: int = 0
+    """Devices that firmware is on its way into."""
+    image_permille: int = 0
+    """How much of it they have, all together, by their own word."""
 
     def numbers(self) -> list[int]:
-        """Return it as it travels."""
-        return [min(number, limits.INT_MAX) for number in astuple(self)]
+        """Return it as it travels: what comes and goes costs nothing while it is away."""
+        numbers = [min(number, limits.INT_MAX) for number in astuple(self)]
+        while len(numbers) > _ALWAYS and not numbers[-1]:
+            numbers.pop()
+        return numbers
 
 
 def health_of(numbers: Sequence[int]) -> Health:

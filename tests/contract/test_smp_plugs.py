@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.buses.factory import open_bus
@@ -22,6 +23,7 @@ from firmware_sim.models import find_model
 from firmware_sim.smp.console import Decoder
 from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.packet import Malformed
+from shared.clock import MonoMs
 from shared.errors import WorldError
 from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock
@@ -97,7 +99,11 @@ def _shown(driver: SmpDriver) -> DeviceStatus:
     bus: Any = driver.client._bus
     store: Any = None
     task = BusTask(bus, {driver.device: driver}, [group], telemetry=store, clock=SystemClock())
-    (shown,) = _devices(task)
+    (shown,) = _devices(task, MonoMs(0))
+    task = BusTask(bus, {driver.device: driver}, [], telemetry=store, clock=SystemClock())
+    task.unpolled = {driver.device: 0}
+    (unpolled,) = _devices(task, MonoMs(0))
+    assert unpolled == msgspec.structs.replace(shown, standing="unpolled"), "seen all the same"
     return shown
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.artifacts import Shut, Span, Wanted
+from agent.core.progress import Progress
 from agent.core.uplink import Delivered, LinkFailed
 from agent.services.artifacts import Artifacts
 from agent.services.contact_http import HttpLink
@@ -20,6 +21,7 @@ from agent.store.artifacts import Shelf
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 from tests.agent_parts import Fixed, HandClock
+from tests.sim_parts import HANG_S
 
 DATA = random.Random(3).randbytes(300_000)
 WANTED = Wanted(sha256(DATA).digest(), len(DATA))
@@ -138,6 +140,25 @@ async def opened(folder: Path, *answers: Callable[[int, int], bytes] | None) -> 
         await asyncio.wait((task,))
         server.close()
         await server.wait_closed()
+
+
+async def test_how_far_a_file_has_come_is_known_while_it_comes(tmp_path):
+    seen = []
+
+    def look(start: int, end: int) -> bytes:
+        seen.append((box.artifacts.waiting, box.artifacts.coming))
+        return part(start, end)
+
+    async with opened(tmp_path, look, look) as box:
+        assert box.artifacts.coming is None
+        await box.obtain()
+        assert seen[0] == (1, Progress(0, len(DATA)))
+        assert seen[1] == (1, Progress(box.peer.asked[1][0], len(DATA)))
+        assert box.peer.asked[1][0] > 0
+        async with asyncio.timeout(HANG_S):
+            while box.artifacts.waiting:
+                await asyncio.sleep(0)
+        assert box.artifacts.coming is None, "it is here"
 
 
 async def test_a_file_comes_in_pieces_and_is_counted(tmp_path):

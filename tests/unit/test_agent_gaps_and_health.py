@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from agent.core.health import AGAIN, health_of_queue, is_worth_telling
+from agent.core.health import AGAIN, Moving, health_of_queue, is_worth_telling
+from agent.core.progress import Progress
 from shared.model.health import Health, health_of
 from shared.sync.outgoing import Candidate, Freed, choose_blocks
 from shared.sync.ranges import Ranges
@@ -50,8 +51,36 @@ async def test_the_store_tells_what_is_here_and_what_never_will_be_again(tmp_pat
 def test_health_travels_as_numbers_that_may_grow_more_later():
     health = health_of_queue({0: 1, 2: 40}, oldest_s=60, free_mb=9, today_bytes=3_999, share=501)
     assert health.numbers() == [1, 0, 40, 60, 9, 3, 501]
-    assert health_of([*health.numbers(), 7, 7]) == health
+    assert health_of([*health.numbers(), 0, 0, 0, 0, 7, 7]) == health
     assert health_of([]) == Health()
+
+
+def test_what_is_on_its_way_costs_a_report_nothing_while_nothing_is():
+    still = health_of_queue({}, oldest_s=0, free_mb=9, today_bytes=0, share=0)
+    assert len(still.numbers()) == 7
+    assert health_of(still.numbers()) == still
+    images = (Progress(100, 1_000), Progress(500, 1_000))
+    moving = Moving(files=2, file=Progress(1, 3), images=images)
+    told = health_of_queue({}, oldest_s=0, free_mb=9, today_bytes=0, share=0, moving=moving)
+    assert told.numbers()[7:] == [2, 333, 2, 300]
+    assert health_of(told.numbers()) == told
+    waits = health_of_queue(
+        {}, oldest_s=0, free_mb=9, today_bytes=0, share=0, moving=Moving(files=1)
+    )
+    assert waits.numbers()[7:] == [1], "none of it is there"
+
+
+def test_a_transfer_is_told_at_its_ends_and_by_quarters():
+    told = [Health(images=1, image_permille=0)]
+    for permille in range(0, 1_001, 10):
+        now = Health(images=1, image_permille=permille)
+        if is_worth_telling(told[-1], now, contacts=1):
+            told.append(now)
+    assert [one.image_permille for one in told] == [0, 250, 500, 750, 1_000]
+    assert is_worth_telling(told[-1], Health(), contacts=1), "and that it is over"
+    assert is_worth_telling(Health(), Health(files=1), contacts=1)
+    assert is_worth_telling(Health(files=1), Health(files=1, file_permille=260), contacts=1)
+    assert not is_worth_telling(Health(files=1), Health(files=1, file_permille=240), contacts=1)
 
 
 def test_health_is_said_when_it_changes_and_now_and_then():

@@ -9,7 +9,8 @@ again. Leaves out the window (`burst`).
 import asyncio
 from hashlib import sha256
 
-from agent.core.firmware import SlotImage, Transfer
+from agent.core.firmware import SlotImage
+from agent.core.progress import Progress
 from agent.drivers.smp.burst import UPLOAD, Burst, Ended, piece_bytes
 from agent.drivers.smp.client import Client
 from agent.drivers.smp.packet import IMAGE_GROUP, WRITE, Request
@@ -27,7 +28,7 @@ class SmpFirmware:
         self._uploading: _Upload | None = None
 
     @property
-    def transfer(self) -> Transfer | None:
+    def transfer(self) -> Progress | None:
         """Return what is on its way now."""
         return None if self._uploading is None else self._uploading.transfer
 
@@ -85,9 +86,9 @@ class _Upload:
         self._room, self._first, self._piece, self._window = 0, 0, 0, 1
 
     @property
-    def transfer(self) -> Transfer:
+    def transfer(self) -> Progress:
         """Return how far the device has said that it is."""
-        return Transfer(self._reached, len(self._content))
+        return Progress(self._reached, len(self._content))
 
     async def run(self) -> int:
         """Send until the device has all of it."""

@@ -1,0 +1,12 @@
+"""How far something large has come that is on its way: a file to here, firmware into a device."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of it is there."""
+
+    done: int
+    """Bytes; of a device's image by the device's own word."""
+    size: int
