@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.stores import ENGINES
+from tests.system.coordinator_world import Gateway, World, open_world
 from tests.system.fleet import Fleet, open_fleet
 from tests.system.fleet_parts import TCP_PUMP
 
@@ -33,3 +35,16 @@ async def served(tmp_path_factory: pytest.TempPathFactory, founded: Path) -> Asy
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the keys of the run's one fleet are kept; the first coordinator makes them."""
     return tmp_path_factory.mktemp("founded") / "coordinator"
+
+
+@pytest.fixture(params=ENGINES)
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A coordinator on each engine, in this process; modules with other wishes have their own."""
+    async with open_world(tmp_path, engine=request.param) as made:
+        yield made
+
+
+@pytest.fixture
+async def gateway(world: World) -> Gateway:
+    """A gateway that the world's coordinator let in."""
+    return await world.gateway("pump-station")

@@ -4,7 +4,6 @@ from shared.errors import Reason
 from shared.ids import StoreEpoch
 from shared.sync.body import PartKind, decode_body
 from shared.wire.messages import LossRow, Tally
-from tests.system.contact_world import gateway, world  # noqa: F401 - fixtures
 from tests.system.coordinator_world import NOW_MS, SCHEMA, body
 
 

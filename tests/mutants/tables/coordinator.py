@@ -35,7 +35,7 @@ COORDINATOR = (
         "        signer == key and _verifies(public_key, signature, message)\n",
         "        signer == key\n",
         (
-            "tests/system/test_coordinator_contacts.py::test_any_altered_byte_of_a_report_is_refused_and_uses_nothing",
+            "tests/system/test_coordinator_false_reports.py::test_any_altered_byte_of_a_report_is_refused_and_uses_nothing",
         ),
     ),
     Mutant(
