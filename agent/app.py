@@ -181,13 +181,15 @@ class Agent:
         trouble: str,
     ) -> None:
         """Let the status know what only the whole knows."""
-        line = self._line
+        line, left = self._line, self._config.aside
+        aside = f"agent.toml leaves {', '.join(left)} alone: not polled" if left else ""
 
         def troubles() -> dict[str, str]:
             kept = telemetry.status
             told = {"enrolment": trouble, "readings": kept.trouble, "journal": kept.journal}
             told |= {"jobs": file.trouble, "trust": line.guard.trouble if line else ""}
             told["member"] = line.standing.trouble if line else ""
+            told["aside"] = aside
             told |= troubled_services(supervisor.health)
             return {part: what for part, what in told.items() if what}
 
@@ -246,6 +248,7 @@ class Agent:
                 shelf=caretaker.shelf,
                 settings=settings,
                 may_adopt=line.guard.may_adopt,
+                aside=config.discovery.aside,
             )
         caretaker.lookout = lookout = Lookout(
             config.data_dir,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.config_adopted import adopted_of
+from agent.config_adopted import adopted_of, left_aside
 from agent.config_devices import buses_of, devices_of, labels_of, loads_of, milliseconds, path_of
 from agent.config_discovery import DISCOVERY_KEYS, discovery_of
 from agent.config_sharing import SHARING_KEYS, sharing_of
@@ -72,6 +72,8 @@ class AgentConfig:
     """In the order of the file, which is the order of channels."""
     loads: tuple[BusLoad, ...]
     """What polling is planned to cost each bus, in their order."""
+    aside: tuple[str, ...] = ()
+    """Devices from afar that the local file has left alone."""
     discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
     """How far jobs may look for devices."""
     sharing: SharingSettings = field(default_factory=SharingSettings)
@@ -128,10 +130,12 @@ def _config_of(
     data_dir = folder / path_of(agent, "data_dir", "/var/lib/outstation")
     named = buses_of(root)
     local = devices_of(root, named, folder)
-    devices = (*local, *adopted_of(remote, data_dir, named, local, strict=strict))
+    discovery = discovery_of(root.table("discovery", DISCOVERY_KEYS))
+    aside = discovery.aside
+    afar = adopted_of(remote, data_dir, named, local, strict=strict, aside=aside)
+    devices = (*local, *afar)
     buses = tuple(with_silence(bus, devices) for bus in named.values())
     uplink = uplink_of(root.table("uplink", UPLINK_KEYS))
-    discovery = discovery_of(root.table("discovery", DISCOVERY_KEYS))
     return AgentConfig(
         path=path,
         data_dir=data_dir,
@@ -144,6 +148,7 @@ def _config_of(
         sharing=sharing_of(root.table("sharing", SHARING_KEYS), discovery),
         buses=buses,
         devices=devices,
+        aside=left_aside(remote, aside),
         loads=loads_of(root, buses, devices),
         remote=dict(remote),
     )

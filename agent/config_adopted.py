@@ -3,7 +3,7 @@
 Owns what such a device must not collide with. What is kept of it stands in `agent.core.adopted`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from agent.core.adopted import FOLDER, Adopted, adopted_in
@@ -16,6 +16,11 @@ from shared.model.job import Value
 from shared.model.profile import parse_profile
 
 
+def left_aside(settings: Mapping[str, Value], aside: Collection[str]) -> tuple[str, ...]:
+    """Return the devices from afar that the local file has left alone."""
+    return tuple(name for name in adopted_in(settings) if name in aside)
+
+
 def adopted_of(
     settings: Mapping[str, Value],
     data_dir: Path,
@@ -23,6 +28,7 @@ def adopted_of(
     local: Sequence[DeviceSettings],
     *,
     strict: bool,
+    aside: Collection[str] = (),
 ) -> tuple[DeviceSettings, ...]:
     """Return the devices from afar, in the order in which they came.
 
@@ -32,12 +38,15 @@ def adopted_of(
         buses: of the local file.
         local: devices of the local file.
         strict: whether one that cannot be is a mistake, or is left out.
+        aside: names that are left alone.
 
     Raises:
         MistakeError: one cannot be.
     """
     found: list[DeviceSettings] = []
     for name, one in adopted_in(settings).items():
+        if name in aside:
+            continue
         try:
             found.append(_device(name, one, data_dir, buses, [*local, *found]))
         except MistakeError:

@@ -7,7 +7,7 @@ from agent.core.settings import DiscoverySettings
 from shared import limits
 from shared.model.toml_text import TomlTable
 
-DISCOVERY_KEYS = ("allow", "follow", "probes_per_hour", "services", "interfaces")
+DISCOVERY_KEYS = ("allow", "follow", "aside", "probes_per_hour", "services", "interfaces")
 
 
 def discovery_of(table: TomlTable) -> DiscoverySettings:
@@ -20,6 +20,7 @@ def discovery_of(table: TomlTable) -> DiscoverySettings:
     return DiscoverySettings(
         allowed=table.flag("allow", default=default.allowed),
         follow=table.flag("follow", default=default.follow),
+        aside=texts_of(table, "aside", "pump-17"),
         probes_per_hour=table.integer(
             "probes_per_hour", 0, limits.DISCOVERY_PROBES_MOST, default.probes_per_hour
         ),

@@ -1,7 +1,7 @@
-"""`outstation-agent status`, `doctor`, `lock`, `unlock`: what a technician types at the site.
+"""`outstation-agent status`, `devices`, `doctor`, `lock`, `unlock`: what is typed at the site.
 
 Owns their arguments, and whether a terminal gets colours. What is shown stands in
-`agent.core.status_text` and `agent.core.doctor`.
+`agent.core.status_text`, `agent.core.device_list` and `agent.core.doctor`.
 """
 
 import argparse
@@ -19,9 +19,11 @@ DEFAULT_CONFIG = "/etc/outstation/agent.toml"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare both commands."""
+    """Declare the commands."""
     shown = commands.add_parser("status", help="how this agent is, running or not")
     shown.set_defaults(command=show_status)
+    listed = commands.add_parser("devices", help="what is attached here, and what was found")
+    listed.set_defaults(command=show_devices)
     doctor = commands.add_parser(
         "doctor", help="check config, disk, clock, link, ports and devices; say what to mend"
     )
@@ -35,7 +37,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     lock.set_defaults(command=lambda options: _say(options, f"lock {options.seconds}"))
     unlock = commands.add_parser("unlock", help="hands are out: orders that waited go on")
     unlock.set_defaults(command=lambda options: _say(options, "unlock"))
-    for parser in (shown, doctor, lock, unlock):
+    for parser in (shown, listed, doctor, lock, unlock):
         parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
         parser.add_argument(
             "--config", type=Path, default=Path(DEFAULT_CONFIG), metavar="FILE", help="TOML"
@@ -57,6 +59,36 @@ def show_status(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(status).decode())
     else:
         print(render(status, colours=has_colours(sys.stdout)))
+    return OK
+
+
+def show_devices(options: argparse.Namespace) -> int:
+    """Print what is attached and what was found, whether the agent runs or not."""
+    import msgspec  # noqa: PLC0415
+
+    from agent.config import load_config  # noqa: PLC0415
+    from agent.core.adopted import adopted_in  # noqa: PLC0415
+    from agent.core.device_list import (  # noqa: PLC0415
+        DeviceList,
+        candidate_row,
+        device_rows,
+        lines_of,
+    )
+    from agent.core.status_text import paint  # noqa: PLC0415
+    from agent.services.ask import find_status  # noqa: PLC0415
+    from agent.services.lookout import candidates_in  # noqa: PLC0415
+
+    config = load_config(options.config)
+    status = find_status(config.data_dir, config.runtime_dir, config.devices)
+    found = {one.id: one for one in status.devices} if status.running else {}
+    told = DeviceList(
+        devices=device_rows(config.devices, found, adopted_in(config.remote), config.aside),
+        candidates=[candidate_row(one) for one in candidates_in(config.data_dir)],
+    )
+    if options.json:
+        print(msgspec.json.encode(told).decode())
+    else:
+        print(paint(lines_of(told), colours=has_colours(sys.stdout)))
     return OK
 
 

@@ -62,6 +62,8 @@ class DiscoverySettings:
     allowed: bool = True
     follow: bool = True
     """Whether a device that was attached from afar is followed to another place."""
+    aside: tuple[str, ...] = ()
+    """Devices that were attached from afar, or may be, and are left alone here."""
     probes_per_hour: int = limits.DISCOVERY_PROBES_PER_HOUR
     """Addresses that are asked on one bus."""
     services: tuple[str, ...] = ()

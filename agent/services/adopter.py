@@ -5,7 +5,7 @@ setting beside it, which proves itself or is rolled back (`agent.services.self_c
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -35,11 +35,16 @@ class Adopter:
     settings: SelfConfig
     may_adopt: Callable[[Profile], Problem | None]
     """Says why the catalog in force allows no device of such a profile."""
+    aside: Collection[str] = ()
+    """Names that the local file has left alone."""
 
     async def adopt(self, mark: str, wish: AdoptParameters, *, dry_run: bool) -> StepOutcome:
         """Attach a device, or let one go; the process that runs with it returns the outcome."""
         change: dict[str, str] = {PREFIX + wish.device: ""}
         if not wish.remove:
+            if wish.device in self.aside:
+                what = f"agent.toml says [discovery] aside: {wish.device} is left alone here"
+                return StepOutcome(Reason.ACTION_NOT_ALLOWED, what)
             try:
                 change = {PREFIX + wish.device: await self._looked_at(wish)}
             except MistakeError as error:

@@ -325,6 +325,11 @@ def _sighting(bus: str, unit: int, answered: object) -> Sighting:
     return Sighting(way="modbus", place=f"{bus}/{unit}", **said)
 
 
+def candidates_in(data_dir: Path) -> list[Candidate]:
+    """Return the candidates that an agent knows, running or not."""
+    return _read(data_dir / NAME).candidates
+
+
 def _read(path: Path) -> Kept:
     """Return the file; without one, or with a damaged one, everything is new again."""
     try:

@@ -128,6 +128,18 @@ async def test_a_device_that_answers_is_on_trial_beside_the_local_file(gateway):
     assert device.profile.name == "pump"
 
 
+async def test_what_the_site_leaves_alone_is_not_adopted(
+    gateway: Gateway,
+) -> None:
+    gateway.adopter = replace(gateway.adopter, aside=("pump-7",))
+    outcome = await gateway.adopt(gateway.wish())
+    assert outcome is not None
+    assert outcome.reason is Reason.ACTION_NOT_ALLOWED
+    assert "agent.toml says [discovery] aside: pump-7 is left alone" in outcome.detail
+    assert not (gateway.folder / NAME).exists()
+    assert await gateway.adopt(gateway.wish(device="pump-8")) is None, "others are on trial"
+
+
 @pytest.mark.parametrize(
     ("wish", "reason", "part"),
     [

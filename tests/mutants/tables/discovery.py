@@ -14,6 +14,8 @@ _adopter = cuts("adopter", "agent/services/adopter.py", _ADOPT)
 _beside = cuts("adopted", "agent/config_adopted.py", _ADOPT)
 _FOLLOW = "tests/unit/test_following.py::test_"
 _following = cuts("following", "agent/core/following.py", _FOLLOW)
+_at_site = cuts("site", "agent/services/adopter.py", "tests/contract/test_adopter.py::test_")
+_left_alone = cuts("aside", "agent/config_adopted.py", "tests/unit/test_device_list.py::test_")
 _may_follow = cuts("look", "agent/services/lookout.py", "tests/contract/test_follower.py::test_")
 _follower = cuts("follower", "agent/services/follower.py", "tests/contract/test_follower.py::test_")
 _look = cuts("look", "agent/services/lookout.py", _LOOK)
@@ -70,6 +72,18 @@ DISCOVERY = (
         "        if judged.moves and asked:",
         "        if judged.moves:",
         "a_look_that_is_not_asked_to_follow_tells_who_it_is_and_moves_nothing",
+    ),
+    _at_site(
+        "adopts-what-is-left-alone",
+        "            if wish.device in self.aside:",
+        "            if False:",
+        "what_the_site_leaves_alone_is_not_adopted",
+    ),
+    _left_alone(
+        "polled",
+        "        if name in aside:\n            continue",
+        "        if False:\n            continue",
+        "what_the_local_file_leaves_alone_is_not_attached_and_is_listed",
     ),
     _following(
         "two-places",
