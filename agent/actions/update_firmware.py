@@ -37,6 +37,8 @@ from shared.model.mcuboot import FirmwareImage, parse_version, read_image
 
 VERSION, BEFORE, SENT = "_version", "_before", "_sent"
 """Result members: what it runs now, what it ran before, bytes of the image that were sent."""
+NO_TRIAL = "_no_trial"
+"""Result member: somebody else had marked the image permanent, nothing could have reverted it."""
 FROM_COORDINATOR, FROM_NEIGHBOURS = "_from_coordinator", "_from_neighbours"
 """Whence the image's bytes came to this gateway."""
 _AWAY = frozenset({Reason.DEVICE_SILENT, Reason.DEVICE_BAD_FRAME, Reason.BUS_DOWN})
@@ -124,6 +126,8 @@ class _Update:
     why: str = ""
     """What did not hold when it was on trial."""
     before: str = ""
+    untried: bool = False
+    """Its first start kept it."""
 
     @property
     def source(self) -> FirmwareSource:
@@ -135,6 +139,11 @@ class _Update:
     def _mark(self) -> str:
         """Return under which name it is remembered that the device was let into the image."""
         return f"_firmware-{self.hand.owner.key.hex()}-{self.step.id}"
+
+    @property
+    def _proof(self) -> str:
+        """Return under which name it is remembered that the image has proven itself."""
+        return f"{self._mark}-proven"
 
     async def run(self) -> StepOutcome:
         """Make move after move until the device runs the image, or will not."""
@@ -152,6 +161,8 @@ class _Update:
             if move is Move.DONE:
                 if not self.hand.dry_run:
                     await self._keep_release()
+                    if tried and (problem := await self._kept_unproven()):
+                        return problem
                 done: dict[str, Value] = {VERSION: self._version, SKIPPED: not moved}
                 return StepOutcome(result={**self._result(), **done})
             if self.hand.dry_run:
@@ -212,6 +223,26 @@ class _Update:
         if release is not None and release != await self.hand.memory.release(*key):
             await self.hand.memory.keep_release(*key, release)
 
+    # --- no trial --------------------------------------------------------------------------------
+    async def _kept_unproven(self) -> StepOutcome | None:
+        """Check an image that its first start kept: somebody else had marked it permanent.
+
+        Nothing brings the old one back then; whether the new one is well is told all the same.
+        """
+        if await self.hand.memory.config(self.hand.device, self._proof) is not None:
+            return None
+        self.untried = True
+        if await self._proves():
+            await self._keep(self._proof)
+            return None
+        why = self.why or f"it no longer says that it runs {self._version}"
+        what = f"{why}; it could not be reverted: somebody else had marked it permanent"
+        return StepOutcome(Reason.VERIFY_MISMATCH, what, self._result())
+
+    async def _keep(self, mark: str) -> None:
+        await self.hand.memory.keep_config(self.hand.owner, self.hand.device, [mark], {"tried": 1})
+
+    # --- moves -----------------------------------------------------------------------------------
     async def _make(self, move: Move) -> Sequence[SlotImage]:
         """Do one move; return the slots after it.
 
@@ -228,12 +259,11 @@ class _Update:
                 case Move.TEST:
                     await self.port.test(self.image.digest)
                 case Move.RESET:
-                    await self.hand.memory.keep_config(
-                        self.hand.owner, self.hand.device, [self._mark], {"tried": 1}
-                    )
+                    await self._keep(self._mark)
                     await self.port.reset()
                     return await self._returned(lambda slots: not self._waits(slots))
                 case Move.PROVE if await self._proves():
+                    await self._keep(self._proof)
                     await self.port.confirm(self.image.digest)
                 case _ if await self._still_runs():
                     await self.port.reset()
@@ -330,7 +360,8 @@ class _Update:
         digest = parse_artifact(self.wanted.artifact, where="artifact")
         near = self.source.shelf.given(digest, self.wanted.size)
         came: dict[str, Value] = {FROM_COORDINATOR: self.wanted.size - near, FROM_NEIGHBOURS: near}
-        return {BEFORE: self.before, SENT: self.sent, **came}
+        untried: dict[str, Value] = {NO_TRIAL: True} if self.untried else {}
+        return {BEFORE: self.before, SENT: self.sent, **came, **untried}
 
 
 def _running(slots: Sequence[SlotImage], image: int) -> str:

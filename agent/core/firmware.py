@@ -137,4 +137,8 @@ def next_move(
         return Stuck(Reason.FIRMWARE_REFUSED, f"{other.version} waits for its test already")
     if not running.confirmed:
         return Stuck(Reason.FIRMWARE_REFUSED, f"it runs {running.version} on trial; reset it first")
+    if len(digest) != len(running.digest or digest):
+        known, made = len(running.digest) * 8, len(digest) * 8
+        what = f"it knows its images by their SHA-{known}, this one was made for SHA-{made}"
+        return Stuck(Reason.FIRMWARE_REFUSED, what)
     return Move.UPLOAD if wanted is None else Move.TEST

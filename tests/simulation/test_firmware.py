@@ -214,6 +214,31 @@ def test_a_gateway_that_is_cut_at_any_request_goes_on_from_where_the_device_is(t
         play(lambda world, cut=cut: scenario(world, cut))
 
 
+def test_a_site_whose_supply_fails_at_any_request_has_a_board_that_runs(tmp_path: Path):
+    """Gateway and board hang on one supply: both forget, each goes by what it has kept."""
+
+    async def requests(world: World) -> int:
+        bench = Bench(world, tmp_path)
+        assert (await bench.update(NEW)).reason is None
+        return bench.node.requests
+
+    async def scenario(world: World, cut: int) -> Reason | None:
+        bench = Bench(world, tmp_path)
+        bench.bus.cut_after = cut
+        with pytest.raises(asyncio.CancelledError):
+            await bench.update(NEW)
+        bench.bus.cut_after = None
+        bench.assert_bootable()
+        outcome = await bench.update(NEW)
+        assert bench.runs() == ("2.0.0" if outcome.reason is None else "1.0.0"), (cut, outcome)
+        return outcome.reason
+
+    told = [play(lambda world, cut=cut: scenario(world, cut)) for cut in range(play(requests))]
+    # What was on trial has gone back when the supply returns, and is not tried again.
+    assert set(told) == {None, Reason.FIRMWARE_REVERTED}
+    assert set(told[: told.index(Reason.FIRMWARE_REVERTED)]) == {None}
+
+
 def test_lost_answers_cost_no_second_transfer(tmp_path: Path):
     async def scenario(world: World) -> None:
         bench = Bench(world, tmp_path)

@@ -3,6 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 _UPDATE = "tests/simulation/test_firmware.py::test_"
+_PERMANENT = "tests/simulation/test_firmware_permanent.py::test_"
+_BUILDS = "tests/simulation/test_firmware_builds.py::test_"
 _RELEASE = "tests/simulation/test_firmware_releases.py::test_"
 _IMAGE = "agent/core/firmware_image.py"
 _ACTION = "agent/actions/update_firmware.py"
@@ -113,6 +115,24 @@ UPDATES = (
             "                case Move.PROVE:\n",
         ),
         _UPDATE + "an_image_whose_self_check_fails_names_what_did_not_hold",
+    ),
+    _mutant(
+        "believes-permanent",
+        _ACTION,
+        ("if tried and (problem :=", "if False and (problem :="),
+        _PERMANENT + "it_fails_its_self_check_without_a_way_back_and_that_is_said",
+    ),
+    _mutant(
+        "forgets-no-trial",
+        _ACTION,
+        ("        self.untried = True\n", ""),
+        _PERMANENT + "it_is_checked_and_said_that_it_had_no_trial",
+    ),
+    _mutant(
+        "other-hash",
+        _CORE,
+        ("    if len(digest) != len(running.digest or digest):\n", "    if False:\n"),
+        _BUILDS + "an_image_for_a_bootloader_with_another_hash_is_refused_before_it_is_sent",
     ),
     _mutant(
         "tries-again",
