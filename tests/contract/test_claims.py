@@ -20,11 +20,11 @@ from shared.ids import uuid_text
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from tests.postgres_parts import database
 from tests.readings_office import VirtualClock as StandingClock
+from tests.rollout_fleet import NOW, Fleet
 from tests.stores import ask
 from tests.system.coordinator_world import found_in
 from tests.unit.test_coordinator_transactions import enrolled
 from tests.unit.test_job_chains import ends, submitted, view_of
-from tests.unit.test_rollout_dispatch import NOW, Fleet
 from tests.unit.test_triggers import MINUTE_MS, occasions, outcomes, saved
 
 PER_MINUTE = 7

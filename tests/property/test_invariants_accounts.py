@@ -24,7 +24,7 @@ from shared.clock import WallMs
 from shared.ids import AgentId
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from shared.wire.messages import Receipt
-from tests.unit.test_rollout_dispatch import DAY_MS, EPOCH, Fleet
+from tests.rollout_fleet import DAY_MS, EPOCH, Fleet
 
 _X = ExecutionState
 AGENTS = 4

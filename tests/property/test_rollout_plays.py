@@ -19,7 +19,7 @@ from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.dispatch import load
 from coordinator.transactions.rollouts_steer import NotNowError
 from shared.model.job import ExecutionState
-from tests.unit.test_rollout_dispatch import CANARY, DAY_MS, NOW, UNDO, Fleet
+from tests.rollout_fleet import CANARY, DAY_MS, NOW, UNDO, Fleet
 
 AGENTS = 8
 _X = ExecutionState

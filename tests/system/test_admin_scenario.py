@@ -22,8 +22,8 @@ from shared.ids import AgentId, parse_uuid
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState, JobSpec
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
+from tests.rollout_fleet import DAY_MS, EPOCH, UNDO, Fleet
 from tests.stores import ENGINES, open_store
-from tests.unit.test_rollout_dispatch import DAY_MS, EPOCH, UNDO, Fleet
 
 AGENTS = 100
 _X = ExecutionState

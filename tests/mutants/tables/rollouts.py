@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _GATES = "tests/property/test_rollout_gates.py::test_"
 _STORE = "tests/unit/test_rollout_dispatch.py::test_"
+_ENDINGS = "tests/unit/test_rollout_endings.py::test_"
 
 
 def _rollout(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -93,8 +94,8 @@ ROLLOUTS = (
         "core/rollout.py",
         "    if progress.state not in OPEN:\n        return Decision(progress=progress)\n",
         "",
-        _STORE + "late_failures_count_and_stop_nothing_that_is_over",
-        _STORE + "a_late_fact_reopens_the_account_and_releases_nothing",
+        _ENDINGS + "late_failures_count_and_stop_nothing_that_is_over",
+        _ENDINGS + "a_late_fact_reopens_the_account_and_releases_nothing",
     ),
     _rollout(
         "seen-failures-stop-it-once",
@@ -108,21 +109,21 @@ ROLLOUTS = (
         "transactions/dispatch.py",
         "    if late_successes and loaded.row[4] is not None:\n",
         "    if False:\n",
-        _STORE + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
+        _ENDINGS + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
     ),
     _rollout(
         "overtaken",
         "transactions/dispatch.py",
         "    if saved is None:\n",
         "    if False:\n",
-        _STORE + "a_step_that_was_overtaken_keeps_nothing",
+        _ENDINGS + "a_step_that_was_overtaken_keeps_nothing",
     ),
     _rollout(
         "joiners-under-limits",
         "transactions/dispatch_joiners.py",
         "            rank, ready = joined[0] - 1, int(joined[0] <= joined[1])\n",
         "            rank, ready = joined[0] - 1, 1\n",
-        _STORE + "late_joiners_wait_under_the_same_limits",
+        _ENDINGS + "late_joiners_wait_under_the_same_limits",
     ),
     _rollout(
         "signed-work-is-not-taken-back",

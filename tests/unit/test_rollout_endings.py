@@ -1,0 +1,172 @@
+"""Rollouts against a real store: taken back, called off, over, and what is told too late."""
+
+from functools import partial
+
+import msgspec
+import pytest
+
+from coordinator.core.ports import execute
+from coordinator.transactions.deadlines import expire
+from coordinator.transactions.dispatch import OvertakenError, load, save
+from coordinator.transactions.dispatch_joiners import add_members, joiners
+from coordinator.transactions.jobs import view_job
+from coordinator.transactions.rollouts_steer import NotNowError
+from coordinator.transactions.rollouts_view import list_rollouts
+from shared.clock import WallMs
+from shared.errors import MistakeError
+from shared.model.job import ExecutionState
+from tests.rollout_fleet import DAY_MS, POLICY, STRICT, UNDO, _executions, enrolled
+from tests.stores import ENGINES, open_store
+
+
+@pytest.fixture(params=ENGINES)
+async def fleet(request, tmp_path):
+    async with open_store(request.param, tmp_path) as store:
+        yield await enrolled(store)
+
+
+async def test_a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    await fleet.submit(gate=gate, compensation=UNDO)
+    agents = sorted(await fleet.states())
+    await fleet.sign(agents[9])
+    await fleet.tell_all(ExecutionState.SUCCEEDED, agents[:4])
+    await fleet.tell_all(ExecutionState.FAILED, agents[4:8])
+    view = await fleet.view()
+    assert (view.state, view.undo is not None) == ("ROLLED_BACK", True)
+    undo = bytes.fromhex(view.undo.replace("-", ""))
+    undone = await fleet.store.read(partial(_executions, undo))
+    assert sorted(row[1] for row in undone) == agents[:4]
+    assert (await fleet.sign(agents[9])).cancels
+    await fleet.tell(agents[9], ExecutionState.SUCCEEDED)
+    undone = await fleet.store.read(partial(_executions, undo))
+    assert sorted(row[1] for row in undone) == [*agents[:4], agents[9]]
+
+
+async def test_what_no_class_may_undo_any_more_is_called_off_and_says_so(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    await fleet.submit(gate=gate, compensation=UNDO)
+    fleet.policy = msgspec.structs.replace(POLICY, classes={})
+    await fleet.tell_all(ExecutionState.FAILED, sorted(await fleet.states())[:3])
+    view = await fleet.view()
+    assert (view.state, view.undo) == ("STOPPED", None)
+    assert "it cannot be undone" in " ".join(view.why)
+    assert ExecutionState.QUEUED not in (await fleet.states()).values()
+
+
+async def test_a_person_may_take_back_what_has_finished(fleet):
+    await fleet.submit(rollout={}, compensation=UNDO)
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).state == "FINISHED"
+    await fleet.ask("rollback")
+    view = await fleet.view()
+    assert view.state == "ROLLED_BACK"
+    undo = bytes.fromhex(view.undo.replace("-", ""))
+    assert len(await fleet.store.read(partial(_executions, undo))) == 20
+    await fleet.ask("rollback")
+    assert (await fleet.view()).undo == view.undo
+
+
+async def test_what_has_no_compensation_is_not_taken_back(fleet):
+    await fleet.submit(rollout={})
+    with pytest.raises(MistakeError, match="does not say how it is taken back"):
+        await fleet.ask("rollback")
+
+
+async def test_a_finished_rollout_is_not_paused(fleet):
+    await fleet.submit(rollout={})
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    with pytest.raises(NotNowError, match="FINISHED"):
+        await fleet.ask("pause")
+
+
+async def test_a_late_fact_reopens_the_account_and_releases_nothing(fleet):
+    await fleet.submit(rollout={}, deadlines={"contact_within": "P1D"})
+    await fleet.later(DAY_MS)
+    assert (await fleet.view()).state == "FINISHED"
+    agent = min(await fleet.states())
+    await fleet.tell(agent, ExecutionState.IN_PROGRESS)
+    view = await fleet.view()
+    assert (view.state, view.stages[0].counts) == ("FINISHED", {"IN_PROGRESS": 1, "OVERDUE": 19})
+    job = await fleet.store.read(partial(view_job, fleet.job, now_ms=fleet.now))
+    assert job.state == "IN_PROGRESS"
+    assert await fleet.sign(sorted(await fleet.states())[1]) is None
+
+
+async def test_late_failures_count_and_stop_nothing_that_is_over(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    deadlines = {"contact_within": "P1D"}
+    await fleet.submit(gate=gate, deadlines=deadlines, compensation=UNDO)
+    agents = sorted(await fleet.states())
+    await fleet.later(DAY_MS)
+    await fleet.tell_all(ExecutionState.FAILED, agents[:3])
+    view = await fleet.view()
+    assert (view.state, view.undo, view.stages[0].failed) == ("FINISHED", None, 3)
+
+
+async def test_it_begins_at_its_start_and_stops_at_its_end(fleet):
+    start, end = "2026-11-19T00:00:00Z", "2026-11-19T01:00:00Z"
+    fleet.now = 1_795_046_400_000 - 60_000
+    rollout = {"start": start, "end": end, "maximum_per_minute": 1, "end_behavior": "cancel"}
+    await fleet.submit(rollout=rollout)
+    assert ((await fleet.view()).state, await fleet.states()) == ("READY", {})
+    await fleet.later(60_000)
+    assert len(await fleet.states()) == 1
+    await fleet.later(3_600_000)
+    assert (await fleet.view()).state == "EXPIRED"
+    assert list((await fleet.states()).values()) == [ExecutionState.CANCELED]
+
+
+async def test_late_joiners_wait_under_the_same_limits(fleet):
+    rollout = {"target_selection": "continuous", "maximum_per_minute": 20}
+    await fleet.submit(rollout={**rollout, "max_concurrent_per_site": 2})
+    assert len(await fleet.states()) == 20
+    await fleet.enroll(3, first=20, per_site=30)
+    fleet.now += 59_000
+    assert await fleet.store.read(partial(joiners, fleet.job, WallMs(fleet.now))) == []
+    fleet.now += 1_000
+    found = await fleet.store.read(partial(joiners, fleet.job, WallMs(fleet.now)))
+    assert found == ["a20", "a21", "a22"]
+    for _ in range(2):
+        await fleet.store.run(partial(add_members, fleet.job, found), durable=False)
+    await fleet.settle()
+    view = await fleet.view()
+    # They stand on the site of two members that are at work.
+    assert (view.targets, view.released, view.state) == (23, 20, "RUNNING")
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).released == 22
+
+
+async def test_what_was_called_off_releases_nobody_more(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 5})
+    await fleet.ask("cancel")
+    await fleet.later(600_000)
+    assert len(await fleet.states()) == 5
+    assert (await fleet.view()).state == "STOPPED"
+
+
+async def test_a_step_that_was_overtaken_keeps_nothing(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 5})
+    fleet.now += 60_000
+
+    def overtaken():
+        yield from execute("rollout_begin", fleet.job, fleet.now)
+        loaded = yield from load(fleet.job)
+        assert loaded is not None
+        yield from execute("rollout_begin", fleet.job, fleet.now)
+        yield from save(loaded, loaded.progress, "", due_ms=0, now_ms=fleet.now)
+
+    with pytest.raises(OvertakenError):
+        await fleet.store.run(overtaken, durable=False)
+    await fleet.settle()
+    assert len(await fleet.states()) == 10
+
+
+async def test_a_rollout_whose_time_is_over_says_so(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 5}, expires_in_s=600)
+    fleet.now += 600_000
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=False)
+    await fleet.settle()
+    assert (await fleet.view()).state == "EXPIRED"
+    page, more = await fleet.store.read(partial(list_rollouts, before=b"\xff" * 16, size=5))
+    assert ([one.state for one in page], more) == (["EXPIRED"], False)
