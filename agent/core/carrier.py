@@ -134,7 +134,13 @@ def read_parcel(parts: Sequence[Part]) -> Brought:
 
 
 def freed_by_return(
-    answer: Return, *, telemetry_epoch: bytes, jobs_epoch: bytes, sealed: int, heard_epoch: int = 0
+    answer: Return,
+    *,
+    telemetry_epoch: bytes,
+    jobs_epoch: bytes,
+    sealed: int,
+    told: int,
+    heard_epoch: int = 0,
 ) -> Freed:
     """Return what a verified return frees.
 
@@ -146,6 +152,9 @@ def freed_by_return(
         telemetry_epoch: of the store in use.
         jobs_epoch: the same.
         sealed: the highest number that a block has.
+        told: the highest number that a receipt had before the return came. One that speaks of
+            higher ones speaks of a later time of this store: an older card is in the box, and its
+            numbers stand for something else.
         heard_epoch: the highest restore epoch that was acted upon before.
     """
     mine = answer.telemetry_epoch == telemetry_epoch
@@ -156,7 +165,8 @@ def freed_by_return(
         for seq, code in (answer.nacked if mine else [])
         if 1 <= seq <= sealed and seq not in acked
     )
-    receipts_to = answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0
+    ours = answer.jobs_epoch == jobs_epoch and answer.receipts_to <= told
+    receipts_to = answer.receipts_to if ours else 0
     ledger_to = answer.ledger_to if mine else 0
     again = answer.restore_epoch > heard_epoch
     return Freed(

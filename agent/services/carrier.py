@@ -299,7 +299,7 @@ class Carrier:
         left = await self._store.find(named)
         known = {} if left is None else {named: left}
         answer, heard_ms = await self._guard.take_return(brought.answer, known)
-        standing = await self._exchange.standing()
+        standing, told = await self._exchange.standing(), await self._store.told()
         bundles = 0
         for bundle in brought.bundles:
             if await self._is_new(bundle) and await self._orders.admit(bundle):
@@ -310,6 +310,7 @@ class Carrier:
             telemetry_epoch=self._telemetry.epoch,
             jobs_epoch=standing.jobs_epoch,
             sealed=self._telemetry.next_block - 1,
+            told=told,
             heard_epoch=standing.heard_epoch,
         )
         await self._telemetry.free(freed)

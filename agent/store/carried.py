@@ -25,6 +25,7 @@ from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
 
 _SQL = load_queries("agent.store", "queries/carried.sql")
+_JOBS = load_queries("agent.store", "queries/jobs.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,15 @@ class CarriedStore:
             silent_ms, answered_ms, newest = row
             heard_since = read_standing(db).answered_ms != answered_ms
             return Left(-1 if heard_since else silent_ms, bool(newest))
+
+        return await self._file.read(query)
+
+    async def told(self) -> int:
+        """Return the highest number that a receipt of this store ever had."""
+
+        def query(db: sqlite3.Connection) -> int:
+            newest: int = db.execute(_JOBS["newest_receipt"]).fetchone()[0]
+            return newest
 
         return await self._file.read(query)
 

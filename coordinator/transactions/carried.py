@@ -14,6 +14,7 @@ from coordinator.transactions.blocks import Stored, contiguous, store_blocks
 from coordinator.transactions.contact import count_refusals, load_identity, quarantine
 from coordinator.transactions.gaps import safe_to, wanted_of
 from coordinator.transactions.issue import Order, issue
+from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, pack_ranges, to_json, unpack_ranges
 from shared import limits
@@ -112,6 +113,8 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
         oldest=carried.receipts_from,
         heard_epoch=report.restore_epoch,
     )
+    if reconciled.new:
+        yield from _presume_lost(agent, report, now_ms)
     yield from _remember(contact, row, stored, newest=newest)
     if current:
         yield from _be_present(agent, report, now_ms)
@@ -175,6 +178,13 @@ def _is_current(agent: AgentId, report: Report) -> Tx[bool]:
         return True
     counter, digest, jobs_epoch = row[:3]
     return jobs_epoch == report.jobs_epoch and (not digest or counter <= report.counter)
+
+
+def _presume_lost(agent: AgentId, report: Report, now_ms: WallMs) -> Tx[None]:
+    """Suppose again of what a store had begun, written before it was lost, that nobody knows."""
+    row = yield from fetch_one("jobs_epoch_of", agent)
+    if row is not None and row[0] != report.jobs_epoch:
+        yield from presume_lost(agent, row[0], now_ms)
 
 
 def _remember(

@@ -14,6 +14,7 @@ from coordinator.transactions.blocks import Stored, store_blocks
 from coordinator.transactions.happenings import disk_told, happened
 from coordinator.transactions.issue import Order, issue
 from coordinator.transactions.known import look_ahead, with_known
+from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, to_json
 from shared import limits
@@ -208,6 +209,9 @@ def _record(contact: Contact) -> Tx[Recorded]:
         now_ms=now_ms,
         heard_epoch=report.restore_epoch,
     )
+    if reconciled.new and not newest and before is not None and before.report is not None:
+        # A late word of a store that is no more: what it began is as lost as before.
+        yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
     granted = identity.may_work and may_grant(
         chain, attested=report.attested, quarantined=quarantined
     )
@@ -293,6 +297,7 @@ def _move_on(
     yield from fetch_together(_advance(contact, interval_ms, taught))
     if last is not None and last.jobs_epoch != report.jobs_epoch:
         yield from execute("store_leave", agent, last.jobs_epoch)
+        yield from presume_lost(agent, report.jobs_epoch, contact.now_ms)
         yield from execute("contact_strays", agent, b"")
 
 

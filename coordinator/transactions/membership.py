@@ -10,6 +10,7 @@ from typing import assert_never
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
 from coordinator.transactions.contact import Identity, load_identity, use_key
 from coordinator.transactions.enroll import check_labels
+from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.rows import audit
 from coordinator.transactions.support import keep_piece
 from shared.clock import WallMs
@@ -57,6 +58,8 @@ def release(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
     yield from execute("contact_forget", agent, b"")
     for query in ("report_forget", "store_left_forget"):
         yield from execute(query, agent)
+    # If that is the copy, it never heard of what the other one had begun.
+    yield from presume_lost(AgentId(agent), b"", now_ms)
     yield from audit(
         now_ms, actor=actor, action="agent.release", object_=f"agent:{agent}", detail={}
     )

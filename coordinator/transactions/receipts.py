@@ -17,6 +17,7 @@ from coordinator.transactions.devices import note_facts
 from coordinator.transactions.drift import note_drift
 from coordinator.transactions.firings import keep_firings, of_device
 from coordinator.transactions.happenings import job_ended, receipt_told
+from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
 from shared import limits
 from shared.clock import WallMs
@@ -60,7 +61,8 @@ def reconcile_receipts(
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
     received = yield from without_lost(before, oldest, heard=heard_epoch)
-    new: dict[bytes, list[Receipt]] = defaultdict(list)
+    again = [one for one in receipts if one.number in received]
+    new = yield from _of_an_older_card(agent, ordinal, again, now_ms)
     for receipt in receipts:
         grown = received.add(receipt.number)
         if receipt.number in received or len(grown) > limits.RANGES:
@@ -94,6 +96,32 @@ def reconcile_receipts(
     yield from note_drift(agent, words, now_ms)
     count = sum(map(len, new.values()))
     return Reconciled(contiguous(received), count, frozenset(words))
+
+
+def _of_an_older_card(
+    agent: AgentId, ordinal: int, again: Sequence[Receipt], now_ms: WallMs
+) -> Tx[defaultdict[bytes, list[Receipt]]]:
+    """Return what comes under numbers that stand for something else here, by execution.
+
+    Somebody put a store back. What it says is folded in like any other word, though history keeps
+    what came first under its number. Of what was begun since its copy it never heard.
+    """
+    new: defaultdict[bytes, list[Receipt]] = defaultdict(list)
+    numbers = [receipt.number for receipt in again if not receipt.count]
+    if not numbers:
+        return new
+    rows = yield from fetch("receipts_between", agent, ordinal, min(numbers), max(numbers))
+    here = {number: tuple(rest) for number, *rest in rows}
+    for receipt in again:
+        if not receipt.count and here.get(receipt.number, _said(receipt)) != _said(receipt):
+            new[receipt.execution].append(receipt)
+    if new:
+        yield from presume_lost(agent, b"", now_ms)
+    return new
+
+
+def _said(receipt: Receipt) -> tuple[bytes, str, int, int, int]:
+    return receipt.execution, receipt.device, receipt.state, receipt.attempt, receipt.wall_ms
 
 
 def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[None]:

@@ -18,6 +18,7 @@ from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.known import KNOWN
 from tests.mutants.tables.link import LINK
+from tests.mutants.tables.lost import LOST
 from tests.mutants.tables.membership import MEMBERSHIP
 from tests.mutants.tables.orders import ORDERS
 from tests.mutants.tables.papers import PAPERS
@@ -55,4 +56,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *KNOWN,
     *REPLICAS,
     *EVENTS,
+    *LOST,
 )

@@ -21,8 +21,14 @@ STICKS = (
     _freed("made", "(max(1, a), min(b, sealed))", "(max(1, a), b)"),
     _freed(
         "receipts-of-this-store",
-        "answer.receipts_to if answer.jobs_epoch == jobs_epoch else 0",
-        "answer.receipts_to",
+        "ours = answer.jobs_epoch == jobs_epoch and",
+        "ours =",
+    ),
+    _freed(
+        "receipts-of-a-later-time",
+        "and answer.receipts_to <= told",
+        "",
+        "a_return_that_speaks_of_receipts_never_written_frees_none",
     ),
     Mutant(
         "gap-believed-delivered",

@@ -1,0 +1,12 @@
+-- name: executions_lost
+-- What an agent began and, by a later store or by none that is known, has no memory of.
+UPDATE execution SET state = $3, overdue_from = state, overdue_ms = $4, reason = $5,
+    updated_ms = $4, version = version + 1
+WHERE agent_id = $1 AND state IN (3, 4) AND fact_epoch < coalesce(
+    (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2), 9223372036854775807
+)
+RETURNING job_id;
+
+-- name: receipts_between
+SELECT number, execution_id, device, state, attempt, wall_ms FROM receipt
+WHERE agent_id = $1 AND epoch = $2 AND number BETWEEN $3 AND $4;

@@ -1,0 +1,42 @@
+"""Agents without a memory of what they began, or with an older one: what is known of it then."""
+
+from tests.mutants.mutant import cuts
+
+_TESTS = "tests/unit/test_presumed_lost.py::test_"
+_OLDER = "what_an_older_card_tells_under_numbers_that_are_taken_counts"
+
+_presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
+_receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
+_release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
+
+LOST = (
+    _presume(
+        "by-no-store",
+        "AND fact_epoch < coalesce(",
+        "AND 0 = coalesce(",
+        "what_was_begun_under_a_lost_store_is_overdue_until_somebody_tells_of_it",
+    ),
+    _presume(
+        "by-any-store",
+        "AND fact_epoch < coalesce(",
+        "AND 0 < coalesce(",
+        "what_a_fresh_store_began_is_no_business_of_an_older_one",
+    ),
+    _receipts(
+        "is-a-repeat",
+        "here.get(receipt.number, _said(receipt)) != _said(receipt)",
+        "False",
+    ),
+    _receipts(
+        "knows-all",
+        'yield from presume_lost(agent, b"", now_ms)',
+        "pass",
+        "an_older_card_has_not_heard_of_what_the_newer_one_began",
+    ),
+    _release(
+        "remembers",
+        '    yield from presume_lost(AgentId(agent), b"", now_ms)\n',
+        "",
+        "who_ends_a_quarantine_does_not_know_which_machine_is_left",
+    ),
+)

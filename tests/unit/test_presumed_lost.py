@@ -1,0 +1,96 @@
+"""What an agent began and has no memory of any more: nobody waits for its end for ever."""
+
+from functools import partial
+
+from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions.lost import presume_lost
+from coordinator.transactions.membership import release
+from coordinator.transactions.receipts import reconcile_receipts
+from shared.clock import WallMs
+from shared.errors import Reason
+from shared.model.job import ExecutionState
+from shared.wire.messages import Receipt
+from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
+
+__all__ = ["store"]
+OLD, FRESH = b"O" * 16, b"F" * 16
+BEGUN, DONE, OVERDUE = (
+    ExecutionState.IN_PROGRESS,
+    ExecutionState.SUCCEEDED,
+    ExecutionState.OVERDUE,
+)
+
+
+async def ordered(store) -> bytes:
+    """Have one job signed for the agent; return its execution."""
+    await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
+    await submitted(store)
+    (grant,) = (await issued(store, NOW)).grants
+    return grant.execution
+
+
+async def told(store, epoch: bytes, *receipts: Receipt) -> int:
+    body = partial(reconcile_receipts, AGENT, epoch, receipts, now_ms=NOW)
+    return (await store.run(body, durable=True)).new
+
+
+async def lost(store, epoch: bytes) -> None:
+    await store.run(partial(presume_lost, AGENT, epoch, NOW), durable=True)
+
+
+async def known(store, execution: bytes) -> tuple[ExecutionState, int]:
+    row = await store.read(partial(fetch_one, "execution_known", AGENT, execution))
+    return ExecutionState(row[1]), row[2]
+
+
+def word(execution: bytes, number: int, state: ExecutionState, *, at_ms: int = NOW) -> Receipt:
+    return Receipt(number, execution, "", state, 1, 0, WallMs(at_ms))
+
+
+async def test_what_was_begun_under_a_lost_store_is_overdue_until_somebody_tells_of_it(store):
+    execution = await ordered(store)
+    await told(store, OLD, word(execution, 1, BEGUN))
+    await lost(store, OLD)
+    assert await known(store, execution) == (BEGUN, 0), "its agent remembers it"
+    await told(store, FRESH)
+    await lost(store, FRESH)
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+    await told(store, OLD, word(execution, 2, DONE))
+    assert await known(store, execution) == (DONE, 0), "a stick came late"
+    await lost(store, FRESH)
+    assert await known(store, execution) == (DONE, 0)
+
+
+async def test_what_a_fresh_store_began_is_no_business_of_an_older_one(store):
+    execution = await ordered(store)
+    await told(store, OLD)
+    await told(store, FRESH, word(execution, 1, BEGUN))
+    await lost(store, OLD)
+    assert await known(store, execution) == (BEGUN, 0)
+
+
+async def test_who_ends_a_quarantine_does_not_know_which_machine_is_left(store):
+    execution = await ordered(store)
+    await told(store, OLD, word(execution, 1, BEGUN))
+    body = partial(release, AGENT, actor="zoe", now_ms=NOW)
+    assert await store.run(body, durable=True)
+    assert await known(store, execution) == (BEGUN, 0), "it was in no quarantine"
+    await store.run(partial(fetch_one, "agent_quarantine", AGENT, NOW), durable=True)
+    assert await store.run(body, durable=True)
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+async def test_what_an_older_card_tells_under_numbers_that_are_taken_counts(store):
+    execution = await ordered(store)
+    await told(store, OLD, word(execution, 1, BEGUN), word(b"x" * 16, 2, BEGUN))
+    assert await told(store, OLD, word(execution, 1, BEGUN)) == 0, "the same once more"
+    assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1
+    assert await known(store, execution) == (DONE, 0)
+    assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1, "as before"
+
+
+async def test_an_older_card_has_not_heard_of_what_the_newer_one_began(store):
+    execution = await ordered(store)
+    await told(store, OLD, word(b"x" * 16, 1, BEGUN), word(execution, 2, BEGUN))
+    await told(store, OLD, word(b"y" * 16, 1, BEGUN))
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
