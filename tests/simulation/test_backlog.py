@@ -4,7 +4,7 @@ import asyncio
 
 from agent.core.settings import UplinkSettings
 from shared import limits
-from tests.simulation.test_uplink import TABLE, Box, play
+from tests.simulation.uplink_box import TABLE, Box, play
 
 TEN_MINUTES = UplinkSettings(sync_interval_ms=600_000)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.core.budget import BudgetSettings
 from agent.core.settings import UplinkSettings
 from agent.store.contact import ContactStore
-from tests.simulation.test_uplink import Box, play
+from tests.simulation.uplink_box import Box, play
 
 DAY_S = 86_400
 FEW = UplinkSettings(sync_interval_ms=60_000, budget=BudgetSettings(day_bytes=20_000))

@@ -14,7 +14,7 @@ from shared.model.reading import Quality, boot_ref
 from shared.wire.messages import Anchor
 from tests.agent_coordinator import Brain
 from tests.simulation.loop import START_WALL_MS, VirtualClock, World, simulate
-from tests.simulation.test_uplink import MINUTE, TABLE, Box
+from tests.simulation.uplink_box import MINUTE, TABLE, Box
 
 DRIFT_PPM = 200
 POLL_S = 20

@@ -11,7 +11,7 @@ from agent.core.settings import METERED_SYNC_INTERVAL_MS, TelemetrySettings, Upl
 from agent.core.uplink import WORTH_BYTES
 from agent.services.keeper import Keeper
 from shared.model.reading import Quality
-from tests.simulation.test_uplink import TABLE, Box, play
+from tests.simulation.uplink_box import TABLE, Box, play
 
 METERED = UplinkSettings(metered=True, sync_interval_ms=METERED_SYNC_INTERVAL_MS)
 COMMIT_S = TelemetrySettings().commit_interval_ms // 1000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
-from tests.simulation.test_uplink import Box, play
+from tests.simulation.uplink_box import Box, play
 
 
 async def met(box: Box, contacts: int) -> None:
