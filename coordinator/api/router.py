@@ -21,8 +21,8 @@ from coordinator.api.auth import NOBODY, authenticate
 from coordinator.api.context import Call, Parts
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.mistakes import mistake_of
-from coordinator.core.roles import Role
 from coordinator.contract.trace import read_traceparent
+from coordinator.core.roles import Role
 from shared import limits
 
 T = TypeVar("T")

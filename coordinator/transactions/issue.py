@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from coordinator.contract.trace import trace_id
 from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
-from coordinator.contract.trace import trace_id
 from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs

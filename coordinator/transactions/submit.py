@@ -10,12 +10,12 @@ from hashlib import sha256
 
 from coordinator.contract.common import to_wall_ms
 from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
+from coordinator.contract.trace import trace_id
 from coordinator.core.audit import split_actor
 from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
-from coordinator.contract.trace import trace_id
 from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rollouts_begin import store_policy
