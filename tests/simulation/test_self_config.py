@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from agent.config import load_config
+from agent.core.adopted import PREFIX
 from agent.core.ports import StepOutcome
 from agent.services.self_config import NAME, SelfConfig, load_remote
 from shared import limits
@@ -217,3 +218,38 @@ def test_a_damaged_document_leaves_the_local_file_in_force(tmp_path: Path):
 def test_what_no_job_may_change_or_confirm_in_time_is_refused_at_submission(params):
     with pytest.raises(MistakeError, match=r"steps\[0\].params"):
         check_parameters(Step("s", "agent.configure", params), "steps[0]")
+
+
+def test_an_outcome_names_the_settings_that_hold_and_those_that_were_wanted(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        given = (await house.live(COMMIT)).result["_settings"]
+        assert (await house.live({"uplink.long_poll": False}, mark="b")).result[
+            "_settings"
+        ] == given, "what is skipped is not kept"
+        house.reads = False
+        failed = await house.live({"telemetry.commit_interval_s": 900}, mark="c")
+        assert failed.reason is Reason.NOT_CONFIRMED
+        assert failed.result["_settings"] == given
+        assert failed.result["telemetry.commit_interval_s"] == 600, "what holds instead"
+        house.reads = True
+        again = await house.live({"telemetry.commit_interval_s": 900}, mark="d")
+        assert again.result["_settings"] == failed.result["_wanted"] != given
+
+    play(tmp_path, scenario)
+
+
+def test_a_device_that_was_adopted_is_no_setting_that_somebody_could_miss(tmp_path: Path):
+    def named(**devices: str) -> str:
+        remote = {"settings": {**COMMIT, **{f"{PREFIX}{id_}": d for id_, d in devices.items()}}}
+        (tmp_path / NAME).write_bytes(msgspec.json.encode(remote))
+        service = SelfConfig(
+            tmp_path,
+            in_force={},
+            attempt=dict,
+            facts=dict,
+            readings=House(tmp_path).readings,
+            leave=lambda: None,
+        )
+        return service.fingerprint
+
+    assert named() == named(pump="at one place") == named(pump="at another")

@@ -1,6 +1,7 @@
 """Readings on the coordinator: true time, rollups, retention, quotas, and whose one sees."""
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.tables.drift import DRIFT
 
 _TIME = "tests/unit/test_true_time.py::test_"
 _CLEAN = "tests/unit/test_cleaning.py::test_"
@@ -11,6 +12,7 @@ _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
 _DRIFT = "tests/unit/test_drift.py::test_"
 
 HISTORY = (
+    *DRIFT,
     Mutant(
         "drift-late-word",
         "coordinator/transactions/drift.py",
@@ -77,8 +79,8 @@ HISTORY = (
     Mutant(
         "cleaning-overdue",
         "coordinator/store/queries/cleaning.sql",
-        "e.state >= 30)",
-        "e.state >= 99)",
+        "e.state >= 30 AND",
+        "e.state >= 99 AND",
         (_CLEAN + "what_an_agent_may_still_report_stays_for_ever",),
     ),
     Mutant(
