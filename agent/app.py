@@ -33,7 +33,7 @@ from agent.services.keeper import Keeper
 from agent.services.lookout import Lookout
 from agent.services.membership import commands_of
 from agent.services.self_config import SelfConfig
-from agent.services.status import LiveStatus, troubled_services
+from agent.services.status import LiveStatus, silence_of, troubled_services
 from agent.services.stick_door import StickDoor
 from agent.services.urgency import Urgency
 from agent.sticks import make_carrier, stick_shelf
@@ -142,6 +142,9 @@ class Agent:
         polls = [
             (bus.settings, self._bus_task(bus, telemetry, urgency)) for bus in self._buses.values()
         ]
+        if self._line is not None:
+            tasks = [task for _, task in polls]
+            self._line.silence = lambda: silence_of(tasks, self._clock.mono_ms())
         live = LiveStatus(
             enrolment=joined.enrolment.at(self._config.uplink.endpoint) if joined else None,
             telemetry=telemetry,

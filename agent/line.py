@@ -15,7 +15,7 @@ from agent.config import AgentConfig
 from agent.config_uplink import zone_of
 from agent.core.contact import Identity
 from agent.core.executor import Claim
-from agent.core.health import Moving
+from agent.core.health import ALL_ANSWER, Moving, Silence
 from agent.core.progress import Progress
 from agent.core.queue import Problem, plan_job
 from agent.core.status import FilesStatus
@@ -103,6 +103,8 @@ class Line:
         self.purse: Purse | None = None
         self.sharing: Sharing | None = None
         self._artifacts: Artifacts | None = None
+        self.silence: Callable[[], Silence] = lambda: ALL_ANSWER
+        """Devices that do not answer; set by whoever polls them."""
         self.images: Callable[[], Sequence[Progress]] = tuple
         """Firmware on its way into devices; set by whoever knows them."""
 
@@ -133,7 +135,7 @@ class Line:
             settings.budget, clock=around.clock, calendar=around.calendar, zone=zone
         )
         contact.free_mb = partial(free_mb, around.config.data_dir)
-        contact.moving = self._moving
+        contact.moving, contact.silence = self._moving, self._silence
         self.uplink = Uplink(
             contact,
             self.joined.link,
@@ -184,6 +186,9 @@ class Line:
             coming_bytes=None if (coming := self._artifacts.coming) is None else coming.done,
             coming_size=None if coming is None else coming.size,
         )
+
+    def _silence(self) -> Silence:
+        return self.silence()
 
     def _moving(self) -> Moving:
         files = self._artifacts

@@ -31,6 +31,17 @@ class Moving:
 STILL = Moving()
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Devices that do not answer."""
+
+    devices: int = 0
+    longest_s: int = 0
+
+
+ALL_ANSWER = Silence()
+
+
 def health_of_queue(
     waiting: Mapping[int, int],
     *,
@@ -39,6 +50,7 @@ def health_of_queue(
     today_bytes: int,
     share: int,
     moving: Moving = STILL,
+    silence: Silence = ALL_ANSWER,
 ) -> Health:
     """Return the health of a box.
 
@@ -49,6 +61,7 @@ def health_of_queue(
         today_bytes: what the link carried today.
         share: thousandths of the budget that are spent.
         moving: what is on its way.
+        silence: who does not answer.
     """
     return Health(
         waiting_alarms=waiting.get(0, 0),
@@ -62,6 +75,8 @@ def health_of_queue(
         file_permille=_together([moving.file] if moving.file else []),
         images=len(moving.images),
         image_permille=_together(moving.images),
+        silent=silence.devices,
+        silent_s=max(0, silence.longest_s),
     )
 
 
@@ -75,7 +90,8 @@ def is_worth_telling(told: Health | None, now: Health, *, contacts: int) -> bool
     """Tell whether a report should say it, `contacts` after the last one that did.
 
     Numbers that grow and shrink all day count as changed once they doubled; an alarm that waits,
-    and the rung of the budget, at once; what is on its way, by quarters. No contact is made for it.
+    the rung of the budget, and a device that falls silent or is back, at once; what is on its way,
+    by quarters. No contact is made for it.
     """
     return told is None or contacts >= AGAIN or _steps(told) != _steps(now)
 
@@ -92,4 +108,5 @@ def _steps(one: Health) -> tuple[int, ...]:
         one.file_permille // _QUARTER,
         one.images,
         one.image_permille // _QUARTER,
+        one.silent,
     )

@@ -22,7 +22,14 @@ from agent.core.contact import (
     read_answer,
     vouched,
 )
-from agent.core.health import STILL, Moving, health_of_queue, is_worth_telling
+from agent.core.health import (
+    ALL_ANSWER,
+    STILL,
+    Moving,
+    Silence,
+    health_of_queue,
+    is_worth_telling,
+)
 from agent.core.ladder import RULES, Rule, Rung
 from agent.core.ports import TelemetryPort
 from agent.core.uplink import Answered, Delivered, Fault, LinkFailed
@@ -86,6 +93,8 @@ class Contact:
         """What the disk still has; set by whoever knows the disk."""
         self.moving: Callable[[], Moving] = lambda: STILL
         """What is on its way; set by whoever knows the files and the devices."""
+        self.silence: Callable[[], Silence] = lambda: ALL_ANSWER
+        """Who does not answer; set by whoever knows the devices."""
         self._told: Health | None = None
         self._told_before = 0
         """Contacts since an answered report said how the box is."""
@@ -193,6 +202,7 @@ class Contact:
             today_bytes=spent.day_bytes,
             share=permille(spent, self.purse.settings),
             moving=self.moving(),
+            silence=self.silence(),
         )
 
     async def _compose(self, sent: Frozen, budget: int) -> bytes:

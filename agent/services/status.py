@@ -5,7 +5,7 @@ Owns no number of its own. The value and its text stand in `agent.core.status`.
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TypeVar
 from agent.core.budget import BudgetSettings, Spent, permille
 from agent.core.contact import Standing
 from agent.core.device import DeviceSettings
+from agent.core.health import Silence
 from agent.core.ladder import rung_of
 from agent.core.ports import BusSettings, Depth, TelemetryPort
 from agent.core.status import (
@@ -49,6 +50,8 @@ from shared.runtime.service import Health, State
 from shared.wire.messages import Tally
 
 T = TypeVar("T")
+_POLLS = 2
+"""Failed in a row, after which a device is asked more rarely, too (`agent.core.sampler`)."""
 ROUTINE = limits.BLOCK_PRIORITIES - 1
 """The priority of readings that wait for a contact."""
 
@@ -270,6 +273,17 @@ def _bus(settings: BusSettings, task: BusTask, *, lived_ms: int) -> BusStatus:
 def _devices(task: BusTask, now_ms: MonoMs) -> list[DeviceStatus]:
     health = task.health
     return [_device(health.name, device, one, now_ms) for device, one in health.devices.items()]
+
+
+def silence_of(tasks: Iterable[BusTask], now_ms: MonoMs) -> Silence:
+    """Return who has not answered several polls in a row: one that is lost is nobody's news."""
+    silent = [
+        now_ms - one.heard_ms
+        for task in tasks
+        for one in task.health.devices.values()
+        if one.failures >= _POLLS and one.heard_ms is not None
+    ]
+    return Silence(len(silent), max(silent, default=0) // 1000)
 
 
 def _device(bus: str, device: DeviceId, health: DeviceHealth, now_ms: MonoMs) -> DeviceStatus:

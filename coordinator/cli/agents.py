@@ -126,6 +126,10 @@ def _health(health: HealthView) -> str:
         parts[0] += f", the oldest for {span(timedelta(seconds=health.oldest_s))}"
     if alarms := health.waiting.get(0):
         parts.append(f"{alarms} of them ALARMS")
+    if health.silent_devices:
+        several = "devices do" if health.silent_devices > 1 else "device does"
+        longest = span(timedelta(seconds=health.silent_s))
+        parts.append(f"{health.silent_devices} {several} NOT ANSWER, one for {longest}")
     parts.append(f"{health.free_mb} MB free")
     share = f", {health.budget_permille / 10:.0f} % of its budget" if health.budget_permille else ""
     parts.append(f"{health.today_kb} kB today{share}")

@@ -97,6 +97,10 @@ class HealthView(msgspec.Struct, frozen=True):
     """Share of the day's or the month's bytes that was spent; 0 where nothing is limited."""
     moving: MovingView | None = None
     """Null while nothing is on its way."""
+    silent_devices: int = 0
+    """Devices that did not answer several polls in a row."""
+    silent_s: int = 0
+    """For how long the longest of them had not answered at `at`."""
 
 
 class AgentView(msgspec.Struct, frozen=True):

@@ -112,6 +112,8 @@ def _health(numbers: str, at_ms: int) -> HealthView:
         today_kb=said.today_kb,
         budget_permille=said.budget_permille,
         moving=moving(said, at_ms),
+        silent_devices=said.silent,
+        silent_s=said.silent_s,
     )
 
 

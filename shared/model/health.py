@@ -39,6 +39,10 @@ class Health:
     """Devices that firmware is on its way into."""
     image_permille: int = 0
     """How much of it they have, all together, by their own word."""
+    silent: int = 0
+    """Devices that have not answered several polls in a row."""
+    silent_s: int = 0
+    """For how long the longest of them has not."""
 
     def numbers(self) -> list[int]:
         """Return it as it travels: what comes and goes costs nothing while it is away."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agent.core.health import AGAIN, Moving, health_of_queue, is_worth_telling
+from agent.core.health import AGAIN, Moving, Silence, health_of_queue, is_worth_telling
 from agent.core.progress import Progress
 from shared.model.health import Health, health_of
 from shared.sync.outgoing import Candidate, Freed, choose_blocks
@@ -51,7 +51,7 @@ async def test_the_store_tells_what_is_here_and_what_never_will_be_again(tmp_pat
 def test_health_travels_as_numbers_that_may_grow_more_later():
     health = health_of_queue({0: 1, 2: 40}, oldest_s=60, free_mb=9, today_bytes=3_999, share=501)
     assert health.numbers() == [1, 0, 40, 60, 9, 3, 501]
-    assert health_of([*health.numbers(), 0, 0, 0, 0, 7, 7]) == health
+    assert health_of([*health.numbers(), *[0] * 6, 7, 7]) == health
     assert health_of([]) == Health()
 
 
@@ -81,6 +81,20 @@ def test_a_transfer_is_told_at_its_ends_and_by_quarters():
     assert is_worth_telling(Health(), Health(files=1), contacts=1)
     assert is_worth_telling(Health(files=1), Health(files=1, file_permille=260), contacts=1)
     assert not is_worth_telling(Health(files=1), Health(files=1, file_permille=240), contacts=1)
+
+
+def test_who_does_not_answer_is_told_when_it_changes_and_costs_nothing_while_all_do():
+    one = health_of_queue(
+        {}, oldest_s=0, free_mb=9, today_bytes=0, share=0, silence=Silence(1, 7_500)
+    )
+    assert one.numbers()[7:] == [0, 0, 0, 0, 1, 7_500]
+    assert health_of(one.numbers()) == one
+    well = Health()
+    assert is_worth_telling(well, Health(silent=1, silent_s=3), contacts=1)
+    assert not is_worth_telling(
+        Health(silent=1, silent_s=3), Health(silent=1, silent_s=9_999), contacts=1
+    ), "since when is known"
+    assert is_worth_telling(Health(silent=1, silent_s=3), well, contacts=1), "it is back"
 
 
 def test_health_is_said_when_it_changes_and_now_and_then():
