@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,17 @@ from agent.actions.registry import ACTIONS
 from shared.model.action import ACTIONS as DECLARED
 from shared.model.job import JobSpec, Step
 from shared.model.spec_check import check_spec
-from tests.contract.test_actions import GOOD, Bench, bench, pump  # noqa: F401 - the fixture
+from tests.contract.actions_bench import GOOD, Bench, open_bench, pump
 from tests.docs import DOCS
 
 PAGE = (DOCS / "actions.md").read_text()
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with open_bench(tmp_path) as opened:
+        yield opened
 
 
 def job(text: str) -> JobSpec:
@@ -31,7 +39,7 @@ def test_every_action_has_its_chapter_its_row_and_an_example(name: str):
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
-async def test_an_example_is_a_job_that_does_what_it_says(text: str, bench: Bench):  # noqa: F811
+async def test_an_example_is_a_job_that_does_what_it_says(text: str, bench: Bench):
     spec = job(text)
     check_spec(spec)
     for step in (one for one in spec.every_step if one.action in GOOD):

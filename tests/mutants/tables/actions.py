@@ -3,6 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 _DEVICE = "tests/contract/test_actions.py::test_"
+_WRITES = "tests/contract/test_device_writes.py::test_"
+_CONFIGURATIONS = "tests/contract/test_device_configurations.py::test_"
 _OWN = "tests/contract/test_own_actions.py::test_"
 _LENT = "tests/simulation/test_temporary.py::test_"
 _SELF = "tests/simulation/test_self_config.py::test_"
@@ -28,7 +30,7 @@ ACTIONS = (
         "wears-out",
         "agent/actions/hand.py",
         ("            if left_s:\n", "            if False:\n"),
-        _DEVICE + "what_wears_out_is_spared_for_its_time_and_no_longer",
+        _WRITES + "what_wears_out_is_spared_for_its_time_and_no_longer",
     ),
     _mutant(
         "dry-run-writes",
@@ -38,7 +40,7 @@ ACTIONS = (
             "        if False:\n            return _would",
         ),
         _DEVICE + "a_dry_run_says_what_it_would_do_and_changes_nothing",
-        _DEVICE + "a_dry_run_tells_the_present_value_and_the_new_one",
+        _WRITES + "a_dry_run_tells_the_present_value_and_the_new_one",
     ),
     _mutant(
         "dry-run-commands",
@@ -51,32 +53,32 @@ ACTIONS = (
         "agent/actions/hand.py",
         ("not (obeyed or outcome.reason in _UNSAID)", "not obeyed"),
         _DEVICE + "a_silent_device_is_an_outcome",
-        _DEVICE + "a_write_that_cannot_be_proven_and_got_no_answer_is_unknown",
+        _WRITES + "a_write_that_cannot_be_proven_and_got_no_answer_is_unknown",
     ),
     _mutant(
         "obeyed-is-no",
         "agent/actions/command.py",
         ("uncertain(proven, obeyed=True)", "uncertain(proven)"),
-        _DEVICE + "a_call_that_was_obeyed_is_unknown_when_it_cannot_be_read_back",
-        _DEVICE + "a_pulse_that_does_not_come_to_rest_is_not_given_again",
+        _WRITES + "a_call_that_was_obeyed_is_unknown_when_it_cannot_be_read_back",
+        _WRITES + "a_pulse_that_does_not_come_to_rest_is_not_given_again",
     ),
     _mutant(
         "some-written-is-none",
         "agent/actions/write.py",
         ("outcome.result.get(SKIPPED) is False", "False"),
-        _DEVICE + "a_write_of_several_is_unknown_when_only_some_of_it_was_done",
+        _WRITES + "a_write_of_several_is_unknown_when_only_some_of_it_was_done",
     ),
     _mutant(
         "any-call-twice",
         _REGISTRY,
         ("return call is not None and call.idempotent", "return True"),
-        _DEVICE + "only_a_call_that_says_so_may_be_repeated",
+        _WRITES + "only_a_call_that_says_so_may_be_repeated",
     ),
     _mutant(
         "any-write-twice",
         _REGISTRY,
         ("step.action == WriteAction.name and is_hazardous(device, step.params)", "False"),
-        _DEVICE + "only_a_call_that_says_so_may_be_repeated",
+        _WRITES + "only_a_call_that_says_so_may_be_repeated",
     ),
     _mutant(
         "lent-after-it-is-gone",
@@ -101,7 +103,7 @@ ACTIONS = (
         "first-config-overwritten",
         "agent/store/queries/devices.sql",
         ("WHERE config_kept.owner <> excluded.owner\n", ""),
-        _DEVICE + "a_repeated_attempt_keeps_what_the_first_one_found",
+        _CONFIGURATIONS + "a_repeated_attempt_keeps_what_the_first_one_found",
     ),
     _mutant(
         "forgets-unacknowledged",
@@ -179,7 +181,7 @@ ACTIONS = (
         "broken-rule-holds",
         "agent/actions/validate.py",
         ("UNKNOWN if verdict is None else verdict", "UNKNOWN if verdict is None else True"),
-        _DEVICE + "each_rule_tells_whether_it_holds_and_a_broken_one_fails_nothing",
+        _CONFIGURATIONS + "each_rule_tells_whether_it_holds_and_a_broken_one_fails_nothing",
     ),
     _mutant(
         "trial-needs-no-readings",
