@@ -7,7 +7,6 @@ make. Whoever lies about it is asked, knows no file, and is left alone. Loads ze
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, Final
 
 from agent.services.lan import Network, nearest
@@ -43,9 +42,6 @@ class SiteMdns:
         self, networks: Sequence[Network], port: int, found: Callable[[], None]
     ) -> None:
         """Announce and listen; see `Beacon`."""
-        if find_spec("zeroconf") is None:
-            detail = "finding neighbours needs zeroconf: pip install outstation[discovery]"
-            raise WorldError(Reason.STEP_FAILED, detail)
         from zeroconf import Error  # noqa: PLC0415 - only who shares pays for it
         from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf  # noqa: PLC0415
 

@@ -13,13 +13,15 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from shared import limits
 from shared.errors import Reason, RefusedError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 NONCE_BYTES: Final = 16
 """Of each request, and of each answer."""
@@ -72,6 +74,11 @@ class FileKey:
             salt: nonce of the answer: no key is ever used for other bytes.
             wish: what was asked for.
         """
+        # Loads every cipher that there is: only who shares pays for it.
+        from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415
+            ChaCha20Poly1305,
+        )
+
         return Seal(ChaCha20Poly1305(_mac(self.secret, b"seal", asked, salt, wish.encode())))
 
 
@@ -80,7 +87,7 @@ class Seal:
 
     __slots__ = ("_cipher", "_next")
 
-    def __init__(self, cipher: ChaCha20Poly1305) -> None:
+    def __init__(self, cipher: "ChaCha20Poly1305") -> None:
         self._cipher, self._next = cipher, 0
 
     def put(self, data: bytes) -> bytes:

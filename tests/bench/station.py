@@ -36,6 +36,8 @@ class Setup:
     """Lines of `[uplink]`."""
     telemetry: str = ""
     """Lines of `[telemetry]`."""
+    sharing: str = ""
+    """Lines of `[sharing]`."""
 
 
 @dataclass(slots=True)
@@ -101,6 +103,8 @@ def _configuration(gateway: Station, urls: list[str], setup: Setup) -> str:
         setup.uplink,
         "[telemetry]",
         setup.telemetry,
+        "[sharing]",
+        setup.sharing,
     ]
     for place, url in zip(gateway.site.devices, urls, strict=True):
         lines += [

@@ -7,15 +7,19 @@ import pytest
 
 OTHER_PROGRAMS = {"aiohttp", "coordinator", "cyclopts", "firmware_sim", "prometheus_client", "rich"}
 HEAVY_PARTS = {
+    "cryptography.hazmat.primitives.ciphers",  # every cipher that there is
+    "cryptography.hazmat.primitives.serialization",  # RSA, ECDSA and OpenSSH: 1 MB
     "difflib",  # only a mistake needs it
     "email",  # http.client reads headers as mails: 1.1 MB
     "http",
+    "ifaddr",  # zeroconf's
     "importlib.resources",  # reads packages out of archives: 0.9 MB
     "pymodbus.client",
     "pymodbus.server",
     "secrets",
     "shutil",
     "tempfile",
+    "zeroconf",
     "zipfile",
 }
 
