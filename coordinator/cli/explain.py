@@ -37,6 +37,8 @@ _STATES: Final[Mapping[str, str]] = {
     "REMOVED": "the agent left the target before it was signed",
     "OVERDUE": "nothing was heard of it in time; the agent's word still counts when it comes",
 }
+GONE: Final = frozenset({"revoked", "decommissioned"})
+"""Why nobody will ever say what became of an execution: its agent is let in no more."""
 _OUTCOMES: Final[Mapping[str | None, str]] = {
     None: "the agent has yet to say what that stopped",
     "never_delivered": "it had never arrived",
@@ -105,6 +107,8 @@ def _words(execution: ExecutionView, standing: str) -> str:
     if standing and not reason and state in {"HELD", "DELIVERED"}:
         waits = "its next time" if standing == "schedule" else "its condition"
         return f"in force; waits for {waits}"
+    if state == "OVERDUE" and reason in GONE:
+        return "its agent is let in no more: nobody will ever say what became of it"
     if state == "QUEUED" and reason == "store_lost":
         return "stays behind: the agent lost its memory of what ran; look at the device"
     if state == "HELD":

@@ -7,6 +7,7 @@ Leaves out asking for it (`coordinator.cli.rollouts`).
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from coordinator.cli.explain import GONE
 from coordinator.contract.jobs import ExecutionView
 
 _DID: Final[Mapping[str, str]] = {
@@ -51,6 +52,8 @@ def report(done: Iterable[ExecutionView], undoing: Iterable[ExecutionView]) -> l
 
 def _words(one: ExecutionView) -> str:
     words = _DID.get(one.state, one.state)
+    if one.state == "OVERDUE" and one.reason in GONE:
+        words = "nobody will ever know: its agent is let in no more"
     if one.cancel is not None and one.state == "OVERDUE":
         words += "; it is told to stop"
     why = "; ".join(filter(None, (one.reason, one.detail)))

@@ -10,6 +10,7 @@ from typing import assert_never
 from coordinator.core.ports import Tx, execute, execute_many, fetch_one
 from coordinator.transactions.contact import Identity, load_identity, use_key
 from coordinator.transactions.enroll import check_labels
+from coordinator.transactions.gone import gets_no_more, says_no_more
 from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.rows import audit
 from coordinator.transactions.support import keep_piece
@@ -30,7 +31,10 @@ class Taken:
 
 def revoke(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
     """Let an agent in no more; its id is never given to another. False when there is none."""
-    return (yield from _wish("agent_revoke", "agent.revoke", agent, actor, now_ms))
+    known = yield from _wish("agent_revoke", "agent.revoke", agent, actor, now_ms)
+    if known:
+        yield from says_no_more(agent, Reason.REVOKED, now_ms)
+    return known
 
 
 def ask_for_rekey(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
@@ -43,7 +47,10 @@ def decommission(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
 
     It gets no more work. What it delivered stays, and its id is never given to another.
     """
-    return (yield from _wish("agent_ask_to_leave", "agent.decommission", agent, actor, now_ms))
+    known = yield from _wish("agent_ask_to_leave", "agent.decommission", agent, actor, now_ms)
+    if known:
+        yield from gets_no_more(agent, Reason.DECOMMISSIONED, now_ms)
+    return known
 
 
 def release(agent: str, *, actor: str, now_ms: WallMs) -> Tx[bool]:
@@ -166,6 +173,7 @@ def _leave(agent: AgentId, key: bytes, now_ms: WallMs) -> Tx[Taken]:
         raise RefusedError(Reason.WRONG_AUDIENCE, "nobody asked it to leave")
     if left_ms is None:
         yield from execute("agent_left", agent, now_ms)
+        yield from says_no_more(agent, Reason.DECOMMISSIONED, now_ms)
         yield from audit(
             now_ms,
             actor=f"agent:{agent}",

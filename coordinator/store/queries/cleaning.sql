@@ -5,14 +5,16 @@ SELECT job_id FROM job WHERE job_id > $1 AND job_id < $2 ORDER BY job_id LIMIT $
 
 -- name: job_is_over
 -- Nothing of it can begin any more, nobody is asked about it, nothing waits for it or names it, every
--- agent told its end, and all of that is older than $2. OVERDUE (30) is presumed: it stays. $3 is the
--- present: an approval that still holds counts the jobs that were released with it.
+-- agent told its end, and all of that is older than $2. OVERDUE (30) is presumed: it stays, but for
+-- an agent that is let in no more, whose word can never come. $3 is the present: an approval that
+-- still holds counts the jobs that were released with it.
 SELECT j.job_id FROM job j
 WHERE j.job_id = $1 AND j.created_ms < $2
     AND (j.expired_ms IS NOT NULL OR j.cancel_ms IS NOT NULL OR j.denied_ms IS NOT NULL)
     AND (j.cancel_ms IS NULL OR j.cancel_ms < $2) AND (j.denied_ms IS NULL OR j.denied_ms < $2)
     AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10)
-    AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state >= 30)
+    AND NOT EXISTS (SELECT 1 FROM execution e JOIN agent a ON a.agent_id = e.agent_id
+        WHERE e.job_id = j.job_id AND e.state >= 30 AND a.revoked_ms IS NULL AND a.left_ms IS NULL)
     AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.updated_ms >= $2)
     AND NOT EXISTS (
         SELECT 1 FROM rollout r WHERE r.job_id = j.job_id AND (r.state < 10 OR r.updated_ms >= $2))

@@ -6,6 +6,7 @@ _DOORS = "tests/system/test_coordinator_doors.py::test_"
 _MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _WORDS = "tests/unit/test_trust_words.py::test_"
 _CLAIMS = "tests/system/test_coordinator_enrolment.py::test_"
+_GONE = "tests/unit/test_gone.py::test_"
 _ROVING = "tests/unit/test_agent_roving.py::test_"
 _CERTIFICATES = "tests/unit/test_client_certificates.py::test_"
 _ENROLL = "coordinator/transactions/enroll.py"
@@ -262,5 +263,27 @@ MEMBERSHIP = (
         "now_ms - self._lost_ms < SILENT_MS",
         "False",
         _ROVING + "nobody_is_looked_for_before_the_url_was_silent_for_long",
+    ),
+    # --- work of those who are gone
+    _mutant(
+        "revoked-has-work-for-ever",
+        _MEMBERSHIP,
+        "        yield from says_no_more(agent, Reason.REVOKED, now_ms)",
+        "        pass",
+        _GONE + "no_job_waits_for_an_agent_that_was_revoked",
+    ),
+    _mutant(
+        "left-has-work-for-ever",
+        _MEMBERSHIP,
+        "        yield from says_no_more(agent, Reason.DECOMMISSIONED, now_ms)",
+        "        pass",
+        _GONE + "what_an_agent_did_not_tell_before_it_went_nobody_waits_for",
+    ),
+    _mutant(
+        "revoked-work-stays-for-ever",
+        "coordinator/store/queries/cleaning.sql",
+        " AND a.revoked_ms IS NULL AND a.left_ms IS NULL",
+        "",
+        _GONE + "jobs_are_cleaned_whose_agent_can_never_tell_of_them",
     ),
 )
