@@ -21,6 +21,12 @@ def job(action: str, *, site: str, **params: Any) -> dict[str, object]:
     }
 
 
+async def drifted(fleet: Fleet) -> list[tuple[str, str]]:
+    """Return devices that are not as wished, and which wish it is."""
+    lines = (await fleet.admin.get("/v1/drift"))["items"]
+    return [(one["device"], one["wish"]) for one in lines]
+
+
 async def publish_endpoints(fleet: Fleet, *urls: str) -> None:
     """Let agents be pointed at these coordinators, as an admin does with the release key."""
     where = ("--data", str(fleet.coordinator.data))
@@ -95,6 +101,12 @@ async def test_an_agent_restarts_tells_of_itself_and_proves_it(fleet: Fleet) -> 
     assert execution["state"] == "SUCCEEDED", execution
     assert execution["tasks"][0]["result"]["act._skipped"] is False
     assert (site.data / "remote.json").exists()
+    assert await drifted(fleet) == [], "it is as it was given"
+    await site.stop()
+    (site.data / "remote.json").unlink()
+    await site.start()
+    await fleet.admin.finished(await fleet.submit(job("agent.health", site="site")))
+    assert await drifted(fleet) == [("@agent", "settings")], "somebody took them back on the spot"
     restart = told["agent.restart"]
     assert restart["act.process_before"] != restart["act.process"]
     assert told["agent.health"]["act.disk.free_mb"] > 0
