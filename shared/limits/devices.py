@@ -112,6 +112,8 @@ FIRMWARE_TLVS = 64
 """Entries of an image's trailer; MCUboot's signer writes three to ten."""
 SMP_PIECE_MS = 3_000
 """Least wait for the answer to one piece of an image: erasing a 128 kB sector takes two seconds."""
+SMP_HASH_MS = 10_000
+"""Least wait for the hash of a file: a device reads all of it from its flash."""
 SMP_BUFFER_LEAST_BYTES = 96
 """Least buffer that is believed: below it not even the first piece of an image fits."""
 VERSION_CHARS = 40

@@ -27,7 +27,7 @@ from shared.model.registers import (
     Table,
     WordOrder,
 )
-from shared.model.smp_address import SMP_TYPES, SmpAddress, SmpType
+from shared.model.smp_address import FILE_FIELDS, SMP_TYPES, SmpAddress, SmpType
 from shared.model.snmp_address import SnmpAddress
 from shared.model.toml_text import TomlTable
 
@@ -35,7 +35,7 @@ Address = RegisterAddress | SmpAddress | HttpAddress | LineAddress | SnmpAddress
 """A point's place; which of them follows from its profile's protocol."""
 
 _REGISTER_KEYS = ("table", "address", "type", "word_order")
-_SMP_KEYS = ("stat", "field", "setting", "type")
+_SMP_KEYS = ("stat", "field", "setting", "file", "type")
 
 
 class Section(Protocol):
@@ -112,7 +112,7 @@ def unwritable(at: Address) -> tuple[str, str]:
         return f"a {at.type} cannot be written", "only an integer, a gauge or a truth can"
     if isinstance(at, MqttAddress):
         return "no command writes it", 'write write = "NAME" of a [command.NAME]'
-    return "a statistic cannot be written", "only a setting can"
+    return "a statistic or a file cannot be written", "only a setting can"
 
 
 def refuse_overlaps(
@@ -166,11 +166,17 @@ def _register(table: TomlTable, _: Sections) -> RegisterAddress:
 
 
 def _smp(table: TomlTable, _: Sections) -> SmpAddress:
-    if ("stat" in table.values) == ("setting" in table.values):
+    if sum(place in table.values for place in ("stat", "setting", "file")) != 1:
         raise table.mistake(
-            "it is either a field of a statistics group or a setting",
-            mend='write { stat = "GROUP", field = "F" } or { setting = "NAME", type = "int32" }',
+            "it is either a field of a statistics group, a setting or what is known of a file",
+            mend='write { stat = "GROUP", field = "F" }, { setting = "NAME", type = "int32" }'
+            ' or { file = "PATH", field = "size" }',
         )
+    if "file" in table.values:
+        if "type" in table.values:
+            raise table.mistake("what is known of a file has its own type", key="type")
+        field = table.choice("field", FILE_FIELDS)
+        return SmpAddress("file", _text(table, "file"), field, "uint32")
     if "setting" in table.values:
         if "field" in table.values:
             raise table.mistake("a setting has no fields", key="field")

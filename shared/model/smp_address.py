@@ -1,8 +1,9 @@
-"""Where a point of an SMP device lives: a field of a statistics group, or a setting; and its bytes.
+"""Where a point of an SMP device lives: in a statistics group, a setting or a file; and its bytes.
 
-Owns the address part of a profile for protocol ``smp`` (Zephyr's "Statistics management" and
-"Settings management" groups) and the conversion between what a device answers and raw counts.
-Leaves out packets (`agent.drivers.smp`) and what a count means (`shared.model.linear`).
+Owns the address part of a profile for protocol ``smp`` (Zephyr's "Statistics management",
+"Settings management" and "File management" groups) and the conversion between what a device answers
+and raw counts. Leaves out packets (`agent.drivers.smp`) and what a count means
+(`shared.model.linear`).
 """
 
 import struct
@@ -12,7 +13,9 @@ from typing import Final, Literal
 SmpType = Literal[
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32"
 ]
-SmpPlace = Literal["stat", "setting"]
+SmpPlace = Literal["stat", "setting", "file"]
+FILE_FIELDS: Final = ("size", "crc32")
+"""What there is to know of a file: its length, and the CRC-32 (IEEE 802.3) of all of it."""
 
 _LAYOUTS: Final[dict[SmpType, str]] = {
     "int8": "<b",
@@ -34,9 +37,9 @@ class SmpAddress:
 
     place: SmpPlace
     name: str
-    """Of the statistics group, or of the setting, as ``sensor/interval``."""
+    """Of the statistics group, of the setting as ``sensor/interval``, or the path of the file."""
     field: str = ""
-    """Of the group; empty for a setting."""
+    """Of the group, or one of `FILE_FIELDS`; empty for a setting."""
     type: SmpType = "int64"
 
     @property

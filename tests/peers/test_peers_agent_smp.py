@@ -4,17 +4,20 @@ import asyncio
 import json
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
 from agent.core.ports import Urgency
-from agent.drivers.smp.packet import Refusal
+from agent.drivers.smp.client import FILES
+from agent.drivers.smp.packet import WRITE, Refusal, Request
 from shared import limits
 from shared.errors import Reason, WorldError
 from shared.model.mcuboot import read_image
 from tests.peers.zephyr import EMULATED, NATIVE, SERVERS, UNPACKED, board, native, recovery_image
 from tests.sim_parts import HANG_S, ROOT
+from tests.smp_site import PROFILE
 
 SESSION = Path(__file__).with_name("zephyr_udp_session.py")
 pytestmark = UNPACKED
@@ -65,6 +68,34 @@ async def test_zephyr_refuses_settings_it_has_not_in_words(tmp_path: Path):
         fields = await driver.client.statistics("smp_svr_stats", Urgency.POLL)
         assert not isinstance(fields, Refusal)
         assert fields.keys() == {"ticks"}
+
+
+@NATIVE
+async def test_zephyr_tells_what_a_profile_asks_of_its_files(tmp_path: Path):
+    points = """
+[[point]]
+name = "hash"
+at = { file = "/lfs1/site.cfg", field = "crc32" }
+[[point]]
+name = "size"
+at = { file = "/lfs1/site.cfg", field = "size" }
+[[point]]
+name = "gone"
+at = { file = "/lfs1/gone", field = "size" }
+[firmware]"""
+    text = PROFILE.replace("[firmware]", points)
+    content = bytes(range(60))
+    async with native("serial", tmp_path, text=text) as driver:
+        values = {"name": "/lfs1/site.cfg", "off": 0, "data": content, "len": len(content)}
+        await driver.client.told(Request(WRITE, FILES, 0, values))
+        names = ["hash", "size", "gone"]
+        both = await driver.read(names, urgency=Urgency.POLL)
+        alone = await driver.read(names[1:], urgency=Urgency.POLL)
+        gone = await driver.client.file("/lfs1/gone", Urgency.POLL, checked=True)
+    assert [one.value for one in both] == [zlib.crc32(content), len(content), None]
+    assert [one.value for one in alone] == [len(content), None]
+    assert isinstance(gone, Refusal)
+    assert gone.text == "no such file"
 
 
 @NATIVE

@@ -19,7 +19,7 @@ from agent.core.ports import Bus, BusSettings
 from agent.drivers.smp.driver import SmpDriver
 from shared.ids import DeviceId
 from tests.sim_parts import HANG_S
-from tests.smp_site import profile
+from tests.smp_site import PROFILE, profile
 
 SERVERS = Path(sys.prefix) / "peers" / "smp-server"
 _LOADER = Path("/lib/ld-linux.so.2")
@@ -38,12 +38,12 @@ EMULATED = pytest.mark.skipif(
 
 
 @asynccontextmanager
-async def native(kind: str, folder: Path) -> AsyncIterator[SmpDriver]:
+async def native(kind: str, folder: Path, *, text: str = PROFILE) -> AsyncIterator[SmpDriver]:
     """A server of a kind, and the agent's driver on its pseudo-terminal."""
     (program,) = SERVERS.glob(f"*native_sim_{kind}.exe")
     async with (
         _running([str(program)], folder, r"pseudotty: (\S+)") as path,
-        _driver(path) as (driver, _),
+        _driver(path, text) as (driver, _),
     ):
         yield driver
 
@@ -89,10 +89,10 @@ async def _running(argv: list[str], folder: Path, where: str) -> AsyncIterator[s
 
 
 @asynccontextmanager
-async def _driver(path: str) -> AsyncIterator[tuple[SmpDriver, Bus]]:
+async def _driver(path: str, text: str = PROFILE) -> AsyncIterator[tuple[SmpDriver, Bus]]:
     url = f"serial://{path}?baud=115200"
     bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=3_000))
     try:
-        yield SmpDriver(DeviceId("zephyr"), bus, unit=0, profile=profile()), bus
+        yield SmpDriver(DeviceId("zephyr"), bus, unit=0, profile=profile(text)), bus
     finally:
         await bus.close()

@@ -165,6 +165,25 @@ class Client:
         fields = reply.get("fields")
         return fields if isinstance(fields, dict) else Refusal(NOT_SUPPORTED)
 
+    async def file(
+        self, name: str, urgency: Urgency, *, checked: bool
+    ) -> Mapping[str, Any] | Refusal:
+        """Return a file's ``size``, and its ``crc32`` where it is to be checked.
+
+        Raises:
+            WorldError: no answer.
+        """
+        # The hash of a file tells its length too; for the length alone nothing is read.
+        values = {"name": name, "type": "crc32"} if checked else {"name": name}
+        reply = await self.ask(
+            Request(READ, FILES, 2 if checked else 1, values),
+            urgency=urgency,
+            least_wait_ms=limits.SMP_HASH_MS if checked else 0,
+        )
+        if isinstance(reply, Refusal):
+            return reply
+        return {"size": reply.get("len"), "crc32": reply.get("output")}
+
     async def setting(self, name: str, urgency: Urgency) -> bytes | Refusal:
         """Return a setting's bytes.
 

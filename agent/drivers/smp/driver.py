@@ -71,9 +71,9 @@ class SmpDriver:
     async def _read(
         self, place: SmpPlace, name: str, group: Sequence[Point], urgency: Urgency
     ) -> dict[str, PointReading]:
-        """Read one group of statistics, or one setting."""
-        if place == "stat":
-            fields = await self.client.statistics(name, urgency)
+        """Read one group of statistics, what is known of one file, or one setting."""
+        if place != "setting":
+            fields = await self._fields(place, name, group, urgency)
             if isinstance(fields, Refusal):
                 return _failed(group, Reason.DEVICE_EXCEPTION)
             told = {point.name: fields.get(values.address(point).field) for point in group}
@@ -82,6 +82,14 @@ class SmpDriver:
         if isinstance(data, Refusal):
             return _failed(group, Reason.DEVICE_EXCEPTION)
         return {point.name: values.setting(point, data) for point in group}
+
+    async def _fields(
+        self, place: SmpPlace, name: str, group: Sequence[Point], urgency: Urgency
+    ) -> Mapping[str, object] | Refusal:
+        if place == "stat":
+            return await self.client.statistics(name, urgency)
+        checked = any(values.address(point).field == "crc32" for point in group)
+        return await self.client.file(name, urgency, checked=checked)
 
     def expected(self, values_by_point: Mapping[str, Value]) -> dict[str, int | float]:
         """Return what a read gives once a write took; see `agent.core.ports.Driver`."""

@@ -74,7 +74,18 @@ _SETTINGS: Final = {
     8: "settings cannot be saved",
 }
 """``settings_mgmt_ret_code_t``."""
-_WORDS: Final = {None: _GENERAL, IMAGE_GROUP: _IMAGE, 3: _SETTINGS}
+_FILES: Final = {
+    1: "unknown error",
+    2: "the file's name is none",
+    3: "no such file",
+    4: "it is no file but a directory",
+    5: "the file cannot be opened",
+    8: "the file cannot be read",
+    14: "no such file system",
+    15: "the file is empty",
+}
+"""The most telling of ``fs_mgmt_ret_code_t`` for who only asks."""
+_WORDS: Final = {None: _GENERAL, IMAGE_GROUP: _IMAGE, 3: _SETTINGS, 8: _FILES}
 
 
 @dataclass(frozen=True, slots=True)
