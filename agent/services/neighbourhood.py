@@ -157,9 +157,13 @@ class Neighbourhood:
             opened = _Opened(stream, seal_of(salt), span.end - span.start)
             take(replace(head, fields=plain), cast("BinaryIO", opened))
 
-        end = await self._link(place).get(
-            f"{PATH}{self.household.key(wanted).name}", fields + span.header, unsealed
-        )
+        path = f"{PATH}{self.household.key(wanted).name}"
+        end: Delivered | LinkFailed
+        try:
+            async with asyncio.timeout(limits.SHARE_PIECE_S):
+                end = await self._link(place).get(path, fields + span.header, unsealed)
+        except TimeoutError:
+            end = LinkFailed(fault=Fault.SILENT, detail="it only drips")
         if isinstance(end, LinkFailed):
             file.says.pop(giver.id, None)
             self._leave_alone(place, b"", limits.SHARE_STALL_MS)

@@ -135,6 +135,21 @@ async def test_once_a_neighbour_lied_the_coordinator_is_asked_and_no_other_neigh
         assert centre.served == 2 * SIZE
 
 
+async def test_a_neighbour_that_gives_nothing_of_what_it_has_is_not_waited_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(limits, "SHARE_PIECE_S", 0.2)
+    async with opened_street(tmp_path, "a", "b") as (centre, houses):
+        a, b = houses.values()
+        a.start()
+        await all_have(a)
+        a.sharing._due_s = asyncio.get_running_loop().time() + 3_600
+        b.start()
+        await all_have(b)
+        assert b.artifacts.taken == 0
+        assert centre.served == 2 * SIZE
+
+
 async def test_a_whole_file_is_offered_when_its_order_is_over(tmp_path):
     async with opened_street(tmp_path, "a", "b") as (centre, houses):
         houses["a"].start()
