@@ -52,11 +52,12 @@ Tx: TypeAlias = Generator[Step, Sequence[Row], T]
 class Store(Protocol):
     """Whatever runs transactions: SQLite or PostgreSQL."""
 
-    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool, agent: str = "") -> T:
         """Run a transaction to its commit and return its value.
 
         It sees what it would see if it ran alone, and may be run again from the start. `durable`:
-        when this returns, a power cut loses nothing of it. What the body raises undoes it and is
+        when this returns, a power cut loses nothing of it. `agent`: whose rows alone it is likely
+        to touch, so that it may share a commit with others'. What the body raises undoes it and is
         raised here.
 
         Raises:

@@ -214,7 +214,13 @@ class Intake:
                 with_orders=durable,
                 key=seen.key,
             )
-            recorded = await desk.store.run(partial(record_contact, contact), durable=durable)
+            # Receipts, channel lists and work concern more than the agent's own rows.
+            is_own = not (letter.schemas or report.receipts or seen.has_work or seen.turns)
+            recorded = await desk.store.run(
+                partial(record_contact, contact),
+                durable=durable,
+                agent=seen.agent if is_own else "",
+            )
         self._count(seen, recorded, arrived.bytes)
         desk.metrics.contact_seconds.observe((desk.clock.mono_ms() - arrived_ms) / 1000)
         if recorded.alarmed:

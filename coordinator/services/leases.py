@@ -50,7 +50,7 @@ class LeasedStore:
         """Let somebody else take it at once."""
         await self._store.run(partial(release_lease, self._lease), durable=False)
 
-    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool, agent: str = "") -> T:
         """Run a transaction; see `coordinator.core.ports.Store.run`.
 
         Raises:
@@ -58,7 +58,7 @@ class LeasedStore:
             WorldError: nothing was committed, unless it is STORE_UNSURE.
         """
         return await self._store.run(
-            partial(under_lease, self._lease, transaction), durable=durable
+            partial(under_lease, self._lease, transaction), durable=durable, agent=agent
         )
 
     async def read(self, transaction: Callable[[], Tx[T]]) -> T:

@@ -33,14 +33,16 @@ class NoticingStore:
     def __init__(self, store: LivingStore, told: Callable[[], None]) -> None:
         self._store, self._told = store, told
 
-    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool, agent: str = "") -> T:
         """Run a transaction; see `coordinator.core.ports.Store.run`.
 
         Raises:
             WorldError: nothing was committed, unless it is STORE_UNSURE.
         """
         seen: set[str] = set()
-        value = await self._store.run(lambda: _noted(transaction(), seen), durable=durable)
+        value = await self._store.run(
+            lambda: _noted(transaction(), seen), durable=durable, agent=agent
+        )
         if not seen.isdisjoint(telling_statements()):
             self._told()
         return value

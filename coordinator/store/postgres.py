@@ -9,7 +9,8 @@ Leaves out one transaction on one connection (`coordinator.store.postgres_sessio
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +20,7 @@ import asyncpg
 from coordinator.core.ports import Tx
 from coordinator.store.partitions import drop_months, fold_totals, make_months
 from coordinator.store.postgres_blame import Fate, blame, blame_opening
+from coordinator.store.postgres_groups import Groups, Member, SplitError, drive_beside
 from coordinator.store.postgres_line import PostgresLine
 from coordinator.store.postgres_schema import SCHEMA, migrate
 from coordinator.store.postgres_session import (
@@ -55,6 +57,7 @@ class PostgresStore:
         self._statements = dict(load_statements())
         self._writers = _pool(url, limits.POSTGRES_WRITERS)
         self._readers = _pool(url, limits.POSTGRES_READERS)
+        self._groups = Groups(self._attempt_group)
         self._queued = 0
         self._closed = False
 
@@ -85,12 +88,19 @@ class PostgresStore:
             raise blame_opening(error, where) from error
         return store
 
-    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool, agent: str = "") -> T:
         """Run a transaction; see `coordinator.core.ports.Store.run`.
 
         Raises:
             WorldError: nothing was committed, unless it is STORE_UNSURE.
         """
+        if agent and self._groups.takes(agent):
+            try:
+                value: T = await self._groups.run(transaction, durable=durable, agent=agent)
+            except SplitError:
+                _log.event("group_split", level=logging.DEBUG, agent=agent)
+            else:
+                return value
         tries = limits.POSTGRES_TRIES + limits.POSTGRES_TRIES_ALONE
         for number in range(1, tries + 1):
             alone = number > limits.POSTGRES_TRIES
@@ -142,6 +152,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Let transactions in work end, then disconnect; harmless when repeated."""
+        await self._groups.close()
         self._closed = True
         for pool in (self._writers, self._readers):
             await pool.close()
@@ -161,12 +172,27 @@ class PostgresStore:
         async with self._session(self._writers) as session:
             await session.begin(durable=durable, alone=alone)
             value = await session.drive(transaction())
-            try:
-                await session.commit()
-            except CommitLostError as lost:
-                if not await self._was_committed(lost):
-                    raise QueryFailedError(lost.error, closed=True) from lost
+            await self._commit(session)
             return value
+
+    async def _attempt_group(self, members: Sequence[Member]) -> Sequence[object]:
+        """Run a group once; whatever keeps it from its commit is found out one by one."""
+        durable = any(member.durable for member in members)
+        try:
+            async with self._session(self._writers) as session:
+                await session.begin_group(durable=durable)
+                values = await drive_beside(session, members)
+                await self._commit(session)
+                return values
+        except QueryFailedError as failed:
+            raise SplitError from failed
+
+    async def _commit(self, session: Session) -> None:
+        try:
+            await session.commit()
+        except CommitLostError as lost:
+            if not await self._was_committed(lost):
+                raise QueryFailedError(lost.error, closed=True) from lost
 
     @asynccontextmanager
     async def _session(self, pool: asyncpg.Pool) -> AsyncIterator[Session]:

@@ -12,7 +12,7 @@ import asyncpg
 from coordinator.core.ports import Many, Query, Row, Scalar, Step, Together, Tx
 from coordinator.store.differences import CODECS, to_text
 from coordinator.store.postgres_blame import Fate, fate
-from coordinator.store.postgres_together import join
+from coordinator.store.postgres_together import join, join_numbered
 from shared import limits
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ _BEGIN = (
     "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL synchronous_commit TO {commit};"
     " LOCK TABLE schema_migration IN {door} MODE"
 )
+_IMPATIENT = f" SET LOCAL lock_timeout = '{limits.POSTGRES_GROUP_LOCK_MS}ms'"
 _BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _NUMBER = "SELECT CAST(pg_current_xact_id_if_assigned() AS TEXT)"
 _STATUS = "SELECT pg_xact_status(CAST(CAST($1 AS TEXT) AS xid8))"
@@ -91,6 +92,11 @@ class Session:
         commit, door = "on" if durable else "off", "EXCLUSIVE" if alone else "ROW SHARE"
         await self._order(_BEGIN.format(commit=commit, door=door))
 
+    async def begin_group(self, *, durable: bool) -> None:
+        """Begin to write for several, none of whom may keep the others waiting for long."""
+        commit = "on" if durable else "off"
+        await self._order(f"{_BEGIN.format(commit=commit, door='ROW SHARE')};{_IMPATIENT}")
+
     async def begin_reading(self) -> None:
         """Begin to read one state."""
         await self._order(_BEGIN_READING)
@@ -106,6 +112,26 @@ class Session:
             return value
         finally:
             body.close()
+
+    async def answer_all(self, steps: Sequence[Step]) -> Sequence[Sequence[Row]]:
+        """Answer steps none of which touches the rows of another; alike ones in one way."""
+        answers: list[Sequence[Row]] = [()] * len(steps)
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for index, step in enumerate(steps):
+            match step:
+                case Query(name, _):
+                    alike.setdefault((name,), []).append(index)
+                case Together(queries):
+                    alike.setdefault(tuple(query.name for query in queries), []).append(index)
+                case Many():
+                    await self._answer(step)
+                case _:
+                    assert_never(step)
+        for names, indices in alike.items():
+            found = await self._answer_alike(names, [steps[index] for index in indices])
+            for index, rows in zip(indices, found, strict=True):
+                answers[index] = rows
+        return answers
 
     async def commit(self) -> None:
         """End the transaction; it is then in the log of the server.
@@ -149,10 +175,30 @@ class Session:
                 return ()
             case Together(queries):
                 texts = tuple(self._statements[query.name] for query in queries)
-                together = [value for query in queries for value in query.values]
-                return await self._rows(join(texts), together)
+                return await self._rows(join(texts), _values(step))
             case _:
                 assert_never(step)
+
+    async def _answer_alike(
+        self, names: tuple[str, ...], steps: Sequence[Step]
+    ) -> Sequence[Sequence[Row]]:
+        """Answer steps that differ in their values only."""
+        if len(steps) == 1:
+            return [await self._answer(steps[0])]
+        texts = tuple(self._statements[name] for name in names)
+        answers: list[list[Row]] = [[] for _ in steps]
+        statement = join_numbered(texts)
+        if statement is None:
+            await self._many(join(texts), [_values(step) for step in steps])
+            return answers
+        sets = [(*map(to_text, _values(step)), number) for number, step in enumerate(steps)]
+        try:
+            found = await self._connection.fetchmany(statement, sets)
+        except Exception as error:  # asyncpg's errors share no base
+            raise self._failed(error) from error
+        for number, *row in found:
+            answers[number].append(tuple(row))
+        return answers
 
     async def _rows(self, statement: str, values: Sequence[Scalar]) -> Sequence[Row]:
         try:
@@ -187,3 +233,16 @@ class Session:
         except asyncpg.InterfaceError:
             return True  # a pool takes a connection back by itself when it ends
         return gone
+
+
+def _values(step: Step) -> tuple[Scalar, ...]:
+    """Return the values of a step that is one statement of PostgreSQL's, in their order."""
+    match step:
+        case Query(_, values):
+            return values
+        case Together(queries):
+            return tuple(value for query in queries for value in query.values)
+        case Many():
+            raise AssertionError("many rows are no set of values")
+        case _:
+            assert_never(step)

@@ -62,8 +62,8 @@ class SqliteStore:
             raise
         return cls(writer, reader)
 
-    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool) -> T:
-        """Run a transaction; see `coordinator.core.ports.Store.run`."""
+    async def run(self, transaction: Callable[[], Tx[T]], *, durable: bool, agent: str = "") -> T:
+        """Run a transaction; see `coordinator.core.ports.Store.run`; all of them share commits."""
         try:
             return await self._writer.transact(
                 lambda db: drive(db, self._statements, transaction()), durable=durable

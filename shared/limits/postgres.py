@@ -25,3 +25,13 @@ POSTGRES_PARTITION_LOCK_MS = 500
 """Wait for the table of blocks as a whole: contacts wait behind it meanwhile."""
 MIGRATION_COPIES = 2
 """Copies of SQLite's file from before its schema was changed; each is as large as the database."""
+POSTGRES_GROUP = 32
+"""Contacts in one transaction: who meets another's work makes all of them run by themselves."""
+POSTGRES_GROUPS = 1
+"""Of them at a time in one process: what comes meanwhile is the next one, the larger the busier."""
+POSTGRES_GROUP_LOCK_MS = 250
+"""Wait of a group for somebody else's lock; then only those wait on who need it."""
+POSTGRES_APART_RUNS = 8
+"""Contacts of an agent that run by themselves after one of them ended a group."""
+POSTGRES_APART_AGENTS = 1_024
+"""Such agents that are remembered; a forgotten one ends one more group."""

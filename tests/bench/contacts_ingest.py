@@ -140,8 +140,10 @@ def _stamp(wave: int, began_ms: int) -> Stamp:
 
 async def _bring(store: LivingStore, reports: Sequence[tuple[Report, bytes]]) -> None:
     """Take in a block of each agent, together; each is a transaction of its own."""
-    bodies = [partial(_take_in, report, data) for report, data in reports]
-    stored = await asyncio.gather(*(store.run(body, durable=True) for body in bodies))
+    bodies = [(partial(_take_in, report, data), report.agent) for report, data in reports]
+    stored = await asyncio.gather(
+        *(store.run(body, durable=True, agent=agent) for body, agent in bodies)
+    )
     assert all(one.blocks == 1 for one in stored), "each block is taken in"
 
 

@@ -6,6 +6,7 @@ _LEASES = "tests/contract/test_leases.py::test_"
 _HINTS = "tests/unit/test_hints.py::test_"
 _CLAIMS = "tests/contract/test_claims.py::test_"
 _WAITS = "tests/system/test_cli_waiting.py::test_"
+_GROUPS = "tests/contract/test_store_groups.py::test_"
 _EVENTS = "tests/contract/test_event_hints.py::test_"
 
 REPLICAS = (
@@ -50,6 +51,27 @@ REPLICAS = (
         "        self.bell.ring()\n\n    def _look",
         "        self.bell.ring_here()\n\n    def _look",
         (_EVENTS + "a_listener_at_one_replica_hears_at_once_of_an_event_at_another",),
+    ),
+    Mutant(
+        "group-of-what-is-everybodys",
+        "coordinator/store/postgres_groups.py",
+        "if all(_is_own(name, values, self.agent) for name, values in asked):",
+        "if True:",
+        (_GROUPS + "bodies_that_touch_what_is_everybodys_see_each_other",),
+    ),
+    Mutant(
+        "group-of-anothers-rows",
+        "coordinator/store/postgres_groups.py",
+        "name in OWN and values[OWN[name]] == agent",
+        "name in OWN",
+        (_GROUPS + "a_body_that_touches_another_agents_row_is_not_run_beside_it",),
+    ),
+    Mutant(
+        "group-keeps-what-a-body-wrote-that-raised",
+        "coordinator/store/postgres_groups.py",
+        "        if self._wrote:\n            raise SplitError(self.agent)\n",
+        "",
+        (_GROUPS + "what_a_body_wrote_that_raises_is_undone_and_the_others_are_committed",),
     ),
     Mutant(
         "claim-rollout",
