@@ -3,8 +3,9 @@
 Only contacts that failed their check count against an address, so a site with a hundred gateways
 behind one is never slowed by their number. A gateway that proved itself from an address stands
 there for itself: what strangers send from the same one does not shut it out. Who has spent what an
-address may is refused before a key is looked for. Leaves out what a check is
-(`coordinator.services.intake`) and who an address is (`coordinator.api`).
+address may is refused before a key is looked for in the database; one that stands there is known by
+its signature, should somebody else have used its name. Leaves out what a check is
+(`coordinator.services.verifier`) and who an address is (`coordinator.api`).
 """
 
 import ipaddress
@@ -69,15 +70,19 @@ class Sources:
 
     def prove(self, source: str, agent: AgentId) -> None:
         """Remember from where an agent's report was verified."""
-        if not source or self._homes.get(agent) == source:
+        if not source or self.is_home(source, agent):
             return
         self._homes.pop(agent, None)
         if len(self._homes) >= limits.KEYS_REMEMBERED:
             del self._homes[next(iter(self._homes))]
         self._homes[agent] = source
 
+    def is_home(self, source: str, agent: AgentId) -> bool:
+        """Tell whether an agent proved itself from an address last."""
+        return self._homes.get(agent) == source
+
     def _key(self, source: str, agent: AgentId) -> tuple[str, str]:
-        return (source, agent if self._homes.get(agent) == source else "")
+        return (source, agent if self.is_home(source, agent) else "")
 
     def _left(self, bucket: _Bucket) -> float:
         """Return how many more may fail now."""

@@ -57,7 +57,7 @@ class Verifier:
         try:
             claimed = read_report(data)
             agent = AgentId(claimed.report.agent)
-            self._sources.admit(source, agent)
+            self._admit(source, agent, claimed)
             verified = await self._verify(
                 claimed, document_hash(data), says_something=says_something
             )
@@ -70,6 +70,20 @@ class Verifier:
         self._sources.prove(source, agent)
         return verified
 
+    def _admit(self, source: str, agent: AgentId, claimed: ClaimedReport) -> None:
+        """Refuse who spent what an address may, unless it is the agent that stands there.
+
+        Raises:
+            RefusedError: CONTACTS_CROWDED.
+        """
+        try:
+            self._sources.admit(source, agent)
+        except RefusedError:
+            # Its name is no secret, and others at its address may have spent what it may.
+            key = self._keys.get(agent) if self._sources.is_home(source, agent) else None
+            if key is None or not claimed.is_signed_by(key):
+                raise
+
     async def _verify(
         self, claimed: ClaimedReport, digest: bytes, *, says_something: bool
     ) -> Verified:
@@ -78,7 +92,7 @@ class Verifier:
         key, has_work, turns = self._keys.get(agent, b""), True, False
         if not (says_something and key and claimed.is_signed_by(key)):
             identity = await self._store.read(partial(load_identity, agent))
-            key, has_work = _signing_key(claimed, identity), identity.has_work and identity.may_work
+            key, has_work = _signing_key(claimed, identity), identity.has_work and identity.may_hear
             turns = key != identity.public_key
             self._remember(agent, key)
         check_report(report, fleet=self._fleet)

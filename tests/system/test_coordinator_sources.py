@@ -59,6 +59,21 @@ async def test_an_address_that_sends_what_nobody_signed_is_refused_unseen(behind
     assert await status(url, own, "192.0.2.7", *door) == 429, "its name is not theirs there"
 
 
+@pytest.mark.parametrize("door", [(), ("X-Forwarded-Proto: https", "TE: trailers")])
+async def test_a_stranger_who_uses_a_gateways_name_at_its_address_does_not_shut_it_out(
+    behind, door
+):
+    pump, _, url = behind
+    good = body(pump.report())
+    assert await status(url, good, "192.0.2.7", *door) == 200
+    bad = body(pump.report(signer=STRANGER))
+    answers = [await status(url, bad, "192.0.2.7", *door) for _ in range(5)]
+    assert answers == [403, 403, 403, 429, 429]
+    assert await status(url, good, "192.0.2.7", *door) == 200
+    assert await status(url, bad, "192.0.2.7", *door) == 429
+    assert await status(url, good, "192.0.2.8", *door) == 200
+
+
 @pytest.mark.parametrize("door", [(), ("TE: trailers",)])
 async def test_an_address_that_the_sender_wrote_himself_is_not_believed(behind, door):
     _, valve, url = behind

@@ -251,16 +251,30 @@ COORDINATOR = (
     Mutant(
         "sources-by-any-name",
         "coordinator/services/sources.py",
-        'agent if self._homes.get(agent) == source else ""',
+        'agent if self.is_home(source, agent) else ""',
         "agent",
         (_SOURCES + "a_name_helps_nobody_at_an_address_where_it_never_proved_itself",),
     ),
     Mutant(
         "sources-shut-out-who-proved-himself",
         "coordinator/services/sources.py",
-        'agent if self._homes.get(agent) == source else ""',
+        'agent if self.is_home(source, agent) else ""',
         '""',
         (_SOURCES + "who_proved_himself_from_an_address_is_not_held_up_by_strangers_there",),
+    ),
+    Mutant(
+        "sources-shut-out-by-its-name",
+        "coordinator/services/verifier.py",
+        "            if key is None or not claimed.is_signed_by(key):\n",
+        "            if True:\n",
+        (_ADDRESSES + "a_stranger_who_uses_a_gateways_name_at_its_address_does_not_shut_it_out",),
+    ),
+    Mutant(
+        "sources-name-is-enough",
+        "coordinator/services/verifier.py",
+        "            if key is None or not claimed.is_signed_by(key):\n",
+        "            if key is None:\n",
+        (_ADDRESSES + "a_stranger_who_uses_a_gateways_name_at_its_address_does_not_shut_it_out",),
     ),
     Mutant(
         "sources-told-by-anybody",
