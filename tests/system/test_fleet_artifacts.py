@@ -113,6 +113,12 @@ async def test_contacts_go_on_while_a_file_crawls(fleet: Fleet, west: Gateway) -
     began = (await fleet.agent_view(west))["tally"]["delivered"]
     await fleet.delivered(west, at_least=began + 1)
     assert come(west) < SIZE, "readings came while the file was on its way"
+
+    async def told_so() -> bool | None:
+        moving = (await fleet.agent_view(west))["health"]["moving"]
+        return True if moving and moving["files"] == 1 else None
+
+    await until("the coordinator to hear that it is on its way", told_so)
     west.link.rate_bps = None
     await done(fleet, job)
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from firmware_sim.flash import FlashTiming
+from shared.errors import WorldError
 from shared.model.artifact import parse_artifact
 from tests.smp_parts import STRANGER, image
 from tests.system.firmware_fleet import (
@@ -123,8 +126,18 @@ async def test_kill_9_of_the_gateway_in_mid_upload_costs_no_second_transfer(flee
         site.gateway.check()
         return True if any(max(b.offsets, default=0) > 2_000 for b in site.boards) else None
 
+    async def told_so() -> bool | None:
+        site.gateway.check()
+        moving = (await fleet.agent_view(site.gateway))["health"]["moving"]
+        return True if moving and moving["images"] else None
+
     await until("half an image to be there", under_way)
+    for board in site.boards:
+        board.node.add_faults("lost-reply")
+    await until("the coordinator to hear that it is on its way", told_so)
     await site.gateway.kill()
+    for board in site.boards:
+        board.node.clear_faults()
     before = [board.offsets[-1] for board in site.boards]
     await site.gateway.start()
     (execution,) = await fleet.admin.finished(number)
@@ -170,6 +183,12 @@ async def test_what_must_not_be_installed_is_one_sentence_and_no_board_is_touche
     allowed = update_job(images["older"], "north", params={"allow_downgrade": True})
     (execution,) = await fleet.admin.finished(await fleet.submit(allowed))
     assert (execution["state"], board.version) == ("SUCCEEDED", "0.9.0"), execution
+    # What the coordinator knows to be lower is refused where it is written.
+    for query in ("", "?validate_only=true"):
+        with pytest.raises(WorldError, match=r"422 .*soil-1 of .* has release 5 of soil-node"):
+            await fleet.admin._call(
+                "POST", f"/v1/jobs{query}", json=update_job(images["altered"], "north")
+            )
 
 
 async def test_a_file_that_was_altered_at_the_coordinator_touches_no_board(fleet: Fleet) -> None:
