@@ -27,7 +27,7 @@ class FiringView(msgspec.Struct, frozen=True):
     agent: str
     execution: str
     device: str
-    """Empty: all of its devices."""
+    """Empty: all of its devices. Else what the firings found out about one; ``@agent``: itself."""
     first_at: Time
     """Nominal time of a schedule; when a rule fired."""
     last_at: Time

@@ -241,9 +241,9 @@ async def test_the_version_of_a_device_that_nobody_updated_is_no_wish(fleet):
 
 
 async def test_an_agent_that_runs_under_other_settings_than_it_was_given_is_missed(fleet):
-    ask = {"id": "how", "action": "agent.health"}
+    look = {"id": "how", "action": "agent.health"}
     _, setting = await fleet.job(SETTING)
-    _, asking = await fleet.job(ask)
+    _, asking = await fleet.job(look)
     await fleet.tell(asking, {"how._settings": "aaaa"}, device="@agent")
     assert await fleet.known() == [], "nobody wished anything"
     given = {"set._settings": "bbbb", "set.uplink.sync_interval_s": 60}
@@ -254,6 +254,8 @@ async def test_an_agent_that_runs_under_other_settings_than_it_was_given_is_miss
     (view,) = await fleet.known(missed=True)
     assert (view.device, view.wish, view.desired) == ("@agent", "settings", "bbbb")
     assert view.missed == {"settings": "aaaa"}
+    discovered = "SELECT type FROM event WHERE type = 'device.discovered'"
+    assert await ask(fleet.store, discovered) == [], "an agent is no device that it found"
     again, setting = await fleet.job(SETTING)
     await fleet.tell(setting, given, device="@agent", at_ms=NOW + 4)
     (view,) = await fleet.known()

@@ -7,6 +7,9 @@ _SELF = "tests/simulation/test_self_config.py::test_"
 _agent = cuts("drift", "agent/store/standing_rows.py", _FOUND)
 _words = cuts("drift", "coordinator/core/drift_words.py", "tests/unit/test_drift.py::test_")
 _kept = cuts("drift", "coordinator/transactions/drift.py", "tests/unit/test_drift")
+_happened = cuts(
+    "drift", "coordinator/transactions/happenings.py", "tests/unit/test_drift.py::test_"
+)
 _own = cuts("drift", "agent/services/self_config.py", _SELF)
 _OTHER = "a_device_that_says_another_version_than_it_was_updated_to_is_missed"
 
@@ -48,6 +51,12 @@ DRIFT = (
         "return not self.dry_run and any(",
         "return any(",
         ".py::test_a_dry_run_has_mended_nothing",
+    ),
+    _happened(
+        "agent-discovered",
+        ' or device.startswith("@")',
+        "",
+        "an_agent_that_runs_under_other_settings_than_it_was_given_is_missed",
     ),
     _own(
         "settings-with-devices",
