@@ -1,5 +1,6 @@
 """A job is handed in, whatever it was made from: written anew, a template, a job that failed."""
 
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -10,8 +11,11 @@ from coordinator.api.router import Answer
 from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.jobs import JobPreview, JobView
 from coordinator.contract.trace import trace_id
+from coordinator.core.ports import Tx
 from coordinator.transactions.jobs import view_job
+from coordinator.transactions.releases import check_releases
 from coordinator.transactions.submit import (
+    Draft,
     KeyReusedError,
     Submission,
     draft_body,
@@ -19,7 +23,9 @@ from coordinator.transactions.submit import (
     submit,
 )
 from shared.ids import AgentId, uuid_text
+from shared.model.selector import Selector
 from shared.runtime.logs import Events
+from shared.trust.catalog import Catalog
 
 _log = Events(__name__)
 _SAMPLE = 20
@@ -49,9 +55,10 @@ async def hand_in(
         ProblemError: the key had another body.
     """
     parts, now_ms = call.parts, call.parts.clock.wall_ms()
-    job = draft_body(body, parts.documents.now.shelf.policy, now_ms)
+    shelf = parts.documents.now.shelf
+    job = draft_body(body, shelf.policy, now_ms)
     if validate_only:
-        agents = await parts.store.read(partial(preview, job, call.limit, only))
+        agents = await parts.store.read(partial(_tried, job, call.limit, only, shelf.catalog))
         sample = list(agents[:_SAMPLE])
         digest, needed = job.digest.hex(), job.threshold
         return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
@@ -66,6 +73,7 @@ async def hand_in(
         only=only,
         key=key,
         body_digest=sha256(call.body).digest(),
+        catalog=shelf.catalog,
     )
     try:
         done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
@@ -85,6 +93,14 @@ async def hand_in(
     if done.replayed:
         reply_headers["Idempotent-Replayed"] = "true"
     return Answer(await show_job(call, done.job), 202, reply_headers)
+
+
+def _tried(
+    job: Draft, limit: Selector | None, only: frozenset[AgentId] | None, catalog: Catalog
+) -> Tx[Sequence[str]]:
+    agents = yield from preview(job, limit, only)
+    yield from check_releases(job.spec, agents, catalog)
+    return agents
 
 
 async def show_job(call: Call, job: bytes) -> JobView:

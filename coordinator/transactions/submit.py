@@ -18,6 +18,7 @@ from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
+from coordinator.transactions.releases import check_releases
 from coordinator.transactions.rollouts_begin import store_policy
 from coordinator.transactions.rollouts_policy import choose_policy
 from coordinator.transactions.rows import audit
@@ -29,6 +30,7 @@ from shared.ids import AgentId, JobId, parse_uuid, uuid7, uuid_text
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
 from shared.model.spec_check import check_spec
+from shared.trust.catalog import Catalog
 from shared.trust.policy import Policy
 from shared.wire.codec import pack
 
@@ -87,6 +89,8 @@ class Submission:
     key: str = ""
     """The Idempotency-Key; empty: every request is a new job."""
     body_digest: bytes = b""
+    catalog: Catalog | None = None
+    """The one in force, where it is asked whether devices would go back; None: agents know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     if before is not None:
         return Submitted(before, (), replayed=True)
     agents = yield from preview(job, submission.limit, submission.only)
+    if submission.catalog is not None:
+        yield from check_releases(job.spec, agents, submission.catalog)
     now_ms = submission.now_ms
     job_id = JobId(uuid7(now_ms, entropy.token(10)))
     yield from execute(

@@ -36,6 +36,8 @@ ANCHORS_PER_BOOT = 64
 """True times kept of one boot; one is enough, more only take out the drift of its counter."""
 RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
+RETIME_BOOTS = 32
+"""Boots looked at in one such transaction."""
 ROLLUP_AGENTS = 64
 """Oldest orders that are looked at for whose they are; all of these agents are rolled up."""
 ROLLUP_ORDERS = 128
@@ -160,3 +162,5 @@ CROWDED_REST_S = 0.25
 """Longest rest: a turn that waited for the disk is no reason to stand still."""
 DEADLINE_BATCH = 64
 """Jobs whose time is over that are settled at once: a replica that dies at it leaves them whole."""
+RELEASES_LOOKED_AT = 512
+"""Agents of one job whose devices are asked for by what they run: one short query each."""

@@ -57,3 +57,8 @@ DELETE FROM device_wish WHERE (agent_id, device, wish) IN (
     SELECT agent_id, device, wish FROM device_wish WHERE received_ms < $1
     ORDER BY received_ms LIMIT $2
 ) RETURNING agent_id;
+
+-- name: images_run
+-- Devices of an agent that run what an update wished, and that update's job.
+SELECT w.device, j.spec FROM device_wish w JOIN job j ON j.job_id = w.by_job
+WHERE w.agent_id = $1 AND w.wish = $2 AND w.misses = 0 ORDER BY w.device LIMIT $3;

@@ -6,6 +6,7 @@ _UPDATE = "tests/simulation/test_firmware.py::test_"
 _PERMANENT = "tests/simulation/test_firmware_permanent.py::test_"
 _BUILDS = "tests/simulation/test_firmware_builds.py::test_"
 _RELEASE = "tests/simulation/test_firmware_releases.py::test_"
+_SUBMITTED = "tests/unit/test_releases.py::test_"
 _IMAGE = "agent/core/firmware_image.py"
 _ACTION = "agent/actions/update_firmware.py"
 _CORE = "agent/core/firmware.py"
@@ -97,6 +98,18 @@ UPDATES = (
         (" if one.confirmed]\n", " if False]\n"),
         _RELEASE + "what_was_forgotten_is_read_back_from_the_device",
         _RELEASE + "what_somebody_put_in_at_the_site_counts_too",
+    ),
+    _mutant(
+        "submitted-anyway",
+        "coordinator/transactions/releases.py",
+        ("and image.release > offered.release\n", "and False\n"),
+        _SUBMITTED + "a_lower_release_than_a_device_is_known_to_have_is_one_sentence",
+    ),
+    _mutant(
+        "submitted-never",
+        "coordinator/transactions/releases.py",
+        ("and image.release > offered.release\n", "\n"),
+        _SUBMITTED + "what_is_allowed_or_not_known_is_left_to_the_agents",
     ),
     _mutant(
         "release-of-any-class",
