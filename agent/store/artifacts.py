@@ -166,11 +166,6 @@ class Shelf:
         except (OSError, ValueError):
             return 0
 
-    def drop_part(self, wanted: Wanted) -> None:
-        """Forget what has come of a file."""
-        with _disk(self._folder):
-            self._part(wanted.digest).unlink(missing_ok=True)
-
     def _free(self) -> int:
         found = os.statvfs(self._folder)
         return found.f_bavail * found.f_frsize
