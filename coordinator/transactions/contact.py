@@ -60,9 +60,14 @@ class Identity:
     """What is asked of the agent itself."""
 
     @property
-    def may_work(self) -> bool:
+    def may_hear(self) -> bool:
         """Tell whether orders may be signed: not while nobody knows by which key it judges them."""
-        return not self.quarantined and self.next_key is None and Wish.LEAVE not in self.wish
+        return self.next_key is None and Wish.LEAVE not in self.wish
+
+    @property
+    def may_work(self) -> bool:
+        """Tell whether work may be among them: a quarantine stops grants, never a calling off."""
+        return self.may_hear and not self.quarantined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,12 +217,14 @@ def _record(contact: Contact) -> Tx[Recorded]:
     if reconciled.new and not newest and before is not None and before.report is not None:
         # A late word of a store that is no more: what it began is as lost as before.
         yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
-    granted = identity.may_work and may_grant(
-        chain, attested=report.attested, quarantined=quarantined
+    hears, granted = (
+        identity.may_hear and may_grant(chain, attested=report.attested, quarantined=stopped)
+        for stopped in (False, quarantined)
     )
     order = None
-    if contact.with_orders and granted and identity.has_work:
-        order = yield from issue(agent, now_ms=now_ms, again=chain is Chain.REPEAT)
+    if contact.with_orders and hears and identity.has_work:
+        again = chain is Chain.REPEAT
+        order = yield from issue(agent, now_ms=now_ms, again=again, grants=granted)
     reached = None if report.attested else (yield from _reached(contact, before))
     return Recorded(chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish)
 

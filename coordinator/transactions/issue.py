@@ -46,39 +46,41 @@ class Order:
     """Executions that must not begin any more, or stop."""
 
 
-def issue(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
+def issue(agent: AgentId, *, now_ms: WallMs, again: bool, grants: bool = True) -> Tx[Order | None]:
     """Return the next bundle's content, None when there is no work.
 
     Args:
         agent: whose work.
         now_ms: the present; jobs past their `not_after` are left out.
         again: the last answer was lost: sign what it may have carried at once.
+        grants: false: only what is called off; the agent may get no work.
     """
     confirm_ms = now_ms if again else now_ms - CONFIRM_MS
-    yield from _drop_needless(agent, now_ms)
-    rows = yield from fetch(
-        "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
-    )
     epoch = yield from fetch_one("jobs_epoch_of", agent)
     jobs_epoch: bytes = epoch[0] if epoch else b""
-    rows = yield from _not_lost(agent, rows, jobs_epoch, now_ms)
+    granted: list[Grant] = []
+    if grants:
+        yield from _drop_needless(agent, now_ms)
+        rows = yield from fetch(
+            "execution_issuable", agent, now_ms, confirm_ms, limits.GRANTS_PER_BUNDLE
+        )
+        granted = yield from _fitting((yield from _not_lost(agent, rows, jobs_epoch, now_ms)))
     found = yield from fetch(
         "executions_to_stop", agent, confirm_ms, jobs_epoch, limits.CANCELS_PER_BUNDLE
     )
     cancels = [execution for (execution,) in found]
-    grants = yield from _fitting(rows)
-    if not grants and not cancels:
+    if not granted and not cancels:
         return None
     row = yield from fetch_one("agent_next_bundle", agent)
     assert row is not None, "the agent was read in this transaction"
     seq: int = row[0]
     yield from execute_many(
-        "execution_signed", ((agent, grant.execution, seq, now_ms, jobs_epoch) for grant in grants)
+        "execution_signed", ((agent, grant.execution, seq, now_ms, jobs_epoch) for grant in granted)
     )
     yield from execute_many(
         "execution_stop_signed", ((agent, execution, now_ms, jobs_epoch) for execution in cancels)
     )
-    return Order(seq, grants, cancels)
+    return Order(seq, granted, cancels)
 
 
 def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:

@@ -5,6 +5,10 @@ from tests.mutants.mutant import Mutant
 _CANCEL = "tests/unit/test_coordinator_cancel.py::test_"
 _FILES = "tests/unit/test_coordinator_retention.py::test_"
 _CLI = "tests/system/test_cli_jobs.py::test_"
+_QUARANTINE = (
+    "tests/system/test_quarantine_cancel.py"
+    "::test_a_quarantined_gateway_is_told_to_stop_and_nothing_else"
+)
 _SIGNED = "what_was_signed_is_called_off_in_every_bundle_until_a_receipt_settles_it"
 
 
@@ -17,15 +21,15 @@ CALLING_OFF = (
     _cancel(
         "in-the-bundle",
         "transactions/issue.py",
-        "    return Order(seq, grants, cancels)\n",
-        "    return Order(seq, grants)\n",
+        "    return Order(seq, granted, cancels)\n",
+        "    return Order(seq, granted)\n",
         _SIGNED,
     ),
     _cancel(
         "alone-in-the-bundle",
         "transactions/issue.py",
-        "    if not grants and not cancels:\n",
-        "    if not grants:\n",
+        "    if not granted and not cancels:\n",
+        "    if not granted:\n",
         _SIGNED,
     ),
     _cancel(
@@ -83,5 +87,20 @@ CALLING_OFF = (
         '    yield from execute("firings_forget_most", agent, execution, *most)\n',
         "",
         (_FILES + "of_one_standing_job_only_the_newest_history_stays",),
+    ),
+    # --- while an agent is quarantined
+    Mutant(
+        "quarantine-gets-work",
+        "coordinator/transactions/contact.py",
+        "again=again, grants=granted)",
+        "again=again)",
+        (_QUARANTINE,),
+    ),
+    Mutant(
+        "quarantine-is-told-no-stop",
+        "coordinator/transactions/contact.py",
+        "for stopped in (False, quarantined)",
+        "for stopped in (quarantined, quarantined)",
+        (_QUARANTINE,),
     ),
 )
