@@ -81,10 +81,23 @@ def has_walks() -> Tx[bool]:
 
 
 def walk_boots(now_ms: WallMs, *, size: int = limits.RETIME_BLOCKS) -> Tx[bool]:
-    """Place up to `size` stored blocks of one boot again; tell whether there may be more."""
-    row = yield from fetch_one("retime_next")
-    if row is None:
-        return False
+    """Place up to `size` stored blocks again, boot after boot; tell whether there may be more.
+
+    Most boots have none: each begins with an anchor of its own, and a fleet's come all at once.
+    """
+    left = size
+    for number in range(limits.RETIME_BOOTS):
+        row = yield from fetch_one("retime_next")
+        if row is None:
+            return number > 0
+        left -= yield from _walk(row, now_ms, size=left)
+        if left <= 0:
+            break
+    return True
+
+
+def _walk(row: Row, now_ms: WallMs, *, size: int) -> Tx[int]:
+    """Place blocks of one boot again; return how many were looked at."""
     agent, boot, *after = row
     known = yield from _load(agent, boot)
     blocks = yield from fetch("blocks_of_boot", agent, boot, *after, size)
@@ -103,7 +116,7 @@ def walk_boots(now_ms: WallMs, *, size: int = limits.RETIME_BLOCKS) -> Tx[bool]:
         yield from execute("retime_end", agent, boot)
     else:
         yield from execute("retime_move", agent, boot, *blocks[-1][:2])
-    return True
+    return len(blocks)
 
 
 def _save_fix(agent: AgentId, boot: BootRef, fix: Fix, now_ms: WallMs) -> Tx[None]:

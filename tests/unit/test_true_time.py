@@ -149,3 +149,13 @@ def test_of_anchors_that_contradict_the_better_one_counts():
 def test_an_arrival_is_no_word_about_a_clock_that_may_be_right():
     wall_ms = WallMs(NOW - 90 * 24 * HOUR)
     assert place(clock(0, wall_ms=wall_ms), [], NOW) == Placed(0, Sureness.UNSYNCED, 0)
+
+
+async def test_boots_of_many_agents_are_walked_in_one_step(store):
+    agents = [f"gateway-{number}" for number in range(5)]
+    for agent in agents:
+        await add_agent(store, agent)
+        await bring(store, block(1, group([NOW])), agent=agent)
+    assert await rows(store, "SELECT count(*) FROM retime") == [(5,)]
+    assert await settle_times(store) == 1
+    assert await rows(store, "SELECT count(*) FROM retime") == [(0,)]
