@@ -1,4 +1,4 @@
-"""Each check of a bundle and of a reply has an attack that only this check stops."""
+"""Each check of a bundle has an attack that only this check stops."""
 
 from typing import Any
 
@@ -11,13 +11,12 @@ from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, KeyId
 from shared.model.job import JobSpec, Step
-from shared.trust.admission import Held, admit_bundle, admit_reply, may_begin
+from shared.trust.admission import Held, admit_bundle, may_begin
 from shared.trust.counters import Counters
-from shared.trust.documents import BUNDLE_TYP, REPLY_TYP, document_hash, open_enroll
+from shared.trust.documents import BUNDLE_TYP, REPLY_TYP
 from shared.trust.envelope import seal
 from shared.trust.policy import ClassRule
 from shared.wire.codec import pack
-from shared.wire.messages import EnrollRequest
 from tests.unit.trust_world import (
     DAY,
     GRACE_S,
@@ -36,6 +35,8 @@ from tests.unit.trust_world import (
 )
 
 WORLD = World()
+
+
 GRANT = make_grant()
 
 
@@ -362,57 +363,6 @@ def test_an_admitted_job_does_not_begin_once_something_has_taken_its_leave_away(
     with pytest.raises(RefusedError) as caught:
         begin(WORLD.held(**held), **job)
     assert caught.value.reason is reason
-
-
-# --- a reply --------------------------------------------------------------------------------------
-DIGEST = document_hash(b"report")
-
-
-def refused_reply(data: bytes, held: Held | None = None) -> Reason:
-    with pytest.raises(RefusedError) as caught:
-        admit_reply(data, held or WORLD.held(), report_hash=DIGEST)
-    return caught.value.reason
-
-
-def test_a_reply_counts_only_for_the_report_it_names_and_the_agent_it_names() -> None:
-    good = admit_reply(WORLD.seal_reply(DIGEST), WORLD.held(), report_hash=DIGEST)
-    assert good.now_ms == NOW
-    older = WORLD.seal_reply(document_hash(b"older"))
-    assert refused_reply(older) is Reason.WRONG_NONCE
-    assert refused_reply(WORLD.seal_reply(DIGEST, agent="south-1")) is Reason.WRONG_AUDIENCE
-
-
-@pytest.mark.parametrize("by", ["mallory", "release", "agent"])
-def test_a_reply_that_the_director_did_not_sign_is_refused(by: str) -> None:
-    assert refused_reply(WORLD.seal_reply(DIGEST, by)) is Reason.THRESHOLD_NOT_MET
-
-
-def test_a_bundle_is_no_reply() -> None:
-    assert refused_reply(sealed()) is Reason.WRONG_TYPE
-
-
-def test_the_coordinator_that_a_restored_one_replaced_acknowledges_nothing_any_more() -> None:
-    """It runs on somewhere, and what it takes in the restored one never has."""
-    held = WORLD.held(counters=WORLD.counters(restore_epoch=2))
-    zombie = WORLD.seal_reply(DIGEST, restore_epoch=1)
-    assert refused_reply(zombie, held) is Reason.WRONG_RESTORE_EPOCH
-    restored = WORLD.seal_reply(DIGEST, restore_epoch=2)
-    assert admit_reply(restored, held, report_hash=DIGEST).restore_epoch == 2
-
-
-def test_a_reply_counts_under_an_expired_root_and_for_an_unattested_agent() -> None:
-    """Expiry stops orders, never the data path: readings must not be lost for a late ceremony."""
-    data = WORLD.seal_reply(DIGEST)
-    late = WORLD.held(floor_ms=WORLD.root.expires_ms + DAY)
-    for held in (late, WORLD.held(counters=None)):
-        assert admit_reply(data, held, report_hash=DIGEST).now_ms == NOW
-
-
-def test_an_enrolment_proves_possession_of_the_key_it_names() -> None:
-    request = EnrollRequest(secret=bytes(32), public_key=signer("agent").public_key)
-    assert open_enroll(seal("enroll/1", pack(request), [signer("agent")])) == request
-    with pytest.raises(RefusedError):
-        open_enroll(seal("enroll/1", pack(request), [signer("mallory")]))
 
 
 def test_a_copied_name_with_another_key_gets_nothing() -> None:

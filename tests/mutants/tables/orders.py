@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant, cuts
 
 _BUNDLE = "tests/unit/test_trust_bundle.py::test_"
+_REPLIES = "tests/unit/test_trust_reply.py::test_"
 _CATALOG = "tests/unit/test_trust_catalog.py::test_"
 _ONE_FIELD = "a_bundle_with_one_wrong_field_is_refused"
 _NO_SENSE = "a_bundle_that_makes_no_sense_is_refused_whoever_signed_it"
@@ -11,9 +12,9 @@ _ROLLED_BACK = "documents_that_were_put_back_on_the_disk_admit_nothing"
 _REPLY = "a_reply_counts_only_for_the_report_it_names_and_the_agent_it_names"
 
 
-def _line(name: str, *tests: str) -> Mutant:
+def _line(name: str, *tests: str, where: str = _BUNDLE) -> Mutant:
     """Take one line out of a table of checks."""
-    named = tuple(_BUNDLE + test for test in tests)
+    named = tuple(where + test for test in tests)
     return Mutant(f"bundle{name}", "shared/trust/admission.py", f"    {name},\n", "", named)
 
 
@@ -166,11 +167,12 @@ ORDERS = (
         "",
         "a_good_bundle_is_admitted_with_everything_that_must_be_kept",
     ),
-    _line("_reply_audience", _REPLY),
-    _line("_reply_nonce", _REPLY),
+    _line("_reply_audience", _REPLY, where=_REPLIES),
+    _line("_reply_nonce", _REPLY, where=_REPLIES),
     _line(
         "_reply_restore",
         "the_coordinator_that_a_restored_one_replaced_acknowledges_nothing_any_more",
+        where=_REPLIES,
     ),
     Mutant(
         "reply-role",
@@ -179,14 +181,14 @@ ORDERS = (
         " typ=REPLY_TYP",
         "keys, threshold = root.keys_of('release')\n    payload = open_envelope(\n        data,"
         " typ=REPLY_TYP",
-        (_BUNDLE + "a_reply_that_the_director_did_not_sign_is_refused",),
+        (_REPLIES + "a_reply_that_the_director_did_not_sign_is_refused",),
     ),
     Mutant(
         "enroll-possession",
         "shared/trust/documents.py",
         "    open_envelope(\n        data,\n        typ=ENROLL_TYP,\n",
         "    dict(\n        data=data,\n        typ=ENROLL_TYP,\n",
-        (_BUNDLE + "an_enrolment_proves_possession_of_the_key_it_names",),
+        (_REPLIES + "an_enrolment_proves_possession_of_the_key_it_names",),
     ),
     _job("spec", "        check_spec(spec)\n", "", "one_bad_job_is_refused_and_the_others_stand"),
     _job(
