@@ -6,15 +6,14 @@ coordinator. Leaves out what a job may say (`coordinator.contract.job_spec`).
 
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from coordinator.cli.client import CallError
+from coordinator.cli.documents import read_text
 from coordinator.contract.job_spec import (
     JobSubmission,
     parse_submission,
@@ -82,7 +81,7 @@ def read_job(path: str) -> JobFile:
     Raises:
         MistakeError: it cannot be read, parsed, or understood; says where.
     """
-    content = _content(path)
+    content = read_text(path)
     text, document = _parsed(content, path)
     try:
         return JobFile(path, parse_submission(document), text)
@@ -100,17 +99,6 @@ def _parsed(content: str, path: str) -> tuple[TomlText | None, dict[str, Any]]:
     text = TomlText(content, source=path, bound=limits.SPEC_BYTES)
     # Once more, for its fractions are decimals there and floats in a job.
     return text, tomllib.loads(content)
-
-
-def _content(path: str) -> str:
-    try:
-        text = sys.stdin.read(limits.SPEC_BYTES + 1) if path == "-" else Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise MistakeError(f"it cannot be read: {said}", where=path) from None
-    if len(text) > limits.SPEC_BYTES:
-        raise MistakeError(f"a job has at most {limits.SPEC_BYTES} bytes", where=path)
-    return text
 
 
 def _where(source: str, text: TomlText | None, member: str) -> str:

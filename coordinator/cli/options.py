@@ -58,6 +58,7 @@ class Waiting:
 
 
 AT_ONCE = Waiting()
+Yes = Annotated[bool, Parameter(help="do not ask", negative="")]
 
 
 def with_client(common: Common, do: Callable[[Client, Screen], T]) -> T:
@@ -87,6 +88,27 @@ def ask_first(question: str, *, yes: bool) -> bool:
         raise MistakeError("nobody is there to be asked", where="--yes", mend="add it in scripts")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def delete(
+    common: Common, what: str, path: str, type_: type[T], *, yes: bool, said: Callable[[T], str]
+) -> None:
+    """Delete a thing after asking; `said` tells what it was.
+
+    Raises:
+        MistakeError: nobody is there to be asked.
+        CallError: it is not there, or stays.
+    """
+
+    def do(client: Client, screen: Screen) -> None:
+        gone = client.delete(path, type_)
+        if screen.as_json:
+            screen.json(gone)
+        else:
+            screen.text(f"{what} is deleted{said(gone)}")
+
+    if ask_first(f"delete {what}?", yes=yes):
+        with_client(common, do)
 
 
 def parse_span_s(text: str, *, where: str) -> int:

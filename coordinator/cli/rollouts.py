@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from coordinator.cli.client import Client, Exit, segment
 from coordinator.cli.job_file import JobFile, read_job
@@ -15,6 +15,7 @@ from coordinator.cli.options import (
     FOREVER_S,
     Common,
     Waiting,
+    Yes,
     ask_first,
     with_client,
 )
@@ -101,17 +102,11 @@ def rollback(
     job: str,
     /,
     *,
-    yes: Annotated[bool, Parameter(negative="")] = False,
+    yes: Yes = False,
     waiting: Waiting = AT_ONCE,
     common: Common = DEFAULT,
 ) -> Exit:
-    """Call the job off and undo it, by its compensation, wherever it had succeeded.
-
-    Parameters
-    ----------
-    yes
-        Do not ask.
-    """
+    """Call the job off and undo it, by its compensation, wherever it had succeeded."""
     if not ask_first(f"undo job {job} on every agent where it succeeded?", yes=yes):
         return Exit.FAILED
     return with_client(

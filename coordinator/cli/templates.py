@@ -1,20 +1,20 @@
 """`outstation templates`: jobs with blanks, those that came with the program among them."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
 from coordinator.cli.client import Client, segment
-from coordinator.cli.options import DEFAULT, MOST, Common, ask_first, with_client
+from coordinator.cli.documents import read_document
+from coordinator.cli.options import DEFAULT, MOST, Common, Yes, with_client
+from coordinator.cli.options import delete as delete_one
 from coordinator.cli.show import Screen, ago
 from coordinator.contract.job_parts import TargetsBody
-from coordinator.contract.mistakes import mistake_of
 from coordinator.contract.template_values import check_template
 from coordinator.contract.templates import (
     Filling,
@@ -23,7 +23,6 @@ from coordinator.contract.templates import (
     TemplateView,
 )
 from coordinator.contract.templates import Parameter as Blank
-from shared import limits
 from shared.errors import MistakeError
 
 app = App(name="templates", help="Jobs with blanks: list, show, save and delete them.")
@@ -67,22 +66,14 @@ def save(file: Path, /, *, name: str = "", common: Common = DEFAULT) -> None:
 
 
 @app.command(name="delete")
-def delete(
-    template: str,
-    /,
-    *,
-    yes: Annotated[bool, Parameter(negative="")] = False,
-    common: Common = DEFAULT,
-) -> None:
-    """Delete a template; jobs that were made from it stay.
+def delete(template: str, /, *, yes: Yes = False, common: Common = DEFAULT) -> None:
+    """Delete a template; jobs that were made from it stay."""
+    what, path = f"template {template}", f"/v1/templates/{segment(template)}"
 
-    Parameters
-    ----------
-    yes
-        Do not ask.
-    """
-    if ask_first(f"delete template {template}?", yes=yes):
-        with_client(common, lambda client, screen: _delete(client, screen, template))
+    def said(gone: TemplateView) -> str:
+        return f"; it was version {gone.version}"
+
+    delete_one(common, what, path, TemplateView, yes=yes, said=said)
 
 
 def read_template(file: Path, name: str) -> TemplateBody:
@@ -91,36 +82,12 @@ def read_template(file: Path, name: str) -> TemplateBody:
     Raises:
         MistakeError: it cannot be read, parsed, or used.
     """
-    document = {"name": name or file.stem, **read_document(file)}
+    template = read_document(file, TemplateBody, name=name or file.stem)
     try:
-        template = msgspec.convert(document, TemplateBody)
         check_template(template)
-    except msgspec.ValidationError as error:
-        wrong = mistake_of(error, TemplateBody)
-        raise MistakeError(wrong.what, where=f"{file}: {wrong.where}", mend=wrong.mend) from None
     except MistakeError as error:
         raise MistakeError(error.what, where=f"{file}: {error.where}", mend=error.mend) from None
     return template
-
-
-def read_document(file: Path) -> dict[str, Any]:
-    """Return the table in a TOML or JSON file.
-
-    Raises:
-        MistakeError: it cannot be read or parsed.
-    """
-    try:
-        text = file.read_text("utf-8")
-    except OSError as error:
-        raise MistakeError(f"it cannot be read: {error.strerror}", where=str(file)) from None
-    except UnicodeDecodeError:
-        raise MistakeError("it is not text", where=str(file)) from None
-    if len(text) > limits.SPEC_BYTES:
-        raise MistakeError(f"it has more than {limits.SPEC_BYTES} bytes", where=str(file))
-    try:
-        return dict(json.loads(text)) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise MistakeError(f"it is neither TOML nor JSON: {error}", where=str(file)) from None
 
 
 def read_settings(pairs: Sequence[str]) -> dict[str, Filling]:
@@ -230,14 +197,6 @@ def _save(client: Client, screen: Screen, template: TemplateBody) -> None:
         screen.json(view)
     else:
         screen.text(f"template {view.name} is kept as version {view.version}")
-
-
-def _delete(client: Client, screen: Screen, name: str) -> None:
-    gone = client.delete(f"/v1/templates/{segment(name)}", TemplateView)
-    if screen.as_json:
-        screen.json(gone)
-    else:
-        screen.text(f"template {name} is deleted; it was version {gone.version}")
 
 
 def _version(one: TemplateView) -> str:

@@ -1,18 +1,15 @@
 """`outstation triggers`: jobs that the coordinator submits by itself, and what came of that."""
 
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from coordinator.cli.client import Client, segment
-from coordinator.cli.options import DEFAULT, MOST, Common, ask_first, with_client
+from coordinator.cli.documents import read_document
+from coordinator.cli.options import DEFAULT, MOST, Common, Yes, with_client
+from coordinator.cli.options import delete as delete_one
 from coordinator.cli.show import Screen, ago
-from coordinator.cli.templates import read_document
-from coordinator.contract.mistakes import mistake_of
 from coordinator.contract.triggers import OccasionView, TriggerBody, TriggerView
-from shared.errors import MistakeError
 
 app = App(name="triggers", help="Jobs that are submitted at set times, or when something happens.")
 
@@ -38,7 +35,7 @@ def show(trigger: str, /, *, common: Common = DEFAULT) -> None:
 @app.command(name="save")
 def save(file: Path, /, *, common: Common = DEFAULT) -> None:
     """Keep the trigger in a TOML or JSON file; one of the same name is replaced."""
-    trigger = read_trigger(file)
+    trigger = read_document(file, TriggerBody, name=file.stem)
     with_client(common, lambda client, screen: _save(client, screen, trigger))
 
 
@@ -55,22 +52,10 @@ def resume(trigger: str, /, *, common: Common = DEFAULT) -> None:
 
 
 @app.command(name="delete")
-def delete(
-    trigger: str,
-    /,
-    *,
-    yes: Annotated[bool, Parameter(negative="")] = False,
-    common: Common = DEFAULT,
-) -> None:
-    """End a trigger; jobs that it submitted stay.
-
-    Parameters
-    ----------
-    yes
-        Do not ask.
-    """
-    if ask_first(f"delete trigger {trigger}?", yes=yes):
-        with_client(common, lambda client, screen: _delete(client, screen, trigger))
+def delete(trigger: str, /, *, yes: Yes = False, common: Common = DEFAULT) -> None:
+    """End a trigger; jobs that it submitted stay."""
+    path = f"/v1/triggers/{segment(trigger)}"
+    delete_one(common, f"trigger {trigger}", path, TriggerView, yes=yes, said=lambda _: "")
 
 
 @app.command(name="history")
@@ -83,19 +68,6 @@ def history(trigger: str, /, *, most: int = 100, common: Common = DEFAULT) -> No
         At most so many.
     """
     with_client(common, lambda client, screen: _history(client, screen, trigger, most))
-
-
-def read_trigger(file: Path) -> TriggerBody:
-    """Return the trigger in a file.
-
-    Raises:
-        MistakeError: it cannot be read, parsed or understood.
-    """
-    try:
-        return msgspec.convert({"name": file.stem, **read_document(file)}, TriggerBody)
-    except msgspec.ValidationError as error:
-        wrong = mistake_of(error, TriggerBody)
-        raise MistakeError(wrong.what, where=f"{file}: {wrong.where}", mend=wrong.mend) from None
 
 
 def _list(client: Client, screen: Screen, most: int) -> None:
@@ -155,14 +127,6 @@ def _steer(client: Client, screen: Screen, name: str, verb: str) -> None:
         screen.json(view)
     else:
         screen.text(f"trigger {name} is {'paused' if view.paused else 'armed'}")
-
-
-def _delete(client: Client, screen: Screen, name: str) -> None:
-    view = client.delete(f"/v1/triggers/{segment(name)}", TriggerView)
-    if screen.as_json:
-        screen.json(view)
-    else:
-        screen.text(f"trigger {name} is deleted")
 
 
 def _history(client: Client, screen: Screen, name: str, most: int) -> None:
