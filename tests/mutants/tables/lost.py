@@ -2,14 +2,23 @@
 
 from tests.mutants.mutant import cuts
 
+_WORLD = "tests/simulation/test_world.py::test_no_promise_is_broken_in_the_world_of"
 _TESTS = "tests/unit/test_presumed_lost.py::test_"
 _OLDER = "what_an_older_card_tells_under_numbers_that_are_taken_counts"
 
 _presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
+_plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
 _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
 
 LOST = (
+    _plot(
+        "never-presumed",
+        "AND state IN (3, 4) AND",
+        "AND state IN (3, 4) AND 0 = 1 AND",
+        "[an older card has never heard of what the newer one began]",
+        "[how a job ended was lost with the memory of it]",
+    ),
     _presume(
         "by-no-store",
         "AND fact_epoch < coalesce(",

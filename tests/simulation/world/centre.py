@@ -21,8 +21,12 @@ from coordinator.app import Place
 from coordinator.contract.fleet import ClaimFile
 from coordinator.core.ports import Store, Tx
 from coordinator.keys.directory import DataDirectory
+from coordinator.services import rollups
 from coordinator.services.bell import Bell
 from coordinator.services.claims import ClaimWish, create_claim
+from coordinator.services.dispatcher import Dispatcher
+from coordinator.services.triggers import Triggers
+from shared import limits
 from shared.clock import WallMs
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
@@ -35,6 +39,8 @@ from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
 
+_LOOK_S = 300.0
+"""How often services look for what nobody told them of. More often, most of a world is looking."""
 _FAR_MS = WallMs(4_000_000_000_000)
 
 
@@ -100,6 +106,10 @@ class Centre(Lives):
             mock.patch.object(app, "Renewal", _Renewal),
             mock.patch.object(app, "server_context"),
             mock.patch.object(app, "renew_if_due"),
+            mock.patch.object(limits, "TELLER_LOOK_S", _LOOK_S),
+            mock.patch.object(rollups, "LOOK_S", _LOOK_S),
+            mock.patch.object(Dispatcher, "look_s", _LOOK_S),
+            mock.patch.object(Triggers, "look_s", _LOOK_S),
         ):
             yield
 

@@ -33,5 +33,22 @@ FOUND: Mapping[str, Plot] = {
     "only the agent's account knows of a loss after a restore": Plot(
         17, ("backup", "reboot", "reboot", "damage", "weather", "ask", "ask")
     ),
+    "an older card has never heard of what the newer one began": Plot(
+        53,
+        (
+            *("guest", "rekey", "weather", "ask", "backup", "weather", "weather", "die with job"),
+            *("die with job", "kill", "stop", "clock step", "reboot", "damage", "reflash"),
+            *("backup", "change of mind", "rekey", "sticks", "guest", "rollout"),
+        ),
+    ),
+    "how a job ended was lost with the memory of it": Plot(
+        54,
+        (
+            *("die with job", "sick device", "ask", "stop", "disk", "bad line", "damage", "ask"),
+            *("die with job", "change of mind", "ask", "kill", "guest", "kill", "stop"),
+            *("clock step", "drift", "reboot", "damage", "lose jobs", "reflash", "backup"),
+            *("sticks", "guest", "rollout", "standing"),
+        ),
+    ),
 }
 PLOTS: Mapping[str, Plot] = {**KNOWN, **FOUND}

@@ -14,7 +14,7 @@ from shared.ids import AgentId
 from tests.simulation.world.people import Asked
 from tests.simulation.world.scene import Scene
 
-_VERBS: tuple[Verb, ...] = ("pause", "pause", "pause", "resume", "advance", "cancel", "rollback")
+_VERBS: tuple[Verb, ...] = (*("pause",) * 5, "resume", "advance", "cancel", "rollback")
 _RELEASED = "SELECT count(*) FROM rollout_member WHERE job_id = $1 AND execution_id IS NOT NULL"
 _AFTER: tuple[Verb, ...] = ("resume", "resume", "rollback")
 _PAUSE_S = 2700

@@ -34,7 +34,7 @@ from tests.simulation.world.stories import GRAVE, RARE, STORIES
 
 _MEMORY = Path("/dev/shm")
 """No sync costs anything here; what a sync promises is tests/power's matter."""
-SPARED = 1 / 3
+SPARED = 1 / 4
 """Share of worlds in which nothing is lost that a promise depends on."""
 REST_S = 24 * HOUR_S
 """Once nothing goes wrong any more, everything has settled within this time."""
@@ -111,7 +111,10 @@ class Play:
         names = [name for name in STORIES if name not in spared]
         weights = [STORIES[name][0] for name in names]
         chosen = self.chance.choices(names, weights, k=self.chance.randint(8, 14))
-        return chosen + [name for name in names if self.chance.random() < RARE.get(name, 0.0)]
+        for name in names:
+            often, rest = divmod(RARE.get(name, 0.0), 1)
+            chosen += [name] * (int(often) + (self.chance.random() < rest))
+        return chosen
 
     async def _tell(self, scene: Scene, number: int, name: str) -> None:
         chance = self.ground.chance("story", number, name)

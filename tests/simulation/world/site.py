@@ -287,6 +287,7 @@ def machines() -> Iterator[None]:
     with (
         mock.patch.object(agent.app, "Control", _Control),
         mock.patch.object(agent.app, "hand_back_code", return_value=0),
+        mock.patch.object(agent.app, "hand_back_heap"),
         mock.patch.object(agent.line, "_make_link", _make_link),
         mock.patch.object(agent.line, "free_mb", return_value=1_000),
         mock.patch.object(agent.services.box, "free_mb", return_value=1_000),
