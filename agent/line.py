@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
+from typing import TYPE_CHECKING
 
 from agent.actions.registry import check_step
 from agent.config import AgentConfig
@@ -33,13 +34,9 @@ from agent.services.identity import (
     find_certificate,
     load_enrolment,
 )
-from agent.services.lan import lan_networks
 from agent.services.membership import Member, Speaker
-from agent.services.neighbourhood import Household, Neighbourhood
 from agent.services.purse import Purse
 from agent.services.roving import RovingLink
-from agent.services.sharing import Sharing
-from agent.services.site_mdns import SiteMdns
 from agent.services.uplink import Hours, Uplink
 from agent.store.artifacts import Shelf
 from agent.store.contact import ContactStore
@@ -51,6 +48,9 @@ from shared.clock import Clock, Entropy
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.job import Value
 from shared.runtime.files import free_mb
+
+if TYPE_CHECKING:
+    from agent.services.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,24 +204,19 @@ class Line:
         site = joined.enrolment.labels.get("site", "")
         if not settings.allowed or not site:
             return
-        household = Household(
+        # Who shares nothing does not pay for what it takes to share.
+        from agent.neighbour_line import share  # noqa: PLC0415
+
+        self.sharing = share(
+            artifacts,
+            shelf,
             fleet=joined.identity.root.fleet,
             site=site,
-            id=around.entropy.token(8).hex(),
             metered=around.config.uplink.metered,
-        )
-        self.sharing = sharing = Sharing(
-            household,
-            shelf,
-            SiteMdns(household),
-            networks=partial(lan_networks, settings.interfaces),
+            interfaces=settings.interfaces,
             clock=around.clock,
             entropy=around.entropy,
         )
-        artifacts.neighbours = Neighbourhood(
-            household, sharing, clock=around.clock, entropy=around.entropy
-        )
-        sharing.says, sharing.found = artifacts.says, artifacts.wake
 
     def nudge(self) -> None:
         """Have receipts brought with the next contact that may come soon."""

@@ -1,6 +1,7 @@
 """What becomes of executions that have not begun when their job may no longer begin.
 
-Never signed: EXPIRED, nobody can have it. Signed: OVERDUE, which is only supposed; the agent's
+Never signed: EXPIRED, nobody can have it. Signed, or older than a restore, whose copy may not know
+that it was: OVERDUE, which is only supposed; the agent's
 receipt, whenever it comes, is what counts. A standing job that its agent has is never late: it
 did what it was for while it stood, and its agent says when it ended.
 """
@@ -26,6 +27,10 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
     What another replica settles at this moment is left to it.
     """
     rows = yield from fetch("jobs_due", now_ms, limits.DEADLINE_BATCH)
+    if not rows:
+        return []
+    restored = yield from fetch_one("newest_restore")
+    assert restored is not None, "an aggregate always answers"
     for job, standing in rows:
         yield from execute(
             "executions_expire",
@@ -34,6 +39,7 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
             ExecutionState.EXPIRED,
             Reason.JOB_EXPIRED,
             now_ms,
+            restored[0],
         )
         yield from execute(
             "executions_overdue",

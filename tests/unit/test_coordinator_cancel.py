@@ -14,7 +14,7 @@ from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.standing import WantedStanding, list_standing
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
-from shared.ids import uuid_text
+from shared.ids import parse_uuid, uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
 from tests.stores import AnyStore
@@ -133,6 +133,17 @@ async def test_what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent(s
     assert (await called_off(store, job, NOW + 2)).agents == [AGENT]
     order = await issued(store, NOW + 2)
     assert (len(order.grants), len(order.cancels)) == (0, 1)
+
+
+async def test_what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired(store):
+    job = (await submitted(store)).job
+    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+    await store.run(partial(expire, WallMs(NOW + DAY_MS)), durable=False)
+    view = await execution_of(store)
+    assert view.state == "OVERDUE"
+    await told(store, parse_uuid(view.id, what="execution"), ExecutionState.SUCCEEDED)
+    assert (await execution_of(store)).state == "SUCCEEDED"
+    assert (await job_of(store, job)).state == "COMPLETED"
 
 
 async def test_a_stick_takes_along_what_is_called_off(store):

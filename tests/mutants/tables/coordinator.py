@@ -16,6 +16,7 @@ _STORE = "tests/unit/test_telemetry_store.py::test_"
 _LISTEN = "tests/unit/test_coordinator_listen.py::test_"
 _SOURCES = "tests/unit/test_sources.py::test_"
 _ADDRESSES = "tests/system/test_coordinator_sources.py::test_"
+_CANCEL = "tests/unit/test_coordinator_cancel.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
 
@@ -212,6 +213,13 @@ COORDINATOR = (
         "if restored is None or heard < restored[0]:",
         "if restored is None:",
         (_AGAIN + "a_gap_is_waited_for_until_the_agent_heard_of_the_restore",),
+    ),
+    Mutant(
+        "restore-expires-what-was-signed",
+        "coordinator/store/queries/jobs.sql",
+        "signed_seq IS NULL AND created_ms > $6;",
+        "signed_seq IS NULL AND (1 = 1 OR created_ms > $6);",
+        (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
     ),
     Mutant(
         "restore-told-nothing",
