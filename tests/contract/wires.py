@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+DATAGRAMS = ("udp", "snmp")
+"""Schemes whose frames are datagrams: nobody notices when their far end is gone."""
+
 
 class Wire(Protocol):
     """What a test does to the other end of a bus."""
@@ -134,7 +137,8 @@ class TcpWire:
 class UdpWire(asyncio.DatagramProtocol):
     """A socket that remembers who asked last."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: str) -> None:
+        self._scheme = scheme
         self._port = 0
         self._inbox = asyncio.StreamReader()
         self._transport: asyncio.DatagramTransport | None = None
@@ -142,7 +146,7 @@ class UdpWire(asyncio.DatagramProtocol):
 
     @property
     def url(self) -> str:
-        return f"udp://127.0.0.1:{self._port}"
+        return f"{self._scheme}://127.0.0.1:{self._port}"
 
     async def heard(self, size: int) -> bytes:
         return await self._inbox.readexactly(size)
@@ -175,10 +179,10 @@ class UdpWire(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def plugged(kind: str, folder: Path) -> AsyncIterator[Wire]:
-    """A wire of a kind: ``serial``, ``tcp``, ``rtu+tcp`` or ``udp``."""
-    wire: Wire = TcpWire(kind)
-    if kind in {"serial", "udp"}:
-        wire = PtyWire(folder / "port") if kind == "serial" else UdpWire()
+    """A wire of a kind: ``serial``, a scheme of `DATAGRAMS`, or another of one byte stream."""
+    wire: Wire = UdpWire(kind) if kind in DATAGRAMS else TcpWire(kind)
+    if kind == "serial":
+        wire = PtyWire(folder / "port")
     await wire.put_back()
     try:
         yield wire

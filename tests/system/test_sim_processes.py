@@ -204,7 +204,7 @@ def test_help_and_models_explain_themselves():
     assert "black-hole" in sim("link", "--help").stdout
     assert {model["name"] for model in json.loads(sim("models", "--json").stdout)} == {
         *("meter", "pump", "soil", "inverter"),
-        *("relay", "tank", "weather"),
+        *("relay", "tank", "ups", "weather"),
     }
     assert sim("device", "pump").returncode == 2  # neither --serial nor --tcp
 

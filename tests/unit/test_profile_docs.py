@@ -39,6 +39,6 @@ def test_the_mistakes_on_the_page_are_those_that_appear(before: str, after: str)
 
 def test_the_ports_on_the_page_can_be_opened():
     urls = re.findall(r"^\| `([a-z+]+://[^`]+)`", PAGE, re.MULTILINE)
-    assert len(urls) == 4
+    assert len(urls) == 6
     for url in urls:
         assert open_bus(BusSettings(name="b", url=url)).settings.url == url
