@@ -75,8 +75,8 @@ class Ledger:
 
     def forget(self, db: sqlite3.Connection, number: int) -> None:
         """Drop rows up to `number`: a coordinator has them. The newest are kept beside."""
-        if db.execute(QUERIES["keep_losses"], bind(number)).rowcount > 0:
-            db.execute(QUERIES["forget_losses"], bind(number))
+        db.execute(QUERIES["keep_losses"], bind(number))
+        if db.execute(QUERIES["forget_losses"], bind(number)).rowcount > 0:
             db.execute(QUERIES["let_go_losses"], bind(limits.LOSSES_KEPT))
 
     def tell_again(self, db: sqlite3.Connection, number: int) -> None:

@@ -43,7 +43,7 @@ class LineDecoder:
         self._fed = b""
 
 
-# A broker has to let its clients in before they may say anything: `tests.contract.test_mqtt_driver`.
+# A broker lets its clients in before they may say anything: `tests.contract.test_mqtt_driver`.
 KINDS = [kind for kind in BUSES if not kind.startswith("mqtt")]
 
 
