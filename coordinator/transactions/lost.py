@@ -1,7 +1,7 @@
 """What an agent began and has no memory of any more: nobody will ever say how it ended.
 
 Such an execution is presumed OVERDUE, `store_lost`; a receipt that comes all the same counts, as
-after every presumption. Leaves out what had not begun: `coordinator.transactions.deadlines`.
+after every presumption. Leaves out what had surely not begun: `coordinator.transactions.deadlines`.
 """
 
 from coordinator.core.ports import Tx, fetch
@@ -15,11 +15,12 @@ from shared.model.job import ExecutionState
 def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
     """Presume OVERDUE what was begun under an earlier jobs store than `jobs_epoch`.
 
-    An unknown epoch stands for a machine of which nobody knows what it remembers: all that was
-    begun is presumed.
+    So is what a coordinator from a copy may have signed before. An unknown epoch stands for a
+    machine of which nobody knows what it remembers: all that was begun is presumed.
     """
-    rows = yield from fetch(
-        "executions_lost", agent, jobs_epoch, ExecutionState.OVERDUE, now_ms, Reason.STORE_LOST
-    )
-    for job in sorted({job for (job,) in rows}):
+    overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
+    rows = yield from fetch("executions_lost", agent, jobs_epoch, overdue, now_ms, why)
+    # Signed once more, it might be done once more: the copy forgot the order, the agent the deed.
+    unsure = yield from fetch("executions_unsure", agent, overdue, now_ms, why)
+    for job in sorted({job for (job,) in (*rows, *unsure)}):
         yield from job_ended(job, now_ms)

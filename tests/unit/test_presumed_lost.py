@@ -3,6 +3,7 @@
 from functools import partial
 
 from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions.jobs import Wanted, list_executions
 from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.membership import release
 from coordinator.transactions.receipts import reconcile_receipts
@@ -13,7 +14,7 @@ from shared.wire.messages import Receipt
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 
 __all__ = ["store"]
-OLD, FRESH = b"O" * 16, b"F" * 16
+OLD, FRESH, NEWEST = b"O" * 16, b"F" * 16, b"\xff" * 16
 BEGUN, DONE, OVERDUE = (
     ExecutionState.IN_PROGRESS,
     ExecutionState.SUCCEEDED,
@@ -59,6 +60,24 @@ async def test_what_was_begun_under_a_lost_store_is_overdue_until_somebody_tells
     assert await known(store, execution) == (DONE, 0), "a stick came late"
     await lost(store, FRESH)
     assert await known(store, execution) == (DONE, 0)
+
+
+async def test_what_neither_side_remembers_is_not_ordered_once_more(store):
+    await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
+    await submitted(store)
+    await lost(store, FRESH)
+    assert await open_jobs(store) == 1, "it was never signed, and everybody knows"
+    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+    await lost(store, FRESH)
+    assert await open_jobs(store) == 0
+    assert await issued(store, NOW + 2) is None
+
+
+async def open_jobs(store) -> int:
+    views, _ = await store.read(
+        partial(list_executions, Wanted(state=ExecutionState.QUEUED), before=NEWEST, size=9)
+    )
+    return len(views)
 
 
 async def test_what_a_fresh_store_began_is_no_business_of_an_older_one(store):

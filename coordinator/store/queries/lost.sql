@@ -7,6 +7,15 @@ WHERE agent_id = $1 AND state IN (3, 4) AND fact_epoch < coalesce(
 )
 RETURNING job_id;
 
+-- name: executions_unsure
+-- Of what is older than a restore nobody knows here whether it was signed; who could tell has no
+-- memory of it either.
+UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, reason = $4,
+    updated_ms = $3, version = version + 1
+WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
+    AND created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore)
+RETURNING job_id;
+
 -- name: receipts_between
 SELECT number, execution_id, device, state, attempt, wall_ms FROM receipt
 WHERE agent_id = $1 AND epoch = $2 AND number BETWEEN $3 AND $4;

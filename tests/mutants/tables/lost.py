@@ -31,6 +31,18 @@ LOST = (
         "AND 0 < coalesce(",
         "what_a_fresh_store_began_is_no_business_of_an_older_one",
     ),
+    _presume(
+        "signed-once-more",
+        "AND state = 0 AND signed_seq IS NULL\n",
+        "AND state = 0 AND signed_seq IS NULL AND 0 = 1\n",
+        "what_neither_side_remembers_is_not_ordered_once_more",
+    ),
+    _presume(
+        "unsure-without-a-restore",
+        "created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore)",
+        "0 < (SELECT 1 + coalesce(max(at_ms), 0) FROM restore)",
+        "what_neither_side_remembers_is_not_ordered_once_more",
+    ),
     _receipts(
         "is-a-repeat",
         "here.get(receipt.number, _said(receipt)) != _said(receipt)",
