@@ -82,7 +82,7 @@ class Fleet:
         await self.settle()
 
     def bench(self) -> Bench:
-        return Bench(WallMs(self.now), ENTROPY, self.policy)
+        return Bench(WallMs(self.now), self.policy)
 
     async def step(self):
         return await self.store.run(partial(step, self.job, self.bench()), durable=False)

@@ -66,7 +66,7 @@ async def sign_approval(call: Call, job: str, body: SignBody) -> ApprovalForm:
     """
     parts, asked = call.parts, job_id(job)
     envelope = _decode(body.envelope)
-    act = partial(approve, asked, envelope, _bench(call), actor=call.actor, entropy=parts.entropy)
+    act = partial(approve, asked, envelope, _bench(call), actor=call.actor)
     try:
         agreed = await parts.store.run(act, durable=True)
     except SettledError as error:

@@ -78,7 +78,7 @@ async def rollback_rollout(call: Call, job: str) -> Answer[RolloutView]:
 
 async def _steer(call: Call, job: str, verb: Verb) -> Answer[RolloutView]:
     parts, asked = call.parts, uuid_in_path(job, "job")
-    bench = Bench(parts.clock.wall_ms(), parts.entropy, parts.documents.now.shelf.policy)
+    bench = Bench(parts.clock.wall_ms(), parts.documents.now.shelf.policy)
     wish = Asked(verb, call.actor, call.limit)
     while True:
         try:

@@ -36,7 +36,7 @@ class Dispatcher(Rounds):
         joined = await self._store.read(partial(joiners, job, self._clock.wall_ms()))
         if joined:
             await self._store.run(partial(add_members, job, joined), durable=False)
-        bench = Bench(self._clock.wall_ms(), self._entropy, self._documents.now.shelf.policy)
+        bench = Bench(self._clock.wall_ms(), self._documents.now.shelf.policy)
         try:
             done = await self._store.run(partial(step, job, bench), durable=False)
         except OvertakenError:

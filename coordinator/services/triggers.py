@@ -47,7 +47,7 @@ class Triggers(Rounds):
 
     async def _begin(self, job: bytes, *, wished: bool) -> bool:
         now_ms = self._clock.wall_ms()
-        body = partial(begin_chain, job, wished=wished, now_ms=now_ms, entropy=self._entropy)
+        body = partial(begin_chain, job, wished=wished, now_ms=now_ms)
         begun = await self._store.run(body, durable=True)
         self._taken |= begun.taken
         if begun.done:

@@ -19,7 +19,7 @@ from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared import limits
-from shared.clock import Entropy, WallMs
+from shared.clock import WallMs
 from shared.errors import OutstationError
 from shared.ids import AgentId, FleetId, JobId, KeyId, uuid_text
 from shared.model.job import JobSpec
@@ -117,9 +117,7 @@ def list_approvals(
         before = page[-1][0]
 
 
-def approve(
-    job: bytes, envelope: bytes, bench: Bench, *, actor: str, entropy: Entropy
-) -> Tx[Agreed | None]:
+def approve(job: bytes, envelope: bytes, bench: Bench, *, actor: str) -> Tx[Agreed | None]:
     """Keep a person's approval; release the job once enough distinct people agreed.
 
     None when nobody is asked about such a job.
@@ -164,7 +162,7 @@ def approve(
     standing = after.standing(bench)
     if not standing.enough:
         return Agreed(())
-    yield from _release(job, after, standing, bench, entropy)
+    yield from _release(job, after, standing, bench)
     return Agreed(after.agents)
 
 
@@ -221,9 +219,7 @@ def _check_open(case: _Case, bench: Bench) -> None:
         raise SettledError("the time in which it might have begun is over")
 
 
-def _release(
-    job: bytes, case: _Case, standing: Standing, bench: Bench, entropy: Entropy
-) -> Tx[None]:
+def _release(job: bytes, case: _Case, standing: Standing, bench: Bench) -> Tx[None]:
     assert standing.until_ms is not None, "somebody agreed"
     proofs = prove_all(case.agents)
     yield from execute_many(
@@ -235,7 +231,7 @@ def _release(
     yield from execute("job_release", job, bench.now_ms, not_after_ms)
     waits = yield from fetch_one("job_waits", job)
     if waits is None or waits[0] is None or waits[2] is not None:
-        yield from insert_executions(JobId(job), case.agents, now_ms=bench.now_ms, entropy=entropy)
+        yield from insert_executions(JobId(job), case.agents, now_ms=bench.now_ms)
     yield from audit(
         bench.now_ms,
         actor="approvals",

@@ -14,7 +14,7 @@ from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.rows import audit
 from shared import limits
-from shared.clock import Entropy, WallMs
+from shared.clock import WallMs
 from shared.ids import AgentId, JobId, uuid_text
 
 ACTOR = "coordinator"
@@ -44,7 +44,7 @@ def ready_chains(now_ms: WallMs) -> Tx[list[tuple[bytes, bool]]]:
     return ready
 
 
-def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -> Tx[Begun]:
+def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs) -> Tx[Begun]:
     """Let a job go out whose wait is over, or call it off; nothing where somebody else does."""
     if (yield from fetch_one("chain_claim", job)) is None:
         return Begun(taken=True)
@@ -54,7 +54,7 @@ def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs, entropy: Entropy) -
     if wished:
         rows = yield from fetch("targets_of_job", job)
         agents = sorted(AgentId(agent) for (agent,) in rows)
-        yield from insert_executions(JobId(job), agents, now_ms=now_ms, entropy=entropy)
+        yield from insert_executions(JobId(job), agents, now_ms=now_ms)
     else:
         yield from execute("job_cancel", job, now_ms, ACTOR)
     yield from audit(

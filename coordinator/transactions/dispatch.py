@@ -14,6 +14,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from coordinator.core.caps import note_release
+from coordinator.core.derived import execution_of
 from coordinator.core.events import Subject
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
@@ -38,9 +39,9 @@ from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from coordinator.transactions.rows import audit
 from coordinator.transactions.supersede import supersede
 from shared import limits
-from shared.clock import Entropy, WallMs
+from shared.clock import WallMs
 from shared.errors import MistakeError, OutstationError
-from shared.ids import AgentId, ExecutionId, JobId, uuid7, uuid_text
+from shared.ids import AgentId, JobId, uuid_text
 from shared.model.job import ExecutionState
 from shared.trust.policy import Policy as TrustPolicy
 from shared.wire.codec import pack
@@ -57,7 +58,6 @@ class Bench:
     """What a step works with."""
 
     now_ms: WallMs
-    entropy: Entropy
     policy: TrustPolicy
     """By which the class of a job that undoes is chosen."""
 
@@ -126,7 +126,7 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
     for act in decision.acts:
         progress = yield from _do(act, loaded, progress, bench, done)
     if late_successes and loaded.row[4] is not None:
-        yield from undo_late(loaded.row, bench.now_ms, bench.entropy)
+        yield from undo_late(loaded.row, bench.now_ms)
     done.changed = counted or progress != loaded.progress
     yield from _save(loaded, decision, progress, bench, done)
     return done
@@ -209,9 +209,7 @@ def _do(act: Act, loaded: Loaded, progress: Progress, bench: Bench, done: Steppe
             return progress
         case RollBack():
             try:
-                done.agents += yield from undo(
-                    loaded.row, bench.policy, bench.now_ms, bench.entropy
-                )
+                done.agents += yield from undo(loaded.row, bench.policy, bench.now_ms)
             except MistakeError as error:
                 # The policy in force is another one than when the job was handed in.
                 why = f"{progress.why}; it cannot be undone: {error}"
@@ -235,10 +233,7 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
         if not loaded.facts.stages[stage].waiting or len(released) == most:
             continue
         rows = yield from fetch("rollout_next", loaded.job, stage, most - len(released))
-        made = [
-            (AgentId(agent), ExecutionId(uuid7(bench.now_ms, bench.entropy.token(10))))
-            for agent, _ in rows
-        ]
+        made = [(AgentId(agent), execution_of(loaded.job, AgentId(agent))) for agent, _ in rows]
         in_order = sorted(made)  # of their key: many of them land on the same page then
         yield from execute_many(
             "rollout_execution_insert",

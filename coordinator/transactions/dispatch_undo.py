@@ -10,13 +10,14 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
+from coordinator.core.derived import undoing_of
 from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rows import audit
 from shared import limits
-from shared.clock import Entropy, WallMs
-from shared.ids import AgentId, JobId, uuid7, uuid_text
+from shared.clock import WallMs
+from shared.ids import AgentId, JobId, uuid_text
 from shared.model.job import ExecutionState, JobSpec
 from shared.trust.policy import Policy
 from shared.wire.codec import pack, unpack
@@ -38,7 +39,7 @@ def undo_spec(spec: JobSpec) -> JobSpec:
     )
 
 
-def undo(row: Row, policy: Policy, now_ms: WallMs, entropy: Entropy) -> Tx[list[AgentId]]:
+def undo(row: Row, policy: Policy, now_ms: WallMs) -> Tx[list[AgentId]]:
     """Make the job that takes a rollout back, once; return who gets it.
 
     Raises:
@@ -48,7 +49,7 @@ def undo(row: Row, policy: Policy, now_ms: WallMs, entropy: Entropy) -> Tx[list[
         return []
     spec = undo_spec(unpack(row[10], JobSpec, bound=limits.SPEC_BYTES))
     name, rule = choose_class(spec, policy)
-    job, packed = JobId(uuid7(now_ms, entropy.token(10))), pack(spec)
+    job, packed = undoing_of(row[0]), pack(spec)
     agents = yield from _succeeded(row[0], job)
     yield from execute(
         "rollout_undo_insert",
@@ -69,7 +70,7 @@ def undo(row: Row, policy: Policy, now_ms: WallMs, entropy: Entropy) -> Tx[list[
     if rule.threshold:
         yield from execute_many("job_target_insert", ((job, agent) for agent in agents))
     else:
-        yield from insert_executions(job, agents, now_ms=now_ms, entropy=entropy)
+        yield from insert_executions(job, agents, now_ms=now_ms)
     yield from execute("rollout_undone_by", row[0], job)
     yield from audit(
         now_ms,
@@ -81,7 +82,7 @@ def undo(row: Row, policy: Policy, now_ms: WallMs, entropy: Entropy) -> Tx[list[
     return agents
 
 
-def undo_late(row: Row, now_ms: WallMs, entropy: Entropy) -> Tx[list[AgentId]]:
+def undo_late(row: Row, now_ms: WallMs) -> Tx[list[AgentId]]:
     """Undo what is known only now to have succeeded; return where."""
     by = JobId(row[4])
     job = yield from fetch_one("job", by)
@@ -89,7 +90,7 @@ def undo_late(row: Row, now_ms: WallMs, entropy: Entropy) -> Tx[list[AgentId]]:
     agents = yield from _succeeded(row[0], by)
     if job[10] or not agents:
         return []
-    yield from insert_executions(by, agents, now_ms=now_ms, entropy=entropy)
+    yield from insert_executions(by, agents, now_ms=now_ms)
     yield from execute("job_targets_added", by, len(agents))
     return agents
 

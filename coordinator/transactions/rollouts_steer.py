@@ -103,7 +103,7 @@ def _roll_back(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[
             where="compensation.steps",
             mend="hand in a job that does",
         )
-    done.agents += yield from undo(loaded.row, bench.policy, bench.now_ms, bench.entropy)
+    done.agents += yield from undo(loaded.row, bench.policy, bench.now_ms)
     yield from _cancel(loaded, asked, bench, done)
     by = asked.actor.split(" at ")[0]
     return replace(progress, state=RolloutState.ROLLED_BACK, why=f"rolled back by {by}")

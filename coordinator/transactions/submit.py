@@ -89,6 +89,8 @@ class Submission:
     key: str = ""
     """The Idempotency-Key; empty: every request is a new job."""
     body_digest: bytes = b""
+    job: JobId | None = None
+    """Its id, where it would be the same job if it were made once more; None: a new one."""
     catalog: Catalog | None = None
     """The one in force, where it is asked whether devices would go back; None: agents know."""
 
@@ -229,7 +231,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     if submission.catalog is not None:
         yield from check_releases(job.spec, agents, submission.catalog)
     now_ms = submission.now_ms
-    job_id = JobId(uuid7(now_ms, entropy.token(10)))
+    job_id = submission.job or JobId(uuid7(now_ms, entropy.token(10)))
     yield from execute(
         "job_insert",
         job_id,
@@ -259,7 +261,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     if job.threshold or job.waits is not None:
         yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
     else:
-        yield from insert_executions(job_id, targets, now_ms=now_ms, entropy=entropy)
+        yield from insert_executions(job_id, targets, now_ms=now_ms)
     yield from _remember(submission, job_id)
     yield from audit(
         now_ms,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from coordinator.contract.common import to_time
 from coordinator.contract.triggers import OccasionView, Outcome, TriggerBody
+from coordinator.core.derived import firing_of
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.targeting import fold_labels
 from coordinator.transactions.cancel import cancel
@@ -123,7 +124,7 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
     if row is None or waiting is None or row[8] is not None:
         return
     trigger = kept_of(row).trigger
-    _, agent, device = waiting
+    at_ms, agent, device = waiting
     if not (yield from _concerns(row[5], agent)):
         yield from execute("firing_forget", trigger_id, occasion)
         return
@@ -140,6 +141,7 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
             author=row[4],
             now_ms=bench.now_ms,
             origin=f"trigger:{trigger.name}",
+            job=firing_of(trigger_id, occasion, at_ms),
         )
         done = yield from submit(draft, submission, bench.entropy)
     except MistakeError as error:

@@ -131,7 +131,7 @@ class Rollout:
 
     def __init__(self, store: Store, meter: Meter) -> None:
         self._store, self._meter = store, meter
-        self._bench = Bench(NOW, SystemEntropy(), _POLICY)
+        self._bench = Bench(NOW, _POLICY)
         self._job = JobId(b"")
         self.steps = 0
         self.ended = 0
@@ -141,9 +141,7 @@ class Rollout:
         with self._meter.of("create"):
             draft = draft_body(parse_submission(_JOB), _POLICY, NOW)
             who = Submission(actor="bench", token_id="t", now_ms=NOW)
-            made = await self._store.run(
-                partial(submit, draft, who, self._bench.entropy), durable=True
-            )
+            made = await self._store.run(partial(submit, draft, who, SystemEntropy()), durable=True)
         self._job = made.job
         while released := await self._settle():
             await self._answer(released)

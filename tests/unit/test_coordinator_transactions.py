@@ -209,7 +209,7 @@ async def signed(store, job, person, *, at_ms=NOW, lasts_ms=60_000, policy=GUARD
         max_executions=1,
     )
     envelope = seal(APPROVAL_TYP, pack(approval), [signer(person)])
-    body = partial(approve, job, envelope, bench(at_ms, policy), actor="me", entropy=ENTROPY)
+    body = partial(approve, job, envelope, bench(at_ms, policy), actor="me")
     return await store.run(body, durable=False)
 
 

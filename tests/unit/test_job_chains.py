@@ -43,7 +43,7 @@ async def ends(store, state, reason=0, number=1):
 async def begun(store):
     found = await store.read(partial(ready_chains, NOW))
     for job, wished in found:
-        body = partial(begin_chain, job, wished=wished, now_ms=NOW, entropy=ENTROPY)
+        body = partial(begin_chain, job, wished=wished, now_ms=NOW)
         await store.run(body, durable=True)
     return [wished for _, wished in found]
 
@@ -82,7 +82,7 @@ async def test_a_second_look_at_a_chain_that_begun_queues_nothing_twice(store):
     first = await submitted(store)
     second = await submitted(store, begins_after={"job": uuid_text(first)})
     await ends(store, ExecutionState.SUCCEEDED)
-    body = partial(begin_chain, second, wished=True, now_ms=NOW, entropy=ENTROPY)
+    body = partial(begin_chain, second, wished=True, now_ms=NOW)
     done = [(await store.run(body, durable=True)).done for _ in range(2)]
     assert done == [True, False]
     assert (await view_of(store, second)).counts == {"QUEUED": 1}

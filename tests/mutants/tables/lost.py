@@ -11,7 +11,15 @@ _plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
 _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
 
+_derived = cuts("derived", "coordinator/core/derived.py", "tests/unit/test_derived_ids.py::test_")
+
 LOST = (
+    _derived(
+        "of-any-agent",
+        'f"execution {agent}"',
+        '"execution"',
+        "an_order_made_again_has_the_same_id_and_every_other_one_another",
+    ),
     _plot(
         "never-presumed",
         "AND state IN (3, 4) AND",

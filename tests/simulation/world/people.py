@@ -159,7 +159,6 @@ class People:
                     envelope,
                     bench,
                     actor=f"user:{person}",
-                    entropy=self.entropy,
                 ),
                 "approve",
             )
@@ -186,7 +185,7 @@ class People:
         asked.waved_on |= verb in {"resume", "advance"}
         while True:
             now_ms, policy = self._now_ms, self._bench().policy
-            bench = StepBench(now_ms, self.entropy, policy)
+            bench = StepBench(now_ms, policy)
             try:
                 done = await self.insist(partial(steer, asked.job, Wanted(verb, "user:zoe"), bench))
             except OvertakenError:

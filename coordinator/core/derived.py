@@ -1,0 +1,36 @@
+"""Ids that a coordinator which comes back from a copy makes again as they were.
+
+An order that is made once more, because the copy does not know it, must be known to the agents
+that had it: they do nothing twice under one id. Leaves out ids of what people ask for, which are
+random.
+"""
+
+from hashlib import blake2b
+
+from shared.clock import WallMs
+from shared.ids import AgentId, ExecutionId, JobId, uuid7
+
+_STAMP_BYTES = 6
+
+
+def execution_of(job: JobId, agent: AgentId) -> ExecutionId:
+    """Return the id of a job's execution on an agent: of the time of the job (RFC 9562)."""
+    return ExecutionId(_derived(job, f"execution {agent}"))
+
+
+def undoing_of(job: JobId) -> JobId:
+    """Return the id of the job that takes a rollout back."""
+    return JobId(_derived(job, "undoing"))
+
+
+def firing_of(trigger: bytes, occasion: str, nominal_ms: WallMs) -> JobId:
+    """Return the id of the job that a trigger makes of an occasion."""
+    return JobId(uuid7(nominal_ms, _noise(trigger, f"firing {occasion}")))
+
+
+def _derived(job: JobId, what: str) -> bytes:
+    return uuid7(WallMs(int.from_bytes(job[:_STAMP_BYTES])), _noise(job, what))
+
+
+def _noise(of: bytes, what: str) -> bytes:
+    return blake2b(what.encode(), digest_size=10, key=of).digest()
