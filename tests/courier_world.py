@@ -1,5 +1,7 @@
 """An agent's stores and a coordinator that meet only through files, for tests of sticks."""
 
+import shutil
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ class Crossing:
     plant: Plant = field(init=False)
     telemetry: TelemetryStore = field(init=False)
     carrier: Carrier = field(init=False)
+    agent: AsyncExitStack = field(init=False)
     sticks: list[tuple[str, bytes]] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
     bundles: int = 0
@@ -43,10 +46,14 @@ class Crossing:
         self.world = await self.stack.enter_async_context(open_world(self.folder))
         self.gateway = await self.world.gateway("north")
         self.plant = Plant(self.folder / "agent", clock=HandClock(), noisy=True)
-        self.telemetry = await self.stack.enter_async_context(self.plant.running())
         begin_counters(self.plant.data, Counters(epoch=1, root_version=1))
+        await self._start()
+
+    async def _start(self) -> None:
+        self.agent = await self.stack.enter_async_context(AsyncExitStack())
+        self.telemetry = await self.agent.enter_async_context(self.plant.running())
         file = await JobsFile(self.plant.data, SystemEntropy()).open()
-        self.stack.push_async_callback(file.close)
+        self.agent.push_async_callback(file.close)
         clock, signer = self.plant.clock, self.gateway.signer
         calendar = Calendar(clock)
         root = self.gateway.trust.root
@@ -63,6 +70,28 @@ class Crossing:
             calendar=calendar,
             ordered=lambda: None,
         )
+
+    async def take_picture(self) -> None:
+        """Copy the agent's card."""
+        await self._while_off(lambda: shutil.copytree(self.plant.data, self._picture))
+
+    async def put_back(self) -> None:
+        """Let the agent go on with the card as it was when the picture was taken."""
+
+        def swap() -> None:
+            shutil.rmtree(self.plant.data)
+            shutil.copytree(self._picture, self.plant.data)
+
+        await self._while_off(swap)
+
+    @property
+    def _picture(self) -> Path:
+        return self.folder / "picture"
+
+    async def _while_off(self, change: Callable[[], object]) -> None:
+        await self.agent.aclose()
+        change()
+        await self._start()
 
     async def poll(self, count: int) -> None:
         await self.plant.record(self.telemetry, count)

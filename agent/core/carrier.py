@@ -139,6 +139,7 @@ def freed_by_return(
     telemetry_epoch: bytes,
     jobs_epoch: bytes,
     sealed: int,
+    rows: int,
     told: int,
     heard_epoch: int = 0,
 ) -> Freed:
@@ -151,7 +152,10 @@ def freed_by_return(
         answer: verified.
         telemetry_epoch: of the store in use.
         jobs_epoch: the same.
-        sealed: the highest number that a block has.
+        sealed: the highest number that a block had when the report was made that the return names;
+            0: nobody here remembers making it. An older card may be in the box, whose blocks get
+            the numbers that the return speaks of and hold other readings: they stay.
+        rows: the same of the loss ledger.
         told: the highest number that a receipt had before the return came. One that speaks of
             higher ones speaks of a later time of this store: an older card is in the box, and its
             numbers stand for something else.
@@ -167,7 +171,7 @@ def freed_by_return(
     )
     ours = answer.jobs_epoch == jobs_epoch and answer.receipts_to <= told
     receipts_to = answer.receipts_to if ours else 0
-    ledger_to = answer.ledger_to if mine else 0
+    ledger_to = min(answer.ledger_to, rows) if mine else 0
     again = answer.restore_epoch > heard_epoch
     return Freed(
         blocks=acked,

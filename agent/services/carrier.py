@@ -246,7 +246,13 @@ class Carrier:
             made.append(_Made(envelope, report, more))
             return envelope
 
-        await self._store.leave(make, receipts_after=cursor.receipt, silent_ms=held.silent_ms)
+        await self._store.leave(
+            make,
+            receipts_after=cursor.receipt,
+            silent_ms=held.silent_ms,
+            sealed=self._telemetry.next_block - 1,
+            ledger_to=whole[-1].number if whole else 0,
+        )
         return made[-1]
 
     # --- the way back ---------------------------------------------------------------------------
@@ -309,7 +315,8 @@ class Carrier:
             answer,
             telemetry_epoch=self._telemetry.epoch,
             jobs_epoch=standing.jobs_epoch,
-            sealed=self._telemetry.next_block - 1,
+            sealed=left.sealed if left else 0,
+            rows=left.ledger_to if left else 0,
             told=told,
             heard_epoch=standing.heard_epoch,
         )

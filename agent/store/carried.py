@@ -2,7 +2,8 @@
 
 Nothing here touches the chain of online reports: a stick that is lost leaves no trace in it. What
 is written need not survive a power cut: a number given twice names two parcels that each say what
-was true, and a forgotten digest only keeps an answer from proving that the coordinator is alive.
+was true, and a forgotten digest only keeps an answer from proving that the coordinator is alive
+and from freeing readings, which then are on the next stick again.
 """
 
 import sqlite3
@@ -45,6 +46,10 @@ class Left:
     silent_ms: int
     """Silence when it was made; below zero: a later word is known of."""
     newest: bool
+    sealed: int
+    """The highest number that a block had."""
+    ledger_to: int
+    """The highest number that a row of the loss ledger had, as far as the report told."""
 
 
 Make = Callable[[Parcel], bytes]
@@ -57,8 +62,15 @@ class CarriedStore:
     def __init__(self, file: JobsFile) -> None:
         self._file = file
 
-    async def leave(self, make: Make, *, receipts_after: int, silent_ms: int) -> bytes:
+    async def leave(
+        self, make: Make, *, receipts_after: int, silent_ms: int, sealed: int, ledger_to: int
+    ) -> bytes:
         """Number and make the next carried report; return its envelope.
+
+        Args:
+            make: called in the transaction.
+            receipts_after: the last one that is on the stick already.
+            silent_ms, sealed, ledger_to: remembered with it, as `Left` says.
 
         Raises:
             WorldError: the disk does not take it.
@@ -73,7 +85,8 @@ class CarriedStore:
             receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
             first = db.execute(_SQL["first_receipt"]).fetchone()[0]
             envelope = make(Parcel(number, standing, receipts, first))
-            row = bind(number, document_hash(envelope), silent_ms, standing.answered_ms)
+            digest, answered_ms = document_hash(envelope), standing.answered_ms
+            row = bind(number, digest, silent_ms, answered_ms, sealed, ledger_to)
             db.execute(_SQL["carried_remember"], row)
             db.execute(_SQL["carried_prune"], bind(number - limits.CARRIED_REMEMBERED))
             return envelope
@@ -87,9 +100,9 @@ class CarriedStore:
             row = db.execute(_SQL["carried_found"], bind(digest)).fetchone()
             if row is None:
                 return None
-            silent_ms, answered_ms, newest = row
+            silent_ms, answered_ms, newest, sealed, ledger_to = row
             heard_since = read_standing(db).answered_ms != answered_ms
-            return Left(-1 if heard_since else silent_ms, bool(newest))
+            return Left(-1 if heard_since else silent_ms, bool(newest), sealed, ledger_to)
 
         return await self._file.read(query)
 

@@ -29,8 +29,9 @@ STICK_BYTES = 1 << 40
 """Most that one stick takes; larger is a slip of the pen."""
 CARRIED_NACKS = 64
 """Refused blocks that a stick brings back; earlier ones were brought back by an earlier stick."""
-CARRIED_REMEMBERED = 256
-"""Carried reports of which an agent knows when it made them; older ones still deliver."""
+CARRIED_REMEMBERED = 4_096
+"""Carried reports of which an agent knows what they were made of; what answers an older one frees
+no readings, so this is many sticks of many parcels."""
 CARRIED_BUNDLE_S = 2_592_000
 """A bundle on a stick is admitted within a month of its signing: somebody has to drive there."""
 RANGES = 256

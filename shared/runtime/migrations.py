@@ -10,7 +10,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from shared.errors import MistakeError, Reason
 from shared.runtime.queries import folder_of
@@ -150,7 +150,7 @@ def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
             mend="name another file or move this one away",
         )
     if version > schema.latest:
-        newest = _value(db, "SELECT max(version) FROM schema_migration")
+        ((newest,),) = _taken(db, "max(version)", where)
         # The past first: a bit that fell over in the version alone makes no newer program.
         _compare_past(db, schema.migrations, where)
         refused = SchemaRefusedError if newest == version else SchemaStrangeError
@@ -167,7 +167,7 @@ def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
 
 def _compare_past(db: sqlite3.Connection, known: tuple[Migration, ...], where: str) -> None:
     """Refuse a database that took other steps than the ones this program would have taken."""
-    taken = dict(db.execute("SELECT version, sha256 FROM schema_migration").fetchall())
+    taken = dict(_taken(db, "version, sha256", where))
     for step in known:
         if taken.get(step.version) != step.sha256:
             raise SchemaStrangeError(
@@ -176,6 +176,21 @@ def _compare_past(db: sqlite3.Connection, known: tuple[Migration, ...], where: s
                 where=where,
                 mend="run the program that made it; a released step is never edited",
             )
+
+
+def _taken(db: sqlite3.Connection, what: str, where: str) -> list[Any]:
+    """Return what the database says of the steps that made it."""
+    try:
+        return db.execute(f"SELECT {what} FROM schema_migration").fetchall()
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("no such"):
+            raise
+        # One damaged bit in the name of a column, and nothing else would notice.
+        raise SchemaStrangeError(
+            "this database does not say which steps made it",
+            where=where,
+            mend="move this file away; a new one is made",
+        ) from error
 
 
 def _apply(db: sqlite3.Connection, step: Migration) -> None:

@@ -100,7 +100,9 @@ def returned(payload: bytes) -> None:
     data = seal(RETURN_TYP, payload, [signer("director")])
     claimed_carried(data)
     answer = admit_return(data, WORLD.held())
-    freed_by_return(answer, telemetry_epoch=b"T" * 16, jobs_epoch=b"J" * 16, sealed=9, told=9)
+    freed_by_return(
+        answer, telemetry_epoch=b"T" * 16, jobs_epoch=b"J" * 16, sealed=9, rows=9, told=9
+    )
 
 
 def make_return(**changes: object) -> Return:

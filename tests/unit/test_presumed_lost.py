@@ -22,10 +22,10 @@ BEGUN, DONE, OVERDUE = (
 )
 
 
-async def ordered(store) -> bytes:
+async def ordered(store, **wanted) -> bytes:
     """Have one job signed for the agent; return its execution."""
     await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
-    await submitted(store)
+    await submitted(store, **wanted)
     (grant,) = (await issued(store, NOW)).grants
     return grant.execution
 
@@ -78,6 +78,24 @@ async def open_jobs(store) -> int:
         partial(list_executions, Wanted(state=ExecutionState.QUEUED), before=NEWEST, size=9)
     )
     return len(views)
+
+
+async def test_a_standing_job_of_a_lost_store_does_not_stand_for_ever(store):
+    execution = await ordered(store, schedule={"interval_s": 3600})
+    await told(store, OLD, word(execution, 1, ExecutionState.HELD))
+    await lost(store, OLD)
+    assert await known(store, execution) == (ExecutionState.HELD, 0), "it stands"
+    await told(store, FRESH)
+    await lost(store, FRESH)
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+async def test_what_waits_for_its_turn_is_left_to_its_deadline(store):
+    execution = await ordered(store)
+    await told(store, OLD, word(execution, 1, ExecutionState.HELD))
+    await told(store, FRESH)
+    await lost(store, FRESH)
+    assert await known(store, execution) == (ExecutionState.HELD, 0)
 
 
 async def test_what_a_fresh_store_began_is_no_business_of_an_older_one(store):

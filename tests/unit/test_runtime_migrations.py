@@ -11,6 +11,7 @@ from shared.runtime.migrations import (
     Migration,
     MigrationSet,
     SchemaRefusedError,
+    SchemaStrangeError,
     migrate,
     statements,
 )
@@ -75,6 +76,13 @@ def test_an_edited_step_is_refused_by_name(db):
     edited = Migration(version=1, name="first", sql=FIRST.sql + "-- harmless?\n")
     with pytest.raises(SchemaRefusedError, match="001_first"):
         migrate(db, MigrationSet((edited, SECOND)), where="a.db")
+
+
+def test_a_damaged_name_in_the_list_of_steps_is_told_as_what_it_is(db):
+    migrate(db, MigrationSet((FIRST,)), where="a.db")
+    db.execute("ALTER TABLE schema_migration RENAME COLUMN version TO wersion")
+    with pytest.raises(SchemaStrangeError, match="does not say which steps made it"):
+        migrate(db, MigrationSet((FIRST,)), where="a.db")
 
 
 def test_somebody_elses_database_is_refused_and_not_touched(db):

@@ -58,7 +58,9 @@ def test_a_report_of_the_chain_is_no_carried_one_and_the_other_way_round():
 
 
 def freed(answer: Return, *, telemetry: bytes = b"T" * 16, jobs: bytes = b"J" * 16) -> Any:
-    return freed_by_return(answer, telemetry_epoch=telemetry, jobs_epoch=jobs, sealed=9, told=3)
+    return freed_by_return(
+        answer, telemetry_epoch=telemetry, jobs_epoch=jobs, sealed=9, rows=6, told=3
+    )
 
 
 def test_a_return_frees_only_what_the_store_in_use_numbered():
@@ -72,6 +74,10 @@ def test_a_return_frees_only_what_the_store_in_use_numbered():
     other = freed(answer, telemetry=b"U" * 16, jobs=b"K" * 16)
     assert (other.blocks, other.rejected) == (Ranges(), ())
     assert (other.receipts_to, other.ledger_to, other.safe_to) == (0, 0, None)
+
+
+def test_a_return_frees_no_row_of_the_ledger_that_its_report_did_not_know():
+    assert freed(make_return(ledger_to=7)).ledger_to == 6
 
 
 def test_a_return_that_speaks_of_receipts_never_written_frees_none():

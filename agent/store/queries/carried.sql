@@ -4,13 +4,14 @@
 INSERT INTO carried (digest, silent_ms, answered_ms) VALUES (x'', 0, NULL) RETURNING number
 
 -- name: carried_remember
-UPDATE carried SET digest = $2, silent_ms = $3, answered_ms = $4 WHERE number = $1
+UPDATE carried SET digest = $2, silent_ms = $3, answered_ms = $4, sealed = $5, ledger_to = $6
+WHERE number = $1
 
 -- name: carried_prune
 DELETE FROM carried WHERE number <= $1
 
 -- name: carried_found
-SELECT silent_ms, answered_ms, number = (SELECT max(number) FROM carried)
+SELECT silent_ms, answered_ms, number = (SELECT max(number) FROM carried), sealed, ledger_to
 FROM carried WHERE digest = $1
 
 -- name: carried_heard

@@ -22,8 +22,8 @@ LOST = (
     ),
     _plot(
         "never-presumed",
-        "AND state IN (3, 4) AND",
-        "AND state IN (3, 4) AND 0 = 1 AND",
+        ") AND fact_epoch",
+        ") AND 0 = 1 AND fact_epoch",
         "[an older card has never heard of what the newer one began]",
         "[how a job ended was lost with the memory of it]",
     ),
@@ -38,6 +38,18 @@ LOST = (
         "AND fact_epoch < coalesce(",
         "AND 0 < coalesce(",
         "what_a_fresh_store_began_is_no_business_of_an_older_one",
+    ),
+    _presume(
+        "stands-for-ever",
+        "OR state IN (1, 2)",
+        "OR 0 = 1",
+        "a_standing_job_of_a_lost_store_does_not_stand_for_ever",
+    ),
+    _presume(
+        "waiting-is-begun",
+        "AND j.standing <> ''",
+        "",
+        "what_waits_for_its_turn_is_left_to_its_deadline",
     ),
     _presume(
         "signed-once-more",

@@ -20,6 +20,19 @@ STICKS = (
     _freed("store", "mine = answer.telemetry_epoch == telemetry_epoch", "mine = True"),
     _freed("made", "(max(1, a), min(b, sealed))", "(max(1, a), b)"),
     _freed(
+        "rows-of-a-later-time",
+        "min(answer.ledger_to, rows)",
+        "answer.ledger_to",
+        "a_return_frees_no_row_of_the_ledger_that_its_report_did_not_know",
+    ),
+    Mutant(
+        "return-to-another-card",
+        "agent/services/carrier.py",
+        "sealed=left.sealed if left else 0,",
+        "sealed=self._telemetry.next_block - 1,",
+        ("tests/system/test_older_card_sticks.py",),
+    ),
+    _freed(
         "receipts-of-this-store",
         "ours = answer.jobs_epoch == jobs_epoch and",
         "ours =",
