@@ -150,7 +150,7 @@ def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
             mend="name another file or move this one away",
         )
     if version > schema.latest:
-        ((newest,),) = _taken(db, "max(version)", where)
+        ((newest,),) = _taken(db, "SELECT max(version) FROM schema_migration", where)
         # The past first: a bit that fell over in the version alone makes no newer program.
         _compare_past(db, schema.migrations, where)
         refused = SchemaRefusedError if newest == version else SchemaStrangeError
@@ -167,7 +167,7 @@ def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
 
 def _compare_past(db: sqlite3.Connection, known: tuple[Migration, ...], where: str) -> None:
     """Refuse a database that took other steps than the ones this program would have taken."""
-    taken = dict(_taken(db, "version, sha256", where))
+    taken = dict(_taken(db, "SELECT version, sha256 FROM schema_migration", where))
     for step in known:
         if taken.get(step.version) != step.sha256:
             raise SchemaStrangeError(
@@ -178,10 +178,10 @@ def _compare_past(db: sqlite3.Connection, known: tuple[Migration, ...], where: s
             )
 
 
-def _taken(db: sqlite3.Connection, what: str, where: str) -> list[Any]:
+def _taken(db: sqlite3.Connection, query: str, where: str) -> list[Any]:
     """Return what the database says of the steps that made it."""
     try:
-        return db.execute(f"SELECT {what} FROM schema_migration").fetchall()
+        return db.execute(query).fetchall()
     except sqlite3.OperationalError as error:
         if not str(error).startswith("no such"):
             raise
