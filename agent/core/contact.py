@@ -20,7 +20,7 @@ from shared.sync.outgoing import Frozen
 from shared.sync.ranges import Range
 from shared.trust.admission import Held
 from shared.trust.counters import Counters
-from shared.trust.documents import Report, Root
+from shared.trust.documents import Report, Root, read_report
 from shared.trust.envelope import Signer
 from shared.wire.messages import Anchor, Tally
 
@@ -110,6 +110,11 @@ def base_report(
         answered=standing.echo,
         anchors=list(anchors),
     )
+
+
+def is_signed_with(frozen: Frozen, identity: Identity) -> bool:
+    """Tell whether a report bears the signature of the key that the agent has now."""
+    return read_report(frozen.envelope).is_signed_by(identity.signer.public_key)
 
 
 def completed(

@@ -19,6 +19,7 @@ from agent.core.contact import (
     block_budget,
     completed,
     compose,
+    is_signed_with,
     read_answer,
     vouched,
 )
@@ -145,7 +146,10 @@ class Contact:
     ) -> tuple[Frozen, bool]:
         """Return the report to send, and whether it may have been sent before."""
         if before.pending is not None:
-            return before.pending, True
+            if is_signed_with(before.pending, self._identity):
+                return before.pending, True
+            # Whoever had this key changed it since: the coordinator may know the old one no more.
+            await self._store.give_up(before.pending)
         if seal and rule.lowest_priority:
             await self._telemetry.seal()
         again, gone = await self._telemetry.asked(self._asked)

@@ -134,6 +134,14 @@ class ContactStore:
 
         return await self._file.transact(work, durable=True)
 
+    async def give_up(self, pending: Frozen) -> None:
+        """Send a report no more; its number and its place in the chain stay taken."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SQL["give_up"], bind(pending.digest))
+
+        await self._file.transact(work, durable=False)
+
     async def settle(
         self,
         sent: Frozen,

@@ -1,13 +1,14 @@
 """A coordinator that comes back from a copy is told again what it had heard since."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from agent.core.budget import Spent
-from agent.core.contact import Identity, Standing, base_report
+from agent.core.contact import Identity, Standing, base_report, is_signed_with
 from agent.core.executor import Conclusion
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.receipts import reconcile_receipts
@@ -145,6 +146,19 @@ def _standing() -> Standing:
         bytes_down=0,
         refusals={},
     )
+
+
+async def test_a_report_under_a_key_that_was_changed_is_given_up_and_its_number_is_not(
+    box: Box,
+) -> None:
+    sent = await box.contact.freeze(report)
+    identity = Identity(NAME, make_root(), seal_root(make_root()), signer("agent"))
+    assert is_signed_with(sent, identity)
+    assert not is_signed_with(sent, replace(identity, signer=signer("another")))
+    await box.contact.give_up(sent)
+    standing = await box.contact.standing()
+    assert (standing.pending, standing.counter, standing.previous) == (None, 1, sent.digest)
+    assert (await box.contact.freeze(report)).counter == 2
 
 
 # --- the coordinator ------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ DELETE FROM approved WHERE until_ms < $1
 -- name: freeze
 UPDATE contact SET counter = $1, previous = $2, pending = $3 WHERE counter = $1 - 1
 
+-- name: give_up
+UPDATE contact SET pending = NULL WHERE previous = $1
+
 -- name: reach_counter
 -- Reports are numbered above everything the coordinator ever saw.
 UPDATE contact SET counter = $1 WHERE counter < $1
