@@ -107,6 +107,11 @@ class Fleet:
         rows = await self.store.read(partial(_executions, job or self.job))
         return next(row[0] for row in rows if row[1] == agent)
 
+    async def made_ms(self, agent: str) -> int:
+        """Return when an agent's execution was made: one that is made again has the same id."""
+        rows = await self.store.read(partial(_executions, self.job))
+        return next(row[6] for row in rows if row[1] == agent)
+
     async def tell(self, agent: str, state: ExecutionState) -> None:
         """Let an agent report a state, then let the rollout see it."""
         number = self.numbers[agent] = self.numbers.get(agent, 0) + 1

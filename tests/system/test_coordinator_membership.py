@@ -239,6 +239,18 @@ async def test_labels_that_no_selector_can_name_change_nothing(world):
 
 
 # --- leave --------------------------------------------------------------------------------------
+async def test_who_is_asked_to_leave_is_not_given_once_more_what_was_signed_before(world):
+    gateway = await world.gateway("pump")
+    await world.submit()
+    frozen = gateway.report()
+    sent = body(frozen)
+    _, admitted = gateway.answered_by(frozen, await world.sync(sent))
+    assert admitted is not None
+    assert (await world.post("/v1/agents/pump/decommission", {})).json["state"] == "LEAVING"
+    reply, admitted = gateway.answered_by(frozen, await world.sync(sent))
+    assert (reply.wish, admitted) == (Wish.LEAVE, None), "the answer was lost"
+
+
 async def test_an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good(world):
     gateway = await world.gateway("pump")
     await gateway.contact(blocks={1: gateway.block(1.0, 2.0)})

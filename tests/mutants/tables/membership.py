@@ -211,7 +211,7 @@ MEMBERSHIP = (
         _CONTACT,
         " and Wish.LEAVE not in self.wish",
         "",
-        _MEMBERS + "an_agent_that_is_decommissioned_delivers_gets_no_work_and_is_gone_for_good",
+        _MEMBERS + "who_is_asked_to_leave_is_not_given_once_more_what_was_signed_before",
     ),
     _mutant(
         "no-work-on-a-stick",
