@@ -64,13 +64,13 @@ SELECT seq, priority, length(data), digest FROM block
 WHERE priority < 2 AND seq <= (SELECT sealed FROM state) ORDER BY priority, seq LIMIT $1
 
 -- name: oldest
--- A damaged bit may have made any priority of one; whatever is not urgent goes with these.
+-- Urgent ones, too: a damaged bit may have made any priority of one that no index knows.
 SELECT seq, priority, length(data), digest FROM block
-WHERE priority >= 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
+WHERE seq <= (SELECT sealed FROM state) ORDER BY seq LIMIT $1
 
 -- name: newest
 SELECT seq, priority, length(data), digest FROM block
-WHERE priority >= 2 AND seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
+WHERE seq <= (SELECT sealed FROM state) ORDER BY seq DESC LIMIT $1
 
 -- name: waiting_after
 SELECT seq, priority, length(data), digest FROM block
