@@ -102,6 +102,26 @@ def test_a_link_that_is_down_is_tried_again_patiently_and_found_again(tmp_path: 
     play(tmp_path, scenario)
 
 
+def test_what_waited_under_a_key_that_was_changed_is_said_anew_under_the_new_one(tmp_path: Path):
+    async def scenario(box: Box) -> None:
+        await box.poll()
+        await asyncio.sleep(10)
+        box.line.down = LinkFailed(fault=Fault.UNREACHABLE)
+        await asyncio.sleep(100)
+        before = await box.store.standing()
+        assert before.pending is not None, "it waits for its answer"
+        await box.change_key()
+        box.line.down = None
+        await asyncio.sleep(700)
+        after = await box.store.standing()
+        assert after.pending is None
+        assert after.counter > before.counter, "its number stays taken"
+        tally = await box.telemetry.tally()
+        assert (tally.delivered, tally.stored) == (tally.sampled, 0)
+
+    play(tmp_path, scenario)
+
+
 def test_retry_after_keeps_even_alarms_waiting(tmp_path: Path):
     async def scenario(box: Box) -> None:
         await asyncio.sleep(10)

@@ -34,6 +34,7 @@ from shared.trust.keyset import counted
 from tests.agent_coordinator import Brain
 from tests.agent_parts import device
 from tests.simulation.loop import World, simulate
+from tests.unit.trust_world import signer
 
 PUMPS = [device("pump-1")]
 
@@ -118,13 +119,24 @@ class Box:
         self.calendar = Calendar(clock)
         self.store, self.jobs = ContactStore(self.file), JobStore(self.file)
         fleet = self.brain.world
-        identity = Identity(fleet.name, fleet.root, fleet.trust.root_envelope, fleet.agent)
         await self.store.keep_trust(
             fleet.trust,
             counted(fleet.trust, Counters(epoch=1, root_version=1)),
             first_floor(fleet.root, build_ms=WallMs(0), at=clock.now()),
             recovered=False,
         )
+        self._connect()
+        return self
+
+    async def change_key(self) -> None:
+        """Begin again as after a start with another key, which the coordinator knows alone."""
+        await self.stop()
+        self.brain.world.agent = signer("another")
+        self._connect()
+
+    def _connect(self) -> None:
+        clock, fleet = self.world.clock, self.brain.world
+        identity = Identity(fleet.name, fleet.root, fleet.trust.root_envelope, fleet.agent)
         self.guard = Guard(identity, self.store, clock=clock, calendar=self.calendar)
         contact = Contact(
             guard=self.guard,
@@ -144,12 +156,11 @@ class Box:
             self.line,
             self.settings,
             clock=clock,
-            entropy=entropy,
+            entropy=self.world.entropy,
             ordered=self.order,
             purse=self.purse,
         )
         self.task = asyncio.create_task(self.uplink.run())
-        return self
 
     def order(self) -> None:
         self.ordered += 1

@@ -157,6 +157,14 @@ MEMBERSHIP = (
         _MEMBERS + "a_key_that_was_retired_while_its_word_was_on_the_way_says_nothing",
     ),
     _mutant(
+        "says-it-under-the-old-key-for-ever",
+        "agent/services/contact.py",
+        "if is_signed_with(before.pending, self._identity):",
+        "if True:",
+        "tests/simulation/test_uplink.py::test_"
+        "what_waited_under_a_key_that_was_changed_is_said_anew_under_the_new_one",
+    ),
+    _mutant(
         "first-use-retires",
         _CONTACT,
         '    yield from execute("agent_turn_key", agent)\n',
