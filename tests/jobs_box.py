@@ -1,11 +1,13 @@
 """One agent's jobs.db for tests: bundles go in, attempts begin and end, receipts come out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from agent.actions.registry import check_step
+from agent.core.contact import Identity, Standing, base_report
 from agent.core.executor import Claim, Conclusion
 from agent.core.moment import Moment
 from agent.core.queue import plan_job
@@ -15,9 +17,11 @@ from agent.store.jobs_file import JobsFile, begin_counters
 from shared.clock import MonoMs, WallMs
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.runtime.clock import SystemEntropy
+from shared.sync.outgoing import Frozen, freeze_report
 from shared.trust.counters import Counters
-from shared.wire.messages import Receipt
-from tests.agent_parts import NEVER, WALL, admitted, device
+from shared.wire.messages import Receipt, Tally
+from tests.agent_parts import NEVER, WALL, HandClock, admitted, device
+from tests.unit.trust_world import NAME, World, make_root, seal_root, signer
 
 DEVICES = [device("pump-1"), device("pump-2")]
 BOOT = b"a" * 16
@@ -80,3 +84,17 @@ class Box:
             (r.device, (TaskState if r.device else ExecutionState)(r.state).name, r.attempt)
             for r in await self.receipts()
         ]
+
+
+def report(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
+    """Freeze a report of nothing but receipts, as the contact does."""
+    base = base_report(
+        Identity(NAME, make_root(), seal_root(make_root()), signer("agent")),
+        standing,
+        World().held(),
+        HandClock().now(),
+        telemetry_epoch=b"t" * 16,
+        next_block=1,
+        tally=Tally(0, 0, 0, 0, 0),
+    )
+    return freeze_report(base, blocks=[], receipts=receipts, ledger=[], signer=signer("agent"))

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from agent.core.budget import Spent
-from agent.core.contact import Identity, base_report
 from agent.core.executor import Conclusion
 from agent.core.moment import Moment
 from agent.core.queue import due_in
@@ -15,14 +14,12 @@ from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, WorldError
 from shared.model.job import ExecutionState, TaskState
-from shared.sync.outgoing import Freed, freeze_report
+from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
 from shared.trust.floor import TimeKept
-from shared.wire.messages import Tally
-from tests.agent_parts import WALL, HandClock, reached, uid, write_job
-from tests.jobs_box import BOOT, Box, at
-from tests.unit.trust_world import NAME, World, make_root, seal_root, signer
+from tests.agent_parts import WALL, reached, uid, write_job
+from tests.jobs_box import BOOT, Box, at, report
 
 
 @pytest.fixture
@@ -106,19 +103,6 @@ async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
     return await box.contact.settle(
         sent, freed, now_ms=WallMs(WALL), kept=kept, echo=b"echo", up=10, down=20, spent=Spent()
     )
-
-
-def report(standing, receipts):
-    base = base_report(
-        Identity(NAME, make_root(), seal_root(make_root()), signer("agent")),
-        standing,
-        World().held(),
-        HandClock().now(),
-        telemetry_epoch=b"t" * 16,
-        next_block=1,
-        tally=Tally(0, 0, 0, 0, 0),
-    )
-    return freeze_report(base, blocks=[], receipts=receipts, ledger=[], signer=signer("agent"))
 
 
 async def test_a_refused_grant_is_told_and_never_runs(box: Box):

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from agent.core.budget import Spent
-from agent.core.contact import Identity, Standing, base_report, is_signed_with
+from agent.core.contact import Identity, Standing, is_signed_with
 from agent.core.executor import Conclusion
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.receipts import reconcile_receipts
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.model.job import ExecutionState, TaskState
-from shared.sync.outgoing import Freed, Had, freed_by, freeze_report
+from shared.sync.outgoing import Freed, Had, freed_by
 from shared.sync.ranges import Ranges
 from shared.trust.documents import Reply
 from shared.trust.floor import TimeKept
-from shared.wire.messages import Receipt, Tally
-from tests.agent_parts import WALL, HandClock, uid, write_job
-from tests.jobs_box import BOOT, Box, at
+from shared.wire.messages import Receipt
+from tests.agent_parts import WALL, uid, write_job
+from tests.jobs_box import BOOT, Box, at, report
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
-from tests.unit.trust_world import NAME, World, make_root, seal_root, signer
+from tests.unit.trust_world import NAME, make_root, seal_root, signer
 
 __all__ = ["store"]
 EPOCH = b"J" * 16
@@ -38,19 +38,6 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
         yield made
     finally:
         await made.file.close()
-
-
-def report(standing, receipts):
-    base = base_report(
-        Identity(NAME, make_root(), seal_root(make_root()), signer("agent")),
-        standing,
-        World().held(),
-        HandClock().now(),
-        telemetry_epoch=b"t" * 16,
-        next_block=1,
-        tally=Tally(0, 0, 0, 0, 0),
-    )
-    return freeze_report(base, blocks=[], receipts=receipts, ledger=[], signer=signer("agent"))
 
 
 async def answered(box: Box, *, receipts_to: int, epoch: int = 0) -> int:
