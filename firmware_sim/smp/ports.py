@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from firmware_sim.address import Address, listen_datagrams
+from firmware_sim.address import Address
 from firmware_sim.crew import Crew
+from firmware_sim.datagrams import DatagramPort
 from firmware_sim.smp import console
 from firmware_sim.smp.node import Answer, Medium, Node
 from firmware_sim.smp.packet import Malformed
@@ -80,35 +81,13 @@ class Worker:
 
 
 # --- UDP ----------------------------------------------------------------------------------------
-class UdpPort(asyncio.DatagramProtocol):
+class UdpPort(DatagramPort):
     """A node on one UDP port: a packet is a datagram."""
 
     def __init__(self, node: Node) -> None:
         assert node.medium is Medium.UDP, "a node is made for one kind of line"
-        self.address = Address("", 0)
-        """Where it listens."""
-        self.crew = Crew()
+        super().__init__()
         self.worker = Worker(node, self.crew)
-        self._transport: asyncio.DatagramTransport | None = None
-
-    @property
-    def failed(self) -> asyncio.Future[None]:
-        """Return a future that gets the exception that stops this port, if any."""
-        return self.crew.failed
-
-    async def open(self, address: Address) -> None:
-        """Start to listen; see `firmware_sim.address.listen` for what can go wrong."""
-        self._transport = await listen_datagrams(lambda: self, address)
-        name = self._transport.get_extra_info("sockname")
-        self.address = Address(name[0], name[1])
-
-    async def close(self) -> None:
-        """Stop listening."""
-        if self._transport is not None:
-            self._transport.close()
-            # The socket is closed by the loop's next turn.
-            await asyncio.sleep(0)
-        await self.crew.dismiss()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Take a packet."""
@@ -119,8 +98,8 @@ class UdpPort(asyncio.DatagramProtocol):
 
         async def send(answer: Answer) -> None:
             packet = answer.packet if answer.noise is None else answer.noise
-            if packet is not None and self._transport is not None:
-                self._transport.sendto(packet, addr)
+            if packet is not None:
+                self.send(packet, addr)
 
         self.worker.take(data, send)
 
