@@ -30,10 +30,10 @@ from shared.sync.ranges import Ranges
 from shared.trust.counters import Counters
 from shared.wire.messages import Anchor, Receipt
 from tests.agent_parts import admitted, uid, write_job
-from tests.jobs_box import Box, at
+from tests.jobs_box import Box, at, report
 from tests.power.recording import be_faulty, careless, say
 from tests.unit.readings_world import HandClock, make_table
-from tests.unit.test_agent_jobs import free, report
+from tests.unit.test_agent_jobs import free
 
 POINTS = 8
 TABLE = make_table(devices=1, points=POINTS)
