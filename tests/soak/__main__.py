@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ async def soak(folder: Path, minutes: float) -> dict[str, Any]:
         return {
             "minutes": minutes,
             "jobs": jobs,
+            "looks": len(samples["serial"]),
             "readings": sum(view["tally"]["delivered"] for view in views),
             "last": {name: taken[-1] for name, taken in samples.items()},
             "wrong": [
@@ -81,11 +83,14 @@ async def _work(fleet: Fleet, sites: Sequence[Gateway], number: int) -> None:
 def _note(fleet: Fleet, sites: Sequence[Gateway], samples: dict[str, list[Any]]) -> None:
     assert fleet.coordinator.child is not None, "it was started"
     pid = fleet.coordinator.child.process.pid
-    samples["coordinator"].append(look(pid, fleet.coordinator.data))
+    temporary = Path(tempfile.gettempdir())
+    data, log = fleet.coordinator.data, fleet.coordinator.child.log
+    samples["coordinator"].append(look(pid, data, log, temporary))
     for site in sites:
         site.check()
         assert site.agent is not None, "it was started"
-        samples[site.site.name].append(look(site.agent.process.pid, site.folder))
+        agent = site.agent
+        samples[site.site.name].append(look(agent.process.pid, site.folder, agent.log, temporary))
 
 
 def _say(line: str) -> None:
@@ -102,6 +107,9 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="outstation-soak-") as folder,
         contextlib.redirect_stdout(sys.stderr),  # the programs' logs, at the end
     ):
+        # They have this one to themselves, so that what a program leaves in it is seen.
+        tempfile.tempdir = os.environ["TMPDIR"] = f"{folder}/tmp"
+        Path(tempfile.tempdir).mkdir()
         result = asyncio.run(soak(Path(folder), wish.minutes))
     print(json.dumps(result))
     return 1 if result["wrong"] else 0

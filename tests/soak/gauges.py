@@ -8,6 +8,7 @@ from typing import Final
 
 from tests.bench.process import memory_mb
 
+_KB: Final = 1 << 10
 _MB: Final = 1 << 20
 
 
@@ -25,11 +26,14 @@ BOUNDS: Mapping[str, Bound] = {
     "threads": Bound(1.0, 2),
     "wal_mb": Bound(1.5, 2),
     "files": Bound(1.0, 4),
+    "temporary": Bound(1.0, 2),
 }
+RATES: Mapping[str, Bound] = {"log_kb": Bound(1.5, 16)}
+"""What always grows, and must not do so faster and faster: of each quarter counts the gain."""
 
 
-def look(pid: int, folder: Path) -> dict[str, float]:
-    """Return what a process holds open and in memory, and what lies in its folder."""
+def look(pid: int, folder: Path, log: Path, temporary: Path) -> dict[str, float]:
+    """Return what a process holds open and in memory, and what lies where it writes."""
     process = Path("/proc", str(pid))
     files = [path for path in folder.rglob("*") if path.is_file()]
     wal = sum(size(path) for path in files if path.name.endswith("-wal"))
@@ -39,6 +43,8 @@ def look(pid: int, folder: Path) -> dict[str, float]:
         "threads": len(list((process / "task").iterdir())),
         "wal_mb": round(wal / _MB, 3),
         "files": len(files),
+        "temporary": sum(path.is_file() for path in temporary.rglob("*")),
+        "log_kb": round(size(log) / _KB, 1),
     }
 
 
@@ -64,4 +70,8 @@ def grown(samples: Sequence[Mapping[str, float]]) -> list[str]:
         after = statistics.median(one[name] for one in late)
         if after > before * bound.factor + bound.plus:
             told.append(f"{name} from {before:g} to {after:g}")
+    for name, bound in RATES.items():
+        before, after = (part[-1][name] - part[0][name] for part in (early, late))
+        if after > before * bound.factor + bound.plus:
+            told.append(f"{name} by {before:g}, then by {after:g}")
     return told

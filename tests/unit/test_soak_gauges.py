@@ -8,7 +8,7 @@ from tests.soak.gauges import grown, look
 
 def sample(**held: float) -> dict[str, float]:
     steady = {"rss_mb": 40, "descriptors": 20, "threads": 3, "wal_mb": 1, "files": 10}
-    return {**steady, **held}
+    return {**steady, "temporary": 0, "log_kb": 0, **held}
 
 
 def test_what_stays_as_it_is_has_not_grown():
@@ -27,11 +27,23 @@ def test_a_leak_is_named():
     assert [told.split()[0] for told in grown(samples)] == ["rss_mb", "files"]
 
 
-def test_a_look_sees_descriptors_threads_and_files(tmp_path: Path):
-    before = look(os.getpid(), tmp_path)
-    with (tmp_path / "x.db-wal").open("wb") as file:
+def test_a_log_may_grow_but_not_faster_and_faster():
+    assert grown([sample(log_kb=number * 9) for number in range(40)]) == []
+    samples = [sample(log_kb=number**2) for number in range(40)]
+    assert grown(samples) == ["log_kb by 261, then by 621"]
+
+
+def test_a_look_sees_descriptors_logs_and_files_temporary_ones_too(tmp_path: Path):
+    folder, temporary, log = tmp_path / "data", tmp_path / "tmp", tmp_path / "a.log"
+    folder.mkdir()
+    temporary.mkdir()
+    log.write_bytes(bytes(2048))
+    before = look(os.getpid(), folder, log, temporary)
+    with (folder / "x.db-wal").open("wb") as file:
         file.write(bytes(2 << 20))
         file.flush()
-        after = look(os.getpid(), tmp_path)
+        (temporary / "forgotten").touch()
+        after = look(os.getpid(), folder, log, temporary)
     assert after["descriptors"] == before["descriptors"] + 1
     assert (after["files"], after["wal_mb"]) == (1, 2)
+    assert (before["temporary"], after["temporary"], after["log_kb"]) == (0, 1, 2)
