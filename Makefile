@@ -12,6 +12,8 @@ PY := $(VENV)/bin/python
 # Any PIP_* that is exported already goes before these.
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_NO_INPUT ?= 1
+# Every test process and every program that a test starts would compile all of its sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
