@@ -5,6 +5,7 @@ However bytes are cut, the same comes out, and nothing escapes but a refusal.
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import TypeVar
 
 from agent.core.ports import FrameDecoder
 from agent.drivers import plain
@@ -24,30 +25,30 @@ from shared.errors import Reason, RefusedError
 from shared.model.http_address import HttpRequest
 from shared.model.profile import Profile
 from tests.driver_rigs import shipped
+from tests.fuzz.cutting import pieces
 
+T = TypeVar("T")
 _known = cache(shipped)
 
 
 def _fed(make: Callable[[], FrameDecoder[object]], data: bytes) -> object:
-    """Feed a decoder as a whole, then byte by byte; return what came of it."""
-    whole = make().feed(data)
-    pieces = make()
-    for start in range(min(len(data), 2_000)):
-        if pieces.feed(data[start : start + 1]) is not None:
-            break
+    """Feed a decoder as a whole, then in pieces; return what came of the whole."""
+    whole, cut = make().feed(data), make()
+    _first(cut, data)
     return whole
+
+
+def _first(decoder: FrameDecoder[T], data: bytes) -> T | None:
+    """Return what comes of the first pieces that anything comes of."""
+    answers = (decoder.feed(piece) for piece in pieces(data))
+    return next((answer for answer in answers if answer is not None), None)
 
 
 def http(data: bytes) -> None:
     """One answer, and what its fields and its JSON say."""
     decoder = HttpDecoder(repeatable=True)
     answer = decoder.feed(data)
-    pieces = HttpDecoder(repeatable=True)
-    first = None
-    for start in range(len(data) if len(data) < 2_000 else 0):
-        first = pieces.feed(data[start : start + 1])
-        if first is not None:
-            break
+    first = _first(HttpDecoder(repeatable=True), data)
     if answer is None:
         raise RefusedError(Reason.DEVICE_BAD_FRAME, "not whole")
     assert len(answer.body) <= limits.HTTP_BODY_BYTES

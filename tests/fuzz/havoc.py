@@ -22,6 +22,8 @@ POOL = 256
 """Inputs that are edited further; beyond it a new one takes an old one's place."""
 MOST_BYTES = 64 * 1024
 """An edited input is cut there: bounds lie far below, and time is spent on edits."""
+LONG_EVERY = 16
+"""One in so many may be longer than twice what a target begins with: long ones cost the most."""
 MOST_EDITS = 6
 INTERESTING = (
     *(0, 1, 2, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 511, 512, 1000, 1024, 4095, 4096),
@@ -40,8 +42,10 @@ class Havoc:
     """Makes inputs for one target."""
 
     def __init__(self, target: Target, first: Sequence[bytes], dice: random.Random) -> None:
-        """Begin with what is known: seeds, which are accepted, and the corpus."""
+        """Begin with what is known: seeds, which are accepted, and then the corpus."""
         self._dice, self._pool, self._known = dice, list(first), len(first)
+        self._seeds = len(target.seeds())
+        self._usual = 2 * max(map(len, first[: self._seeds]))
         self._forms = [_edited] * 3
         if target.packed:
             self._forms += [_msgpack_swapped] * 3
@@ -50,8 +54,12 @@ class Havoc:
 
     def next(self) -> bytes:
         """Return an input."""
-        base = self._pool[self._below(len(self._pool))]
-        return self._forms[self._below(len(self._forms))](self, base)[:MOST_BYTES]
+        base, most = self._pool[self._below(len(self._pool))], MOST_BYTES
+        if self._below(LONG_EVERY):
+            most = self._usual
+            if len(base) > most:
+                base = self._pool[self._below(self._seeds)]
+        return self._forms[self._below(len(self._forms))](self, base)[:most]
 
     def keep(self, data: bytes) -> None:
         """Edit this one too from now on."""

@@ -20,6 +20,7 @@ from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 from shared.model.mcuboot import Kind, read_header, read_image, read_trailer
 from tests.fuzz import smp
+from tests.fuzz.cutting import pieces as cut_up
 from tests.smp_parts import HEAD, KEY, image, lines_of
 
 _LIST = Request(READ, IMAGE_GROUP, 0, {})
@@ -58,8 +59,8 @@ def smp_console(data: bytes) -> None:
     """A stream of a console; what is left of it must not hide a good answer."""
     whole = Ear(Framing.CONSOLE)
     found = [one.sequence for one in whole.hear(data)]
-    pieces = Ear(Framing.CONSOLE)
-    cut = [one.sequence for at in range(len(data)) for one in pieces.hear(data[at : at + 1])]
+    ear = Ear(Framing.CONSOLE)
+    cut = [one.sequence for piece in cut_up(data) for one in ear.hear(piece)]
     assert found == cut, "it depends on how it was cut"
     good = list(whole.hear(b"\n" + console.frame(_answer({"images": [_SLOT]}))))
     assert good[-1].sequence == _SEQUENCE
@@ -137,8 +138,8 @@ _QUERIES: tuple[modbus.Question[object], ...] = (
 def _fed(make: Callable[[], modbus.AnswerDecoder[object]], data: bytes) -> object:
     found = make().feed(data)
     decoder = make()
-    for start in range(len(data)):
-        answer = decoder.feed(data[start : start + 1])
+    for piece in cut_up(data):
+        answer = decoder.feed(piece)
         if answer is not None:
             return answer
     return found

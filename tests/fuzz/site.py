@@ -1,6 +1,6 @@
 """SNMP and MQTT under hostile bytes, on both sides of the wire."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from agent.buses.mqtt import Heard
@@ -19,6 +19,7 @@ from firmware_sim.snmp.agent import Agent
 from shared import limits
 from shared.errors import Reason, RefusedError
 from tests.driver_rigs import shipped
+from tests.fuzz.cutting import pieces
 
 _NUMBER, _COMMUNITY = 0x12345678, b"public"
 _known = cache(shipped)
@@ -72,21 +73,20 @@ def snmp_requests() -> Sequence[bytes]:
 
 
 def mqtt_heard(data: bytes) -> None:
-    """What a broker says, whole and byte by byte: the same comes out."""
+    """What a broker says, whole and in pieces: the same comes out."""
     whole: list[object] = []
-    pieces: list[object] = []
+    parts: list[object] = []
     fault = _cut(mqtt.Packets(), [data], whole)
-    if len(data) < 2_000:
-        broken = _cut(mqtt.Packets(), [data[at : at + 1] for at in range(len(data))], pieces)
-        assert (pieces, broken) == (whole, fault), "it depends on how it was cut"
+    broken = _cut(mqtt.Packets(), pieces(data), parts)
+    assert (parts, broken) == (whole, fault), "it depends on how it was cut"
     if fault or not whole:
         raise RefusedError(Reason.DEVICE_BAD_FRAME, "no packets")
 
 
-def _cut(packets: mqtt.Packets, pieces: Sequence[bytes], found: list[object]) -> bool:
+def _cut(packets: mqtt.Packets, cut: Iterable[bytes], found: list[object]) -> bool:
     waiting = (mqtt.Connack(), mqtt.Pong(), mqtt.Puback(7), mqtt.Suback(7))
     try:
-        for piece in pieces:
+        for piece in cut:
             for packet in packets.feed(piece):
                 assert len(packet) <= limits.MQTT_PACKET_BYTES
                 if packet[0] >> 4 == mqtt.PUBLISH:

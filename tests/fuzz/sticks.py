@@ -18,10 +18,10 @@ from shared.trust.carried import (
     claimed_sender,
     open_carried,
 )
-from shared.trust.envelope import seal
 from shared.trust.sealed import receiving_key, seal_to
 from shared.wire.codec import pack
 from shared.wire.messages import Announced, Receipt, SignedFloor
+from tests.fuzz.sealing import sealed
 from tests.unit.trust_world import FLEET, NAME, NOW, World, kid, make_report, signer
 
 WORLD = World()
@@ -34,10 +34,10 @@ def stick(data: bytes) -> None:
     """Read a stick in pieces; parcels that do not open are passed over."""
     decoder = StickDecoder()
     for start in range(0, len(data), 97):
-        for sealed in decoder.feed(data[start : start + 97]):
+        for parcel in decoder.feed(data[start : start + 97]):
             assert decoder.header is not None
             try:
-                open_parcel(decoder.header, sealed, KEY)
+                open_parcel(decoder.header, parcel, KEY)
             except RefusedError:
                 continue
     decoder.finish()
@@ -80,7 +80,7 @@ def pieces() -> list[bytes]:
 
 def carried(payload: bytes) -> None:
     """Open a carried report as the coordinator does."""
-    data = seal(CARRIED_TYP, payload, [signer("agent")])
+    data = sealed(CARRIED_TYP, Carried, payload, "agent")
     claimed_sender(data)
     open_carried(data, signer("agent").public_key)
 
@@ -97,7 +97,7 @@ def carried_seeds() -> list[bytes]:
 
 def returned(payload: bytes) -> None:
     """Admit a return as an agent does, and see what it frees."""
-    data = seal(RETURN_TYP, payload, [signer("director")])
+    data = sealed(RETURN_TYP, Return, payload, "director")
     claimed_carried(data)
     answer = admit_return(data, WORLD.held())
     freed_by_return(

@@ -13,8 +13,8 @@ from shared.sync.body import BodyDecoder, Part, PartKind, encode_body
 from shared.sync.incoming import remembered, wanted_again
 from shared.sync.ranges import Ranges
 from shared.trust.admission import admit_bundle, admit_reply
-from shared.trust.approval import APPROVAL_TYP, Asked, Here, check_approval, open_approval
-from shared.trust.catalog import CATALOG_TYP
+from shared.trust.approval import APPROVAL_TYP, Approval, Asked, Here, check_approval, open_approval
+from shared.trust.catalog import CATALOG_TYP, Catalog
 from shared.trust.counters import Counters, next_write, read_slots
 from shared.trust.documents import (
     BUNDLE_TYP,
@@ -22,16 +22,20 @@ from shared.trust.documents import (
     REPLY_TYP,
     REPORT_TYP,
     ROOT_TYP,
+    Bundle,
+    Reply,
+    Report,
     claimed_agent,
     document_hash,
     open_enroll,
     open_report,
     open_root,
 )
-from shared.trust.envelope import open_envelope, peek_payload, seal
+from shared.trust.envelope import open_envelope, peek_payload
 from shared.trust.fetch import FETCH_TYP, Fetch, claimed_fetcher, open_fetch
 from shared.trust.keyset import accept_catalog, accept_policy
-from shared.trust.policy import POLICY_TYP
+from shared.trust.policy import POLICY_TYP, Policy
+from shared.trust.root import Root
 from shared.trust.starter import first_catalog
 from shared.trust.words import (
     HEARD_TYP,
@@ -51,6 +55,8 @@ from shared.wire.codec import pack
 from shared.wire.messages import Announced, EnrollRequest, LossRow, Receipt, SignedFloor
 from tests.block_parts import block_of, group_of
 from tests.fuzz import devices, masters, neighbours, site, smp, sticks
+from tests.fuzz.cutting import pieces
+from tests.fuzz.sealing import sealed
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -92,44 +98,40 @@ class Target:
     """Its inputs are SMP packets, so that values inside their CBOR can be exchanged."""
 
 
-def _sealed(typ: str, *names: str) -> Callable[[bytes], bytes]:
-    return lambda payload: seal(typ, payload, [signer(name) for name in names])
-
-
 def _envelope(data: bytes) -> None:
     keys = {KeyId(kid("director")): signer("director").public_key}
     open_envelope(data, typ=BUNDLE_TYP, keys=keys, threshold=1, bound=limits.DOCUMENT_BYTES)
 
 
 def _root(payload: bytes) -> None:
-    data = _sealed(ROOT_TYP, *QUORUM)(payload)
+    data = sealed(ROOT_TYP, Root, payload, *QUORUM)
     open_root(data, trusted=make_root())
 
 
 def _first_root(payload: bytes) -> None:
-    open_root(_sealed(ROOT_TYP, *QUORUM)(payload), trusted=None)
+    open_root(sealed(ROOT_TYP, Root, payload, *QUORUM), trusted=None)
 
 
 def _catalog(payload: bytes) -> None:
-    data = _sealed(CATALOG_TYP, "release")(payload)
+    data = sealed(CATALOG_TYP, Catalog, payload, "release")
     accept_catalog(WORLD.trust, data, counters=None, earliest_ms=WallMs(NOW))
 
 
 def _policy(payload: bytes) -> None:
-    data = _sealed(POLICY_TYP, "release")(payload)
+    data = sealed(POLICY_TYP, Policy, payload, "release")
     accept_policy(WORLD.trust, data, counters=None, earliest_ms=WallMs(NOW))
 
 
 def _bundle(payload: bytes) -> None:
-    admit_bundle(_sealed(BUNDLE_TYP, "director")(payload), WORLD.held())
+    admit_bundle(sealed(BUNDLE_TYP, Bundle, payload, "director"), WORLD.held())
 
 
 def _reply(payload: bytes) -> None:
-    admit_reply(_sealed(REPLY_TYP, "director")(payload), WORLD.held(), report_hash=DIGEST)
+    admit_reply(sealed(REPLY_TYP, Reply, payload, "director"), WORLD.held(), report_hash=DIGEST)
 
 
 def _report(payload: bytes) -> None:
-    data = _sealed(REPORT_TYP, "agent")(payload)
+    data = sealed(REPORT_TYP, Report, payload, "agent")
     claimed_agent(data)
     report = open_report(data, signer("agent").public_key)
     remembered(report, DIGEST)
@@ -137,12 +139,12 @@ def _report(payload: bytes) -> None:
 
 
 def _enroll(payload: bytes) -> None:
-    open_enroll(_sealed(ENROLL_TYP, "agent")(payload))
+    open_enroll(sealed(ENROLL_TYP, EnrollRequest, payload, "agent"))
 
 
 def _word(typ: str, word: Word) -> Target:
     def check(payload: bytes) -> None:
-        data = _sealed(typ, "agent", "agent-next")(payload)
+        data = sealed(typ, type(word), payload, "agent", "agent-next")
         claimed_speaker(data)
         open_word(data, signer("agent").public_key)
 
@@ -150,19 +152,20 @@ def _word(typ: str, word: Word) -> Target:
 
 
 def _fetch(payload: bytes) -> None:
-    data = _sealed(FETCH_TYP, "agent")(payload)
+    data = sealed(FETCH_TYP, Fetch, payload, "agent")
     claimed_fetcher(data)
     open_fetch(data, signer("agent").public_key, now_ms=WallMs(NOW))
 
 
 def _heard(payload: bytes) -> None:
-    data = _sealed(HEARD_TYP, "director")(payload)
+    data = sealed(HEARD_TYP, Heard, payload, "director")
     open_heard(data, WORLD.trust.root, word=b"word", agent=NAME)
 
 
 def _approval(payload: bytes) -> None:
     keys = {KeyId(kid(name)): signer(name).public_key for name in PEOPLE}
-    approval, _ = open_approval(_sealed(APPROVAL_TYP, "alice", "bob")(payload), keys)
+    data = sealed(APPROVAL_TYP, Approval, payload, "alice", "bob")
+    approval, _ = open_approval(data, keys)
     here = Here(
         fleet=FLEET,
         agent=NAME,
@@ -175,13 +178,13 @@ def _approval(payload: bytes) -> None:
 
 
 def _contact(data: bytes) -> None:
-    """Bytes arrive in pieces of any size; one byte at a time is the hardest."""
+    """Bytes arrive in pieces of any size."""
     whole = BodyDecoder(limits.BODY_BYTES_UP)
     whole.feed(data)
     whole.finish()
-    pieces = BodyDecoder(limits.BODY_BYTES_UP)
-    for start in range(min(len(data), 512)):
-        pieces.feed(data[start : start + 1])
+    cut = BodyDecoder(limits.BODY_BYTES_UP)
+    for piece in pieces(data):
+        cut.feed(piece)
 
 
 def _block(covered: bytes) -> None:

@@ -59,6 +59,19 @@ def test_what_is_no_answer_is_refused_before_more_is_waited_for(answer):
         HttpDecoder(repeatable=True).feed(answer)
 
 
+@given(st.integers(limits.JSON_DEPTH - 2, limits.JSON_DEPTH + 2), st.text('[]{}"\\x', max_size=80))
+def test_a_document_is_as_deep_as_its_brackets_outside_of_texts(depth, text):
+    said: object = text
+    for level in range(depth):
+        said = [said] if level % 2 else {"[{": said}
+    body = json.dumps(said).encode()
+    if depth <= limits.JSON_DEPTH:
+        assert read_document(body) == said
+    else:
+        with pytest.raises(RefusedError, match="deep"):
+            read_document(body)
+
+
 @given(
     TEXT.filter(bool),
     st.sampled_from(["none", "xor", "sum8", "crc16"]),
