@@ -107,6 +107,7 @@ class Reason(IntEnum):
     MISSED = 323
     RATE_LIMITED = 324
     SCRIPT_FAILED = 325
+    NOT_SELECTED = 326
 
     # 4xx device: the thing on the wire did not do what was asked.
     DEVICE_SILENT = 400

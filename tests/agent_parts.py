@@ -103,6 +103,8 @@ class MemoryDevice:
     silent: bool = False
     deaf: bool = False
     """It says yes to a write and does nothing."""
+    said: Identity | None = None
+    """What it says of itself; None: its protocol has no word for that."""
 
     async def read(self, points: Sequence[str], *, urgency: Urgency) -> list[PointReading]:
         assert urgency is Urgency.COMMAND
@@ -126,7 +128,7 @@ class MemoryDevice:
     async def identify(self) -> Identity | None:
         if self.silent:
             raise WorldError(Reason.DEVICE_SILENT, "no answer")
-        return None
+        return self.said
 
     async def write(self, values: Mapping[str, Value]) -> None:
         if self.silent:

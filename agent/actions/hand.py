@@ -55,7 +55,10 @@ class Hand:
 
     async def identify(self) -> Identity | None:
         """Return what the device says of itself; see `agent.core.ports.Driver`."""
-        return await self.driver.identify()
+        said = await self.driver.identify()
+        if said is not None:
+            await self.memory.heard(self.device, said)
+        return said
 
     def verify(self, point: str) -> str:
         """Return how a write to a point is proven."""

@@ -70,6 +70,8 @@ class Course(msgspec.Struct, frozen=True, array_like=True):
     """When the whole task has to be over, where the job has a timeout."""
     timeouts: int = 0
     """Of the attempts that failed, those whose step took too long."""
+    chosen: bool = False
+    """The device was asked, and is one that the job is for, whatever the job makes of it."""
 
     def moved(self, facts: Mapping[str, Value], *, index: int | None = None) -> "Course":
         """Return the course at the next step, or at `index`, knowing more."""

@@ -39,7 +39,7 @@ class DeviceSettings:
         return sum(1 + len(self.judging_of(point).aggregate) for point in self.profile.polled)
 
     def selector_labels(self) -> dict[str, str]:
-        """Return the labels a job's device selector sees."""
+        """Return the labels a job's device selector sees without asking the device."""
         own = {"id": str(self.id), "kind": self.profile.kind, "profile": self.profile.name}
         return {**self.labels, **own}
 

@@ -67,6 +67,12 @@ def held_back(claim: Claim, problem: Problem) -> Conclusion:
     return Conclusion(state=state, reason=problem.reason, detail=detail, result=result)
 
 
+def left_out(problem: Problem) -> Conclusion:
+    """Return how an attempt ends at a device that the job turned out not to be for."""
+    detail = problem.detail[: limits.DETAIL_CHARS]
+    return Conclusion(state=TaskState.CANCELED, reason=problem.reason, detail=detail)
+
+
 def resting(rest: Rest, course: Course | None, *, untried: bool) -> Conclusion:
     """Return how an attempt ends that goes on later."""
     return Conclusion(

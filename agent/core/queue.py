@@ -13,11 +13,8 @@ from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import DeviceId
-from shared.model.job import (
-    JobSpec,
-    Step,
-    TaskState,
-)
+from shared.model.identity import SAID
+from shared.model.job import JobSpec, Step, TaskState
 from shared.model.selector import parse_selector
 from shared.model.spec_check import conditions_of
 
@@ -46,6 +43,8 @@ def plan_job(
 ) -> tuple[DeviceId, ...] | Problem:
     """Return the devices a job becomes tasks for, or why it is refused before any effect.
 
+    Who is chosen by what it says of itself is asked when its turn comes
+    (`agent.services.selection`).
     A step that is impossible on every matching device refuses the job; where some device can do
     it, the others fail by themselves and the sums stay honest.
     """
@@ -55,7 +54,8 @@ def plan_job(
         selector = parse_selector(spec.targets.device_selector, where="targets.device_selector")
     except MistakeError as error:
         return Problem(Reason.BAD_SPEC, str(error))
-    matching = [device for device in devices if selector.matches(device.selector_labels())]
+    known = selector.about(SAID, only=False)
+    matching = [device for device in devices if known.matches(device.selector_labels())]
     if not matching:
         wanted = spec.targets.device_selector or "any device"
         return Problem(Reason.NO_MATCHING_DEVICE, f"none of {len(devices)} devices is {wanted}")
@@ -66,6 +66,12 @@ def plan_job(
     if first is not None and None not in problems:
         return first
     return tuple(device.id for device in matching)
+
+
+def chooses_by_word(spec: JobSpec) -> bool:
+    """Tell whether a job chooses devices by what they say of themselves."""
+    wanted = spec.targets.device_selector
+    return bool(wanted) and bool(parse_selector(wanted).keys & SAID) and _is_about_devices(spec)
 
 
 def _is_about_devices(spec: JobSpec) -> bool:

@@ -11,11 +11,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from agent.core.course import Course, Do, Ended, Phase, Rest, Watch
-from agent.core.executor import Claim, Conclusion, ended, held_back, resting
+from agent.core.executor import Claim, Conclusion, ended, held_back, left_out, resting
 from agent.core.moment import Moment
 from agent.core.program import Program
-from agent.core.queue import Problem, due_in
+from agent.core.queue import Problem, chooses_by_word, due_in
 from agent.services.facts import Facts
 from agent.services.gates import Gates
 from agent.services.step_runner import StepRunner
@@ -24,6 +26,7 @@ from shared import limits
 from shared.clock import Entropy, MonoMs
 from shared.errors import Reason
 from shared.ids import uuid_text
+from shared.model.job import TaskState
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -156,11 +159,31 @@ class Executor:
         # What is begun is brought to an end: only the way in has gates.
         if course.phase is Phase.STEPS and (rest := await self._gates.closed(claim, now)):
             return resting(rest, course, untried=True)
+        if course.phase is Phase.STEPS and not course.chosen and chooses_by_word(claim.spec):
+            if problem := await self._runner.selection.judge(claim):
+                return self._unchosen(claim, course, problem)
+            course = replace(course, chosen=True)
+            # Durable: what its first step changes must not make it another device after a crash.
+            await self._store.note(claim, course, durable=True)
         if claim.spec.window or claim.spec.preconditions:
             await self._store.begun(claim, now)
         if claim.spec.timeout_s and course.deadline is None:
             course = course.ending_by(due_in(claim.spec.timeout_s * 1000, now))
         return await self._walk(claim, Program.of(claim.spec), course)
+
+    def _unchosen(self, claim: Claim, course: Course, problem: Problem) -> Conclusion:
+        """Return how an attempt ends whose device did not say that the job is for it.
+
+        Nothing was done: there is nothing to undo, and nothing to put in order.
+        """
+        if problem.reason is Reason.NOT_SELECTED:
+            return left_out(problem)
+        program, fraction = Program.of(claim.spec), self._entropy.fraction()
+        course = program.failed(course, problem.reason, problem.detail)
+        course, rest = program.after_failure(course, self._now(), fraction=fraction)
+        if rest is not None:
+            return resting(rest, course, untried=False)
+        return Conclusion(state=TaskState.FAILED, reason=problem.reason, detail=problem.detail)
 
     async def _walk(self, claim: Claim, program: Program, course: Course) -> Conclusion:
         only_looking = course.is_verifying

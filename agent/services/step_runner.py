@@ -25,6 +25,7 @@ from agent.core.moment import Moment
 from agent.core.ports import Driver, StepOutcome
 from agent.core.program import Program
 from agent.core.queue import AGENT_ITSELF
+from agent.services.selection import Selection
 from agent.store.devices import DeviceMemory
 from agent.store.jobs import JobStore
 from shared import limits
@@ -75,6 +76,8 @@ class StepRunner:
         self._store, self._devices, self._actions, self._now = store, devices, actions, now
         self._memory, self._may_write, self._caretaker = memory, may_write, caretaker
         self._lanes: dict[DeviceId, asyncio.Lock] = {}
+        self.selection = Selection(devices, memory)
+        """Who a job is really for, asked before its first step."""
         self.firmware: FirmwareSource | None = None
         """Where images for devices come from; None: nowhere."""
 

@@ -1,4 +1,4 @@
-"""What jobs.db remembers about devices between steps: loans, configurations, wear, releases.
+"""What jobs.db remembers about devices between steps: loans, configurations, wear, what they run.
 
 Every method is one transaction. What is lent is written before the value that replaces it; what
 came of putting it back is told in the transaction that forgets it. Leaves out doing it
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from agent.core.loan import Loan, Owner
 from agent.core.moment import Moment
+from agent.core.ports import Identity
 from agent.core.queue import Due, due_in, rebased
 from agent.store.jobs_file import JobsFile
 from agent.store.outbox import Fact, Outbox
@@ -19,6 +20,7 @@ from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason
 from shared.ids import DeviceId
+from shared.model.identity import IDENTITY_KEYS
 from shared.model.job import TERMINAL_TASK, ExecutionState, TaskState, Value
 from shared.runtime.queries import bind, load_queries
 from shared.wire.codec import pack, unpack
@@ -200,6 +202,28 @@ class DeviceMemory:
         if body is None:
             return None
         return unpack(body, dict[str, int | float], bound=limits.CONFIG_BYTES_KEPT)
+
+    # --- what they are ----------------------------------------------------------------------------
+    async def said(self, device: DeviceId) -> Identity | None:
+        """Return what a device said of itself when it was asked last; None: it never did."""
+
+        def query(db: sqlite3.Connection) -> Identity | None:
+            row = db.execute(_SQL["said"], bind(device)).fetchone()
+            return None if row is None else Identity(*row)
+
+        return await self._file.read(query)
+
+    async def heard(self, device: DeviceId, said: Identity) -> None:
+        """Remember what a device says of itself; what it said before costs the flash nothing."""
+        told = tuple(getattr(said, key)[: limits.IDENTITY_CHARS] for key in IDENTITY_KEYS)
+        if await self.said(device) == Identity(*told):
+            return
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_SQL["keep_said"], bind(device, *told))
+            db.execute(_SQL["forget_said"], bind(2 * limits.DEVICES))
+
+        await self._file.transact(work, durable=False)
 
     # --- firmware ---------------------------------------------------------------------------------
     async def release(self, device: DeviceId, image: int, device_class: str) -> int | None:

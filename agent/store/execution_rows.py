@@ -103,7 +103,11 @@ class ExecutionRows:
         if firing:
             self.standing.found(execution, firing, fact)
         if seen.has_turns:
-            self._next_turn(execution, firing)
+            if fact.reason is Reason.NOT_SELECTED:
+                # Its place, also that of a canary, is the next one's.
+                self._db.execute(_SQL["unblock"], bind(execution, firing, 1))
+            else:
+                self._next_turn(execution, firing)
             seen = self._look(execution)
         moved = self.refold(execution, firing, fact, seen)
         if told and not moved:  # what it moved to is told later, by a newer receipt
@@ -189,7 +193,9 @@ class ExecutionRows:
     # --- whose turn it is -------------------------------------------------------------------------
     def _next_turn(self, execution: int, firing: int) -> None:
         """Let tasks begin whose turn has come, or call them off when too many failed."""
-        row = self._db.execute(_SQL["turns"], bind(execution, firing)).fetchone()
+        row = self._db.execute(
+            _SQL["turns"], bind(execution, firing, Reason.NOT_SELECTED)
+        ).fetchone()
         parallel, canary, tolerate, total, done, failed, at_work = row
         cautious = canary > 0 and done < min(canary, total)
         too_many = failed * 1_000_000 > tolerate * total

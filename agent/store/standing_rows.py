@@ -146,9 +146,10 @@ class StandingRows:
             return
         (tolerate,) = self._db.execute(_SQL["tolerated"], bind(execution)).fetchone()
         outcome = fold_tasks(seen, tolerate_ppm=tolerate)
-        failed = sum(task.state is not TaskState.DONE for task in seen)
+        meant = [task for task in seen if task.reason is not Reason.NOT_SELECTED]
+        failed = sum(task.state is not TaskState.DONE for task in meant)
         if len(seen) > 1:
-            detail = f"{failed} of {len(seen)} devices failed; {detail}" if failed else ""
+            detail = f"{failed} of {len(meant)} devices failed; {detail}" if failed else ""
         at = self._nominal(execution, firing)
         # What was found out about a device is told by itself, see `found`.
         one = len(seen) == 1 and isinstance(result, Mapping) and not is_finding(result)

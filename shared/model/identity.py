@@ -6,12 +6,15 @@ says nothing of itself contradicts nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from shared import limits
 from shared.model.toml_text import TomlTable
 
 IDENTITY_KEYS = ("vendor", "model", "firmware")
 """Of the table, and of what a device tells."""
+SAID: Final = frozenset(IDENTITY_KEYS)
+"""Labels of a device that only the device knows: whoever chooses by them has to ask it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

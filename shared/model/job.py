@@ -229,11 +229,12 @@ class TaskSeen(NamedTuple):
 def fold_tasks(tasks: Iterable[TaskSeen], *, tolerate_ppm: int = 0) -> Outcome:
     """Return an execution's state from its tasks.
 
-    Once all are terminal, the worst one names the execution, unless no more than the tolerated
+    A task of a device that the job turned out not to be for counts nowhere. Once all are terminal,
+    the worst one names the execution, unless no more than the tolerated
     share failed. While any is open: one at work makes it IN_PROGRESS, only checks left VERIFYING,
     only waiting HELD.
     """
-    rows = list(tasks)
+    rows = [row for row in tasks if row.reason is not Reason.NOT_SELECTED]
     if not rows:
         return Outcome(ExecutionState.REJECTED, Reason.NO_MATCHING_DEVICE)
     if all(row.state in TERMINAL_TASK for row in rows):

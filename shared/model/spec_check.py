@@ -13,9 +13,11 @@ from shared.model.action import check_parameters, check_sources
 from shared.model.condition import Condition
 from shared.model.condition_text import parse_condition
 from shared.model.facts import RESERVED, job_facts
+from shared.model.identity import SAID
 from shared.model.job import TERMINAL_EXECUTION, JobSpec, Step
 from shared.model.plan import CONTINUE, FAIL, GOTO, Batch, PostCheck, Rule
 from shared.model.schedule import check_schedule, check_window
+from shared.model.selector import parse_selector
 
 _MILLION = 1_000_000
 
@@ -38,6 +40,13 @@ def check_spec(spec: JobSpec, *, site: str = "UTC") -> None:
         )
     _check_steps(spec)
     _check_beginning(spec, site)
+    devices = parse_selector(spec.targets.device_selector, where="targets.device_selector")
+    if spec.rule is not None and devices.keys & SAID:
+        raise MistakeError(
+            "a rule watches devices and asks none what it is",
+            where="targets.device_selector",
+            mend="choose them by id, kind, profile or a label of their own",
+        )
     if spec.post_check:
         _check_post(spec.post_check)
     _check_batch(spec.batch)

@@ -85,3 +85,17 @@ ON CONFLICT (device, image, class) DO UPDATE SET
 DELETE FROM firmware_release WHERE number NOT IN (
     SELECT number FROM firmware_release ORDER BY number DESC LIMIT $1
 )
+
+-- name: said
+SELECT vendor, model, firmware FROM device_said WHERE device = $1
+
+-- name: keep_said
+INSERT INTO device_said (number, device, vendor, model, firmware)
+VALUES ((SELECT coalesce(max(number), 0) + 1 FROM device_said), $1, $2, $3, $4)
+ON CONFLICT (device) DO UPDATE SET
+    vendor = excluded.vendor, model = excluded.model, firmware = excluded.firmware
+
+-- name: forget_said
+DELETE FROM device_said WHERE number NOT IN (
+    SELECT number FROM device_said ORDER BY number DESC LIMIT $1
+)

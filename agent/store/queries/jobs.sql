@@ -174,9 +174,10 @@ SELECT number, id FROM execution
 WHERE conflict_key = $1 AND number <> $2 AND state IN (1, 2)
 
 -- name: turns
--- What decides whose turn it is within one firing of an execution.
+-- What decides whose turn it is within one firing of an execution. $3: left out, and counted nowhere.
 SELECT max_parallel, canary, tolerate_ppm,
-    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2) AS all_tasks,
+    (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2
+        AND reason <> $3) AS all_tasks,
     (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2 AND state = 2) AS done,
     (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2 AND state IN (3, 5)) AS failed,
     (SELECT count(*) FROM task WHERE execution = $1 AND firing = $2

@@ -14,6 +14,7 @@ _ORDERS = "tests/unit/test_agent_orders.py"
 _JOBS = "tests/unit/test_agent_jobs.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
 _STANDING = "tests/simulation/test_standing.py"
+_SELECTION = "tests/simulation/test_selection.py::test_"
 
 ENGINE = (
     Mutant(
@@ -162,5 +163,33 @@ ENGINE = (
         "        if overlap is Overlap.ALLOW:\n",
         "        if True:\n",
         (_STANDING + "::test_a_firing_that_still_works_lets_the_next_one_pass",),
+    ),
+    Mutant(
+        "engine-choice-is-forgotten",
+        "agent/services/executor.py",
+        "course = replace(course, chosen=True)",
+        "course = replace(course, chosen=False)",
+        (_SELECTION + "what_a_job_changed_itself_does_not_make_it_leave_the_device_out",),
+    ),
+    Mutant(
+        "engine-left-out-counts",
+        "shared/model/job.py",
+        "[row for row in tasks if row.reason is not Reason.NOT_SELECTED]",
+        "list(tasks)",
+        (_SELECTION + "who_is_left_out_says_why_and_counts_nowhere",),
+    ),
+    Mutant(
+        "engine-canary-left-out",
+        "agent/store/execution_rows.py",
+        "if fact.reason is Reason.NOT_SELECTED:",
+        "if False:",
+        (_SELECTION + "the_place_of_a_canary_that_is_not_meant_is_the_next_ones",),
+    ),
+    Mutant(
+        "engine-silent-one-is-left-out",
+        "agent/services/selection.py",
+        "        return None if fault is None else Problem(fault.reason, fault.detail)",
+        "        return None if fault is None else Problem(Reason.NOT_SELECTED, fault.detail)",
+        (_SELECTION + "a_known_device_that_is_silent_is_missed_and_asked_again",),
     ),
 )
