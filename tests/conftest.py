@@ -22,6 +22,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pytest_asyncio import is_async_test
 
+from tests.length import AT_LENGTH, SHORT, USUAL
+
 PEERS = "peers"
 """The folder whose tests need software that was not written here."""
 REQUIRE_PEERS = "OUTSTATION_REQUIRE_PEERS"
@@ -36,7 +38,13 @@ how long a failing test takes."""
 
 # No deadline: a shared machine's pause is not a defect. Random on purpose: each run looks
 # elsewhere, and a failure prints the blob that repeats it.
-settings.register_profile("dev", deadline=None, max_examples=50, print_blob=True, derandomize=False)
+settings.register_profile(
+    "dev",
+    deadline=None,
+    max_examples=USUAL if AT_LENGTH else SHORT,
+    print_blob=True,
+    derandomize=False,
+)
 settings.register_profile(
     "ci",
     deadline=None,
@@ -53,9 +61,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 def descriptors() -> dict[int, str]:
     """Open descriptors of this process and what each points to; the listing's own is left out."""
     found = {}
-    for link in Path("/proc/self/fd").iterdir():
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # it is asked twice for each test
         try:
-            found[int(link.name)] = str(link.readlink())
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115  # same
         except FileNotFoundError:  # the descriptor that listed the folder
             continue
     return found
@@ -109,7 +117,7 @@ def nothing_leaks() -> Iterator[None]:
         # What only a cycle keeps open is reported by its own ResourceWarning, which is an error
         # here; what is still open after this has an owner that forgot it.
         gc.collect()
-    leaks += new_descriptors(open_before)
+        leaks += new_descriptors(open_before)
     leaks += ended_children(born_before)
     if leaks:
         pytest.fail("left behind: " + ", ".join(leaks), pytrace=False)

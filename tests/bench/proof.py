@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.power.recording import LONG
+from tests.length import LONG
 from tests.tally import TALLY, added_up
 
 POWER_CUTS, KILL_POINTS = 2_000, 50

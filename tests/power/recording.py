@@ -23,10 +23,9 @@ from typing import Any
 import pytest
 
 from shared.runtime import group_commit
+from tests.length import AT_LENGTH
 
 SOURCE = Path(__file__).with_name("recorder.c")
-LONG = "OUTSTATION_LONG"
-"""Set by .ci/run, which also brings a compiler: there a missing one is a failure."""
 CARELESS = "OUTSTATION_TEST_CARELESS"
 """Set for the control: a store that never waits for its disk."""
 FAULT = "OUTSTATION_TEST_FAULT"
@@ -86,7 +85,7 @@ def library() -> Path:
     """Return the compiled recorder; without a compiler the test is skipped, in .ci/run it fails."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        assert LONG not in os.environ, "a C compiler belongs to .ci/run"
+        assert not AT_LENGTH, "a C compiler belongs to .ci/run"
         pytest.skip("needs a C compiler")
     target = Path(tempfile.mkdtemp(prefix="outstation-recorder-")) / "recorder.so"
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(target), str(SOURCE)]

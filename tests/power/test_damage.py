@@ -1,7 +1,6 @@
 """Damaged files: whatever byte of telemetry.db is wrong, or missing, the agent starts and says what
 it lost."""
 
-import os
 import random
 import shutil
 import sqlite3
@@ -15,14 +14,14 @@ from agent.store.telemetry import TelemetryStore
 from shared.block.codec import decode
 from shared.errors import Reason
 from shared.runtime.clock import SystemEntropy
-from tests.power.recording import LONG
+from tests.length import AT_LENGTH
 from tests.power.test_power_cuts import memory
 from tests.unit.readings_world import Plant, make_table
 
 __all__ = ["memory"]
 
 EVERY = 100
-SAMPLE = 10 if LONG not in os.environ else 1
+SAMPLE = 10 if not AT_LENGTH else 1
 """`make test` looks at every tenth of these bytes."""
 
 

@@ -5,15 +5,15 @@ about them is its own.
 """
 
 import errno
-import os
 import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.length import AT_LENGTH
 from tests.power.fault_writer import Story
-from tests.power.recording import FAULT, LONG, Kind, On, record
+from tests.power.recording import FAULT, Kind, On, record
 from tests.power.test_power_cuts import broken_promises, check_agent, memory
 from tests.tally import tried
 
@@ -25,7 +25,7 @@ FAULTS = {
     "broken": (On.WRITE | On.SYNC | On.NAME, errno.EIO),
     "sync fails": (On.SYNC, errno.EIO),
 }
-MOMENTS = 30 if LONG in os.environ else 6
+MOMENTS = 30 if AT_LENGTH else 6
 """Syncs and writes that fail once, each in a life of its own."""
 
 

@@ -11,13 +11,14 @@ import signal
 
 import pytest
 
-from tests.power.recording import FAULT, KILL, LONG, On, record
+from tests.length import AT_LENGTH
+from tests.power.recording import FAULT, KILL, On, record
 from tests.power.test_power_cuts import PROGRAMS, SEED, memory
 from tests.tally import tried
 
 __all__ = ["memory"]
 
-KILLS = 40 if LONG in os.environ else 5
+KILLS = 40 if AT_LENGTH else 5
 LAST = 250
 """Operations from which one is drawn; a run of this many turns makes some more."""
 

@@ -15,12 +15,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.length import AT_LENGTH
 from tests.power import agent_check, coordinator_writer
 from tests.power.disk import cuts
-from tests.power.recording import CARELESS, LONG, MEMORY, Kind, Operation, record
+from tests.power.recording import CARELESS, MEMORY, Kind, Operation, record
 from tests.tally import tried
 
-CUTS = 2_000 if LONG in os.environ else 150
+CUTS = 2_000 if AT_LENGTH else 150
 TURNS = 120
 SEED = "OUTSTATION_SEED"
 """Repeats what a failure names."""

@@ -24,6 +24,7 @@ from coordinator.transactions.receipts import reconcile_receipts
 from shared.clock import WallMs
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from shared.wire.messages import Receipt
+from tests.length import examples
 from tests.unit.test_coordinator_transactions import AGENT, NOW, enrolled, submitted
 
 STEPS = st.sampled_from(
@@ -172,7 +173,7 @@ async def check(play: Play) -> None:
         assert state in TERMINAL_EXECUTION, "nothing goes on there"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(STEPS, max_size=12))
 def test_whatever_happens_a_job_that_was_called_off_ends_and_its_outcome_is_known(names):
     asyncio.run(run(names))

@@ -36,6 +36,7 @@ from shared.model.job import TERMINAL_EXECUTION, ExecutionState, JobSpec, Step
 from shared.model.plan import PostCheck
 from shared.model.schedule import Window
 from tests.agent_parts import MemoryDevice, admitted, uid
+from tests.length import examples
 from tests.simulation.cuts import Mortal, quick_folder
 from tests.simulation.loop import START_WALL_MS, World, simulate
 from tests.simulation.shop import PUMPS, Shop
@@ -43,7 +44,7 @@ from tests.simulation.shop import PUMPS, Shop
 PUMP = DeviceId("pump-1")
 HOUR, DAY = 3600, 86_400
 END_S = 3 * DAY
-PLAYS = settings(max_examples=40)
+PLAYS = settings(max_examples=examples(40))
 
 
 def write(name: str = "a", value: int = 9) -> Step:

@@ -24,6 +24,7 @@ from shared.clock import WallMs
 from shared.ids import AgentId
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState
 from shared.wire.messages import Receipt
+from tests.length import examples
 from tests.rollout_fleet import DAY_MS, EPOCH, Fleet
 
 _X = ExecutionState
@@ -46,7 +47,7 @@ ROADS = st.lists(
     max_size=20,
 )
 """Whose pieces come (from which of its facts on, backwards or not), and how time passes."""
-PLAYS = settings(max_examples=12)
+PLAYS = settings(max_examples=examples(12))
 
 
 async def play(walks: list[list[_X]], roads: list[Any], *, last: bool) -> None:

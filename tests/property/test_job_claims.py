@@ -18,6 +18,7 @@ from shared.runtime.migrations import MigrationSet, migrate
 from shared.runtime.queries import load_queries
 from shared.wire.codec import pack
 from tests.agent_parts import NEVER, WALL, read_job
+from tests.length import examples
 
 SQL = load_queries("agent.store", "queries/jobs.sql")
 SPEC = pack(read_job("flow"))
@@ -66,7 +67,7 @@ def running(rows: list[Row], devices: set[str]) -> list[Row]:
     return [*rows, *(Row(device, 1, 0, state=1) for device in sorted(devices))]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(ROWS, max_size=20), st.sets(st.sampled_from(["", "a", "b"])), st.integers(0, 5))
 def test_the_most_urgent_due_task_of_each_idle_device_begins(rows, busy, room):
     ready = [

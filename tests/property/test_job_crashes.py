@@ -38,6 +38,7 @@ from shared.model.spec_check import check_spec
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
 from tests.agent_parts import admitted, uid
+from tests.length import examples
 from tests.simulation.cuts import (
     HARMLESS,
     HAZARDOUS,
@@ -347,7 +348,7 @@ def plots(draw: Any) -> Plot:
 
 
 # A play of hundreds of commits, not a value: as many in every profile.
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(plots(), st.randoms(use_true_random=False))
 def test_no_cut_loses_a_task_or_repeats_an_effect_or_makes_a_receipt_lie(plot: Plot, order: Any):
     story = play(plot)

@@ -19,6 +19,7 @@ from shared.model.plan import Alarm, Batch, Dependency, PostCheck, Rule, Severit
 from shared.model.schedule import Misfire, Overlap, Schedule, Unsynced, Window
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
+from tests.length import examples
 from tests.unit.test_coordinator_transactions import AGENT, NOW, enrolled, issued, submitted
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -117,7 +118,7 @@ def arrivals(draw):
     return made, draw(st.permutations([*made, *again])), draw(st.integers(1, 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(arrivals())
 def test_history_is_the_same_however_it_comes(arrival):
     asyncio.run(check_history(*arrival))

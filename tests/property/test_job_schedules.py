@@ -22,6 +22,7 @@ from shared.clock import ClockState, WallMs
 from shared.model.job import JobSpec, Step, Targets
 from shared.model.schedule import Misfire, Overlap, Schedule, Unsynced, next_nominal
 from shared.model.spec_check import check_spec
+from tests.length import examples
 from tests.property.test_schedule_properties import ZONES
 from tests.simulation.cuts import Mortal, quick_folder
 from tests.simulation.loop import World, simulate
@@ -163,7 +164,7 @@ def _job(schedule: Schedule) -> JobSpec:
 
 
 # A play of days and cuts, not a value: as many in every profile.
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.sampled_from(CHANGES),
     st.lists(

@@ -19,6 +19,7 @@ from coordinator.services.export import Export, export, rows_of
 from coordinator.services.readings import collect_newest, collect_rollups, view_rolled, view_walk
 from shared.ids import AgentId
 from shared.model.reading import Quality
+from tests.length import examples
 from tests.readings_office import NOW, add_agent, block, bring, group, roll_everything_up
 from tests.stores import ENGINES, AnyStore, open_store
 
@@ -87,7 +88,7 @@ def given_rows(blocks):
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=_SHARED)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=_SHARED)
 @given(blocks=_BLOCKS, limit=st.integers(1, 9))
 def test_pages_bring_each_reading_once(office, blocks, limit):
     question = replace(office.stored(blocks), limit=limit)
@@ -110,7 +111,7 @@ def test_pages_bring_each_reading_once(office, blocks, limit):
     assert sorted(seen) == given_rows(blocks)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=_SHARED)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=_SHARED)
 @given(blocks=_BLOCKS)
 def test_csv_parquet_and_json_lines_agree(office, blocks):
     question = office.stored(blocks)
@@ -149,7 +150,7 @@ def ms(one):
     return to_wall_ms(one["time"])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=_SHARED)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=_SHARED)
 @given(blocks=_BLOCKS, limit=st.integers(1, 5), band=st.sampled_from([60_000, 180_000, 86_400_000]))
 def test_pages_of_rollups_bring_each_band_once(office, blocks, limit, band):
     question = office.stored(blocks)

@@ -19,6 +19,7 @@ from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.dispatch import load
 from coordinator.transactions.rollouts_steer import NotNowError
 from shared.model.job import ExecutionState
+from tests.length import examples
 from tests.rollout_fleet import CANARY, DAY_MS, NOW, UNDO, Fleet
 
 AGENTS = 8
@@ -62,7 +63,7 @@ POLICIES = st.fixed_dictionaries(
         "compensation": st.just(UNDO),
     }
 )
-PLAYS = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+PLAYS = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow])
 
 
 def _truth(job):

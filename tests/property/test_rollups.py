@@ -14,6 +14,7 @@ from coordinator.core.rollup import HOUR_S, MINUTE_S
 from shared.clock import ClockState, MonoMs
 from shared.model.reading import Quality
 from shared.wire.messages import Anchor
+from tests.length import examples
 from tests.readings_office import (
     BOOT,
     NOW,
@@ -122,7 +123,7 @@ async def rolled_from(store, agent, blocks, order, *, between=False, anchors=())
 _SHARED = [HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=_SHARED)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=_SHARED)
 @given(rows=_BLOCKS, data=st.data())
 def test_a_rollup_of_any_blocks_is_the_rollup_of_all_their_rows(office, rows, data):
     blocks = [
@@ -139,7 +140,7 @@ def test_a_rollup_of_any_blocks_is_the_rollup_of_all_their_rows(office, rows, da
     same(at_once[HOUR_S], expected(everything, 3_600_000))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=_SHARED)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=_SHARED)
 @given(rows=_BLOCKS, shift_ms=st.integers(-(10**8), 8 * 10**7))
 def test_readings_that_were_placed_elsewhere_leave_nothing_behind(office, rows, shift_ms):
     """Blocks are rolled up where their clock put them, then an anchor moves the whole boot."""

@@ -21,6 +21,7 @@ from shared.block.codec import decode
 from shared.errors import Reason
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
+from tests.length import examples
 from tests.unit.readings_world import Plant, growing, make_table
 
 ROOM = 40 * 1024
@@ -172,5 +173,7 @@ class Readings(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Readings.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+Readings.TestCase.settings = settings(
+    max_examples=examples(25), stateful_step_count=30, deadline=None
+)
 TestReadings = Readings.TestCase

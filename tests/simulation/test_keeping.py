@@ -2,7 +2,6 @@
 for nothing."""
 
 import asyncio
-import os
 import random
 
 import pytest
@@ -13,12 +12,12 @@ from agent.services.keeper import Keeper
 from agent.store.telemetry import TelemetryStore
 from shared import limits
 from shared.model.reading import Quality
-from tests.power.recording import LONG
+from tests.length import AT_LENGTH
 from tests.simulation.loop import World, simulate
 from tests.unit.readings_world import make_table
 
 INTERVAL_MS = 300_000
-FULL_S = 86_400 if LONG in os.environ else 10_800
+FULL_S = 86_400 if AT_LENGTH else 10_800
 """How long a full disk lasts: a day where there is time."""
 TABLE = make_table(devices=5, points=8)
 

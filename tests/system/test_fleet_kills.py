@@ -1,17 +1,15 @@
 """kill -9 of agent and coordinator at random moments: no promise broken, nobody has to help."""
 
-import os
 from typing import Any
 
 import pytest
 
+from tests.length import AT_LENGTH, LONG
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, seeded, until
 from tests.system.storm import FIRST_SETPOINT, Blow, Storm
 
-LONG = "OUTSTATION_LONG"
-"""Set by .ci/run: the storm that takes minutes blows too."""
 KILLS = [Blow.KILL_AGENT] * 8 + [Blow.KILL_COORDINATOR] * 5
 EVERYTHING = KILLS * 2 + [Blow.BLACK_HOLE, Blow.TEAR, Blow.STOP] * 6
 
@@ -43,7 +41,7 @@ async def test_kills_at_random_moments_break_no_promise(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(LONG not in os.environ, reason=f"takes minutes; set {LONG}, as .ci/run does")
+@pytest.mark.skipif(not AT_LENGTH, reason=f"takes minutes; set {LONG}, as .ci/run does")
 async def test_kills_stops_and_bad_links_together_break_no_promise(fleet: Fleet) -> None:
     await weather(fleet, EVERYTHING)
 
