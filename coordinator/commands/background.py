@@ -12,6 +12,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.upkeep import Recovery
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.logs import configure_logging
+from shared.runtime.memory import collect_rarely
 from shared.runtime.service import Service, Supervisor, run_until_signal
 
 _RINGS = 4_096
@@ -32,6 +33,7 @@ def _background(options: argparse.Namespace) -> int:
     configure_logging(human=False)
     options.database = sys.stdin.readline().strip()
     place = of.place(options)
+    collect_rarely()
     return run_until_signal(lambda: work(place))
 
 

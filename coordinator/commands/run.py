@@ -10,6 +10,7 @@ from coordinator.core.roles import Role, check_roles, parse_roles
 from shared import limits
 from shared.errors import MistakeError
 from shared.runtime.logs import configure_logging
+from shared.runtime.memory import collect_rarely
 from shared.runtime.service import run_until_signal
 
 
@@ -65,6 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     listen.check()
     roles, drain_s = parse_roles(options.roles), _drain_s(options.drain)
     check_roles(roles, shared=bool(place.postgres))
+    collect_rarely()
     return run_until_signal(
         lambda: serve(
             place,

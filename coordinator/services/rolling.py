@@ -5,13 +5,13 @@ came out, and one that cannot be decoded is told instead of stopping the others.
 writing and their order (`coordinator.services.rollups`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
-from coordinator.core.rollup import Minutes, minutes_touched
+from coordinator.core.rollup import Buckets, Minutes, minutes_touched
 from coordinator.transactions.rollups import Due, Ground, Hour
 from shared import limits
-from shared.block.codec import decode
+from shared.block.codec import decode_groups
 from shared.block.schema import Schema
 from shared.errors import RefusedError
 from shared.ids import AgentId
@@ -33,14 +33,14 @@ class Decoded:
         if key in self._kept:
             return self._kept[key]
         try:
-            block = decode(data)
+            header, groups = decode_groups(data)
         except RefusedError:
             self._kept[key] = None
             return None
-        if block.count <= self._room:
-            self._room -= block.count
-            self._kept[key] = block.groups
-        return block.groups
+        if header.count <= self._room:
+            self._room -= header.count
+            self._kept[key] = groups
+        return groups
 
 
 def plan(orders: Iterable[Due], decoded: Decoded) -> tuple[list[Hour], list[Due]]:
@@ -60,13 +60,13 @@ def plan(orders: Iterable[Due], decoded: Decoded) -> tuple[list[Hour], list[Due]
     return hours, unreadable
 
 
-def add_all(grounds: Sequence[Ground], decoded: Decoded) -> list[Minutes]:
-    """Return the minutes of some hours, filled with the blocks that are at hand."""
+def fold_all(grounds: Iterable[Ground], decoded: Decoded) -> list[Buckets]:
+    """Return the minutes of some hours whose blocks are all at hand."""
     found = []
     for ground in grounds:
         minutes = Minutes(ground.hour.hour_ms, ground.hour.minutes)
         add(minutes, ground, decoded)
-        found.append(minutes)
+        found.append(minutes.buckets())
     return found
 
 

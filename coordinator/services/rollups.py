@@ -8,12 +8,13 @@ is acknowledged for their checksums. Leaves out the arithmetic (`coordinator.ser
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from coordinator.core.ports import Store
+from coordinator.core.rollup import Buckets, Minutes
 from coordinator.services.bell import Bell
-from coordinator.services.rolling import Decoded, add, add_all, plan
+from coordinator.services.rolling import Decoded, add, fold_all, plan
 from coordinator.transactions.retime import walk_boots
 from coordinator.transactions.rollups import (
     Due,
@@ -29,7 +30,6 @@ from coordinator.transactions.rollups import (
 from coordinator.transactions.unreadable import set_aside_unreadable
 from shared import limits
 from shared.clock import Clock, WallMs
-from shared.model.reading import Channel
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -110,29 +110,40 @@ async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
         for one in orders
         if one.data and not one.is_readable and one.number not in settled
     ]
-    done = [one.number for one in orders if one.number not in set(waiting)]
+    left = set(waiting)
+    done = [one.number for one in orders if one.number not in left]
     # Last, and durable by its place in the log: minutes that were lost with the power are ordered
     # by rows that came back with it.
     await store.run(partial(settle_orders, done, waiting), durable=False)
 
 
 async def _roll_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> None:
-    filled = await asyncio.to_thread(add_all, grounds, decoded)
-    for minutes, first in zip(filled, grounds, strict=True):
-        ground = first
-        while ground.after is not None:
-            body = partial(ground_of, ground.hour, ground.after, {}, limits.ROLLUP_BYTES)
-            ground = await store.read(body)
-            await asyncio.to_thread(add, minutes, ground, decoded)
-    found = await asyncio.to_thread(lambda: [minutes.buckets() for minutes in filled])
-    written = [(one.hour, buckets) for one, buckets in zip(grounds, found, strict=True)]
+    whole = [one for one in grounds if one.after is None]
+    found = await asyncio.to_thread(fold_all, whole, decoded)
+    written = list(zip([one.hour for one in whole], found, strict=True))
+    written += [
+        (one.hour, await _fold_long(store, one, decoded))
+        for one in grounds
+        if one.after is not None
+    ]
     while written:
         size = _fitting(written)
         await store.run(partial(write_hours, written[:size]), durable=False)
         written = written[size:]
 
 
-def _fitting(written: Sequence[tuple[Hour, Mapping[Channel, object]]]) -> int:
+async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Buckets:
+    """Return the minutes of an hour whose blocks had no room at once."""
+    minutes = Minutes(ground.hour.hour_ms, ground.hour.minutes)
+    await asyncio.to_thread(add, minutes, ground, decoded)
+    while ground.after is not None:
+        body = partial(ground_of, ground.hour, ground.after, {}, limits.ROLLUP_BYTES)
+        ground = await store.read(body)
+        await asyncio.to_thread(add, minutes, ground, decoded)
+    return await asyncio.to_thread(minutes.buckets)
+
+
+def _fitting(written: Sequence[tuple[Hour, Buckets]]) -> int:
     """Return how many hours go into one transaction: one at least."""
     series = 0
     for size, (_, found) in enumerate(written):

@@ -6,7 +6,7 @@ repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`)
 (`coordinator.services.rollups`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
@@ -17,6 +17,7 @@ from coordinator.core.rollup import (
     HOUR_S,
     MINUTE_S,
     Bucket,
+    Buckets,
     merged,
     pack_buckets,
     replaced,
@@ -220,13 +221,13 @@ def blocks_in(
     return blocks, After(is_long=False) if after.is_long else None
 
 
-def write_hours(found: Sequence[tuple[Hour, Mapping[Channel, Sequence[Bucket]]]]) -> Tx[None]:
+def write_hours(found: Sequence[tuple[Hour, Buckets]]) -> Tx[None]:
     """Put minutes in the place of those before, and their hours after them."""
     for hour, buckets in found:
         yield from _write_hour(hour, buckets)
 
 
-def _write_hour(hour: Hour, found: Mapping[Channel, Sequence[Bucket]]) -> Tx[None]:
+def _write_hour(hour: Hour, found: Buckets) -> Tx[None]:
     day_ms = hour.hour_ms // DAY_MS * DAY_MS
     at = (hour.hour_ms - day_ms) // HOUR_MS
     known = yield from fetch("rollup_of_hour", hour.agent, hour.hour_ms, day_ms)

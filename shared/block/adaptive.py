@@ -22,8 +22,8 @@ LOW_MASK = LOW - 1
 _BEYOND = 1 << 40
 """Zero words there are behind the last byte; more than any bound lets a reader ask for."""
 
-_STRIDE = 96
-"""Cells per role: one per size of a number, then one per prefix of a small number."""
+_CELLS = 96
+"""Per role: one per size of a number, then one per prefix of a small number."""
 _SMALL = 3
 """Numbers of up to this many bits below the leading one have a cell for each prefix."""
 _PREFIX = NUMBER_BITS + 1
@@ -50,16 +50,25 @@ _YES = (
 """Cells that mostly hear ones: nothing missing, channels in order, values of some size."""
 
 
-def _fresh_cells() -> list[int]:
-    cells = [state_of(0, 0)] * (ROLES * _STRIDE)
+def _fresh_cells() -> list[list[int]]:
+    cells = [[state_of(0, 0)] * _CELLS for _ in range(ROLES)]
     for known, counts in ((_NO, (_LIKELY, 0)), (_YES, (0, _LIKELY))):
         for known_role, cell in known:
-            cells[known_role * _STRIDE + cell] = state_of(*counts)
+            cells[known_role][cell] = state_of(*counts)
     return cells
 
 
 _FRESH = _fresh_cells()
-assert _PREFIX + (2 << _SMALL) <= _STRIDE, "the cells of two roles overlap"
+"""By role; a block uses a few of them, and copies those."""
+assert _PREFIX + (2 << _SMALL) <= _CELLS, "a role has too few cells"
+
+
+class _Cells(dict[int, list[int]]):
+    """What the cells of each role have counted so far."""
+
+    def __missing__(self, role: int) -> list[int]:
+        cells = self[role] = _FRESH[role].copy()
+        return cells
 
 
 def _raw_parts(bits: int) -> tuple[tuple[int, int], ...]:
@@ -82,26 +91,26 @@ class AdaptiveWriter:
     def __init__(self) -> None:
         self._low, self._range = 0, FULL
         self._words: list[int] = []
-        self._cells = _FRESH.copy()
+        self._cells = _Cells()
 
     def flag(self, role: int, *, value: bool) -> None:
         """Write one bit with the role's first cell."""
-        self._bit(role * _STRIDE, int(value))
+        self._bit(self._cells[role], 0, int(value))
 
     def number(self, role: int, value: int) -> None:
         """Write the size of ``value + 1`` in unary, then the bits below its leading one."""
         assert 0 <= value < (1 << NUMBER_BITS) - 1, f"{value} does not fit a block's numbers"
         value += 1
-        size, base = value.bit_length() - 1, role * _STRIDE
-        for cell in range(base, base + size):
-            self._bit(cell, 1)
-        self._bit(base + size, 0)
+        size, cells = value.bit_length() - 1, self._cells[role]
+        for cell in range(size):
+            self._bit(cells, cell, 1)
+        self._bit(cells, size, 0)
         if size > _SMALL:
             self._raw(value, size)
         else:
-            prefixes = base + _PREFIX + (1 << size)
+            prefixes = _PREFIX + (1 << size)
             for below in range(size - 1, -1, -1):
-                self._bit(prefixes + (value >> below + 1), value >> below & 1)
+                self._bit(cells, prefixes + (value >> below + 1), value >> below & 1)
 
     def residuals(self, values: list[int], scale: int) -> None:
         """Write each residual's high part through the trees, its noise bits as they are."""
@@ -152,16 +161,16 @@ class AdaptiveWriter:
         assert carry == 0, "the code value stays below one"
         return struct.pack(f">{len(words)}H", *words).rstrip(b"\0")
 
-    def _bit(self, cell: int, bit: int) -> None:
-        state = self._cells[cell]
+    def _bit(self, cells: list[int], cell: int, bit: int) -> None:
+        state = cells[cell]
         share = (self._range >> 16) * STATES.chance[state]
         if bit:
             self._low += share
             self._range -= share
-            self._cells[cell] = STATES.after_one[state]
+            cells[cell] = STATES.after_one[state]
         else:
             self._range = share
-            self._cells[cell] = STATES.after_zero[state]
+            cells[cell] = STATES.after_zero[state]
         self._settle()
 
     def _raw(self, value: int, bits: int) -> None:
@@ -188,27 +197,58 @@ class AdaptiveReader:
         self._left = iter(self._words)
         self._zeros = repeat(0, _BEYOND)
         self._next = chain(self._left, self._zeros).__next__
-        self._code = self._next() << 32 | self._next() << 16 | self._next()
+        self._code: int = self._next() << 32 | self._next() << 16 | self._next()
         self._range = FULL
-        self._cells = _FRESH.copy()
+        self._cells = _Cells()
 
     def flag(self, role: int) -> bool:
         """Read one bit with the role's first cell."""
-        return self._bit(role * _STRIDE) == 1
+        cells = self._cells[role]
+        state = cells[0]
+        share = (self._range >> 16) * STATES.chance[state]
+        if is_one := self._code >= share:
+            self._code -= share
+            self._range -= share
+            cells[0] = STATES.after_one[state]
+        else:
+            self._range = share
+            cells[0] = STATES.after_zero[state]
+        self._settle()
+        return is_one
 
     def number(self, role: int) -> int:
         """Read a number; one too large is refused."""
-        size, base = 0, role * _STRIDE
-        while self._bit(base + size):
-            size += 1
-            if size >= NUMBER_BITS:
-                raise malformed("a number beyond the format's bound")
-        value = 1
-        if size > _SMALL:
-            return (value << size | self._raw(size)) - 1
-        for _ in range(size):
-            value = value << 1 | self._bit(base + _PREFIX + (1 << size) + value)
-        return value - 1
+        cells, code, span = self._cells[role], self._code, self._range
+        _, chance, after_zero, after_one = STATES
+        # The size in unary, then the bits below the leading one; `left` of them, or none known yet.
+        cell, value, size, left, prefixes = 0, 1, 0, -1, _PREFIX
+        while left:
+            state = cells[cell]
+            share = (span >> 16) * chance[state]
+            if bit := code >= share:
+                code -= share
+                span -= share
+                cells[cell] = after_one[state]
+            else:
+                span = share
+                cells[cell] = after_zero[state]
+            if span < LOW:
+                code = code << 16 | self._next()
+                span <<= 16
+            if left > 0:
+                value, left = value << 1 | bit, left - 1
+                cell = prefixes + value
+            elif bit:
+                size, cell = size + 1, cell + 1
+                if size >= NUMBER_BITS:
+                    raise malformed("a number beyond the format's bound")
+            elif size > _SMALL:
+                break
+            else:
+                left, prefixes = size, _PREFIX + (1 << size)
+                cell = prefixes + 1
+        self._code, self._range = code, span
+        return (value << size | self._raw(size) if left else value) - 1
 
     def residuals(self, count: int, scale: int) -> list[int]:
         """Read `count` residuals that were written with `scale`."""
@@ -266,20 +306,6 @@ class AdaptiveReader:
         ended = _roundest(low, low + self._range) - low == self._code
         if next(self._left, None) is not None or not ended:
             raise malformed("bytes after the last column")
-
-    def _bit(self, cell: int) -> int:
-        state = self._cells[cell]
-        share = (self._range >> 16) * STATES.chance[state]
-        if self._code < share:
-            bit, self._range = 0, share
-            self._cells[cell] = STATES.after_zero[state]
-        else:
-            bit = 1
-            self._code -= share
-            self._range -= share
-            self._cells[cell] = STATES.after_one[state]
-        self._settle()
-        return bit
 
     def _raw(self, bits: int) -> int:
         value = 0

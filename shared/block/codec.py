@@ -9,8 +9,9 @@ decoder of their own.
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum, unique
+
+import msgspec
 
 from shared import limits
 from shared.block.adaptive import AdaptiveReader, AdaptiveWriter
@@ -55,8 +56,8 @@ _WHOLE_SECONDS = 0x20
 """Flag: the time from first to last row is in seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockHeader:
+# A struct of msgspec: one is made for each block that comes, and again where it is decoded.
+class BlockHeader(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a block says about itself before its columns."""
 
     version: int
@@ -125,7 +126,7 @@ def check(data: bytes) -> BlockHeader:
     Raises:
         RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
     """
-    return _decode(data)[0]
+    return decode_groups(data)[0]
 
 
 def decode(data: bytes) -> Block:
@@ -134,7 +135,7 @@ def decode(data: bytes) -> Block:
     Raises:
         RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
     """
-    header, groups = _decode(data)
+    header, groups = decode_groups(data)
     return Block(
         epoch=header.epoch,
         seq=header.seq,
@@ -149,6 +150,24 @@ def decode(data: bytes) -> Block:
     )
 
 
+def decode_groups(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
+    """Return the header and the rows of a block, as `decode` does.
+
+    Raises:
+        RefusedError: BLOCK_CHECKSUM or BLOCK_MALFORMED; nothing else.
+    """
+    header, body = _read_header(data)
+    reader = _READERS[header.stage](body)
+    groups = _get_groups(reader, header)
+    reader.finish()
+    times = [time for group in groups for time in group.times_ms] or [header.wall_ms]
+    if (min(times), max(times)) != (header.first_ms, header.last_ms):
+        raise malformed("the header's time range is not that of the rows")
+    if sum(group.count for group in groups) != header.count:
+        raise malformed("the header's count is not that of the columns")
+    return header, groups
+
+
 def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
     """Return the header and the bytes of the stage."""
     if not _FIXED.size <= len(data) <= limits.BLOCK_BYTES:
@@ -159,7 +178,7 @@ def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
     if zlib.crc32(data[_CRC_END:], zlib.crc32(data[:_CRC_AT])) != crc:
         raise RefusedError(Reason.BLOCK_CHECKSUM)
     stage, priority = kind & 15, flags & 3
-    if stage not in set(Stage) or priority > 2 or flags >> 6:
+    if stage not in _READERS or priority > 2 or flags >> 6:
         raise malformed("stage, priority or flags")
     numbers = PlainReader(data[_FIXED.size :], compressed=False)
     seq, mono_ms = numbers.number(0), numbers.number(0)
@@ -193,19 +212,6 @@ def _read_header(data: bytes) -> tuple[BlockHeader, bytes]:
 def _in_range(*numbers: int) -> bool:
     """Tell whether JSON, SQLite and a double can hold all of them."""
     return max(map(abs, numbers)) <= limits.INT_MAX
-
-
-def _decode(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
-    header, body = _read_header(data)
-    reader = _READERS[header.stage](body)
-    groups = _get_groups(reader, header)
-    reader.finish()
-    times = [time for group in groups for time in group.times_ms] or [header.wall_ms]
-    if (min(times), max(times)) != (header.first_ms, header.last_ms):
-        raise malformed("the header's time range is not that of the rows")
-    if sum(group.count for group in groups) != header.count:
-        raise malformed("the header's count is not that of the columns")
-    return header, groups
 
 
 def _put_groups(

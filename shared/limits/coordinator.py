@@ -164,3 +164,7 @@ DEADLINE_BATCH = 64
 """Jobs whose time is over that are settled at once: a replica that dies at it leaves them whole."""
 RELEASES_LOOKED_AT = 512
 """Agents of one job whose devices are asked for by what they run: one short query each."""
+GC_OBJECTS = 50_000
+"""More of them at once than contacts and rollups in work have: what cycles hold is some 10 MB."""
+DEVICE_WORDS_READ = 5_000
+"""Devices of a fleet that are read at once where a job is aimed at what they are."""

@@ -1,5 +1,6 @@
 """Handing memory back: code goes, and comes back when it runs."""
 
+import gc
 import hashlib
 import os
 import re
@@ -7,8 +8,9 @@ import sqlite3
 import weakref
 from pathlib import Path
 
+from shared import limits
 from shared.runtime import memory
-from shared.runtime.memory import hand_back_code, hand_back_heap
+from shared.runtime.memory import collect_rarely, hand_back_code, hand_back_heap
 from tests.bench.process import memory_mb
 
 
@@ -61,3 +63,15 @@ def test_pages_that_were_written_to_and_those_without_a_file_stay(monkeypatch, t
 def test_a_machine_without_the_kernel_s_account_keeps_everything(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_SMAPS", tmp_path / "none")
     assert hand_back_code() == 0
+
+
+def test_a_busy_process_looks_for_cycles_rarely_and_never_among_what_it_began_with():
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.get_threshold()[0] == limits.GC_OBJECTS
+        assert gc.get_freeze_count() > 0
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
