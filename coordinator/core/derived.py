@@ -23,13 +23,25 @@ def undoing_of(job: JobId) -> JobId:
     return JobId(_derived(job, "undoing"))
 
 
-def firing_of(trigger: bytes, occasion: str, nominal_ms: WallMs) -> JobId:
-    """Return the id of the job that a trigger makes of an occasion."""
-    return JobId(uuid7(nominal_ms, _noise(trigger, f"firing {occasion}")))
+def firing_of(trigger: bytes, occasion: str, at_ms: WallMs) -> JobId:
+    """Return the id of the job that a trigger makes of an occasion.
+
+    Args:
+        trigger: its id.
+        occasion: a nominal time, or an event.
+        at_ms: the nominal time, or that of something the event names: an event that is told again
+            after a restore is heard at another time than before.
+    """
+    return JobId(uuid7(at_ms, _noise(trigger, f"firing {occasion}")))
+
+
+def time_of(uid: bytes) -> WallMs:
+    """Return when a UUIDv7 was made, or what it was derived from."""
+    return WallMs(int.from_bytes(uid[:_STAMP_BYTES]))
 
 
 def _derived(job: JobId, what: str) -> bytes:
-    return uuid7(WallMs(int.from_bytes(job[:_STAMP_BYTES])), _noise(job, what))
+    return uuid7(time_of(job), _noise(job, what))
 
 
 def _noise(of: bytes, what: str) -> bytes:

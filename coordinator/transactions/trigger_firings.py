@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 
 from coordinator.contract.common import to_time
 from coordinator.contract.triggers import OccasionView, Outcome, TriggerBody
-from coordinator.core.derived import firing_of
+from coordinator.core.derived import firing_of, time_of
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.targeting import fold_labels
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.submit import Submission, draft_body, submit
-from coordinator.transactions.triggers import kept_of, submission_of, zone_of
+from coordinator.transactions.triggers import JOB, SCHEDULE, kept_of, submission_of, zone_of
 from shared import limits
 from shared.clock import Entropy, WallMs
 from shared.errors import MistakeError
-from shared.ids import AgentId, uuid_text
+from shared.ids import AgentId, parse_uuid, uuid_text
 from shared.model.schedule import Overlap, Schedule, newest_nominal, to_fire
 from shared.model.selector import parse_selector
 from shared.trust.policy import Policy
@@ -132,6 +132,11 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
     if too_many:
         yield from _settle(row, occasion, ("rate_limited", too_many, None), bench)
         return
+    job_id = firing_of(trigger_id, occasion, _stamp(row, occasion, at_ms))
+    if (yield from fetch_one("job", job_id)) is not None:
+        # The firing was forgotten since, as old ones are; what it made was not.
+        yield from _settle(row, occasion, ("submitted", device, job_id), bench)
+        return
     try:
         body = yield from submission_of(trigger, agent=agent, device=device)
         draft = draft_body(body, bench.policy, bench.now_ms)
@@ -141,7 +146,7 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
             author=row[4],
             now_ms=bench.now_ms,
             origin=f"trigger:{trigger.name}",
-            job=firing_of(trigger_id, occasion, at_ms),
+            job=job_id,
         )
         done = yield from submit(draft, submission, bench.entropy)
     except MistakeError as error:
@@ -150,6 +155,16 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
     yield from _settle(row, occasion, ("submitted", device, done.job), bench)
     fired.jobs.append(done.job)
     fired.agents.extend(done.agents)
+
+
+def _stamp(row: Row, occasion: str, at_ms: int) -> WallMs:
+    """Return a time that an occasion has however often it is told."""
+    kind = row[2]
+    if kind == SCHEDULE or occasion.endswith(f" {at_ms}"):
+        return WallMs(at_ms)
+    if kind.startswith(JOB):
+        return time_of(parse_uuid(occasion.rpartition(" ")[2], what="a job"))
+    return time_of(row[0])
 
 
 def list_occasions(

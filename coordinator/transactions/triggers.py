@@ -32,7 +32,7 @@ from shared.model.selector import parse_selector
 from shared.model.spec_check import check_spec
 
 SCHEDULE: Final = "schedule"
-_JOB: Final = "job."
+JOB: Final = "job."
 _SAMPLE: Final = "sample"
 """The agent and device that stand for those of an event while a trigger is checked."""
 
@@ -219,7 +219,7 @@ def _check_event(trigger: TriggerBody) -> None:
         return
     if event.selector:
         parse_selector(event.selector, where="event.selector")
-    is_job = event.kind.startswith(_JOB)
+    is_job = event.kind.startswith(JOB)
     if is_job != bool(event.of):
         said = "it needs the name of a job" if is_job else "only an event job.* is of a job"
         raise MistakeError(said, where="event.of")

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _TRIGGERS = "tests/unit/test_triggers.py::test_"
+_FIRINGS = "tests/unit/test_firing_ids.py::test_"
 _SUPERSEDED = "tests/unit/test_supersession.py::test_"
 _CHAINS = "tests/unit/test_job_chains.py::test_"
 _TEMPLATES = "tests/unit/test_templates.py::test_"
@@ -42,6 +43,13 @@ AUTOMATION = (
         "    yield from _check_circle(trigger, makes)\n",
         "",
         _TRIGGERS + "jobs_that_would_set_each_other_off_for_ever_are_refused",
+    ),
+    _mutant(
+        "fires-under-another-id",
+        "transactions/trigger_firings.py",
+        "    if kind == SCHEDULE or occasion",
+        "    if True or occasion",
+        _FIRINGS + "an_event_that_is_told_again_after_a_restore_makes_the_job_that_it_made",
     ),
     _mutant(
         "rate",

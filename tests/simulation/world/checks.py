@@ -20,7 +20,7 @@ from shared.ids import AgentId
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState, Step, TaskState
 from shared.model.reading import Quality
 from shared.wire.messages import Receipt
-from tests.simulation.world.people import Asked
+from tests.simulation.world.people import Asked, Set
 from tests.simulation.world.site import COUNTED, Site
 from tests.simulation.world.wishes import ONCE
 
@@ -42,8 +42,8 @@ class Rest:
     """The coordinator's database."""
     sites: Sequence[Site]
     asked: Sequence[Asked]
-    standing: Sequence[Asked]
-    """What runs again and again: each firing at most once (`rollout_checks`)."""
+    standing: Sequence[Asked | Set]
+    """What runs again and again (`rollout_checks`, `trigger_checks`)."""
     guests: Sequence[Site]
     """Gateways that went before, and copies of them."""
     ended_s: float
@@ -133,7 +133,7 @@ def _forgotten(site: Site, unit: int, value: int) -> bool:
 
 def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:
     """Every effect is a step of a job for this agent, and of one that enough people agreed to."""
-    wanted: dict[int, Asked] = {}
+    wanted: dict[int, Asked | Set] = {}
     for asked in (*rest.asked, *rest.standing):
         if site.agent in asked.agents:
             wanted |= dict.fromkeys(values_of(asked.spec.every_step, once=False), asked)
@@ -141,7 +141,9 @@ def nothing_runs_that_nobody_wanted(rest: Rest, site: Site) -> Iterator[str]:
         asked_for = wanted.get(value)
         if asked_for is None:
             yield f"{site.name}: {value} was set on {unit}, which nobody asked for"
-        elif asked_for.guarded and len(asked_for.approvals) < NEEDED:
+        elif (
+            isinstance(asked_for, Asked) and asked_for.guarded and len(asked_for.approvals) < NEEDED
+        ):
             yield f"{site.name}: {value} was set on {unit} with too few approvals"
 
 

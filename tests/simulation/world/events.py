@@ -240,7 +240,7 @@ async def backup(scene: Scene, chance: random.Random) -> None:
     """The coordinator is copied, and much later put back from that copy."""
     if scene.backup is not None or scene.centre.parts is None:
         return
-    scene.backup = scene.ground.folder / "backup.db"
+    scene.backup, taken_s = scene.ground.folder / "backup.db", scene.ground.now_s
     parts = scene.centre.parts
     place = scene.centre.place
     try:
@@ -260,6 +260,9 @@ async def backup(scene: Scene, chance: random.Random) -> None:
     await scene.centre.stop()
     scene.ground.hit("restored centre")
     scene.restored = True
+    for kept in scene.people.triggers:
+        if kept.saved_s > taken_s or not kept.saved_s:
+            kept.gone_s = kept.gone_s or scene.ground.now_s
     scene.centre.walk.forget()
     for site in scene.sites:
         site.was_restored = True

@@ -27,6 +27,7 @@ KNOWN: Mapping[str, Plot] = {
     "power that goes again and again": Plot(5, ("reboot",) * 6 + ("ask",) * 6),
 }
 FOUND: Mapping[str, Plot] = {
+    "an event that a restored coordinator hears again": Plot(22, ("trigger",) * 6 + ("backup",)),
     "a service that failed in cleaning up makes a stop wait for ever": Plot(
         5, ("die at commit",) * 6 + ("stop",) * 4 + ("disk",) * 3
     ),

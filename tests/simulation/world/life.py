@@ -73,6 +73,8 @@ class Lives(ABC):
         self.lives = 0
         self.off = False
         """Switched off: it does not come back by itself."""
+        self.changes: list[tuple[float, bool]] = []
+        """When it came up, went down or its disk refused, and whether it was up then."""
         self._graves: list[asyncio.Task[Any]] = []
 
     @abstractmethod
@@ -98,11 +100,12 @@ class Lives(ABC):
         assert self.now is None, f"{self.name} lives already"
         self.off = False
         self.lives += 1
-        disk = Disk(self.folder, lambda fault: self.ground.hit(f"disk {fault}", self.name))
+        disk = Disk(self.folder, self._struck)
         process = Process(self.lives, self.folder, self.disks.mount(disk))
         disk.die = lambda: self._stumble(process)
         disk.look = self._look(process)
         self.now = process
+        self._changed()
         self.ground.note(self.name, "starts", self.lives)
         process.task = asyncio.create_task(self._live(process), name=f"{self.name} {self.lives}")
 
@@ -113,6 +116,7 @@ class Lives(ABC):
             return
         self.ground.note(self.name, "stops")
         self.off = True
+        self.changes.append((self.ground.now_s, False))
         process.task.cancel()
         await asyncio.wait((process.task,))
         process.dead = True
@@ -140,6 +144,13 @@ class Lives(ABC):
             await asyncio.wait(self._graves)
             self._graves = [one for one in self._graves if not one.done()]
 
+    def _struck(self, fault: str) -> None:
+        self.ground.hit(f"disk {fault}", self.name)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.changes.append((self.ground.now_s, self.up))
+
     def _look(self, process: Process) -> Callable[[sqlite3.Connection, Path], None]:
         def look(db: sqlite3.Connection, path: Path) -> None:
             if not process.dead:
@@ -161,6 +172,7 @@ class Lives(ABC):
         self.moved(before, after)
         self.folder = after
         self.now = None
+        self._changed()
         self.ground.note(self.name, "dies")
         self._graves.append(asyncio.create_task(self._tear_down(process), name="grave"))
         if not self.off:
@@ -191,6 +203,7 @@ class Lives(ABC):
         process.died.set()
         if self.now is process:
             self.now = None
+        self._changed()
         self.ground.note(self.name, "ended")
         if not self.off:
             self.ground.loop.call_later(_BACK_S, self._back)

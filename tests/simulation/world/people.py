@@ -57,6 +57,20 @@ class Asked:
     """A person let its rollout go on, whatever its gate said."""
 
 
+@dataclass
+class Set:
+    """A trigger that somebody saved: its job is made once for each occasion."""
+
+    spec: JobSpec
+    agents: tuple[AgentId, ...]
+    of: str
+    """The job whose good end is the occasion; empty: set times are."""
+    saved_s: float = 0.0
+    """When it was heard of; 0: nobody knows that yet."""
+    gone_s: float = 0.0
+    """When it was deleted, or lost with a restored database; 0: never."""
+
+
 class People:
     """Everybody who may tell the coordinator something."""
 
@@ -68,6 +82,7 @@ class People:
         self.asked: list[Asked] = []
         self.rollouts: list[Asked] = []
         self.standing: list[Asked] = []
+        self.triggers: list[Set] = []
         self._keys = 0
 
     async def insist(self, body: Callable[[], Tx[T]]) -> T:
@@ -82,6 +97,10 @@ class People:
         """Ask for a job; a plain one may begin at once, and nobody has to agree to it."""
         spec = self.wishes.plain(agents) if plain else self.wishes.spec(agents)
         return await self._submit(spec, agents, guarded=not plain and self.chance.random() < 0.3)
+
+    async def submit_spec(self, spec: JobSpec, agents: Sequence[AgentId]) -> Asked:
+        """Ask for a job that somebody has thought of already."""
+        return await self._submit(spec, agents)
 
     async def submit_staged(self, agents: Sequence[AgentId], rollout: RolloutPolicy) -> Asked:
         """Ask for a job that goes over some agents in stages, and can be taken back."""
@@ -184,7 +203,7 @@ class People:
         """Pause, resume, advance, call off or take back a rollout; False: it was too late."""
         asked.waved_on |= verb in {"resume", "advance"}
         while True:
-            now_ms, policy = self._now_ms, self._bench().policy
+            now_ms, policy = self.now_ms, self._bench().policy
             bench = StepBench(now_ms, policy)
             try:
                 done = await self.insist(partial(steer, asked.job, Wanted(verb, "user:zoe"), bench))
@@ -201,30 +220,31 @@ class People:
     async def rekey(self, agent: AgentId) -> None:
         """Ask an agent for another key."""
         self.ground.hit("rekey")
-        await self.insist(partial(ask_for_rekey, agent, actor="user:zoe", now_ms=self._now_ms))
+        await self.insist(partial(ask_for_rekey, agent, actor="user:zoe", now_ms=self.now_ms))
 
     async def revoke(self, agent: AgentId) -> None:
         """Let an agent in no more."""
         self.ground.hit("revoke")
-        await self.insist(partial(revoke, agent, actor="user:zoe", now_ms=self._now_ms))
+        await self.insist(partial(revoke, agent, actor="user:zoe", now_ms=self.now_ms))
 
     async def decommission(self, agent: AgentId) -> None:
         """Ask an agent to deliver what it has, and to leave."""
         self.ground.hit("decommission")
-        await self.insist(partial(decommission, agent, actor="user:zoe", now_ms=self._now_ms))
+        await self.insist(partial(decommission, agent, actor="user:zoe", now_ms=self.now_ms))
 
     async def release(self, agent: AgentId) -> None:
         """End a quarantine."""
-        await self.insist(partial(release, agent, actor="user:zoe", now_ms=self._now_ms))
+        await self.insist(partial(release, agent, actor="user:zoe", now_ms=self.now_ms))
 
     @property
-    def _now_ms(self) -> WallMs:
+    def now_ms(self) -> WallMs:
+        """What the coordinator's clock says."""
         return self.centre.clock.wall_ms()
 
     def _bench(self) -> Bench:
         if self.centre.parts is not None:
             self._policy = self.centre.parts.documents.now.shelf.policy
-        return Bench(fleet=FleetId(FLEET), policy=self._policy, now_ms=self._now_ms)
+        return Bench(fleet=FleetId(FLEET), policy=self._policy, now_ms=self.now_ms)
 
     def _approval(self, asked: Asked, person: str, now_ms: WallMs) -> bytes:
         said = Approval(

@@ -31,6 +31,12 @@ from tests.simulation.world.rollout_checks import (
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site, machines
 from tests.simulation.world.stories import GRAVE, RARE, STORIES
+from tests.simulation.world.trigger_checks import (
+    a_firing_has_one_effect,
+    no_end_is_overheard,
+    no_time_is_left_out,
+)
+from tests.simulation.world.triggers import let_rest
 
 _MEMORY = Path("/dev/shm")
 """No sync costs anything here; what a sync promises is tests/power's matter."""
@@ -134,6 +140,7 @@ class Play:
                 lives.start()
             await lives.wait_up()
             lives.clock.synchronise()
+        await let_rest(self.people)
         for disk in self.disks.mounted.values():
             disk.failing, disk.dies_in = "", 0
 
@@ -170,12 +177,16 @@ class Play:
     def _long_work(self) -> Iterator[str]:
         """Yield what is wrong with rollouts and with what ran again and again."""
         centre, people = self.centre.place.database, self.people
+        fired = self.centre.walk.fired
         if not self.scene.restored:
             yield from stages_come_in_turn(centre, people.rollouts)
             sound = [site for site in self.sites if not site.was_restored]
             yield from what_is_taken_back_is_undone(centre, people.rollouts, sound)
         for site in self.sites:
             yield from a_firing_works_once(centre, people.standing, site)
+            yield from a_firing_has_one_effect(fired, people.triggers, site)
+        yield from no_end_is_overheard(centre, people.triggers)
+        yield from no_time_is_left_out(fired, people.triggers, self.centre.changes)
 
     def _rest(self) -> Rest:
         return Rest(
@@ -183,7 +194,7 @@ class Play:
             sites=self.sites,
             guests=self.scene.guests,
             asked=self.people.asked,
-            standing=self.people.standing,
+            standing=[*self.people.standing, *self.people.triggers],
             ended_s=self.ended_s,
         )
 

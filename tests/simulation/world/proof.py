@@ -22,7 +22,7 @@ FAULTS = (
     *("reflashed card", "restored centre"),
     *("stick up", "stick down", "stick late", "stick brought work", *FATES),
     *("approve", "deny", "cancel", "rekey", "join", "clone", "revoke"),
-    *("rollout", "rollout pause", "standing job"),
+    *("rollout", "rollout pause", "standing job", "trigger", "trigger fired"),
 )
 _EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
 ELSEWHERE = frozenset(

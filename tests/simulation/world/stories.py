@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.world import courier, events, guests, operators
+from tests.simulation.world import courier, events, guests, operators, triggers
 from tests.simulation.world.scene import Story
 
 STORIES: Mapping[str, tuple[int, Story]] = {
@@ -28,6 +28,7 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "guest": (2, guests.guest),
     "rollout": (3, operators.rollout),
     "standing": (3, operators.standing),
+    "trigger": (3, triggers.trigger),
 }
 """How often each is told, compared with the others."""
 GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
@@ -49,6 +50,7 @@ RARE: Mapping[str, float] = {
     "guest": 0.97,
     "rollout": 1.0,
     "standing": 0.6,
+    "trigger": 0.4,
 }
 """How often each is told besides, on average: what happens once in a life must happen often here.
 

@@ -21,6 +21,10 @@ from shared.model.job import (
 from tests.simulation.world.ground import Ground
 
 _FIRINGS = "SELECT e.id, s.firings FROM standing s JOIN execution e ON e.number = s.execution"
+_FIRED = (
+    "SELECT t.name, f.trigger_id, f.occasion, f.at_ms, f.job_id FROM trigger_firing f"
+    " JOIN job_trigger t ON t.trigger_id = f.trigger_id WHERE f.outcome <> ''"
+)
 _QUEUED = ExecutionState.QUEUED
 
 
@@ -37,6 +41,8 @@ class Walk:
     """Executions that an agent has ever had."""
     firings: dict[bytes, int] = field(default_factory=dict)
     """How often each standing execution of an agent has fired."""
+    fired: dict[tuple[str, str], tuple[int, bytes | None]] = field(default_factory=dict)
+    """What a coordinator did about each occasion of a trigger, by name: when it was, which job."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -77,6 +83,16 @@ class Walk:
                 if before in TERMINAL_EXECUTION:
                     self.ground.wrong(f"{self.who}: {before.name} became {now.name}")
             self.fresh = False
+            for name, trigger, occasion, at_ms, job in db.execute(_FIRED).fetchall():
+                self._fire(name, f"{trigger.hex()} {occasion}", at_ms, job)
+
+    def _fire(self, name: str, occasion: str, at_ms: int, job: bytes | None) -> None:
+        before_ms, before = self.fired.get((name, occasion), (at_ms, None))
+        if job is not None and before is None:
+            self.ground.hit("trigger fired", name, occasion)
+        if None not in (job, before) and job != before:
+            self.ground.wrong(f"{self.who}: {name} made two jobs of {occasion}")
+        self.fired[name, occasion] = (before_ms, job or before)
 
     def _step(self, table: str, key: Hashable, now: IntEnum, first: IntEnum | None) -> None:
         before = self.at.get((table, key), now if self.fresh else first)

@@ -42,6 +42,10 @@ class Wishes:
         """Return something simple, to be done at once."""
         return self._spec(agents, self._once())
 
+    def late(self, agents: Sequence[str]) -> JobSpec:
+        """Return something simple, to be done in a while."""
+        return self._spec(agents, self._waiting())
+
     def staged(self, agents: Sequence[str]) -> JobSpec:
         """Return something that can be taken back."""
         undo = [self._set("u", once=True)]
