@@ -13,15 +13,13 @@ from coordinator.transactions.agents import list_agents, view_agent
 from coordinator.transactions.membership import release, revoke
 from coordinator.transactions.sight import sees_agent
 from shared.ids import AgentId
-from shared.model.selector import parse_selector
+from shared.model.selector import Selector, parse_selector
 
 
 async def get_agents(call: Call, query: AgentQuery) -> Page[AgentView]:
     """List agents in the order of their ids."""
     parts, secret = call.parts, call.parts.fleet.page_key
-    selector = parse_selector(query.selector, where="query.selector") if query.selector else None
-    if call.limit is not None:
-        selector = call.limit if selector is None else selector.joined(call.limit)
+    selector = seen_by(call, query.selector)
     scope = f"agents {query.selector}"
     after = read_page_token(query.page_token, scope=scope, secret=secret).decode()
     body = partial(
@@ -30,6 +28,18 @@ async def get_agents(call: Call, query: AgentQuery) -> Page[AgentView]:
     views, more = await parts.store.read(body)
     token = page_token(views[-1].id.encode(), scope=scope, secret=secret) if more else None
     return Page([_with_presence(call, view) for view in views], token)
+
+
+def seen_by(call: Call, text: str) -> Selector | None:
+    """Return which agents a query means, as far as the caller may see them; None: all of them.
+
+    Raises:
+        MistakeError: it is no selector.
+    """
+    selector = parse_selector(text, where="query.selector") if text else None
+    if call.limit is None:
+        return selector
+    return call.limit if selector is None else selector.joined(call.limit)
 
 
 async def get_agent(call: Call, agent: str) -> AgentView:

@@ -2,19 +2,27 @@
 
 from functools import partial
 
-from coordinator.api.agents import check_sight
+from coordinator.api.agents import check_sight, seen_by
 from coordinator.api.context import Call
 from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.contract.common import Page
 from coordinator.contract.support import DeviceQuery, DeviceView
+from coordinator.core.targeting import KNOWN
 from coordinator.transactions.devices import list_devices, view_device
+from shared.errors import MistakeError
+from shared.model.selector import parse_selector
 
 
 async def get_devices(call: Call, query: DeviceQuery) -> Page[DeviceView]:
     """List devices that said what they are, in the order of their agents."""
     parts, secret = call.parts, call.parts.fleet.page_key
-    scope = f"devices {query.agent} {query.drifted}"
+    scope = f"devices {query.agent} {query.drifted} {query.selector} {query.device_selector}"
+    wanted = parse_selector(query.device_selector, where="query.device_selector")
+    for key in sorted(wanted.keys - KNOWN):
+        what = f"{key!r} of devices is known to their gateways alone"
+        mend = f"use {', '.join(sorted(KNOWN))}"
+        raise MistakeError(what, where="query.device_selector", mend=mend)
     token = read_page_token(query.page_token, scope=scope, secret=secret).decode()
     agent, _, device = token.partition(" ")
     body = partial(
@@ -23,7 +31,8 @@ async def get_devices(call: Call, query: DeviceQuery) -> Page[DeviceView]:
         drifted=query.drifted,
         after=(agent, device),
         size=query.page_size,
-        limit=call.limit,
+        limit=seen_by(call, query.selector),
+        wanted=wanted,
     )
     views, more = await parts.store.read(body)
     last = f"{views[-1].agent} {views[-1].device}".encode() if views else b""

@@ -2,12 +2,12 @@
 
 from functools import partial
 
+from coordinator.api.agents import seen_by
 from coordinator.api.context import Call
 from coordinator.api.paging import page_token, read_page_token
 from coordinator.contract.common import Page
 from coordinator.contract.drift import Compliance, ComplianceQuery, DriftQuery, DriftView
 from coordinator.transactions.wishes import Counting, count, lines_of, list_drift, read_some
-from shared.model.selector import Selector, parse_selector
 
 
 async def get_drift(call: Call, query: DriftQuery) -> Page[DriftView]:
@@ -18,7 +18,7 @@ async def get_drift(call: Call, query: DriftQuery) -> Page[DriftView]:
     agent, device, wish = [*token.split(" ", 2), "", "", ""][:3]
     body = partial(
         list_drift,
-        _selector(call, query.selector),
+        seen_by(call, query.selector),
         agent=query.agent,
         missed=not query.all,
         after=(agent, device, wish),
@@ -32,17 +32,10 @@ async def get_drift(call: Call, query: DriftQuery) -> Page[DriftView]:
 
 async def get_compliance(call: Call, query: ComplianceQuery) -> Compliance:
     """Count devices that are as wished and that are not, by group and desired state."""
-    counting = Counting(_selector(call, query.selector), query.by)
+    counting = Counting(seen_by(call, query.selector), query.by)
     found = await call.parts.store.read(partial(read_some, ""))
     while found.labels:
         # A page of agents at a time: nobody waits for the whole fleet to be read.
         count(counting, found)
         found = await call.parts.store.read(partial(read_some, counting.after))
     return Compliance(list(lines_of(counting.tallies)))
-
-
-def _selector(call: Call, text: str) -> Selector | None:
-    selector = parse_selector(text, where="query.selector") if text else None
-    if call.limit is None:
-        return selector
-    return call.limit if selector is None else selector.joined(call.limit)

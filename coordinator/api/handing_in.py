@@ -1,6 +1,5 @@
 """A job is handed in, whatever it was made from: written anew, a template, a job that failed."""
 
-from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -12,6 +11,7 @@ from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.jobs import JobPreview, JobView
 from coordinator.contract.trace import trace_id
 from coordinator.core.ports import Tx
+from coordinator.transactions.device_words import reach_of
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.releases import check_releases
 from coordinator.transactions.submit import (
@@ -58,10 +58,8 @@ async def hand_in(
     shelf = parts.documents.now.shelf
     job = draft_body(body, shelf.policy, now_ms)
     if validate_only:
-        agents = await parts.store.read(partial(_tried, job, call.limit, only, shelf.catalog))
-        sample = list(agents[:_SAMPLE])
-        digest, needed = job.digest.hex(), job.threshold
-        return Answer(JobPreview(digest, len(agents), sample, job.job_class, needed))
+        view = await parts.store.read(partial(_tried, job, call.limit, only, shelf.catalog))
+        return Answer(view)
     submission = Submission(
         actor=call.actor,
         author=call.principal.name,
@@ -97,10 +95,19 @@ async def hand_in(
 
 def _tried(
     job: Draft, limit: Selector | None, only: frozenset[AgentId] | None, catalog: Catalog
-) -> Tx[Sequence[str]]:
+) -> Tx[JobPreview]:
     agents = yield from preview(job, limit, only)
     yield from check_releases(job.spec, agents, catalog)
-    return agents
+    reach = yield from reach_of(job.spec.targets, agents)
+    return JobPreview(
+        digest=job.digest.hex(),
+        targets=len(agents),
+        sample=list(agents[:_SAMPLE]),
+        job_class=job.job_class,
+        approvals_needed=job.threshold,
+        devices=reach.devices,
+        unasked=reach.unasked,
+    )
 
 
 async def show_job(call: Call, job: bytes) -> JobView:

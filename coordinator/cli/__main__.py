@@ -218,7 +218,13 @@ def agents_diagnose(
 
 @devices.command(name="list")
 def devices_list(
-    *, agent: str = "", drifted: bool = False, most: int = _MOST, common: Common = _DEFAULT
+    *,
+    agent: str = "",
+    selector: str = "",
+    device_selector: str = "",
+    drifted: bool = False,
+    most: int = _MOST,
+    common: Common = _DEFAULT,
 ) -> None:
     """List attached devices that said what they are when `device.sync` asked.
 
@@ -226,6 +232,10 @@ def devices_list(
     ----------
     agent
         Of this gateway only.
+    selector
+        Of gateways whose labels match.
+    device_selector
+        Only devices like these: 'model=P-110,firmware<2.1', by vendor, kind, profile, id too.
     drifted
         Only those that are not as their profile expects.
     most
@@ -233,7 +243,14 @@ def devices_list(
     """
     _with_client(
         common,
-        lambda c, s: device_commands.list_devices(c, s, agent=agent, drifted=drifted, most=most),
+        lambda c, s: device_commands.list_devices(
+            *(c, s),
+            agent=agent,
+            selector=selector,
+            device_selector=device_selector,
+            drifted=drifted,
+            most=most,
+        ),
     )
 
 

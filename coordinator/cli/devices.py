@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator.cli.client import CallError, Client, Exit, segment
-from coordinator.cli.show import Screen, ago
+from coordinator.cli.show import Screen, ago, some
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.common import Page
 from coordinator.contract.jobs import JobView
@@ -12,15 +12,45 @@ from coordinator.contract.support import BundleView, DeviceView
 from shared.runtime.files import check_folder
 
 
-def list_devices(client: Client, screen: Screen, *, agent: str, drifted: bool, most: int) -> None:
+def meant(devices: int, unasked: int) -> str:
+    """Return how many devices a job is for, and where nobody knows.
+
+    >>> meant(40, 2)
+    '40 devices that are known; on 2 agents no device was ever asked what it is'
+    """
+    known = f"{some(devices, 'device')} that {'is' if devices == 1 else 'are'} known"
+    more = f"; on {some(unasked, 'agent')} no device was ever asked what it is"
+    return known + more if unasked else known
+
+
+def list_devices(
+    client: Client,
+    screen: Screen,
+    *,
+    agent: str,
+    selector: str,
+    device_selector: str,
+    drifted: bool,
+    most: int,
+) -> None:
     """Print devices that said what they are."""
-    query = {"agent": agent, "drifted": "true" if drifted else ""}
+    query = {
+        "agent": agent,
+        "selector": selector,
+        "device_selector": device_selector,
+        "drifted": "true" if drifted else "",
+    }
     found = list(client.pages("/v1/devices", DeviceView, query, most=most))
     if screen.as_json:
         screen.json(found)
         return
     if not found:
-        screen.text("no device has said what it is; ask with a job of device.sync")
+        all_ = not any(query.values())
+        screen.text(
+            "no device has said what it is; ask with a job of device.sync"
+            if all_
+            else "no device that said what it is matches"
+        )
         return
     screen.table(
         ("AGENT", "DEVICE", "VENDOR", "MODEL", "FIRMWARE", "PROFILE", "DRIFT", "OBSERVED"),

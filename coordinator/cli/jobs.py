@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from coordinator.cli.approvals import agreed
 from coordinator.cli.client import Client, Exit, segment
+from coordinator.cli.devices import meant
 from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
 from coordinator.cli.show import Screen, ago, count, some
@@ -78,6 +79,7 @@ def _previewed(screen: Screen, view: JobPreview) -> None:
         return
     names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
     screen.text(f"the job is good; it would go to {some(view.targets, 'agent')}: {names}")
+    screen.text(f"there it is for {meant(view.devices, view.unasked)}")
     if view.approvals_needed:
         screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
 

@@ -8,6 +8,7 @@ from typing import Final
 from cyclopts import App
 
 from coordinator.cli.client import Client, Exit, segment
+from coordinator.cli.devices import meant
 from coordinator.cli.job_file import JobFile, read_job
 from coordinator.cli.options import (
     AT_ONCE,
@@ -204,6 +205,7 @@ def _preview(client: Client, screen: Screen, job: JobFile) -> None:
     screen.facts(
         [
             ("would go to", some(view.targets, "agent")),
+            ("there for", meant(view.devices, view.unasked)),
             ("class", view.job_class),
             ("approvals", view.approvals_needed),
             ("metered", f"{view.metered_bytes} bytes"),

@@ -48,6 +48,10 @@ class JobPreview(msgspec.Struct, frozen=True):
     job_class: str
     approvals_needed: int
     """Distinct people who would have to agree first."""
+    devices: int = 0
+    """Devices there that it would be for, as they last said what they are."""
+    unasked: int = 0
+    """Agents among them of which no device was ever asked (`device.sync`)."""
 
 
 class Agreement(msgspec.Struct, frozen=True):

@@ -100,3 +100,7 @@ class RolloutPreview(msgspec.Struct, frozen=True):
     metered_bytes: int
     done_after_s: int | None
     conflicts: list[ConflictView]
+    devices: int = 0
+    """Devices there that it would be for, as they last said what they are."""
+    unasked: int = 0
+    """Agents among them of which no device was ever asked (`device.sync`)."""

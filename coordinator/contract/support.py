@@ -2,7 +2,7 @@
 
 import msgspec
 
-from coordinator.contract.common import PageSize, PageToken, Time
+from coordinator.contract.common import PageSize, PageToken, SelectorText, Time
 from shared.model.job import Value
 
 
@@ -23,6 +23,10 @@ class DeviceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``GET /v1/devices``."""
 
     agent: str = ""
+    selector: SelectorText = ""
+    """Of agents whose labels match."""
+    device_selector: SelectorText = ""
+    """Over id, kind, profile, vendor, model and firmware, as far as a device said them."""
     drifted: bool = False
     """Only those that are not as their profile expects."""
     page_size: PageSize = 100

@@ -1,12 +1,27 @@
 """Which agents a job is for: named ones joined with what a selector matches."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from shared.errors import MistakeError
+from shared.model.identity import SAID
 from shared.model.job import Targets
 from shared.model.selector import Selector, parse_selector
 
 Labels = Mapping[str, str]
+KNOWN: Final = frozenset({"id", "kind", "profile"}) | SAID
+"""What the coordinator knows of devices that were asked what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What is known of the devices of some agents."""
+
+    devices: int
+    """That a job would be for, by their newest word."""
+    unasked: int
+    """Agents of which no device ever said what it is."""
 
 
 def fold_labels(rows: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, str]]:
@@ -25,19 +40,37 @@ def check_targets(targets: Targets) -> Selector | None:
     Raises:
         MistakeError: a selector cannot be parsed, or nothing is named at all.
     """
-    if targets.device_selector:
-        parse_selector(targets.device_selector, where="targets.device_selector")
+    devices = parse_selector(targets.device_selector, where="targets.device_selector")
     if targets.selector:
         return parse_selector(targets.selector, where="targets.selector")
-    if not targets.agents:
-        raise MistakeError(
-            "the job has no target", where="targets", mend="give targets.selector or targets.agents"
-        )
-    return None
+    if targets.agents:
+        return None
+    if devices.keys & KNOWN:
+        return Selector(())
+    raise MistakeError(
+        "the job has no target",
+        where="targets",
+        mend="give targets.selector, targets.agents or a targets.device_selector",
+    )
+
+
+def needs_devices(targets: Targets) -> bool:
+    """Tell whether what is known of devices decides which agents a job is for.
+
+    By what only devices know of themselves, for other agents could but refuse it; and where nothing
+    else is said. An id, a kind or a profile alone is left to the agents that a selector matches:
+    they know it of devices that nobody has asked yet.
+    """
+    devices = parse_selector(targets.device_selector)
+    everywhere = not targets.selector and not targets.agents
+    return bool(devices.keys & SAID) or (everywhere and bool(devices.keys & KNOWN))
 
 
 def resolve(
-    targets: Targets, selector: Selector | None, labels: Mapping[str, Labels]
+    targets: Targets,
+    selector: Selector | None,
+    labels: Mapping[str, Labels],
+    having: Collection[str] | None = None,
 ) -> Sequence[str]:
     """Return the ids of the agents a job is for, sorted.
 
@@ -45,6 +78,8 @@ def resolve(
         targets: as submitted.
         selector: what `check_targets` returned for them.
         labels: of every agent that may get work, by id.
+        having: agents known to have a device that is meant; None: that decides nothing. Who is
+            named gets the job all the same: it knows better.
 
     Raises:
         MistakeError: a named agent is not among them, or nothing matches.
@@ -60,6 +95,14 @@ def resolve(
                 f"no agent matches {targets.selector!r}",
                 where="targets.selector",
                 mend="GET /v1/agents?selector=... shows what a selector finds",
+            )
+        if having is not None:
+            matching = {agent for agent in matching if agent in having}
+        if not matching:
+            raise MistakeError(
+                f"no device there is known to be {targets.device_selector}",
+                where="targets.device_selector",
+                mend="ask them what they are with a job of device.sync",
             )
         chosen |= matching
     return sorted(chosen)

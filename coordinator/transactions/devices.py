@@ -4,12 +4,14 @@ Facts come in receipts, which agents sign; here they are only put where people l
 """
 
 from collections import defaultdict
+from typing import Final
 
 import msgspec
 
 from coordinator.contract.common import to_time
 from coordinator.contract.support import DeviceView
 from coordinator.core.ports import Row, Tx, execute, fetch_one
+from coordinator.transactions.device_words import words_of
 from coordinator.transactions.rows import audit, to_json
 from coordinator.transactions.sight import rows_within
 from shared import limits
@@ -20,10 +22,12 @@ from shared.model.job import Value
 from shared.model.selector import Selector
 from shared.wire.messages import Receipt
 
+_WORDS = ("kind", "profile", "vendor", "model", "firmware")
 _MARK = "_profile_hash"
 """Only `device.sync` tells it."""
 Cursor = tuple[str, str]
 """Agent and device."""
+_ANY: Final = Selector(())
 
 
 def note_facts(agent: AgentId, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
@@ -42,33 +46,63 @@ def note_facts(agent: AgentId, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
         row = yield from fetch_one("device_facts_count", agent, receipt.device)
         if row is not None and row[0] >= limits.DEVICES:
             return
-        drifted = facts.get("_drifted", 0)
-        yield from execute(
-            *("device_facts_save", agent, receipt.device, to_json(facts)),
-            *(drifted if isinstance(drifted, int) else 0, receipt.wall_ms),
-        )
+        yield from _save(agent, receipt.device, facts, receipt.wall_ms)
 
 
 def list_devices(
-    agent: str, *, drifted: bool, after: Cursor, size: int, limit: Selector | None = None
+    agent: str,
+    *,
+    drifted: bool,
+    after: Cursor,
+    size: int,
+    limit: Selector | None = None,
+    wanted: Selector = _ANY,
 ) -> Tx[tuple[list[DeviceView], bool]]:
-    """Return up to `size` devices after one, of one agent or of all, and whether there are more."""
-    rows = yield from rows_within(
-        limit,
-        "device_facts_after",
-        "labels_with_devices",
-        after=after,
-        agent=agent,
-        flag=drifted,
-        size=size + 1,
-    )
-    return [_view(row) for row in rows[:size]], len(rows) > size
+    """Return up to `size` devices after one, of one agent or of all, and whether there are more.
+
+    `limit` selects agents, `wanted` devices.
+    """
+    found: list[Row] = []
+    asked = size + 1 if wanted is _ANY else limits.PAGE_ITEMS
+    while len(found) <= size:
+        rows = yield from rows_within(
+            limit,
+            "device_facts_after",
+            "labels_with_devices",
+            after=after,
+            agent=agent,
+            flag=drifted,
+            size=asked,
+        )
+        found += [row for row in rows if wanted.matches(words_of((*row[:2], *row[5:])))]
+        if len(rows) < asked:
+            break
+        after = (rows[-1][0], rows[-1][1])
+    return [_view(row) for row in found[:size]], len(found) > size
 
 
 def view_device(agent: str, device: str) -> Tx[DeviceView | None]:
     """Return one device, None where nobody ever asked it."""
     row = yield from fetch_one("device_facts_one", agent, device)
     return None if row is None else _view(row)
+
+
+def _save(agent: AgentId, device: str, facts: dict[str, Value], at_ms: int) -> Tx[None]:
+    drifted = facts.get("_drifted", 0)
+    yield from execute(
+        "device_facts_save",
+        *(agent, device, to_json(facts)),
+        *(drifted if isinstance(drifted, int) else 0, at_ms),
+        *(str(facts.get(f"_{key}", "")) for key in _WORDS),
+    )
+
+
+def note_update(agent: AgentId, device: str, version: str, at_ms: int) -> Tx[None]:
+    """Keep what a device runs since an update; nothing of one that never said what it is."""
+    row = yield from fetch_one("device_facts_one", agent, device)
+    if row is not None and row[4] <= at_ms:
+        facts = msgspec.json.decode(row[2], type=dict[str, Value])
+        yield from _save(agent, device, {**facts, "_firmware": version}, at_ms)
 
 
 def _facts(receipt: Receipt) -> list[dict[str, Value]]:
@@ -83,7 +117,7 @@ def _facts(receipt: Receipt) -> list[dict[str, Value]]:
 
 
 def _view(row: Row) -> DeviceView:
-    agent, device, text, _, at_ms = row
+    agent, device, text, _, at_ms, *_ = row
     facts = msgspec.json.decode(text, type=dict[str, Value])
     said = {key: str(facts.get(f"_{key}", "")) for key in ("vendor", "model", "firmware")}
     drift = str(facts.get("_drift", ""))

@@ -7,6 +7,7 @@ others. Looked for while the rollout runs, at most once a minute; the look itsel
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import RolloutState
 from coordinator.core.targeting import check_targets, fold_labels
+from coordinator.transactions.device_words import agents_with
 from coordinator.transactions.dispatch_counts import moved_count
 from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from shared import limits
@@ -33,8 +34,11 @@ def joiners(job: JobId, now_ms: WallMs) -> Tx[list[str]]:
         return []
     members = {agent for (agent,) in (yield from fetch("rollout_members", job))}
     labels = fold_labels((yield from fetch("labels_of_targets")))
+    having = yield from agents_with(spec.targets)
     return sorted(
-        agent for agent, own in labels.items() if agent not in members and selector.matches(own)
+        agent
+        for agent, own in labels.items()
+        if agent not in members and selector.matches(own) and (having is None or agent in having)
     )
 
 

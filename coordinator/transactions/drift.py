@@ -7,10 +7,12 @@ gateways do (`agent.actions`), and showing it (`coordinator.transactions.wishes`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from coordinator.core.drift_words import CONFIGURES, OWN, WRITES, Word, compared, words_of
 from coordinator.core.events import Subject
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.transactions.devices import note_update
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.rows import to_json
 from shared import limits
@@ -19,6 +21,8 @@ from shared.ids import AgentId, uuid_text
 from shared.model.job import JobSpec, Step, TaskState
 from shared.wire.codec import unpack
 from shared.wire.messages import Receipt
+
+_UPDATE: Final = "device.update_firmware"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ def note_drift(
         job = jobs[id_]
         members = ((step, steps[name]) for name, step in job.steps.items() if name in steps)
         for step, told_by_it in members:
+            if step.action == _UPDATE and "_version" in told_by_it and not step.params.get("image"):
+                runs = str(told_by_it["_version"])
+                yield from note_update(agent, receipt.device, runs, receipt.wall_ms)
             for word in words_of(job.name, step, receipt.device, told_by_it):
                 yield from _note(agent, receipt, job, word, now_ms)
 

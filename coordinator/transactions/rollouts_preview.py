@@ -9,6 +9,7 @@ from coordinator.core.ports import Tx, fetch
 from coordinator.core.preview import METERED_LABELS, Outlook, Prospect, is_metered, look_ahead
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import Policy
+from coordinator.transactions.device_words import reach_of
 from coordinator.transactions.rollouts_begin import candidates
 from coordinator.transactions.submit import Draft
 from coordinator.transactions.submit import preview as resolve_targets
@@ -50,6 +51,7 @@ def preview_rollout(
         if len(sample[one.stage]) < _SAMPLE:
             sample[one.stage].append(one.agent)
     conflicts = yield from _conflicts(job.spec.conflict_key, agents)
+    reach = yield from reach_of(job.spec.targets, agents)
     return RolloutPreview(
         digest=job.digest.hex(),
         targets=len(agents),
@@ -62,6 +64,8 @@ def preview_rollout(
         metered_bytes=sum(one.metered_bytes for one in outlooks),
         done_after_s=_seconds(outlooks[-1].done_after_ms),
         conflicts=conflicts,
+        devices=reach.devices,
+        unasked=reach.unasked,
     )
 
 

@@ -17,6 +17,7 @@ from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
 from coordinator.transactions.artifacts import name_artifacts
+from coordinator.transactions.device_words import agents_with
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.releases import check_releases
 from coordinator.transactions.rollouts_begin import store_policy
@@ -208,7 +209,8 @@ def preview(
         yield from _check_dependency(other, "after.job", limit)
     if job.waits is not None:
         yield from _check_dependency(job.waits[0], "begins_after.job", limit)
-    found = resolve(job.spec.targets, job.selector, labels)
+    having = yield from agents_with(job.spec.targets)
+    found = resolve(job.spec.targets, job.selector, labels, having)
     if only is None:
         return found
     left = [agent for agent in found if agent in only]

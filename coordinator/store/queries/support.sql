@@ -33,18 +33,30 @@ SELECT parts FROM support_bundle WHERE agent_id = $1 AND sha256 = $2;
 SELECT data FROM support_piece WHERE agent_id = $1 AND sha256 = $2 ORDER BY number;
 
 -- name: device_facts_save
-INSERT INTO device_facts (agent_id, device, facts, drifted, at_ms) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO device_facts
+    (agent_id, device, facts, drifted, at_ms, kind, profile, vendor, model, firmware)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (agent_id, device) DO UPDATE
-SET facts = excluded.facts, drifted = excluded.drifted, at_ms = excluded.at_ms
+SET facts = excluded.facts, drifted = excluded.drifted, at_ms = excluded.at_ms,
+    kind = excluded.kind, profile = excluded.profile, vendor = excluded.vendor,
+    model = excluded.model, firmware = excluded.firmware
 WHERE excluded.at_ms >= device_facts.at_ms;
 
 -- name: device_facts_count
 SELECT count(*) FROM device_facts WHERE agent_id = $1 AND device <> $2;
 
 -- name: device_facts_after
-SELECT agent_id, device, facts, drifted, at_ms FROM device_facts
+SELECT agent_id, device, facts, drifted, at_ms, kind, profile, vendor, model, firmware
+FROM device_facts
 WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR agent_id = $3)
     AND drifted >= $4
+ORDER BY agent_id, device LIMIT $5;
+
+-- name: device_words
+-- $3, $4: only of this vendor, of this model.
+SELECT agent_id, device, kind, profile, vendor, model, firmware FROM device_facts
+WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR vendor = $3)
+    AND ($4 = '' OR model = $4)
 ORDER BY agent_id, device LIMIT $5;
 
 -- name: labels_with_devices

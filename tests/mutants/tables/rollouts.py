@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _GATES = "tests/property/test_rollout_gates.py::test_"
 _STORE = "tests/unit/test_rollout_dispatch.py::test_"
+_DEVICES = "tests/unit/test_device_targets.py::test_"
 _ENDINGS = "tests/unit/test_rollout_endings.py::test_"
 
 
@@ -131,5 +132,26 @@ ROLLOUTS = (
         "AND state = 0 AND signed_seq IS NULL AND created_ms > $3\n    LIMIT",
         "AND state = 0 AND created_ms > $3\n    LIMIT",
         _STORE + "a_straggler_whose_work_was_signed_only_counts_in_the_next_stage",
+    ),
+    _rollout(
+        "joiners-without-such-devices",
+        "transactions/dispatch_joiners.py",
+        "and (having is None or agent in having)",
+        "and True",
+        _DEVICES + "a_gateway_joins_a_rollout_when_such_a_device_is_known_there",
+    ),
+    _rollout(
+        "gateways-without-such-devices",
+        "core/targeting.py",
+        "{agent for agent in matching if agent in having}",
+        "set(matching)",
+        _DEVICES + "a_selector_of_gateways_is_cut_to_those_that_have_such_devices",
+    ),
+    _rollout(
+        "updated-devices-are-counted",
+        "transactions/drift.py",
+        '"_version" in told_by_it and',
+        '"never" in told_by_it and',
+        _DEVICES + "a_device_that_was_updated_is_no_target_of_the_next_one",
     ),
 )

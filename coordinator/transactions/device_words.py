@@ -1,0 +1,62 @@
+"""Which devices a job would be for, as far as the coordinator knows them by their newest word.
+
+Gateways choose devices by asking them (`agent.services.selection`); this chooses the gateways that
+get the job, and counts for a preview. Leaves out keeping the words
+(`coordinator.transactions.devices`).
+"""
+
+from collections import Counter
+from collections.abc import Collection
+
+from coordinator.core.ports import Row, Tx, fetch
+from coordinator.core.targeting import KNOWN, Reach, needs_devices
+from shared import limits
+from shared.model.job import Targets
+from shared.model.selector import Selector, parse_selector
+
+
+def agents_with(targets: Targets) -> Tx[Collection[str] | None]:
+    """Return the agents known to have a device that is meant; None: that decides nothing."""
+    if not needs_devices(targets):
+        return None
+    wanted = _wanted(targets)
+    matching, _ = yield from _count(wanted, wanted.value_of("vendor"), wanted.value_of("model"))
+    return matching.keys()
+
+
+def reach_of(targets: Targets, agents: Collection[str]) -> Tx[Reach]:
+    """Return what is known of the devices of these agents."""
+    matching, asked = yield from _count(_wanted(targets))
+    return Reach(sum(matching[agent] for agent in agents), len(set(agents) - asked))
+
+
+def words_of(row: Row) -> dict[str, str]:
+    """Return the labels of a device from its row: agent, device, kind, profile, what it said."""
+    names = ("id", "kind", "profile", "vendor", "model", "firmware")
+    return {name: text for name, text in zip(names, row[1:7], strict=True) if text}
+
+
+def _wanted(targets: Targets) -> Selector:
+    """Return what of a device selector can be told here; labels of the local file cannot."""
+    selector = parse_selector(targets.device_selector, where="targets.device_selector")
+    return selector.about(KNOWN, only=True)
+
+
+def _count(
+    wanted: Selector, vendor: str = "", model: str = ""
+) -> Tx[tuple[Counter[str], set[str]]]:
+    """Return how many devices match by agent, and the agents of which any was read.
+
+    `vendor`, `model`: only devices that say this are read.
+    """
+    matching, asked = Counter[str](), set[str]()
+    after = ("", "")
+    while True:
+        rows = yield from fetch("device_words", *after, vendor, model, limits.DEVICE_WORDS_READ)
+        for row in rows:
+            asked.add(row[0])
+            if wanted.matches(words_of(row)):
+                matching[row[0]] += 1
+        if len(rows) < limits.DEVICE_WORDS_READ:
+            return matching, asked
+        after = (rows[-1][0], rows[-1][1])
