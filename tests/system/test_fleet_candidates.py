@@ -28,6 +28,16 @@ async def listed(fleet: Fleet, *options: str) -> list[dict[str, Any]]:
     return found
 
 
+async def selected(fleet: Fleet) -> None:
+    """Check that devices are listed by the labels that jobs choose them by."""
+    wanted = ("devices", "list", "--selector", "site=site", "--device-selector")
+    assert "meter-7" in (await fleet.outstation(*wanted, "profile=meter,id=meter-7")).out
+    assert "meter-7" not in (await fleet.outstation(*wanted, "model=nothing")).out
+    unknown = await fleet.outstation(*wanted, "room=3")
+    assert unknown.status == 2
+    assert "'room' of devices is known to their gateways alone" in unknown.err
+
+
 async def test_a_device_is_found_adopted_polled_and_let_go(fleet: Fleet, tmp_path: Path) -> None:
     await fleet.start_coordinator()
     site = await fleet.add_gateway("site", TCP_PUMP, TCP_METER, start=False)
@@ -81,12 +91,7 @@ async def test_a_device_is_found_adopted_polled_and_let_go(fleet: Fleet, tmp_pat
     }
     await fleet.admin.finished(await fleet.submit(sync))
     assert "meter-7" in (await fleet.outstation("devices", "list")).out
-    wanted = ("devices", "list", "--selector", "site=site", "--device-selector")
-    assert "meter-7" in (await fleet.outstation(*wanted, "profile=meter,id=meter-7")).out
-    assert "meter-7" not in (await fleet.outstation(*wanted, "model=nothing")).out
-    unknown = await fleet.outstation(*wanted, "room=3")
-    assert unknown.status == 2
-    assert "'room' of devices is known to their gateways alone" in unknown.err
+    await selected(fleet)
     let_go = await fleet.outstation("devices", "release", agent, "meter-7", "--wait", "120")
     assert let_go.status == 0, let_go.err
     assert "is let go; its readings stay" in let_go.out
