@@ -140,7 +140,15 @@ async def run(argv: list[str]) -> str:
     Raises:
         WorldError: it failed; carries what it said.
     """
-    ended = await outcome(argv)
+    return printed(argv, await outcome(argv))
+
+
+def printed(argv: list[str], ended: Outcome) -> str:
+    """Return what a program printed that ran to its end.
+
+    Raises:
+        WorldError: it failed; carries what it said.
+    """
     if ended.status:
         said = (ended.err or ended.out).strip()
         raise WorldError(Reason.STEP_FAILED, f"{' '.join(argv[2:5])}: {said}")

@@ -1,6 +1,6 @@
 """Fixtures of the system tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from tests.stores import ENGINES
 from tests.system.coordinator_world import Gateway, World, open_world
 from tests.system.fleet import Fleet, open_fleet
 from tests.system.fleet_parts import TCP_PUMP
+from tests.system.warm import kept_warm
 
 
 @pytest.fixture
@@ -32,9 +33,13 @@ async def served(tmp_path_factory: pytest.TempPathFactory, founded: Path) -> Asy
 
 
 @pytest.fixture(scope="session")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the keys of the run's one fleet are kept; the first coordinator makes them."""
-    return tmp_path_factory.mktemp("founded") / "coordinator"
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the keys of the run's one fleet are kept; the first coordinator makes them.
+
+    While there are fleets, their admins' and technicians' commands need no start of their own.
+    """
+    with kept_warm(tmp_path_factory.mktemp("warm")):
+        yield tmp_path_factory.mktemp("founded") / "coordinator"
 
 
 @pytest.fixture(params=ENGINES)

@@ -13,7 +13,6 @@ from typing import Any
 from firmware_sim.address import Address
 from firmware_sim.bootloader import Slot
 from firmware_sim.clock import SimTime
-from firmware_sim.demo import processes
 from firmware_sim.demo.layout import Site
 from firmware_sim.device import Device
 from firmware_sim.flash import FlashTiming
@@ -24,6 +23,7 @@ from firmware_sim.smp.node import Medium, Node
 from firmware_sim.smp.ports import UdpPort
 from tests.smp_parts import loader
 from tests.smp_site import PROFILE
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import Gateway
 
@@ -150,7 +150,7 @@ async def pushed(fleet: Fleet, name: str, data: bytes) -> dict[str, Any]:
 async def listed(fleet: Fleet, *images: tuple[dict[str, Any], str]) -> None:
     """Publish a catalog that allows these images, each for its class of devices, and no other."""
     where = ("--data", str(fleet.coordinator.data))
-    shown = await processes.outcome(fleet.coordinator.command("catalog", "show", *where))
+    shown = await warm.outcome(fleet.coordinator.command("catalog", "show", *where))
     text = shown.out
     for number, (image, device_class) in enumerate(images, 1):
         digest = image["artifact"].removeprefix("sha256:")
@@ -158,7 +158,7 @@ async def listed(fleet: Fleet, *images: tuple[dict[str, Any], str]) -> None:
         text += f'size = {image["size"]}\nclass = "{device_class}"\nrelease = {number}\n'
     file = fleet.coordinator.data / "catalog.toml"
     file.write_text(text)
-    await processes.run(fleet.coordinator.command("catalog", "publish", *where, str(file)))
+    await warm.run(fleet.coordinator.command("catalog", "publish", *where, str(file)))
 
 
 def update_job(image: dict[str, Any], *sites: str, **more: Any) -> dict[str, Any]:

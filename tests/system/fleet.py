@@ -21,6 +21,7 @@ from firmware_sim.demo.admin import Admin
 from firmware_sim.demo.layout import Place, Site, write_agent_config
 from firmware_sim.demo.processes import Child, Outcome
 from firmware_sim.link import LinkProxy
+from tests.system import warm
 from tests.system.fleet_parts import ASK_S, Coordinator, Gateway, until
 
 _LOG_LINES = 30
@@ -117,7 +118,7 @@ class Fleet:
     ) -> Outcome:
         """Run the fleet admin's command line."""
         config = str(self.coordinator.data / "admin.toml")
-        return await processes.outcome(
+        return await warm.outcome(
             processes.command("coordinator.cli", "--config", config, *arguments),
             environment={"OUTSTATION_URL": self.coordinator.url, **(environment or {})},
         )

@@ -6,8 +6,8 @@ Owns the assertions that several of them share. The fleet itself stands in `flee
 import asyncio
 from collections.abc import Sequence
 
-from firmware_sim.demo import processes
 from firmware_sim.demo.processes import Outcome
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import Gateway
 
@@ -18,7 +18,7 @@ _ENDS_S = 20
 async def ends(argv: list[str]) -> Outcome:
     """Run a program that is expected to end by itself, soon."""
     async with asyncio.timeout(_ENDS_S):
-        return await processes.outcome(argv)
+        return await warm.outcome(argv)
 
 
 def check_sentence(outcome: Outcome, status: int, *words: str) -> None:

@@ -25,6 +25,7 @@ from firmware_sim.demo.account import Record
 from firmware_sim.demo.layout import Place, Site
 from firmware_sim.demo.processes import Child
 from firmware_sim.link import LinkProxy
+from tests.system import warm
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ class Coordinator:
         """Found a fleet; with `founded`, keys are made once and every later fleet has the same."""
         template = founded or self.data
         if not template.exists():
-            await processes.run(self.command("init", str(template), "--host", "127.0.0.1"))
+            await warm.run(self.command("init", str(template), "--host", "127.0.0.1"))
         if template != self.data:
             shutil.copytree(template, self.data)
 
@@ -120,7 +121,7 @@ class Coordinator:
 
     async def claim(self, file: Path, *, site: str, count: int = 1, expires: str = "1d") -> Path:
         """Make a claim file as an admin does at the coordinator's terminal."""
-        await processes.run(
+        await warm.run(
             self.command(
                 *("claim", "create", "--data", str(self.data), "--site", site),
                 *("--count", str(count), "--expires", expires, str(file)),
@@ -159,7 +160,7 @@ class Gateway:
         return processes.command("agent", *arguments)
 
     async def enrol(self, claim: Path) -> None:
-        await processes.run(
+        await warm.run(
             self.command(
                 *("enroll", "--coordinator", self.uplink, "--claim", str(claim)),
                 *("--config", str(self.config)),
@@ -196,7 +197,7 @@ class Gateway:
     async def status(self) -> dict[str, Any]:
         """Return what `outstation-agent status --json` says, with the agent running or not."""
         arguments = ("status", "--config", str(self.config), "--json")
-        return dict(json.loads(await processes.run(self.command(*arguments))))
+        return dict(json.loads(await warm.run(self.command(*arguments))))
 
     def live(self) -> dict[str, Any] | None:
         """Return what the running agent says of itself on its socket; None while it starts."""

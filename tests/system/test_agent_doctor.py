@@ -23,11 +23,11 @@ from agent.core.status_text import WIDTH
 from agent.services.doctor import Box, examine, file_system
 from agent.services.doctor_link import look_at_link
 from agent.services.identity import Enrolment, save_enrolment
-from firmware_sim.demo import processes
 from firmware_sim.demo.layout import Place
 from shared.runtime.clock import SystemClock
 from tests.agent_parts import device
 from tests.bench.outpost import open_centre
+from tests.system import warm
 from tests.system.fleet import open_fleet
 from tests.system.fleet_parts import Gateway
 
@@ -250,7 +250,7 @@ async def test_a_running_agent_is_asked_instead_of_its_ports(tmp_path: Path):
 async def doctor(gateway: Gateway) -> tuple[int, set[str], set[str]]:
     """Return the exit status, what failed, and what was looked at."""
     arguments = ("doctor", "--json", "--config", str(gateway.config))
-    told = await processes.outcome(gateway.command(*arguments))
+    told = await warm.outcome(gateway.command(*arguments))
     findings = json.loads(told.out)["findings"]
     failed = {one["check"] for one in findings if one["level"] == "FAIL"}
     return told.status, failed, {one["check"] for one in findings}

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import TCP_PUMP, seeded
 
@@ -30,12 +30,12 @@ async def drifted(fleet: Fleet) -> list[tuple[str, str]]:
 async def publish_endpoints(fleet: Fleet, *urls: str) -> None:
     """Let agents be pointed at these coordinators, as an admin does with the release key."""
     where = ("--data", str(fleet.coordinator.data))
-    shown = await processes.outcome(fleet.coordinator.command("catalog", "show", *where))
+    shown = await warm.outcome(fleet.coordinator.command("catalog", "show", *where))
     text = shown.out.replace("endpoints = []", f"endpoints = {json.dumps(urls)}")
     assert text != shown.out
     file = fleet.coordinator.data / "catalog.toml"
     file.write_text(text)
-    await processes.run(fleet.coordinator.command("catalog", "publish", *where, str(file)))
+    await warm.run(fleet.coordinator.command("catalog", "publish", *where, str(file)))
 
 
 async def test_a_hazardous_call_is_done_once_or_said_to_be_unknown(fleet: Fleet) -> None:

@@ -3,8 +3,8 @@
 import json
 import re
 
-from firmware_sim.demo import processes
 from firmware_sim.demo.processes import Outcome
+from tests.system import warm
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_parts import TCP_PUMP
 
@@ -15,7 +15,7 @@ OK, FAILED, USAGE, CONFLICT, TIMED_OUT = 0, 1, 2, 6, 7
 async def office(fleet: Fleet, *arguments: str) -> Outcome:
     """Run a command of the coordinator at its own terminal."""
     data = ("--data", str(fleet.coordinator.data))
-    return await processes.outcome(fleet.coordinator.command(*arguments, *data))
+    return await warm.outcome(fleet.coordinator.command(*arguments, *data))
 
 
 async def guarded(fleet: Fleet) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import ASK_S, RTU_PUMP, TCP_PUMP, Gateway, until
@@ -63,7 +63,7 @@ async def test_a_restored_coordinator_gets_every_block_again_and_quarantines_nob
 
 async def run(fleet: Fleet, verb: str, file: Path) -> str:
     words = (verb, str(file), "--data", str(fleet.coordinator.data))
-    return await processes.run(fleet.coordinator.command(*words))
+    return await warm.run(fleet.coordinator.command(*words))
 
 
 async def contacts(fleet: Fleet, gateway: Gateway, more: int) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from coordinator.keys.file_keys import FileSigner
-from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import ASK_S, TCP_PUMP, Gateway, until
@@ -13,7 +13,7 @@ from tests.system.fleet_parts import ASK_S, TCP_PUMP, Gateway, until
 async def typed(fleet: Fleet, *words: str) -> None:
     """Type a command at the coordinator's own terminal, while it runs."""
     coordinator = fleet.coordinator
-    await processes.run(coordinator.command(*words, "--data", str(coordinator.data)))
+    await warm.run(coordinator.command(*words, "--data", str(coordinator.data)))
 
 
 async def follows(gateway: Gateway, **wanted: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.services.identity import load_enrolment
 from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet, open_fleet
 from tests.system.fleet_checks import check_sentence, ends
 from tests.system.fleet_parts import free_port, until
@@ -22,7 +23,7 @@ in_module = pytest.mark.asyncio(loop_scope="module")
 async def trust_file(fleet: Fleet, file: Path) -> Path:
     data, url = str(fleet.coordinator.data), fleet.coordinator.url
     command = fleet.coordinator.command("trust", "--data", data, "--url", url, str(file))
-    await processes.run(command)
+    await warm.run(command)
     return file
 
 

@@ -5,8 +5,8 @@ import random
 from hashlib import sha256
 from pathlib import Path
 
-from firmware_sim.demo import processes
 from shared.model.artifact import artifact_text
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.test_fleet_sticks import back, bring, command, export
 
@@ -37,12 +37,12 @@ async def test_a_stick_carries_the_files_that_its_work_names(fleet: Fleet, tmp_p
     # Half of the stick first: it was pulled out too early. Then all of it, then once more.
     data = (tmp_path / "2.stick").read_bytes()
     (tmp_path / "half.stick").write_bytes(data[: len(data) - SIZE // 2])
-    ended = await processes.outcome(command(north, "import", tmp_path / "half.stick"))
+    ended = await warm.outcome(command(north, "import", tmp_path / "half.stick"))
     assert ended.status == 1, ended
     whole = north.data / "artifacts" / DIGEST.hex()
     assert not whole.exists()
     for files in (1, 0):
-        ended = await processes.outcome(command(north, "import", tmp_path / "2.stick", "--json"))
+        ended = await warm.outcome(command(north, "import", tmp_path / "2.stick", "--json"))
         assert ended.status == 0, ended
         assert json.loads(ended.out)["files"] == files
     assert whole.read_bytes() == IMAGE

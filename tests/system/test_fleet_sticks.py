@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from firmware_sim.demo import processes
 from firmware_sim.demo.processes import Outcome
+from tests.system import warm
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account
 from tests.system.fleet_parts import RTU_PUMP, Gateway
@@ -97,14 +97,14 @@ async def test_bad_sticks_are_told_in_a_sentence_and_change_nothing(
         (letter, south, "is for another agent"),
         (tmp_path / "nowhere", north, "cannot be read"),
     ):
-        ended = await processes.outcome(command(gateway, "import", file))
+        ended = await warm.outcome(command(gateway, "import", file))
         assert ended.status == 2, ended
         assert words in ended.err
         assert "Traceback" not in ended.err
-    ended = await processes.outcome(command(north, "export", tmp_path / "no" / "such" / "folder"))
+    ended = await warm.outcome(command(north, "export", tmp_path / "no" / "such" / "folder"))
     assert ended.status == 2
     assert "cannot be written" in ended.err
-    ended = await processes.outcome(command(north, "export", tmp_path / "tiny", "--size", "100"))
+    ended = await warm.outcome(command(north, "export", tmp_path / "tiny", "--size", "100"))
     assert ended.status == 2
     assert not (tmp_path / "tiny").exists()
 
@@ -115,11 +115,11 @@ def command(gateway: Gateway, verb: str, *arguments: Path | str) -> list[str]:
 
 
 async def export(gateway: Gateway, file: Path) -> dict[str, Any]:
-    return dict(json.loads(await processes.run(command(gateway, "export", file))))
+    return dict(json.loads(await warm.run(command(gateway, "export", file))))
 
 
 async def take(gateway: Gateway, file: Path) -> dict[str, Any]:
-    return dict(json.loads(await processes.run(command(gateway, "import", file))))
+    return dict(json.loads(await warm.run(command(gateway, "import", file))))
 
 
 async def bring(fleet: Fleet, place: Path) -> list[dict[str, Any]]:
