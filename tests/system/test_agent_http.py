@@ -1,6 +1,7 @@
 """The agent's HTTPS on real sockets: pinned, resumed, bounded in time, broken off, counted."""
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -19,6 +20,7 @@ from coordinator.keys.certificates import Authority, create_authority, issue_ser
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
+from tests.bench.process import memory_mb
 
 NOW = WallMs(1_795_000_000_000)
 PROBLEM = b'{"type":"urn:outstation:problem:x","title":"No","detail":"because"}'
@@ -157,6 +159,32 @@ async def test_sessions_are_resumed_over_connections_and_cost_less(tls):
     assert (link.connections, link.resumed) == (3, 2)
     first, *later = [end.up + end.down for end in ends]
     assert all(size < first for size in later), "no certificate travels again"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_session_is_looked_at_once_and_not_at_each_contact(tls, keep):
+    """Each look is lost memory, see `Connection`: 200 of them would be more than a megabyte."""
+    server, link = tls
+    server.handler = reply("200 OK", b"answer")
+    await say(link, keep=keep)
+    session, before_mb = link._session, memory_mb(os.getpid())["rss_mb"]
+    for _ in range(200):
+        await say(link, keep=keep)
+    assert link._session is session is not None
+    assert all(server.resumed[1:])
+    assert memory_mb(os.getpid())["rss_mb"] < before_mb + 0.7
+
+
+async def test_a_session_that_grows_old_is_followed_by_a_new_one(tls, monkeypatch):
+    server, link = tls
+    server.handler = reply("200 OK", b"answer")
+    await say(link)
+    session = link._session
+    seconds = session.time + session.timeout * 0.8
+    monkeypatch.setattr("agent.services.http_connection.time.time", lambda: seconds)
+    await say(link)
+    assert link._session is not session
+    assert server.resumed == [False, True]
 
 
 async def test_a_kept_connection_is_used_again(tls):

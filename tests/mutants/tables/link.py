@@ -40,6 +40,13 @@ LINK = (
         "tests/system/test_contact_bytes.py::test_what_the_agent_counts_is_what_the_wire_carries",
     ),
     _link(
+        "session-looked-at-once",
+        "agent/services/http_connection.py",
+        "or (self._sound and _is_young(self.session))",
+        "or False",
+        "tests/system/test_agent_http.py::test_a_session_is_looked_at_once_and_not_at_each_contact",
+    ),
+    _link(
         "wish-within-a-day",
         "agent/core/uplink.py",
         "return min(max(wish_s * 1000, limits.SYNC_MIN_MS), longest_ms)",
