@@ -17,13 +17,14 @@ from shared import limits
 
 _SMAPS = Path("/proc/self/smaps")
 _MAPPING = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)")
+_UNCHANGEABLE = (b"r-xp", b"r--p")
 _DIRTY = b"Private_Dirty:"
 _MADV_DONTNEED = 4
 """madvise(2): the pages go from this process; a touch maps them from the file again."""
 
 
 def hand_back_code() -> int:
-    """Unmap the pages of every program and library that are just code; return how many bytes.
+    """Unmap the pages of programs and libraries that cannot change; return how many bytes.
 
     They stay in the kernel's cache, shared with everybody, and come back one fault at a time when
     they run again. Where the kernel has no such call nothing happens.
@@ -62,12 +63,12 @@ def collect_rarely() -> None:
 
 
 def _code() -> Iterator[tuple[int, int]]:
-    """Return address and size of each mapping that is code as it is in its file."""
+    """Return address and size of each mapping that is code, or constants, as in its file."""
     found: tuple[int, int] | None = None
     for line in _SMAPS.read_bytes().splitlines():
         if mapping := _MAPPING.match(line):
             start, end = int(mapping[1], 16), int(mapping[2], 16)
-            is_code = mapping[3] == b"r-xp" and mapping[4] != b"0"
+            is_code = mapping[3] in _UNCHANGEABLE and mapping[4] != b"0"
             found = (start, end - start) if is_code else None
         # A page that was written to, by a relocation or a debugger, is nowhere else.
         elif found and line.startswith(_DIRTY) and int(line.split()[1]) == 0:

@@ -55,9 +55,10 @@ def test_pages_that_were_written_to_and_those_without_a_file_stay(monkeypatch, t
         "1000-3000 r-xp 00000000 fe:00 77 /lib/a.so\nPrivate_Dirty:         0 kB\n"
         "4000-5000 r-xp 00000000 fe:00 78 /lib/relocated.so\nPrivate_Dirty:         4 kB\n"
         "6000-7000 r--p 00000000 fe:00 77 /lib/a.so\nPrivate_Dirty:         0 kB\n"
+        "7000-8000 rw-p 00000000 fe:00 77 /lib/a.so\nPrivate_Dirty:         0 kB\n"
         "8000-9000 r-xp 00000000 00:00 0 [vdso]\nPrivate_Dirty:         0 kB\n"
     )
-    assert list(memory._code()) == [(0x1000, 0x2000)]
+    assert list(memory._code()) == [(0x1000, 0x2000), (0x6000, 0x1000)]
 
 
 def test_a_machine_without_the_kernel_s_account_keeps_everything(monkeypatch, tmp_path):
