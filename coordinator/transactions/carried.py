@@ -113,7 +113,7 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
         oldest=carried.receipts_from,
         heard_epoch=report.restore_epoch,
     )
-    if reconciled.new:
+    if reconciled.new and reconciled.outlived:
         yield from _presume_lost(agent, report, now_ms)
     yield from _remember(contact, row, stored, newest=newest)
     if current:

@@ -214,7 +214,10 @@ def _record(contact: Contact) -> Tx[Recorded]:
         now_ms=now_ms,
         heard_epoch=report.restore_epoch,
     )
-    if reconciled.new and not newest and before is not None and before.report is not None:
+    if newest and reconciled.outlived:
+        # An older card lives again: what a stick tells of the newer one, nobody remembers.
+        yield from presume_lost(agent, report.jobs_epoch, now_ms)
+    elif reconciled.new and not newest and before is not None and before.report is not None:
         # A late word of a store that is no more: what it began is as lost as before.
         yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
     hears, granted = (

@@ -51,9 +51,9 @@ def look_ahead(agent: AgentId, report: Report, blocks: Sequence[Incoming] = ()) 
     row = yield from fetch_one("contact_state", agent, telemetry, jobs, counter, boot, schema)
     if row is None:
         return {Query("agent_identity", (agent,)): _NOTHING}
-    identity, chain, rest = row[:8], row[8:14], row[14:26]
-    here, before, left, received, ledger, safe_to, day, taken, ordinal, receipts = rest[:10]
-    quota, is_wanting = rest[10:]
+    identity, chain, rest = row[:8], row[8:14], row[14:27]
+    here, before, left, received, ledger, safe_to, day, taken = rest[:8]
+    *store, quota, is_wanting = rest[8:]
     known = {
         Query("agent_identity", (agent,)): (identity,),
         Query("contact_chain", (agent,)): _found(*chain),
@@ -63,13 +63,13 @@ def look_ahead(agent: AgentId, report: Report, blocks: Sequence[Incoming] = ()) 
         Query("telemetry_ranges", (agent, telemetry)): _found(received, ledger),
         Query("telemetry_safe", (agent, telemetry)): _found(safe_to),
         Query("intake_day", (agent,)): _found(day, taken),
-        Query("jobs_store", (agent, jobs)): _found(ordinal, receipts),
+        Query("jobs_store", (agent, jobs)): _found(*store),
         Query("keeping_quota", ()): _found(quota),
     }
     if not is_wanting:
         known[Query("schemas_wanted", (agent, limits.SCHEMAS_WANTED))] = _NOTHING
     if first is not None:
-        known |= _of_block(agent, report, first, row[26:])
+        known |= _of_block(agent, report, first, row[27:])
     return known
 
 

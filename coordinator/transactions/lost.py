@@ -1,7 +1,7 @@
-"""What an agent began and has no memory of any more: nobody will ever say how it ended.
+"""What an agent had and has no memory of any more: nobody will ever say how it ended.
 
 Such an execution is presumed OVERDUE, `store_lost`; a receipt that comes all the same counts, as
-after every presumption. Leaves out what had surely not begun: `coordinator.transactions.deadlines`.
+after every presumption. Leaves out deadlines: `coordinator.transactions.deadlines`.
 """
 
 from coordinator.core.ports import Tx, fetch
@@ -13,10 +13,10 @@ from shared.model.job import ExecutionState
 
 
 def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
-    """Presume OVERDUE what was begun under an earlier jobs store than `jobs_epoch`.
+    """Presume OVERDUE what an agent had by the word of another jobs store than `jobs_epoch`.
 
     So is what a coordinator from a copy may have signed before. An unknown epoch stands for a
-    machine of which nobody knows what it remembers: all that was begun is presumed.
+    machine of which nobody knows what it remembers: all that it had is presumed.
     """
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
     rows = yield from fetch("executions_lost", agent, jobs_epoch, overdue, now_ms, why)

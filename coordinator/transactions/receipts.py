@@ -37,6 +37,8 @@ class Reconciled:
     new: int = 0
     jobs: frozenset[bytes] = frozenset()
     """Jobs whose counts may have changed."""
+    outlived: bool = False
+    """The agent had another jobs store after this one."""
 
 
 def reconcile_receipts(
@@ -57,7 +59,7 @@ def reconcile_receipts(
     if row is None:
         row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
         assert row is not None, "RETURNING answers the row"
-    ordinal, before = row[0], unpack_ranges(row[1])
+    ordinal, before, outlived = row[0], unpack_ranges(row[1]), bool(row[2])
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
     received = yield from without_lost(before, oldest, heard=heard_epoch)
@@ -95,7 +97,7 @@ def reconcile_receipts(
     # Once all is folded in: who mended a device may be told by the same contact.
     yield from note_drift(agent, words, now_ms)
     count = sum(map(len, new.values()))
-    return Reconciled(contiguous(received), count, frozenset(words))
+    return Reconciled(contiguous(received), count, frozenset(words), outlived)
 
 
 def _of_an_older_card(

@@ -2,7 +2,10 @@
 
 from functools import partial
 
+import pytest
+
 from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions.contact import Contact, record_contact
 from coordinator.transactions.jobs import Wanted, list_executions
 from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.membership import release
@@ -11,6 +14,7 @@ from shared.clock import WallMs
 from shared.errors import Reason
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
+from tests.readings_office import report
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 
 __all__ = ["store"]
@@ -90,20 +94,27 @@ async def test_a_standing_job_of_a_lost_store_does_not_stand_for_ever(store):
     assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
 
 
-async def test_what_waits_for_its_turn_is_left_to_its_deadline(store):
+@pytest.mark.parametrize("state", [ExecutionState.DELIVERED, ExecutionState.HELD])
+async def test_what_had_not_begun_is_lost_as_well_its_deadline_may_be_months_away(store, state):
     execution = await ordered(store)
-    await told(store, OLD, word(execution, 1, ExecutionState.HELD))
+    await told(store, OLD, word(execution, 1, state))
     await told(store, FRESH)
     await lost(store, FRESH)
-    assert await known(store, execution) == (ExecutionState.HELD, 0)
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
 
 
-async def test_what_a_fresh_store_began_is_no_business_of_an_older_one(store):
+async def test_an_older_card_that_calls_has_no_memory_of_what_a_newer_one_began(store):
     execution = await ordered(store)
     await told(store, OLD)
     await told(store, FRESH, word(execution, 1, BEGUN))
     await lost(store, OLD)
-    assert await known(store, execution) == (BEGUN, 0)
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+async def test_a_store_is_outlived_once_its_agent_has_had_another_one(store):
+    for epoch, outlived in ((OLD, False), (OLD, False), (FRESH, False), (OLD, True)):
+        body = partial(reconcile_receipts, AGENT, epoch, [], now_ms=NOW)
+        assert (await store.run(body, durable=True)).outlived is outlived
 
 
 async def test_who_ends_a_quarantine_does_not_know_which_machine_is_left(store):
@@ -130,4 +141,29 @@ async def test_an_older_card_has_not_heard_of_what_the_newer_one_began(store):
     execution = await ordered(store)
     await told(store, OLD, word(b"x" * 16, 1, BEGUN), word(execution, 2, BEGUN))
     await told(store, OLD, word(b"y" * 16, 1, BEGUN))
+    assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+async def called(store, number: int) -> None:
+    """Let the agent with the old store make its next contact."""
+    contact = Contact(
+        agent=AGENT,
+        report=report(counter=number, previous=bytes([number - 1]) * 32, jobs_epoch=OLD),
+        digest=bytes([number]) * 32,
+        blocks=[],
+        schemas=[],
+        bytes_up=300,
+        bytes_down=100,
+        now_ms=NOW,
+        with_orders=False,
+    )
+    await store.run(partial(record_contact, contact), durable=False)
+
+
+async def test_what_a_stick_told_of_a_newer_store_is_lost_once_the_older_card_calls(store):
+    execution = await ordered(store)
+    await called(store, 1)
+    await told(store, FRESH, word(execution, 1, BEGUN))
+    assert await known(store, execution) == (BEGUN, 0), "it may be the one that lives"
+    await called(store, 2)
     assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)

@@ -133,12 +133,15 @@ ON CONFLICT (agent_id, execution_id, device) DO UPDATE SET
     fact_number = excluded.fact_number;
 
 -- name: jobs_store
-SELECT ordinal, received FROM jobs_store WHERE agent_id = $1 AND epoch = $2;
+-- And whether its agent had another store after it: somebody put the older one back.
+SELECT s.ordinal, s.received, EXISTS (SELECT 1 FROM jobs_store n
+    WHERE n.agent_id = s.agent_id AND n.ordinal > s.ordinal)
+FROM jobs_store s WHERE s.agent_id = $1 AND s.epoch = $2;
 
 -- name: jobs_store_insert
 INSERT INTO jobs_store (agent_id, epoch, ordinal, received)
 VALUES ($1, $2, (SELECT count(*) + 1 FROM jobs_store WHERE agent_id = $1), $3)
-RETURNING ordinal, received;
+RETURNING ordinal, received, 0;
 
 -- name: jobs_store_save
 UPDATE jobs_store SET received = $3 WHERE agent_id = $1 AND epoch = $2;

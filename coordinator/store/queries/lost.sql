@@ -1,12 +1,10 @@
 -- name: executions_lost
--- What an agent began and, by a later store or by none that is known, has no memory of. A standing
--- job counts as begun once its agent has it: no deadline ends it for an agent that forgot it.
+-- What an agent had by the word of another store than the one it has now, or than any that is known:
+-- begun or not, it has no memory of it, and a deadline may be months away or none at all.
 UPDATE execution SET state = $3, overdue_from = state, overdue_ms = $4, reason = $5,
     updated_ms = $4, version = version + 1
-WHERE agent_id = $1 AND (state IN (3, 4) OR state IN (1, 2)
-    AND EXISTS (SELECT 1 FROM job j WHERE j.job_id = execution.job_id AND j.standing <> '')
-) AND fact_epoch < coalesce(
-    (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2), 9223372036854775807
+WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND fact_epoch <> coalesce(
+    (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2), -1
 )
 RETURNING job_id;
 

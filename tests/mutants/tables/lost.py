@@ -9,6 +9,8 @@ _OLDER = "what_an_older_card_tells_under_numbers_that_are_taken_counts"
 _presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
 _plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
+_contact = cuts("older-card", "coordinator/transactions/contact.py", _TESTS)
+_store = cuts("store", "coordinator/store/queries/jobs.sql", _TESTS)
 _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
 
 _derived = cuts("derived", "coordinator/core/derived.py", "tests/unit/test_derived_ids.py::test_")
@@ -22,34 +24,34 @@ LOST = (
     ),
     _plot(
         "never-presumed",
-        ") AND fact_epoch",
-        ") AND 0 = 1 AND fact_epoch",
+        "AND fact_epoch",
+        "AND 0 = 1 AND fact_epoch",
         "[an older card has never heard of what the newer one began]",
         "[how a job ended was lost with the memory of it]",
     ),
     _presume(
         "by-no-store",
-        "AND fact_epoch < coalesce(",
-        "AND 0 = coalesce(",
+        "AND fact_epoch <> coalesce(",
+        "AND -1 = coalesce(",
         "what_was_begun_under_a_lost_store_is_overdue_until_somebody_tells_of_it",
     ),
     _presume(
-        "by-any-store",
+        "by-a-newer-store",
+        "AND fact_epoch <> coalesce(",
         "AND fact_epoch < coalesce(",
-        "AND 0 < coalesce(",
-        "what_a_fresh_store_began_is_no_business_of_an_older_one",
+        "an_older_card_that_calls_has_no_memory_of_what_a_newer_one_began",
     ),
     _presume(
         "stands-for-ever",
-        "OR state IN (1, 2)",
-        "OR 0 = 1",
+        "state BETWEEN 1 AND 4",
+        "state IN (1, 3, 4)",
         "a_standing_job_of_a_lost_store_does_not_stand_for_ever",
     ),
     _presume(
-        "waiting-is-begun",
-        "AND j.standing <> ''",
-        "",
-        "what_waits_for_its_turn_is_left_to_its_deadline",
+        "waits-for-ever",
+        "state BETWEEN 1 AND 4",
+        "state IN (2, 3, 4)",
+        "what_had_not_begun_is_lost_as_well_its_deadline_may_be_months_away",
     ),
     _presume(
         "signed-once-more",
@@ -73,6 +75,18 @@ LOST = (
         'yield from presume_lost(agent, b"", now_ms)',
         "pass",
         "an_older_card_has_not_heard_of_what_the_newer_one_began",
+    ),
+    _contact(
+        "calls-unnoticed",
+        "if newest and reconciled.outlived:",
+        "if False:",
+        "what_a_stick_told_of_a_newer_store_is_lost_once_the_older_card_calls",
+    ),
+    _store(
+        "never-outlived",
+        "n.ordinal > s.ordinal",
+        "n.ordinal > s.ordinal + 9",
+        "a_store_is_outlived_once_its_agent_has_had_another_one",
     ),
     _release(
         "remembers",
