@@ -18,6 +18,7 @@ LISTS = {
     "dev.txt": ("demo", "test", "check", "build"),
     "test.txt": ("demo", "test", "build"),
     "demo.txt": ("demo", "build"),
+    "server.txt": ("coordinator", "postgres", "cli", "build"),
     "lock.txt": ("lock",),
     "peers.txt": (),
 }

@@ -5,14 +5,19 @@ import configparser
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from coordinator.commands.run import add
+from coordinator.api.routes import ROUTES
+from coordinator.commands import claim, init, run
+from coordinator.commands.options import PORT
 from coordinator.keys.directory import DataDirectory
+from shared import limits
 
-DEPLOY = Path(__file__).resolve().parents[2] / "docs" / "deploy"
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "docs" / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
 
 
@@ -24,7 +29,7 @@ def read(unit):
 
 def known_options():
     commands = argparse.ArgumentParser().add_subparsers()
-    add(commands)
+    run.add(commands)
     return set(commands.choices["run"]._option_string_actions)
 
 
@@ -67,8 +72,78 @@ def test_the_place_that_is_kept_is_the_one_that_is_served():
 
 
 def test_packages_that_the_container_copies_are_there():
-    root = DEPLOY.parents[1]
     text = (DEPLOY / "Containerfile").read_text()
     for name in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", text):
         for part in name.split():
-            assert (root / part).exists(), part
+            assert (ROOT / part).exists(), part
+
+
+def test_the_context_of_the_image_is_what_it_copies():
+    copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Containerfile").read_text())
+    kept = re.findall(r"(?m)^!(\S+)$", (ROOT / ".dockerignore").read_text())
+    assert sorted(kept) == sorted(part for names in copied for part in names.split())
+
+
+def test_the_image_installs_pins_of_everything_that_its_programs_import():
+    text = (DEPLOY / "Containerfile").read_text()
+    assert "--require-hashes -r constraints/server.txt" in text
+    assert "--no-deps --no-build-isolation ." in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        project["dependencies"],
+        *(extras[name] for name in ("coordinator", "postgres", "cli")),
+    ]
+    pinned = re.findall(r"(?m)^([a-z0-9-]+)==", (ROOT / "constraints" / "server.txt").read_text())
+    assert {re.split(">=", one)[0] for names in wanted for one in names} <= set(pinned)
+
+
+def test_a_fleet_is_founded_in_the_image_s_own_empty_folder():
+    text = (DEPLOY / "Containerfile").read_text()
+    assert "--no-create-home" in text  # a home that is made holds files
+    assert "--mode=0700 /var/lib/outstation" in text
+
+
+def test_everybody_speaks_of_one_port():
+    compose, haproxy = (DEPLOY / "compose.yaml").read_text(), (DEPLOY / "haproxy.cfg").read_text()
+    assert f"--listen=0.0.0.0:{PORT}" in compose
+    assert f'"{PORT}:{PORT}"' in compose
+    assert f"https://127.0.0.1:{PORT}/readyz" in compose
+    assert f"EXPOSE {PORT}" in (DEPLOY / "Containerfile").read_text()
+    for name in ("coordinator-1", "coordinator-2"):
+        assert f"  {name}:\n    <<: *coordinator" in compose
+        assert f"{name}:{PORT}" in haproxy
+    assert ("GET", "/readyz") in {(route.method, route.path) for route in ROUTES}
+
+
+def test_the_balancer_may_open_what_it_is_told_to_hold():
+    most = int(re.findall(r"maxconn (\d+)", (DEPLOY / "haproxy.cfg").read_text())[0])
+    files = int(re.findall(r"nofile: (\d+)", (DEPLOY / "compose.yaml").read_text())[0])
+    assert files > 2 * most + 1_000
+
+
+def test_a_database_that_is_still_being_founded_is_not_healthy():
+    assert "pg_isready -h 127.0.0.1 " in (DEPLOY / "compose.yaml").read_text()
+
+
+def test_a_drain_ends_before_it_is_cut_off():
+    compose = (DEPLOY / "compose.yaml").read_text()
+    drain_s = int(re.findall(r"--drain=(\d+)", compose)[0])
+    grace_s = int(re.findall(r"stop_grace_period: (\d+)s", compose)[0])
+    assert 0 < drain_s <= limits.DRAIN_MOST_S
+    assert grace_s >= drain_s + 10
+    looks_s = re.findall(r"inter (\d+)s fall (\d+)", (DEPLOY / "haproxy.cfg").read_text())[0]
+    assert drain_s >= int(looks_s[0]) * int(looks_s[1])
+
+
+def test_commands_in_the_head_of_the_composition_are_taken_by_the_program():
+    head = (DEPLOY / "compose.yaml").read_text().partition("x-coordinator")[0]
+    text = re.sub(r"\\\n# +", "", head)
+    commands = re.findall(r"coordinator-1 (?:outstation-coordinator )?((?:init|claim) .+)", text)
+    assert [command.split()[0] for command in commands] == ["init", "claim"]
+    parser = argparse.ArgumentParser()
+    known = parser.add_subparsers()
+    for module in (init, claim):
+        module.add(known)
+    for command in commands:
+        assert parser.parse_args(command.split()).database.startswith("postgresql://")
