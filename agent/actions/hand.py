@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.core.device import DeviceSettings
+from agent.core.files import Bring
 from agent.core.firmware import FirmwareSource
 from agent.core.loan import Owner
 from agent.core.ports import Driver, Identity, PointReading, StepOutcome, Urgency
@@ -34,6 +35,8 @@ class Hand:
     dry_run: bool = False
     firmware: FirmwareSource | None = None
     """Where images for it come from; None: nowhere."""
+    bring: Bring | None = None
+    """Keeps what was read out of it; None: nothing does."""
 
     @property
     def device(self) -> DeviceId:

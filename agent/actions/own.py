@@ -39,6 +39,13 @@ class Caretaker(Protocol):
             WorldError: the disk did not take it.
         """
 
+    async def bring(self, name: str, data: bytes, upload: Upload) -> bool:
+        """Keep a file beside the support bundles; tell whether it is brought like one of them.
+
+        Raises:
+            WorldError: the disk did not take it.
+        """
+
     async def tidy(self, wish: Tidying, *, dry_run: bool) -> Mapping[str, Value]:
         """Forget what may go, or count it."""
 

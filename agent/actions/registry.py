@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agent.actions.command import CommandAction
 from agent.actions.config import ConfigureAction, ReadConfigAction, RestoreConfigAction
+from agent.actions.files import GetFileAction, PutFileAction
 from agent.actions.hand import Hand
 from agent.actions.own import (
     AdoptAction,
@@ -57,6 +58,8 @@ ACTIONS: Mapping[str, CheckedAction] = {
         ValidateAction(),
         SyncAction(),
         UpdateFirmwareAction(),
+        PutFileAction(),
+        GetFileAction(),
     )
 }
 

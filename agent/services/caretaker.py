@@ -126,6 +126,12 @@ class Caretaker:
         await asyncio.to_thread(self._write, name, data, wait=brings)
         return {**told, "file": f"{SUPPORT}/{name}.txt", "upload": brings}
 
+    async def bring(self, name: str, data: bytes, upload: Upload) -> bool:
+        """Keep a file beside the bundles, see `agent.actions.own.Caretaker`."""
+        brings = self._brings(upload)
+        await asyncio.to_thread(self._write, name, data, wait=brings)
+        return brings
+
     async def _found(self) -> str:
         """Return what examining the box finds; a bundle without it is better than none."""
         if self.findings is None:

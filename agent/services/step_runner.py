@@ -181,6 +181,7 @@ class StepRunner:
             may_write=self._may_write,
             dry_run=dry_run,
             firmware=self.firmware,
+            bring=None if self._caretaker is None else self._caretaker.bring,
         )
         return self.lane(claim.device), partial(action.run, step, hand)
 

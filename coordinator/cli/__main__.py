@@ -260,6 +260,34 @@ def devices_show(agent: str, device: str, /, *, common: Common = _DEFAULT) -> No
     _with_client(common, lambda c, s: device_commands.show_device(c, s, agent, device))
 
 
+@devices.command(name="get-file")
+def devices_get_file(
+    agent: str,
+    device: str,
+    path: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    wait: int = 600,
+    common: Common = _DEFAULT,
+) -> Exit:
+    """Read a file out of a device's memory, as `device.get_file` does.
+
+    Parameters
+    ----------
+    output
+        File to keep it in.
+    wait
+        Seconds to wait for it.
+    """
+    return _with_client(
+        common,
+        lambda c, s: device_commands.get_file(
+            c, s, agent, device, path, output=output, wait_s=wait
+        ),
+    )
+
+
 @devices.command(name="release")
 def devices_release(
     agent: str,

@@ -7,7 +7,7 @@ from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.show import Screen, ago, some
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.common import Page
-from coordinator.contract.jobs import JobView
+from coordinator.contract.jobs import ExecutionView, JobView
 from coordinator.contract.support import BundleView, DeviceView
 from shared.runtime.files import check_folder
 
@@ -92,6 +92,33 @@ def release(
     if not screen.as_json:
         told = "could be let go" if dry_run else "is let go; its readings stay"
         screen.text(f"{device} of {agent} {told}")
+    return Exit.OK
+
+
+def get_file(
+    client: Client, screen: Screen, agent: str, device: str, path: str, *, output: Path, wait_s: int
+) -> Exit:
+    """Have a gateway read a file out of a device, and keep it.
+
+    Raises:
+        MistakeError: nothing can be written where it is to be kept.
+        CallError: the device or the gateway gave none.
+    """
+    check_folder(output)
+    params = {"path": path, "upload": "always"}
+    step = {"id": "file", "action": "device.get_file", "params": params, "timeout_s": 600}
+    targets = {"agents": [agent], "device_selector": f"id={device}"}
+    body = {"name": "get-file", "targets": targets, "steps": [step]}
+    first = client.post("/v1/jobs", body, JobView)
+    job = until_settled(client, screen, first.id, wait_s, first)
+    found = client.pages("/v1/executions", ExecutionView, {"job": job.id}, most=1)
+    told = next((task.result for one in found for task in one.tasks), {})
+    if set(job.counts) != {"SUCCEEDED"} or "file.sha256" not in told:
+        raise CallError(f"it was not read; see: outstation jobs show {job.id}", Exit.FAILED)
+    where = f"/v1/agents/{segment(agent)}/bundles/{told['file.sha256']}"
+    content = client.get_raw(where, {})
+    output.write_bytes(content)
+    screen.text(f"{len(content)} bytes of {path} in {output}")
     return Exit.OK
 
 

@@ -229,3 +229,11 @@ MQTT_STALE_S = 604_800
 """Longest that a message may be believed: a week without a word is a dead device."""
 MQTT_COMMANDS = 32
 """Commands of one profile."""
+FILE_PUT_BYTES = 1_048_576
+"""A file that is put into a device: more than the file system of a small board has."""
+FILE_TAKEN_BYTES = 120_000
+"""A file that is read out of a device: it is brought as a support bundle is, compressed or not."""
+FILE_PATH_CHARS = 64
+"""Path of a file in a device: Zephyr's longest."""
+FILE_PIECE_LEAST_BYTES = 16
+"""A piece of a file is never shorter, however small a device's buffer is."""

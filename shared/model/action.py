@@ -20,7 +20,9 @@ from shared.model.action_parameters import (
     DiagnoseParameters,
     DiscoverParameters,
     FetchParameters,
+    GetFileParameters,
     NoParameters,
+    PutFileParameters,
     ReadConfigParameters,
     ReadParameters,
     RestoreConfigParameters,
@@ -153,6 +155,20 @@ ACTIONS: Mapping[str, ActionKind] = {
         "bring the device to run another image, on trial until it has proven itself",
         needs="[firmware]",
         cost=Cost(fixed=limits.FIRMWARE_BYTES // 16_384, commits=2),
+    ),
+    # What is there is looked at first: a repeat goes on behind it.
+    "device.put_file": ActionKind(
+        PutFileParameters,
+        "make a file in the device have a content, proven by its length and sum",
+        needs="a device with files (SMP)",
+        cost=Cost(fixed=limits.FILE_PUT_BYTES // 1_024),
+    ),
+    "device.get_file": ActionKind(
+        GetFileParameters,
+        "read a file out of the device, and bring it if the link allows",
+        reads_only=True,
+        needs="a device with files (SMP)",
+        cost=Cost(fixed=limits.FILE_TAKEN_BYTES // 1_024),
     ),
     # --- on the agent itself ---------------------------------------------------------------------
     "agent.health": ActionKind(NoParameters, "tell how the agent is", reads_only=True),

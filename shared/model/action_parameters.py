@@ -207,6 +207,39 @@ class UpdateFirmwareParameters(msgspec.Struct, frozen=True, forbid_unknown_field
             raise ValueError(f"image = {self.image} is not from 0 to {limits.FIRMWARE_IMAGES}")
 
 
+class PutFileParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.put_file`: a file by its content, and where it belongs in the device."""
+
+    artifact: str
+    """``sha256:`` and 64 hex digits."""
+    size: int
+    path: str
+    """In the device's file system, as ``/lfs/calibration``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a size that no such file has, and a path that is none."""
+        if not 1 <= self.size <= limits.FILE_PUT_BYTES:
+            raise ValueError(f"size = {self.size} is not from 1 to {limits.FILE_PUT_BYTES}")
+        _check_path(self.path)
+
+
+class GetFileParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device.get_file`: which file, and whether it is brought to the coordinator."""
+
+    path: str
+    upload: Upload = "unmetered"
+    """Where bytes cost it stays on the gateway, unless somebody says ``always``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a path that is none."""
+        _check_path(self.path)
+
+
+def _check_path(path: str) -> None:
+    if not re.fullmatch(r"(/[A-Za-z0-9._-]+){2,8}", path) or len(path) > limits.FILE_PATH_CHARS:
+        raise ValueError(f"{path[:80]!r} is no path in a device; write /lfs/calibration")
+
+
 class CleanupParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`agent.cleanup`: what stays; see `agent.core.tidying.Tidying`."""
 

@@ -28,7 +28,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 def test_every_declared_action_has_an_implementation_and_no_other_exists():
     assert set(ACTIONS) | set(OWN_ACTIONS) == set(DECLARED)
     # No firmware gets into a Modbus pump: tests/simulation/test_firmware.py.
-    assert set(ACTIONS) == {*GOOD, "device.update_firmware"}
+    # No files either: tests/simulation/test_device_files.py.
+    smp = {"device.update_firmware", "device.put_file", "device.get_file"}
+    assert set(ACTIONS) == {*GOOD, *smp}
     table: dict[str, Any] = {**ACTIONS, **OWN_ACTIONS}
     assert all(action.name == name for name, action in table.items())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.files import FileSeen
 from agent.core.ports import Urgency
 from agent.drivers.smp.packet import WRITE, Request
 from shared.errors import MistakeError, Reason
@@ -72,3 +73,15 @@ async def test_a_file_that_is_not_there_has_no_value_and_the_rest_has(site: Site
 async def test_what_is_known_of_a_file_is_not_written(site: Site):
     with pytest.raises(MistakeError, match="the point is read-only"):
         await site.driver.write({"log_size": 1})
+
+
+async def test_a_file_goes_in_and_out_over_each_kind_of_port(site: Site):
+    files = site.driver.files
+    assert await files.look("/lfs/calibration") is None
+    assert await files.put("/lfs/calibration", DATA) == len(DATA)
+    assert await files.look("/lfs/calibration") == FileSeen(len(DATA), zlib.crc32(DATA))
+    assert await files.get("/lfs/calibration", len(DATA)) == DATA
+    assert await files.put("/lfs/calibration", DATA + b"more") == 4, (
+        "it went on behind what is there"
+    )
+    assert await files.put("/lfs/calibration", DATA) == len(DATA), "and began anew"

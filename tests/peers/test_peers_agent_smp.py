@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.files import FileSeen
 from agent.core.ports import Urgency
 from agent.drivers.smp.client import FILES
 from agent.drivers.smp.packet import WRITE, Refusal, Request
@@ -96,6 +97,28 @@ at = { file = "/lfs1/gone", field = "size" }
     assert [one.value for one in alone] == [len(content), None]
     assert isinstance(gone, Refusal)
     assert gone.text == "no such file"
+
+
+@NATIVE
+async def test_a_file_goes_into_zephyr_and_out_and_on_behind_what_is_there(tmp_path: Path):
+    content = bytes(range(256)) * 6
+    name = "/lfs1/site.cfg"
+    async with native("serial", tmp_path) as driver:
+        files = driver.files
+        assert await files.look("/lfs1/gone") is None
+        assert await files.put(name, content) == len(content)
+        assert await files.look(name) == FileSeen(len(content), zlib.crc32(content))
+        assert await files.get(name, len(content)) == content
+        assert await files.put(name, content) == 0
+        assert await files.put(name, content + b"and more") == 8
+        first = {"name": name, "off": 0, "data": content[:-101:-1], "len": len(content)}
+        await driver.client.told(Request(WRITE, FILES, 0, first))
+        assert await files.put(name, content[::-1]) == len(content) - 100
+        assert await files.get(name, len(content)) == content[::-1]
+        with pytest.raises(WorldError, match=f"at most {len(content) - 1} are taken"):
+            await files.get(name, len(content) - 1)
+        with pytest.raises(WorldError, match="the device says:"):
+            await files.put("/nowhere/x", content)
 
 
 @NATIVE

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from agent.core.ports import Bus, Identity, PointReading, Urgency
 from agent.drivers.smp import values
 from agent.drivers.smp.client import Client
+from agent.drivers.smp.files import SmpFiles
 from agent.drivers.smp.packet import Refusal
 from agent.drivers.smp.plan import plan
 from agent.drivers.smp.upload import SmpFirmware
@@ -42,13 +43,18 @@ class SmpDriver:
             )
         self.client = Client(bus, unit=unit)
         """For whoever asks the device something that is no point."""
-        self._firmware = SmpFirmware(self.client)
+        self._firmware, self._files = SmpFirmware(self.client), SmpFiles(self.client)
         self._points = {point.name: point for point in profile.points}
 
     @property
     def firmware(self) -> SmpFirmware:
         """Return the way firmware gets into it."""
         return self._firmware
+
+    @property
+    def files(self) -> SmpFiles:
+        """Return the way to its files."""
+        return self._files
 
     async def read(self, points: Sequence[str], *, urgency: Urgency) -> list[PointReading]:
         """Return a reading for each point, in order; see `agent.core.ports.Driver`."""

@@ -81,10 +81,11 @@ _FILES: Final = {
     4: "it is no file but a directory",
     5: "the file cannot be opened",
     8: "the file cannot be read",
+    10: "the file cannot be written",
     14: "no such file system",
     15: "the file is empty",
 }
-"""The most telling of ``fs_mgmt_ret_code_t`` for who only asks."""
+"""The most telling of ``fs_mgmt_ret_code_t``."""
 _WORDS: Final = {None: _GENERAL, IMAGE_GROUP: _IMAGE, 3: _SETTINGS, 8: _FILES}
 
 

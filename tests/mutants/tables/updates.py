@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
+_FILES = "tests/simulation/test_device_files.py::test_"
 _UPDATE = "tests/simulation/test_firmware.py::test_"
 _PERMANENT = "tests/simulation/test_firmware_permanent.py::test_"
 _BUILDS = "tests/simulation/test_firmware_builds.py::test_"
@@ -171,5 +172,17 @@ UPDATES = (
         _BOUNDS,
         ("if catalog.any_profile and not catalog.firmware:", "if not catalog.firmware:"),
         _LISTED + "without_a_list_of_images_the_profiles_key_decides_only_where_any_profile_may_be",
+    ),
+    _mutant(
+        "file-is-proven",
+        "agent/actions/files.py",
+        ("        if not after.is_beginning_of(content):\n", "        if False:\n"),
+        _FILES + "a_device_that_has_another_content_in_the_end_is_no_success",
+    ),
+    _mutant(
+        "file-goes-on-behind-its-beginning",
+        "agent/core/files.py",
+        ("return self.crc32 == zlib.crc32(content[: self.size])", "return True"),
+        _FILES + "another_content_takes_the_place_of_a_file",
     ),
 )
