@@ -1,6 +1,7 @@
 """`make soak`: a real fleet at work for twenty minutes, and nothing may grow or be lost.
 
     python -m tests.soak --minutes 3 --json
+    python -m tests.soak --virtual-days 30
 
 A coordinator, two gateways with simulated devices on serial lines and TCP, links that fail, orders
 without end. Every few seconds is noted what each program holds; at the end every promise is
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.gauges import grown, look
+from tests.soak.month import month
 from tests.system.fleet import Fleet, open_fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import RTU_PUMP, TCP_METER, TCP_PUMP, Gateway
@@ -102,7 +104,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20, help="how long (20)")
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
+    parser.add_argument(
+        "--virtual-days", type=int, metavar="N", help="a simulated world instead, for so many days"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the simulated world (1)")
     wish = parser.parse_args()
+    if wish.virtual_days:
+        result = month(wish.virtual_days, wish.seed)
+        print(json.dumps(result))
+        return 1 if result["wrong"] else 0
     with (
         tempfile.TemporaryDirectory(prefix="outstation-soak-") as folder,
         contextlib.redirect_stdout(sys.stderr),  # the programs' logs, at the end

@@ -57,7 +57,11 @@ def size(path: Path) -> int:
         return 0
 
 
-def grown(samples: Sequence[Mapping[str, float]]) -> list[str]:
+def grown(
+    samples: Sequence[Mapping[str, float]],
+    bounds: Mapping[str, Bound] = BOUNDS,
+    rates: Mapping[str, Bound] = RATES,
+) -> list[str]:
     """Return what grew: the last quarter of a run is held against the second.
 
     The first quarter is left out: caches fill, code is loaded.
@@ -66,12 +70,12 @@ def grown(samples: Sequence[Mapping[str, float]]) -> list[str]:
     assert quarter >= 1, "too short a run tells nothing"
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     told = []
-    for name, bound in BOUNDS.items():
+    for name, bound in bounds.items():
         before = statistics.median(one[name] for one in early)
         after = statistics.median(one[name] for one in late)
         if after > before * bound.factor + bound.plus:
             told.append(f"{name} from {before:g} to {after:g}")
-    for name, bound in RATES.items():
+    for name, bound in rates.items():
         before, after = (part[-1][name] - part[0][name] for part in (early, late))
         if after > before * bound.factor + bound.plus:
             told.append(f"{name} by {before:g}, then by {after:g}")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.soak.gauges import grown, look
+from tests.soak.gauges import Bound, grown, look
 
 
 def sample(**held: float) -> dict[str, float]:
@@ -31,6 +31,12 @@ def test_a_log_may_grow_but_not_faster_and_faster():
     assert grown([sample(log_kb=number * 9) for number in range(40)]) == []
     samples = [sample(log_kb=number**2) for number in range(40)]
     assert grown(samples) == ["log_kb by 261, then by 621"]
+
+
+def test_whoever_looks_at_other_things_says_how_much_they_may_grow():
+    samples = [{"tasks": 5.0 + number} for number in range(8)]
+    assert grown(samples, {"tasks": Bound(1.0, 4)}, {}) == []
+    assert grown(samples, {"tasks": Bound(1.0, 3)}, {}) == ["tasks from 7.5 to 11.5"]
 
 
 def test_a_look_sees_descriptors_logs_and_files_temporary_ones_too(tmp_path: Path):

@@ -12,10 +12,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
+from unittest import mock
 
+from shared.runtime import migrations
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
@@ -38,7 +40,7 @@ from tests.simulation.world.trigger_checks import (
 )
 from tests.simulation.world.triggers import let_rest
 
-_MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")
 """No sync costs anything here; what a sync promises is tests/power's matter."""
 SPARED = 1 / 4
 """Share of worlds in which nothing is lost that a promise depends on."""
@@ -73,17 +75,18 @@ class Play:
         self.people = People(ground, self.centre)
         self.chance = ground.chance("play")
         self.ended_s = 0.0
+        self.longest_s: float = LONGEST_S
         self.scene: Scene
 
     async def run(self) -> None:
         """Play it to the judgement."""
-        with self.disks.in_force(), machines(), self.centre.in_force():
+        with _one_process(), self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
             for finding in chain(self._rest().findings(), self._long_work()):
                 self.ground.wrong(finding)
 
     async def _live_through(self) -> None:
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(self.longest_s):
             await self._begin()
             await self._happen()
             await self._heal()
@@ -199,6 +202,15 @@ class Play:
         )
 
 
+_MADE = cache(migrations.made_by)
+"""What a schema's steps make: found out once per process, for hundreds of openings."""
+
+
+def _one_process() -> "contextlib.AbstractContextManager[object]":
+    """Let the programs of a world share what each works out once when it starts."""
+    return mock.patch.object(migrations, "made_by", _MADE)
+
+
 def play(seed: int, stories: Sequence[str] = ()) -> Verdict:
     """Play the world of a seed and return the verdict.
 
@@ -208,7 +220,7 @@ def play(seed: int, stories: Sequence[str] = ()) -> Verdict:
     """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    folder = Path(tempfile.mkdtemp(prefix="world-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    folder = Path(tempfile.mkdtemp(prefix="world-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
         return simulate(partial(_play, folder=folder, stories=stories), seed=seed)
     finally:
