@@ -35,7 +35,7 @@ from coordinator.store.statements import load_statements
 from coordinator.store.url import name_of
 from shared import limits
 from shared.clock import WallMs
-from shared.errors import Reason, WorldError
+from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.logs import Events
 from shared.runtime.migrations import Migration
 
@@ -76,7 +76,7 @@ class PostgresStore:
         """
         where = name_of(url)
         try:
-            connection = await asyncpg.connect(url, timeout=limits.POSTGRES_CONNECT_S)
+            connection = await _connect(url)
             try:
                 waiting = await migrate(connection, SCHEMA, where=where, finish=finish)
             finally:
@@ -244,6 +244,24 @@ class PostgresStore:
                 return await session.became_of(number)
         except (QueryFailedError, WorldError):
             return None
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    """Connect for the schema's sake; the pools come after it.
+
+    Raises:
+        MistakeError: the URL cannot be read.
+    """
+    try:
+        return await asyncpg.connect(url, timeout=limits.POSTGRES_CONNECT_S)
+    except asyncpg.ClientConfigurationError:
+        raise
+    except ValueError as error:
+        raise MistakeError(
+            "is no address of a PostgreSQL database",
+            where=f"--database {name_of(url)}",
+            mend="write postgresql://USER@HOST:PORT/NAME",
+        ) from error
 
 
 def _pool(url: str, size: int) -> asyncpg.Pool:

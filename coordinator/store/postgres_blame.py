@@ -1,5 +1,7 @@
 """Whose fault an error of PostgreSQL's is, and whether the transaction may simply run again."""
 
+import os
+import socket
 from enum import Enum
 
 import asyncpg
@@ -84,4 +86,18 @@ def blame_opening(error: Exception, where: str) -> Exception:
             where=f"--database {where}",
             mend="createdb makes an empty database; its owner's name and password go into the URL",
         )
+    if isinstance(error, OSError):
+        why = "no such host" if isinstance(error, socket.gaierror) else _in_words(error)
+        return WorldError(
+            Reason.STORE_FAILED,
+            f"{where}: PostgreSQL does not answer ({why}); is it running there, and does this"
+            " machine reach it?",
+        )
     return blame(error, where)
+
+
+def _in_words(error: OSError) -> str:
+    """Return what the system calls an error; asyncpg's text is a tuple's."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return os.strerror(error.errno).lower() if error.errno else str(error)

@@ -64,7 +64,9 @@ async def test_keys_stay_in_the_directory_and_rows_go_to_the_database(tmp_path, 
     [
         ("mysql://x/y", "is not a database this version can use"),
         ("postgresql://test@/nowhere?host={socket}", "PostgreSQL refused"),
-        ("postgresql://test@/nowhere?host=/nonexistent", "store_failed"),
+        ("postgresql://test@/nowhere?host=/nonexistent", "no such file or directory"),
+        ("postgresql://test@127.0.0.1:1/nowhere", "does not answer (connection refused)"),
+        ("postgresql://test@127.0.0.1:port/nowhere", "is no address of a PostgreSQL database"),
     ],
 )
 async def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path, scheme, sentence):
