@@ -6,7 +6,8 @@ a block, which needs what was stored before (`shared.sync.incoming`).
 
 import hashlib
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from shared import limits
 from shared.block.codec import BlockHeader, read_header
@@ -22,8 +23,8 @@ HEALTH_NUMBERS = 32
 """Of a report: four times as many as there are, for agents that are newer than we."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+# Structs of msgspec: some of these are made for each contact.
+class Incoming(msgspec.Struct, frozen=True):
     """One block as it came: whole and with a sound header, or with the reason why it is not."""
 
     data: bytes
@@ -32,8 +33,7 @@ class Incoming:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """The parts of a contact's body by kind."""
 
     report: bytes
@@ -51,13 +51,11 @@ def sort_parts(parts: Sequence[Part]) -> Letter:
     if not parts or parts[0].kind is not PartKind.REPORT:
         raise RefusedError(Reason.BODY_MALFORMED, "a contact begins with its report")
     rest = parts[1:]
-    if any(part.kind not in {PartKind.BLOCK, PartKind.SCHEMA} for part in rest):
+    blocks = tuple([part.data for part in rest if part.kind is PartKind.BLOCK])
+    schemas = tuple([part.data for part in rest if part.kind is PartKind.SCHEMA])
+    if len(blocks) + len(schemas) < len(rest):
         raise RefusedError(Reason.BODY_MALFORMED, "after the report come blocks and schemas only")
-    return Letter(
-        parts[0].data,
-        tuple(part.data for part in rest if part.kind is PartKind.BLOCK),
-        tuple(part.data for part in rest if part.kind is PartKind.SCHEMA),
-    )
+    return Letter(parts[0].data, blocks, schemas)
 
 
 def check_report(report: Report, *, fleet: bytes) -> None:

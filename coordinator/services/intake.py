@@ -6,13 +6,15 @@ is committed (`coordinator.transactions.contact`).
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 from typing import TypeVar
+
+import msgspec
 
 from coordinator.core.intake import (
     Incoming,
@@ -110,7 +112,7 @@ class Reception:
 
     async def _seen(self) -> Verified:
         if self._verified is None:
-            with self._intake.telling_refusals():
+            with self._intake.telling_refusals:
                 # What comes without its report first is refused here.
                 letter = sort_parts(self._parts)
                 self._verified = await self._intake.verifier.verify(
@@ -129,14 +131,13 @@ class Reception:
             RefusedError: nothing of the contact was used.
             WorldError: the store does not work; the agent sends the same again later.
         """
-        with self._intake.telling_refusals():
+        with self._intake.telling_refusals:
             letter = sort_parts(self._parts)
             arrived = _Arrived(letter, self._blocks, body_bytes, self._source)
             return await self._intake.receive(arrived, self._verified, wait_s=wait_s)
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrived:
+class _Arrived(msgspec.Struct, frozen=True):
     """A whole contact."""
 
     letter: Letter
@@ -146,12 +147,33 @@ class _Arrived:
     source: str
 
 
+class _Telling:
+    """While inside, a contact that is refused is counted and logged."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, RefusedError):
+            self._metrics.refused.labels(error.reason.text).inc()
+            _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
+
+
 class Intake:
     """Answers contacts."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.verifier = Verifier(desk.fleet, desk.store, Sources(desk.clock), desk.metrics)
+        self.telling_refusals = _Telling(desk.metrics)
         self._turns: Turns[AgentId] = Turns(limits.CONTACTS_AT_ONCE)
         """Asked for once a signature was verified: nobody takes another one's turn."""
         self._unrecorded_down: Counter[AgentId] = Counter()
@@ -163,16 +185,6 @@ class Intake:
         `source` is where it comes from (`coordinator.services.sources`), empty if nobody knows.
         """
         return Reception(self, source)
-
-    @contextlib.contextmanager
-    def telling_refusals(self) -> Iterator[None]:
-        """Count and log a contact that is refused."""
-        try:
-            yield
-        except RefusedError as error:
-            self._desk.metrics.refused.labels(error.reason.text).inc()
-            _log.event("contact_refused", reason=error.reason.text, detail=error.detail)
-            raise
 
     async def receive(self, arrived: _Arrived, seen: Verified | None, *, wait_s: int) -> bytes:
         """Return the answer to a contact; `Reception.answer` does this."""
@@ -327,12 +339,14 @@ class Intake:
             "refused": sum(stored.refused.values()),
         }
         for verdict, count in verdicts.items():
-            metrics.blocks.labels(verdict).inc(count)
+            if count:
+                metrics.blocks.labels(verdict).inc(count)
         for reason, count in stored.refused.items():
             metrics.refused.labels(reason.text).inc(count)
             _log.event("blocks_refused", agent=seen.agent, reason=reason.text, count=count)
         metrics.readings.inc(stored.readings)
-        metrics.receipts.inc(recorded.reconciled.new)
+        if recorded.reconciled.new:
+            metrics.receipts.inc(recorded.reconciled.new)
 
 
 async def _schemas(letter: Letter, report: Report) -> Sequence[tuple[SchemaRef, bytes]]:

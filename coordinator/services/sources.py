@@ -10,6 +10,7 @@ its signature, should somebody else have used its name. Leaves out what a check 
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared import limits
 from shared.clock import Clock
@@ -91,6 +92,7 @@ class Sources:
         return limits.SOURCE_FAILURES - failures
 
 
+@lru_cache(maxsize=4_096)
 def source_of(address: str) -> str:
     """Return what is bound together: an IPv4 address, the network of an IPv6 one.
 
@@ -99,6 +101,8 @@ def source_of(address: str) -> str:
     >>> source_of("192.0.2.7"), source_of("2001:db8:1:2:3::4"), source_of("127.0.0.1")
     ('192.0.2.7', '2001:db8:1:2::', '')
     """
+    if not address:
+        return ""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

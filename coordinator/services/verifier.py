@@ -3,8 +3,9 @@
 Leaves out what is done with a contact (`coordinator.services.intake`).
 """
 
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from coordinator.core.intake import check_report
 from coordinator.core.ports import Store
@@ -17,8 +18,7 @@ from shared.ids import AgentId, FleetId
 from shared.trust.documents import ClaimedReport, Report, document_hash, read_report
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """A report that was checked."""
 
     agent: AgentId

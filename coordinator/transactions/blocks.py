@@ -288,6 +288,8 @@ def _store(
 
 def _insert(shelf: _Shelf) -> Tx[None]:
     """Bring what was taken so far into the database."""
+    if not shelf.inserts:
+        return
     for queries in zip(*shelf.inserts, strict=True):
         yield from execute_many(queries[0].name, [query.values for query in queries])
     shelf.inserts.clear()

@@ -5,6 +5,7 @@ next day, told by `Reply.next_s` when that begins. So a quota loses nothing.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from coordinator.core.ports import Query, Tx, fetch_one
 from coordinator.core.retention import Keeping, keeping_of
@@ -46,9 +47,14 @@ def load_quota(agent: AgentId, now_ms: WallMs) -> Tx[Quota]:
     """Return what an agent may still bring today."""
     row = yield from fetch_one("intake_day", agent)
     quota = yield from fetch_one("keeping_quota")
-    keeping = keeping_of({} if quota is None else {"quota": quota[0]})
+    keeping = _keeping(None if quota is None else quota[0])
     today = row is not None and row[0] == now_ms // DAY_MS
     return Quota(agent, now_ms, keeping, int(row[1]) if row is not None and today else 0)
+
+
+@lru_cache(maxsize=16)
+def _keeping(quota: int | None) -> Keeping:
+    return keeping_of({} if quota is None else {"quota": quota})
 
 
 def save_quota(quota: Quota) -> Query:

@@ -5,8 +5,9 @@ pieces and never sees a socket. Owns lengths and kinds; what the parts mean stan
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from shared import limits
 from shared.errors import Reason, RefusedError
@@ -38,8 +39,10 @@ class PartKind(IntEnum):
     """A piece of a file that work on the same stick names, alone in its parcel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+_KINDS = {int(kind): kind for kind in PartKind}
+
+
+class Part(msgspec.Struct, frozen=True):
     """One framed piece of a contact."""
 
     kind: PartKind
@@ -125,10 +128,9 @@ class BodyDecoder:
     def _header(self) -> tuple[PartKind, int, int] | None:
         if not self._buffer:
             return None
-        try:
-            kind = PartKind(self._buffer[0])
-        except ValueError:
-            raise RefusedError(Reason.BODY_MALFORMED, f"a part of kind {self._buffer[0]}") from None
+        kind = _KINDS.get(self._buffer[0])
+        if kind is None:
+            raise RefusedError(Reason.BODY_MALFORMED, f"a part of kind {self._buffer[0]}")
         size = 0
         for index in range(_LENGTH_BYTES):
             if len(self._buffer) < index + 2:

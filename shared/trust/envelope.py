@@ -77,10 +77,9 @@ def document_hash(envelope: bytes) -> bytes:
 def seal(typ: str, payload: bytes, signers: Iterable[Signer]) -> bytes:
     """Return the envelope of `payload`, signed by each signer."""
     message = pre_authentication_encoding(typ, payload)
-    signatures: list[tuple[bytes, bytes]] = [
-        (key_id(signer.public_key), signer.sign(message)) for signer in signers
-    ]
-    return pack(_Envelope(_VERSION, typ, payload, signatures))
+    signatures = [[key_id(signer.public_key), signer.sign(message)] for signer in signers]
+    # What an `_Envelope` becomes, without looking through it for what says nothing.
+    return pack([_VERSION, typ, payload, signatures])
 
 
 def add_signature(data: bytes, signer: Signer, *, bound: int) -> bytes:

@@ -91,7 +91,7 @@ def unpack(data: bytes, type_: type[T], *, bound: int, items: int = limits.ITEMS
     _count(data, items)
     plain = _plain(data, bound)
     _inspect(plain, limits.DEPTH)
-    if pack(plain) != data:
+    if msgpack.packb(plain, use_bin_type=True) != data:
         raise RefusedError(Reason.NOT_CANONICAL)
     try:
         return msgspec.convert(plain, type_, builtin_types=(bytes,), strict=True)
@@ -188,8 +188,11 @@ def _inspect(value: object, depth: int) -> None:
         _inspect_all(cast("list[object]", value), depth - 1)
     elif kind is dict:
         inside = cast("dict[object, object]", value)
-        if not all(type(key) is str for key in inside):
+        keys = list(inside)
+        if not all(type(key) is str for key in keys):
             raise RefusedError(Reason.BAD_SHAPE, "a map key that is not text")
+        if keys != sorted(cast("list[str]", keys)):
+            raise RefusedError(Reason.NOT_CANONICAL)
         _inspect_all(inside.values(), depth - 1)
     else:
         _inspect_all((value,), depth)

@@ -94,13 +94,14 @@ ENVELOPE = (
         "    if False and value.__struct_config__",
         _VERSIONS + "what_the_next_version_writes_is_read_by_this_one",
     ),
-    _codec("canonical", "if pack(plain) != data:", "if False:", _FORM),
+    _codec("canonical", "if msgpack.packb(plain, use_bin_type=True) != data:", "if False:", _FORM),
+    _codec("keys-in-order", 'if keys != sorted(cast("list[str]", keys)):', "if False:", _FORM),
     _codec("finite", "if not math.isfinite(number) or (", "if (", _FORM),
     _codec("minus-zero", "or (number == 0 and math.copysign(1, number) < 0)", "", _FORM),
     _codec(
         "integers", 'if not _LEAST <= cast("int", value) <= limits.INT_MAX:', "if False:", _FORM
     ),
-    _codec("keys", "if not all(type(key) is str for key in inside):", "if False:", _FORM),
+    _codec("keys", "if not all(type(key) is str for key in keys):", "if False:", _FORM),
     _codec("depth", "if depth == 0 and any(", "if depth == -99 and any(", _FORM),
     _codec(
         "strict-types",
