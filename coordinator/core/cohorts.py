@@ -55,11 +55,24 @@ def plan(candidates: Sequence[Candidate], stages: Sequence[Stage], seed: str) ->
         else:
             left = left[size:]
         taken += len(chosen)
-        for place, one in enumerate(chosen):
+        for place, one in enumerate(_in_slices(chosen)):
             members.append(Member(one.agent, one.site, position, place, ranks[one.site]))
             ranks[one.site] += 1
     assert not left, "the last stage takes everybody"
     return members
+
+
+def _in_slices(ordered: Sequence[Candidate]) -> list[Candidate]:
+    """Return members slice by slice, each slice in the order of names.
+
+    Who is released together then has his rows on the same pages. A slice is drawn from the whole
+    fleet and is half as large as all before it, so whoever went first is a fair sample at any time.
+    """
+    found = list(ordered[: limits.ROLLOUT_RELEASES])
+    while len(found) < len(ordered):
+        first, size = len(found), max(limits.ROLLOUT_RELEASES, len(found) // 2)
+        found += sorted(ordered[first : first + size], key=lambda one: one.agent)
+    return found
 
 
 def strata(candidates: Sequence[Candidate], keys: Sequence[str]) -> dict[tuple[str, ...], int]:

@@ -270,9 +270,10 @@ def _pass_gate(
             return progress, [PutOff(progress.stage, drop)], "", 0
         words = f"stage {name}: {said.words}"
         progress = replace(progress, stage_state=StageState.RUNNING)
-        if said.settled and not progress.asked:
+        if said.settled:
+            # Each time that somebody lets it go on: else it would wait in silence for ever.
             why = f"{words}, and nobody is left; cancel it, or advance if you know better"
-            progress = replace(progress, state=RolloutState.PAUSED, why=why, asked=True)
+            progress = replace(progress, state=RolloutState.PAUSED, why=why)
         return progress, [], words, due_ms
     if progress.stage_state is StageState.RUNNING and gate.soak_ms:
         since = progress.soak_since_ms or now_ms
@@ -315,7 +316,6 @@ def open_stage(progress: Progress, stage: int, now_ms: int) -> Progress:
         stage_state=StageState.RUNNING,
         opened_ms=now_ms,
         soak_since_ms=0,
-        asked=False,
         skip_gate=False,
     )
 

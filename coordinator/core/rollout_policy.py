@@ -156,7 +156,5 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     """(when, how many) were released within the last minute."""
     accepted: tuple[int, ...] = ()
     """Failures by stage that a person saw when he let it go on; only more stop it again."""
-    asked: bool = False
-    """A person was asked once what to do about the present stage."""
     skip_gate: bool = False
     """A person said that the present stage is good enough."""

@@ -1,13 +1,14 @@
 """One whole-fleet rollout over a real store, each part of it timed by itself.
 
 Everything a rollout can be asked for is asked for: strata, places by site, a share that may be
-open, deadlines, a reach deadline, criteria. Who was released answers at once, through the same
-transaction as a contact's receipts; a hundredth fails. Leaves out contacts (`contacts`), sizes
-and ratios (`rollout`).
+open, deadlines, a reach deadline, criteria. Who was released answers, in any order, through the
+same transaction as a contact's receipts; a hundredth fails. Leaves out contacts (`contacts`),
+sizes and ratios (`rollout`).
 """
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ NOW = WallMs(1_795_000_000_000)
 _EPOCH = b"J" * 16
 _PER_SITE = 4
 _BATCH = 512
+TOGETHER = 16
+"""Answers that share a commit, as those of contacts do that came while the last one was made."""
 _FAILS = 100
 """One of so many."""
 _POLICY = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1 << 50)
@@ -127,10 +130,11 @@ def _link(number: int) -> str:
 
 
 class Rollout:
-    """A rollout to everybody."""
+    """A rollout to everybody; so many answers at a time are told `together`."""
 
-    def __init__(self, store: Store, meter: Meter) -> None:
-        self._store, self._meter = store, meter
+    def __init__(self, store: Store, meter: Meter, together: int) -> None:
+        self._store, self._meter, self._together = store, meter, together
+        self._random = random.Random(1)
         self._bench = Bench(NOW, _POLICY)
         self._job = JobId(b"")
         self.steps = 0
@@ -162,9 +166,10 @@ class Rollout:
         return released
 
     async def _answer(self, agents: Sequence[AgentId]) -> None:
-        """Let agents tell how it ended, each by itself, many to a commit as contacts are."""
-        for first in range(0, len(agents), _BATCH):
-            some = agents[first : first + _BATCH]
+        """Let agents tell how it ended, each by itself, and in no order, as contacts come."""
+        anyhow = self._random.sample(agents, len(agents))
+        for first in range(0, len(agents), self._together):
+            some = anyhow[first : first + self._together]
             rows = await self._store.read(partial(_executions, some, self._job))
             bodies = [self._tell(agent, execution) for agent, execution in rows]
             with self._meter.of("receipts"):

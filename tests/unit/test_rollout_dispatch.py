@@ -180,6 +180,18 @@ async def test_a_canary_that_nobody_executed_is_never_good(fleet):
     assert "nobody is left" in view.why[0]
 
 
+async def test_who_lets_a_stage_go_on_that_nobody_is_left_in_is_asked_again(fleet):
+    gate = {**STRICT, "reach_deadline": "P1D", "stragglers": "carry_forward"}
+    await fleet.submit(rollout={"stages": CANARY}, gate=gate)
+    await fleet.later(DAY_MS)
+    await fleet.ask("resume")
+    view = await fleet.view()
+    assert (view.state, view.stages[0].members) == ("PAUSED", 0)
+    await fleet.ask("advance")
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).state == "FINISHED"
+
+
 async def test_too_many_failures_of_one_kind_abort_the_rollout(fleet):
     criterion = {"failure_type": "TIMED_OUT", "threshold_percentage": 50, "min_executed": 4}
     await fleet.submit(abort={"criteria": [criterion]})

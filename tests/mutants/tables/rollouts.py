@@ -106,6 +106,21 @@ ROLLOUTS = (
         _STORE + "after_a_resume_only_more_failures_stop_it_again",
     ),
     _rollout(
+        "asked-once",
+        "core/rollout.py",
+        "        if said.settled:\n",
+        "        if said.settled and not progress.accepted:\n",
+        _STORE + "who_lets_a_stage_go_on_that_nobody_is_left_in_is_asked_again",
+    ),
+    _rollout(
+        "slices-of-the-whole-stage",
+        "core/cohorts.py",
+        "max(limits.ROLLOUT_RELEASES, len(found) // 2)",
+        "len(ordered)",
+        "tests/unit/test_rollout_plans.py::test_"
+        "members_released_together_lie_together_and_who_went_first_is_a_fair_sample",
+    ),
+    _rollout(
         "late-success-undone",
         "transactions/dispatch.py",
         "    if late_successes and loaded.row[4] is not None:\n",
