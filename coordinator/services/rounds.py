@@ -12,7 +12,7 @@ from coordinator.services.bell import Bell
 from coordinator.services.shelf import Documents
 from coordinator.services.waiting import WaitingRoom
 from shared import limits
-from shared.clock import Clock, Entropy, WallMs
+from shared.clock import Clock, WallMs
 from shared.ids import AgentId
 
 
@@ -27,12 +27,10 @@ class Rounds(ABC):
         documents: Documents,
         store: Store,
         clock: Clock,
-        entropy: Entropy,
         rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
     ) -> None:
         """Take `rooms`: held contacts, and requests that wait for a job to change."""
-        self._documents, self._store = documents, store
-        self._clock, self._entropy = clock, entropy
+        self._documents, self._store, self._clock = documents, store, clock
         self._work, self._jobs = rooms
         self.bell = Bell()
         self._jobs.tell(self.bell.ring)

@@ -7,8 +7,10 @@ Leaves out the loop (`rounds`) and what firing does (`coordinator.transactions.t
 
 from functools import partial
 
-from coordinator.core.ports import Tx
+from coordinator.core.ports import Store, Tx
 from coordinator.services.rounds import Rounds
+from coordinator.services.shelf import Documents
+from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.chains import begin_chain, ready_chains
 from coordinator.transactions.trigger_firings import (
     Bench,
@@ -19,7 +21,8 @@ from coordinator.transactions.trigger_firings import (
     next_due,
 )
 from shared import limits
-from shared.clock import WallMs
+from shared.clock import Clock, Entropy, WallMs
+from shared.ids import AgentId
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -31,6 +34,18 @@ class Triggers(Rounds):
     name = "triggers"
 
     look_s = float(limits.TRIGGER_LOOK_S)
+
+    def __init__(
+        self,
+        documents: Documents,
+        store: Store,
+        clock: Clock,
+        rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
+        entropy: Entropy,
+    ) -> None:
+        """Take what the ids of jobs are made by, too."""
+        super().__init__(documents, store, clock, rooms)
+        self._entropy = entropy
 
     async def round(self) -> bool:
         """Deal with some of what is due; tell whether something was dealt with here."""

@@ -123,6 +123,36 @@ async def test_a_person_takes_back_what_succeeded(world, pumps, run):
     assert [step.id for step in work.spec.steps] == ["undo"]
 
 
+async def test_who_takes_a_rollout_back_may_wait_until_it_is_undone_everywhere(world, pumps, run):
+    job = await submit(world, pumps, compensation=UNDO)
+    await until(world, job, lambda view: view["released"] == 1)
+    (canary,) = await released(world, job)
+    await do(pumps[canary], ExecutionState.SUCCEEDED)
+    waiting = asyncio.create_task(run("rollouts", "rollback", job, "--yes", "--wait"))
+    undo = (await until(world, job, lambda view: view["undo"] is not None))["undo"]
+    (work,) = (await pumps[canary].ordered()).jobs
+    assert not waiting.done(), "the undoing was not told"
+    await pumps[canary].contact(
+        receipts=[pumps[canary].receipt(2, work.execution, ExecutionState.SUCCEEDED)]
+    )
+    status, out, _ = await waiting
+    assert (status, "ROLLED_BACK" in out) == (0, True)
+    assert (await world.read(f"/v1/jobs/{undo}"))["counts"] == {"SUCCEEDED": 1}
+
+
+async def test_an_undoing_that_fails_is_no_good_end_of_waiting_for_it(world, pumps, run):
+    job = await submit(world, pumps, compensation=UNDO)
+    await until(world, job, lambda view: view["released"] == 1)
+    (canary,) = await released(world, job)
+    await do(pumps[canary], ExecutionState.SUCCEEDED)
+    waiting = asyncio.create_task(run("rollouts", "rollback", job, "--yes", "--wait"))
+    await until(world, job, lambda view: view["undo"] is not None)
+    (work,) = (await pumps[canary].ordered()).jobs
+    failed = pumps[canary].receipt(2, work.execution, ExecutionState.FAILED)
+    await pumps[canary].contact(receipts=[failed])
+    assert (await waiting)[0] == 1
+
+
 async def test_a_preview_names_the_very_agents_that_begin(world, pumps, run, tmp_path):
     file = tmp_path / "job.json"
     body = job_body(*pumps, rollout={"stages": STAGES}, gate=GATE, conflict_key="setpoint")
