@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shared.errors import Reason, WorldError
 
@@ -21,12 +22,35 @@ _READY_S = 30
 _TAIL_LINES = 8
 
 
+class Running(Protocol):
+    """What is asked of a running program: `asyncio.subprocess.Process`, or another's like it."""
+
+    pid: int
+    stdout: asyncio.StreamReader | None
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status; None while it runs, below zero when a signal ended it."""
+
+    def send_signal(self, signal: int) -> None:
+        """Tell it something."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+    async def wait(self) -> int:
+        """Wait until it has ended; return its exit status."""
+
+
 @dataclass(slots=True)
 class Child:
     """One running program of ours."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: Running
     log: Path
     ready: str = ""
     """What it said behind the word `ready`, e.g. where it listens."""
@@ -87,20 +111,29 @@ async def start(name: str, argv: list[str], folder: Path, *, ready: bool = True)
             start_new_session=True,
         )
     child = Child(name, process, log)
-    if not ready:
-        return child
-    assert process.stdout is not None
+    if ready:
+        await become_ready(child)
+    return child
+
+
+async def become_ready(child: Child) -> None:
+    """Wait until a child prints its line ``ready ...``.
+
+    Raises:
+        WorldError: it ended, or did not become ready in time.
+    """
+    assert child.process.stdout is not None
     try:
         async with asyncio.timeout(_READY_S):
-            while line := (await process.stdout.readline()).decode().strip():
+            while line := (await child.process.stdout.readline()).decode().strip():
                 if line.startswith("ready"):
                     child.ready = line.removeprefix("ready").strip()
-                    return child
-            await process.wait()
+                    return
+            await child.process.wait()
     except TimeoutError:
         await child.stop()
         raise WorldError(
-            Reason.STEP_FAILED, f"{name} did not become ready: {child.tail()}"
+            Reason.STEP_FAILED, f"{child.name} did not become ready: {child.tail()}"
         ) from None
     child.check()
     raise AssertionError("a child that closed its output has ended")

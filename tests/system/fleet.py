@@ -103,7 +103,7 @@ class Fleet:
         port = folder / f"{place.id}.tty"
         arguments = ["--serial", str(port)] if place.serial else ["--tcp", "127.0.0.1:0"]
         arguments += ["--ledger", str(ledger)] + (["--fault", fault] if fault else [])
-        child = await processes.start(
+        child = await warm.start(
             f"device-{folder.name}-{place.id}",
             processes.command("firmware_sim", "device", place.model, *arguments),
             self.folder,

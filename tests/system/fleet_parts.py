@@ -103,7 +103,7 @@ class Coordinator:
 
     async def start(self) -> None:
         """Start it at its port and wait until it serves."""
-        self.child = await processes.start(
+        self.child = await warm.start(
             "coordinator",
             self.command("run", "--data", str(self.data), "--listen", f"127.0.0.1:{self.port}"),
             self.data.parent,
@@ -169,7 +169,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Start the agent; what it does then is seen in the ledgers."""
-        self.agent = await processes.start(
+        self.agent = await warm.start(
             f"agent-{self.site.name}",
             self.command("run", "--config", str(self.config)),
             self.folder.parent,

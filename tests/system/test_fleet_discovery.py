@@ -16,6 +16,7 @@ from coordinator.services.announce import Announcer
 from firmware_sim.demo import processes
 from shared.errors import MistakeError
 from shared.ids import FleetId
+from tests.system import warm
 from tests.system.fleet import Fleet, open_fleet
 from tests.system.fleet_checks import check_sentence, ends
 from tests.system.fleet_parts import free_port
@@ -102,7 +103,7 @@ async def test_a_box_finds_its_coordinator_and_a_liar_gets_nothing(
             assert load_enrolment(tmp_path / "data") is None
             data, port = str(fleet.coordinator.data), fleet.coordinator.port
             run = ("run", "--data", data, "--listen", f"{LOOPBACK}:{port}", "--announce")
-            child = await processes.start(
+            child = await warm.start(
                 "announcer", fleet.coordinator.command(*run), tmp_path, ready=True
             )
             try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import firmware_sim.demo
 from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import TCP_METER, TCP_PUMP, free_port, until
 from tests.system.test_fleet_candidates import look
@@ -32,7 +33,7 @@ async def test_a_device_in_another_port_is_followed_and_its_history_goes_on(flee
 
     await site.devices["meter-1"].stop()
     command = processes.command("firmware_sim", "device", "meter", "--tcp", f"127.0.0.1:{port}")
-    elsewhere = await processes.start("device-elsewhere", command, fleet.folder)
+    elsewhere = await warm.start("device-elsewhere", command, fleet.folder)
     fleet.stack.push_async_callback(elsewhere.stop)
     await fleet.admin.finished(await fleet.submit(look("site", follow=True)))
     kept = json.loads((site.data / "remote.json").read_text())

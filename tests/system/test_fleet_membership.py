@@ -16,6 +16,7 @@ from agent.services.identity import (
 )
 from firmware_sim.demo import processes
 from shared.ids import fingerprint
+from tests.system import warm
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, check_sentence, ends, settle
 from tests.system.fleet_parts import ASK_S, TCP_PUMP, Gateway, until
@@ -288,7 +289,7 @@ async def restart(fleet: Fleet, *options: str) -> None:
     await fleet.coordinator.stop()
     coordinator = fleet.coordinator
     where = ("--data", str(coordinator.data), "--listen", f"127.0.0.1:{coordinator.port}")
-    coordinator.child = await processes.start(
+    coordinator.child = await warm.start(
         "coordinator", coordinator.command("run", *where, *options), coordinator.data.parent
     )
 

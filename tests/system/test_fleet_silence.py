@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from firmware_sim.demo import processes
+from tests.system import warm
 from tests.system.fleet import Fleet
 from tests.system.fleet_parts import TCP_METER, TCP_PUMP, until
 
@@ -27,6 +28,6 @@ async def test_who_does_not_answer_is_seen_from_afar_until_it_is_back(fleet: Fle
     shown = await fleet.outstation("agents", "show", agent)
     assert "1 device does NOT ANSWER, one for " in " ".join(shown.out.split())
     command = processes.command("firmware_sim", "device", "meter", "--tcp", f"127.0.0.1:{port}")
-    back = await processes.start("device-back", command, fleet.folder)
+    back = await warm.start("device-back", command, fleet.folder)
     fleet.stack.push_async_callback(back.stop)
     await until("the meter to be back", lambda: health(0))

@@ -6,7 +6,7 @@ import uuid
 
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, check_sentence, settle
-from tests.system.fleet_parts import RTU_PUMP, TCP_METER
+from tests.system.fleet_parts import ASK_S, RTU_PUMP, TCP_METER, until
 
 ORDERED = 4200
 OK, FAILED, USAGE, NOT_FOUND, TIMED_OUT = 0, 1, 2, 3, 7
@@ -70,6 +70,12 @@ async def test_the_command_line_shows_what_the_fleet_does(fleet: Fleet) -> None:
         "no job": ("jobs", "show", str(uuid.UUID(int=1))),
         "no point": ("readings", "plot", agent, "pump-1", "nothing"),
     }
+
+    async def plotted() -> bool | None:
+        return True if (await fleet.outstation(*asked["plot"])).status == OK else None
+
+    # What a plot is made of is made by another process, when it comes to it.
+    await until("a plot", plotted, look_s=ASK_S)
     told = dict(
         zip(
             asked,

@@ -1,51 +1,46 @@
-"""Programs that run to their end, each in a fork of one process that has imported them already.
+"""Programs of a fleet's tests, each a fork of one process that has imported them already.
 
-A start of one of ours is 0.2 to 0.6 s of processor time, nearly all of it imports, and a fleet's
-test has dozens of commands. A fork has arguments, environment, descriptors and an end of its own,
-as a new process has; what it does not try is the start of the interpreter, which the programs that
-are started to stay (`firmware_sim.demo.processes.start`) and tests of single programs do.
+A start of one of ours is 0.2 to 0.6 s of processor time, nearly all of it imports, and a test has a
+dozen. A fork has a process id, arguments, environment, descriptors and an end of its own, as a new
+process has, and can be killed like one. What it does not try is the start of the interpreter: tests
+of single programs do (`test_agent_process`, `test_coordinator_processes`, `test_sim_processes`),
+and so does the demo.
 
-``python -m tests.system.warm SOCKET`` forks for whoever connects to its socket: one JSON object
-with arguments, environment and folder is answered with another of status and output. A program
-whose caller goes away is killed; all ends when standard input does.
+Owns what a test asks for, in the terms of `firmware_sim.demo.processes`. What forks is
+`warm_server`.
 """
 
 import asyncio
-import gc
-import importlib
 import json
 import os
-import random
-import runpy
-import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from firmware_sim.demo import processes
-from firmware_sim.demo.processes import Outcome
+from firmware_sim.demo.processes import Child, Outcome
 
-_MODULES = ("agent", "coordinator", "coordinator.cli")
-"""Programs that are forked; whatever else is asked for is started."""
-_IMPORTED = ("agent.app", "agent.sticks", *(f"{name}.__main__" for name in _MODULES))
-_ANSWER_BYTES = 1 << 26
-_place: list[Path] = []
-"""The socket, while there is one."""
+PROGRAMS = ("agent", "coordinator", "coordinator.cli", "firmware_sim")
+"""What is forked; anything else is started."""
+ENDS_S = 20
+"""A program whose caller has gone ends at once; only a failing test waits for it."""
+_place: list[str] = []
+"""The server's socket, while there is one."""
 
 
 @contextmanager
 def kept_warm(folder: Path) -> Iterator[None]:
-    """Let `run` and `outcome` fork; a process for as long as a run of tests takes."""
-    path = folder / "s"
+    """Let `start`, `run` and `outcome` fork; a process for as long as a run of tests takes."""
+    path = str(folder / "s")
+    command = [sys.executable, "-m", "tests.system.warm_server", path]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.system.warm", str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
@@ -56,22 +51,128 @@ def kept_warm(folder: Path) -> Iterator[None]:
             _place.clear()
 
 
+class Forked(asyncio.Protocol):
+    """What `asyncio.subprocess.Process` is for a child of one's own.
+
+    The server says a line when the program was forked, its process id, and one when it has ended,
+    its exit status. When the connection closes before, the program is killed.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.stdout: asyncio.StreamReader | None = None
+        self.returncode: int | None = None
+        self._said = b""
+        self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connection: asyncio.BaseTransport | None = None
+        self._output: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connection = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._said += data
+        *lines, _ = self._said.split(b"\n")
+        if lines and not self._begun.done():
+            self.pid = int(lines[0])
+            self._begun.set_result(None)
+        if len(lines) == 2:
+            self.returncode = int(lines[1])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.returncode is None:
+            self.returncode = -signal.SIGKILL
+        if self._output is not None:  # a child of the program's may hold the other end
+            self._output.close()
+        self._closed.set_result(None)
+
+    async def begin(
+        self, argv: Sequence[str], files: Sequence[IO[bytes]], env: Mapping[str, str]
+    ) -> None:
+        """Have a program forked with these files as its standard ones."""
+        asked = {"argv": argv, "environment": dict(env), "folder": str(Path.cwd())}
+        line = socket.socket(socket.AF_UNIX)
+        line.connect(_place[0])
+        socket.send_fds(line, [json.dumps(asked).encode() + b"\n"], [f.fileno() for f in files])
+        line.setblocking(False)  # its own way of being asked
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=line)
+        await self._begun
+
+    async def read_from(self, pipe: IO[bytes]) -> None:
+        """Let `stdout` be what comes out of a pipe."""
+        self.stdout = reader = asyncio.StreamReader()
+        self._output, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> int:
+        await asyncio.shield(self._closed)
+        assert self.returncode is not None
+        return self.returncode
+
+    async def end(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        assert self._connection is not None
+        self._connection.close()
+        await self.wait()
+
+
+def _is_forked(argv: Sequence[str]) -> bool:
+    return bool(_place) and argv[1] == "-m" and argv[2] in PROGRAMS
+
+
+async def start(name: str, argv: list[str], folder: Path, *, ready: bool = True) -> Child:
+    """Start a program; when `ready`, wait until it prints its line ``ready ...``.
+
+    Raises:
+        WorldError: it ended, or did not become ready in time.
+    """
+    if not _is_forked(argv):
+        return await processes.start(name, argv, folder, ready=ready)
+    log, forked = folder / f"{name}.log", Forked()
+    with Path(os.devnull).open("rb") as nothing, log.open("ab") as sink:
+        if not ready:
+            await forked.begin(argv[2:], (nothing, sink, sink), os.environ)
+            return Child(name, forked, log)
+        read, write = os.pipe()
+        await forked.read_from(os.fdopen(read, "rb"))
+        with os.fdopen(write, "wb") as out:
+            await forked.begin(argv[2:], (nothing, out, sink), os.environ)
+    child = Child(name, forked, log)
+    await processes.become_ready(child)
+    return child
+
+
 async def outcome(argv: list[str], *, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run a program to its end; `environment` is added to this process's own."""
-    if not _place or argv[1] != "-m" or argv[2] not in _MODULES:
+    if not _is_forked(argv):
         return await processes.outcome(argv, environment=environment)
-    asked = {
-        "argv": argv[2:],
-        "environment": {**os.environ, **(environment or {})},
-        "folder": str(Path.cwd()),
-    }
-    reader, writer = await asyncio.open_unix_connection(_place[0], limit=_ANSWER_BYTES)
-    try:
-        writer.write(json.dumps(asked).encode() + b"\n")
-        return Outcome(**json.loads(await reader.readline()))
-    finally:
-        writer.close()
-        await writer.wait_closed()
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        forked = Forked()
+        try:
+            await forked.begin(argv[2:], (nothing, out, err), os.environ | (environment or {}))
+            status = await forked.wait()
+        finally:
+            await forked.end()
+        out.seek(0)
+        err.seek(0)
+        said = (file.read().decode(errors="replace") for file in (out, err))
+        return Outcome(status, *said)
 
 
 async def run(argv: list[str]) -> str:
@@ -81,55 +182,3 @@ async def run(argv: list[str]) -> str:
         WorldError: it failed; carries what it said.
     """
     return processes.printed(argv, await outcome(argv))
-
-
-def main() -> None:
-    """Serve until standard input ends; in a fork, be the program that was asked for."""
-    for name in _IMPORTED:
-        importlib.import_module(name)
-        if name.endswith(".__main__"):  # it is run as a program, which it has not been yet
-            del sys.modules[name]
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(sys.argv[1])
-        listener.listen()
-        gc.freeze()  # what all share is looked at by none
-        print("ready", flush=True)
-        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
-            caller = listener.accept()[0]
-            if os.fork() == 0:
-                listener.close()
-                _answer(caller)
-                return
-            caller.close()
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-
-
-def _answer(caller: socket.socket) -> None:
-    """Run what the caller asks for in one more fork, and say how it ended."""
-    with caller, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        asked = json.loads(caller.makefile().readline())
-        pid = os.fork()
-        if pid:
-            ended = os.pidfd_open(pid)
-            if ended not in select.select([caller.fileno(), ended], [], [])[0]:
-                os.kill(pid, signal.SIGKILL)
-            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            said = [(file.seek(0), file.read().decode(errors="replace"))[1] for file in (out, err)]
-            told = {"status": status, "out": said[0], "err": said[1]}
-            caller.sendall(json.dumps(told).encode() + b"\n")
-            os._exit(0)
-        with Path(os.devnull).open() as nothing:
-            for number, file in enumerate((nothing, out, err)):
-                os.dup2(file.fileno(), number)
-    os.chdir(asked["folder"])
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    random.seed()
-    sys.argv = asked["argv"]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()
