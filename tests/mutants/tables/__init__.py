@@ -28,6 +28,7 @@ from tests.mutants.tables.rollouts import ROLLOUTS
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
 from tests.mutants.tables.updates import UPDATES
+from tests.mutants.tables.worlds import WORLDS
 
 MUTANTS: tuple[Mutant, ...] = (
     *ENVELOPE,
@@ -57,4 +58,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *REPLICAS,
     *EVENTS,
     *LOST,
+    *WORLDS,
 )

@@ -15,6 +15,7 @@ from agent.services.carrier import Exported, Imported
 from coordinator.api.context import Parts
 from shared.errors import MistakeError, RefusedError, WorldError
 from shared.sync.stick import StickDecoder, StickHeader
+from tests.simulation.loop import START_WALL_MS
 from tests.simulation.world.life import GoneError
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site
@@ -22,6 +23,10 @@ from tests.simulation.world.site import Site
 _ROOM = 1 << 20
 _AGAIN_S = 120
 _TRIES = 40
+_CLOCK_S = 150
+"""By so much the coordinator's clock may be wrong."""
+_ASIDE = "SELECT count(*) FROM block_aside WHERE agent_id = $1"
+_HEARD = "SELECT 1 FROM contact WHERE agent_id = $1 AND last_ms > $2"
 
 
 class Way(StrEnum):
@@ -47,6 +52,9 @@ class Stick:
     """On the way up: how many are on it."""
     key: bytes = b""
     """The agent's key when it was written."""
+    written_s: float = 0.0
+    heard: bool = True
+    """On the way down: the coordinator had heard of the agent since one of them was put back."""
 
 
 async def sticks(scene: Scene, chance: random.Random) -> None:
@@ -104,13 +112,19 @@ async def _fill_at_site(scene: Scene, site: Site) -> Stick:
     pieces = await process.carry_out(fill(), "export")
     scene.ground.hit("stick up", site.name)
     data = b"".join(piece for piece, _ in pieces)
-    return Stick(Way.UP, site, data, pieces[-1][1].blocks, site.public_key)
+    return Stick(
+        Way.UP, site, data, pieces[-1][1].blocks, site.public_key, written_s=scene.ground.now_s
+    )
 
 
 async def _fill_at_desk(scene: Scene, site: Site) -> Stick:
     filled = await scene.centre.ask(lambda parts: parts.carrier.fill(site.agent, actor="user:zoe"))
     scene.ground.hit("stick down", site.name)
-    return Stick(Way.DOWN, site, filled.data, key=site.public_key)
+    upset_s = scene.upset_s.get(site.name, -1) + _CLOCK_S
+    heard = bool(await scene.look(_HEARD, site.agent, START_WALL_MS + int(upset_s * 1000)))
+    return Stick(
+        Way.DOWN, site, filled.data, key=site.public_key, written_s=scene.ground.now_s, heard=heard
+    )
 
 
 # --- taking in ----------------------------------------------------------------------------------
@@ -121,8 +135,8 @@ async def _bring(scene: Scene, stick: Stick, data: bytes | None = None) -> None:
         try:
             if stick.way is Way.UP:
                 blocks = await _take_at_desk(scene, stick.data if data is None else data)
-                if whole and blocks != stick.blocks and not _is_excused(scene, stick):
-                    scene.ground.wrong(f"{blocks} of {stick.blocks} blocks of a stick were taken")
+                if whole and not _is_excused(scene, stick):
+                    await _all_is_kept(scene, stick, blocks)
             else:
                 told = await _take_at_site(stick.site, stick.data if data is None else data)
                 if whole and told.refused and not _is_excused(scene, stick):
@@ -139,9 +153,17 @@ async def _bring(scene: Scene, stick: Stick, data: bytes | None = None) -> None:
         return
 
 
+async def _all_is_kept(scene: Scene, stick: Stick, taken: int) -> None:
+    """Every block is stored, or aside: a card that was put back uses numbers a second time."""
+    ((aside,),) = await scene.look(_ASIDE, stick.site.agent)
+    if not stick.blocks - aside <= taken <= stick.blocks:
+        scene.ground.wrong(f"{taken} of {stick.blocks} blocks of a stick were taken")
+
+
 def _is_excused(scene: Scene, stick: Stick) -> bool:
-    """Tell whether whoever takes it cannot know who wrote it, or has another key by now."""
-    return scene.restored or stick.site.was_restored or stick.site.public_key != stick.key
+    """Tell whether one of the two has another key or another memory than when it was written."""
+    site, upset_s = stick.site, scene.upset_s.get(stick.site.name, -1)
+    return site.public_key != stick.key or upset_s >= stick.written_s or not stick.heard
 
 
 async def _take_at_desk(scene: Scene, data: bytes) -> int:

@@ -189,6 +189,7 @@ async def lose_jobs(scene: Scene, chance: random.Random) -> None:
     def lose() -> None:
         scene.ground.hit("lost jobs.db", site.name)
         site.forgot_jobs = True
+        scene.upset(site)
         site.walk.forget()
         for path in (site.folder / "data").glob("jobs.db*"):
             path.unlink()
@@ -224,6 +225,7 @@ async def reflash(scene: Scene, chance: random.Random) -> None:
             return
         scene.ground.hit("reflashed card", site.name)
         site.was_restored = site.forgot_jobs = True
+        scene.upset(site)
         site.took.append((0.0, scene.ground.now_s))
         site.put_back.append((scene.ground.now_s, taken_s))
         site.walk.forget()
@@ -266,6 +268,7 @@ async def backup(scene: Scene, chance: random.Random) -> None:
     scene.centre.walk.forget()
     for site in scene.sites:
         site.was_restored = True
+        scene.upset(site)
         if site.put_back:
             # Its numbers stood for other bytes; what was kept aside for that is in no copy.
             site.took.append((0.0, scene.ground.now_s))
@@ -327,6 +330,7 @@ def _scribble(scene: Scene, site: Site, path: Path, chance: random.Random) -> No
         return
     scene.ground.hit(f"damaged {path.name}", site.name)
     site.was_restored = True
+    scene.upset(site)
     if path.name == "telemetry.db":
         site.took.append((0.0, scene.ground.now_s))
     if path.name == "jobs.db":

@@ -1,9 +1,9 @@
 """Worlds that are always played: each told on purpose, and able to break one promise.
 
 A plot pins what happens, so it stays the same world while the mix of the others changes. Those of
-`KNOWN` are the ground on which defects known from other systems show: `tests/mutants` puts each of
-them back and asks the plot of its name. Those of `FOUND` once found a defect of ours; each defect
-has a directed test besides.
+`KNOWN` are the ground on which defects known from other systems show, and such as each judge has to
+name: `tests/mutants` puts each of them in and asks the plot of its name. Those of `FOUND` once
+found a defect of ours; each defect has a directed test besides.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,10 @@ KNOWN: Mapping[str, Plot] = {
     "killed in the middle of work": Plot(3, ("die with job",) * 14),
     "killed at a commit": Plot(4, ("die at commit",) * 10 + ("ask",) * 8),
     "power that goes again and again": Plot(5, ("reboot",) * 6 + ("ask",) * 6),
+    "operators, schedules and triggers": Plot(
+        8, ("rollout",) * 5 + ("standing",) * 2 + ("trigger",) * 3
+    ),
+    "strangers and sticks": Plot(2, ("guest",) * 2 + ("sticks",) * 3),
 }
 FOUND: Mapping[str, Plot] = {
     "an event that a restored coordinator hears again": Plot(22, ("trigger",) * 6 + ("backup",)),

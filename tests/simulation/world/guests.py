@@ -82,12 +82,13 @@ async def _is_copied(scene: Scene, one: Site) -> None:
             break
     else:
         await _gets_no_work(scene, (one, twin))
-    stolen_s = scene.ground.now_s
+    told_s = scene.ground.now_s
+    await asyncio.sleep(3 * SYNC_S)
     await twin.stop()
     await scene.people.release(one.agent)
     await asyncio.sleep(_WAITS_S)
     if scene.restored is put_back:
-        _both_are_kept(scene, (one, twin), stolen_s - 3 * SYNC_S)
+        _both_are_kept(scene, (one, twin), told_s)
 
 
 async def _gets_no_work(scene: Scene, both: tuple[Site, Site]) -> None:

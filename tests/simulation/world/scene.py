@@ -30,6 +30,8 @@ class Scene:
     """Who is not here to stay, and whoever passes himself off as one of them."""
     backup: Path | None = None
     restored: bool = False
+    upset_s: dict[str, float] = field(default_factory=dict)
+    """When a site's stores, or the coordinator's, were last put back, damaged or lost, by name."""
     rekeyed: list[Site] = field(default_factory=list)
     """Whose key was changed since the backup."""
 
@@ -41,6 +43,10 @@ class Scene:
     def unlucky(self) -> Site:
         """The one whose stores are lost or put back: the others are judged by all they promise."""
         return self.sites[-1]
+
+    def upset(self, *sites: Site) -> None:
+        """Write down that what the programs know of each other was just changed under them."""
+        self.upset_s |= dict.fromkeys((site.name for site in sites), self.ground.now_s)
 
     async def look(self, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         """Return what the coordinator's file says, once there is one to read."""

@@ -17,7 +17,7 @@ from tests.simulation.world.triggers import EVERY_S
 
 Fired = Mapping[tuple[str, str], tuple[int, bytes | None]]
 """As `transitions.Walk` has it."""
-_SLACK_S = 600
+_SLACK_S = 1_200
 """A look of the coordinator, a service that begins again, and a clock that is wrong by minutes."""
 _DONE_WELL = (
     "SELECT j.job_id FROM job j JOIN job_trigger t ON t.of_job = j.name AND t.deleted_ms IS NULL"

@@ -1,0 +1,83 @@
+"""The judges of the worlds: for each of them a defect that it, and no other, has to name.
+
+Most of these checks have tests of their own elsewhere; here it is the world that must notice.
+"""
+
+from tests.mutants.mutant import cuts
+
+_WORLD = "tests/simulation/test_world.py::test_no_promise_is_broken_in_the_world_of"
+_OPERATORS = "[operators, schedules and triggers]"
+_STRANGERS = "[strangers and sticks]"
+_HEARD_AGAIN = "[an event that a restored coordinator hears again]"
+
+_happenings = cuts("world", "coordinator/transactions/happenings.py", _WORLD, usual=_OPERATORS)
+_firings = cuts("world", "coordinator/transactions/trigger_firings.py", _WORLD, usual=_OPERATORS)
+_undo = cuts("world", "coordinator/transactions/dispatch_undo.py", _WORLD, usual=_OPERATORS)
+_standing = cuts("world", "agent/store/queries/standing.sql", _WORLD, usual=_OPERATORS)
+_contact = cuts("world", "coordinator/transactions/contact.py", _WORLD, usual=_STRANGERS)
+_blocks = cuts("world", "coordinator/transactions/blocks.py", _WORLD, usual=_STRANGERS)
+_desk = cuts("world", "coordinator/services/carrier.py", _WORLD, usual=_STRANGERS)
+_return = cuts("world", "shared/trust/carried.py", _WORLD, usual=_STRANGERS)
+_receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
+
+WORLDS = (
+    _happenings(
+        "no-end-is-overheard",
+        '    yield from execute("trigger_job_ended", job, f"job {uuid_text(job)}", now_ms)\n',
+        "    yield from ()\n",
+    ),
+    _firings(
+        "no-time-is-left-out",
+        "version, reached_ms, next_ms)",
+        "version, reached_ms, (next_ms or 0) + 3_600_000)",
+    ),
+    _firings(
+        "one-job-for-an-occasion",
+        "    if kind == SCHEDULE or occasion",
+        "    if True or occasion",
+        _HEARD_AGAIN,
+    ),
+    _undo(
+        "what-is-taken-back-is-undone",
+        "    return [AgentId(agent) for (agent,) in rows]\n",
+        "    return [AgentId(agent) for (agent,) in rows[1:]]\n",
+    ),
+    _standing(
+        "a-firing-works-once",
+        "UPDATE standing SET firings = firings + 1",
+        "UPDATE standing SET firings = min(firings + 1, 2)",
+    ),
+    _contact(
+        "two-with-one-key-are-noticed",
+        '    row = yield from fetch_one("agent_quarantine", agent, now_ms)\n    if row is None:\n',
+        "    if agent:\n",
+    ),
+    _contact(
+        "two-with-one-key-get-no-work",
+        "attested=report.attested, quarantined=stopped)",
+        "attested=report.attested, quarantined=False)",
+    ),
+    _contact(
+        "who-was-let-out-is-not-believed", "    if revoked_ms is not None:\n", "    if False:\n"
+    ),
+    _blocks(
+        "readings-of-both-are-kept",
+        "        block.data,\n        most,\n",
+        "        block.data,\n        0,\n",
+    ),
+    _desk(
+        "all-of-a-stick-is-taken",
+        "        contact = CarriedContact(\n",
+        "        blocks = blocks[1:]\n        contact = CarriedContact(\n",
+    ),
+    _return(
+        "a-whole-stick-is-not-refused",
+        "    if answer.restore_epoch < known:\n",
+        "    if answer.restore_epoch <= known:\n",
+    ),
+    _receiver(
+        "a-stick-astray-changes-nothing",
+        "        if header.receiver != identity.key:\n",
+        "        if False:\n",
+    ),
+)
