@@ -135,7 +135,7 @@ def _report(client: Client, screen: Screen, job: str) -> None:
     if screen.as_json:
         screen.json([row._asdict() for row in rows])
         return
-    screen.text(f"{view.name}: {view.state}, {released(view)} agents have it or had it")
+    screen.text(f"{view.name}: {view.state}, {_released(view)} have it or had it")
     screen.table(("AGENT", "WHAT IT DID", "UNDOING", "HOW THAT IS KNOWN"), rows)
 
 
@@ -168,7 +168,7 @@ def _show(screen: Screen, view: RolloutView) -> None:
         ("job", view.job),
         ("name", view.name),
         ("state", view.state),
-        ("released", f"{released(view)} agents"),
+        ("released", _released(view)),
         ("submitted", f"{ago(view.created_at)} by {view.created_by}"),
     ]
     facts += [("why", why) for why in view.why]
@@ -179,6 +179,10 @@ def _show(screen: Screen, view: RolloutView) -> None:
     screen.facts(facts)
     screen.text()
     screen.console.print(picture(view))
+
+
+def _released(view: RolloutView) -> str:
+    return f"{view.released} of {some(view.targets, 'agent')}"
 
 
 def _steer(client: Client, screen: Screen, job: str, verb: str, wait_s: int | None = None) -> Exit:

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from coordinator.cli.client import Client, segment
 from coordinator.cli.options import DEFAULT, MOST, Common, with_client
-from coordinator.cli.show import Screen, ago, count
+from coordinator.cli.show import Screen, ago, count, some
 from coordinator.contract.job_spec import SpecBody
 from coordinator.contract.jobs import JobView
 from coordinator.contract.standing import (
@@ -163,7 +163,7 @@ def _show(client: Client, screen: Screen, job_id: str) -> None:
             ("state", job.state),
             ("fires until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),
             ("steps", " -> ".join(f"{one.id} ({one.action})" for one in job.spec.steps) or "-"),
-            ("armed on", f"{sum(one.armed for one in found)} of {job.targets} agents"),
+            ("armed on", f"{sum(one.armed for one in found)} of {some(job.targets, 'agent')}"),
         ]
     )
     screen.text()

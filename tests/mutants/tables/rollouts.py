@@ -121,6 +121,14 @@ ROLLOUTS = (
         "members_released_together_lie_together_and_who_went_first_is_a_fair_sample",
     ),
     _rollout(
+        "undoing-that-failed-is-well",
+        "cli/rollouts.py",
+        '            well &= one == view.job or set(ended.counts) <= {"SUCCEEDED"}\n',
+        '            well &= one == view.job or set(ended.counts) != {"SUCCEEDED", "FAILED"}\n',
+        "tests/system/test_rollouts.py::test_"
+        "an_undoing_that_fails_is_no_good_end_of_waiting_for_it",
+    ),
+    _rollout(
         "late-success-undone",
         "transactions/dispatch.py",
         "    if late_successes and loaded.row[4] is not None:\n",
