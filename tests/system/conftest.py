@@ -1,11 +1,13 @@
 """Fixtures of the system tests."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from coordinator.cli.__main__ import main
 from tests.stores import ENGINES
 from tests.system.coordinator_world import Gateway, World, open_world
 from tests.system.fleet import Fleet, open_fleet
@@ -53,3 +55,21 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def gateway(world: World) -> Gateway:
     """A gateway that the world's coordinator let in."""
     return await world.gateway("pump-station")
+
+
+@pytest.fixture
+def run(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Awaitable[tuple[int, str, str]]]:
+    """Run one command of the admin's in this process: status, what it printed, what it complained
+    of."""
+    monkeypatch.setenv("OUTSTATION_URL", world.url)
+    monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
+
+    async def command(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = await asyncio.to_thread(main, list(map(str, arguments)))
+        said = capsys.readouterr()
+        return int(status), said.out, said.err
+
+    return command

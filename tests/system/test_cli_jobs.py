@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from coordinator.cli.__main__ import main
 from shared.errors import Reason
 from shared.model.job import ExecutionState, TaskState
 from tests.system.coordinator_world import NOW_MS, client_of, found_in, job_body, serving
@@ -24,21 +23,6 @@ async def world(tmp_path):
 @pytest.fixture
 async def pump(world):
     return await world.gateway("pump-1")
-
-
-@pytest.fixture
-def run(world, monkeypatch, capsys):
-    """Run one command: status, what it printed, what it complained of."""
-    monkeypatch.setenv("OUTSTATION_URL", world.url)
-    monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
-
-    async def command(*arguments):
-        capsys.readouterr()
-        status = await asyncio.to_thread(main, list(map(str, arguments)))
-        said = capsys.readouterr()
-        return int(status), said.out, said.err
-
-    return command
 
 
 def rule_body(*agents):

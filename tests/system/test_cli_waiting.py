@@ -36,21 +36,6 @@ async def pump(world):
 
 
 @pytest.fixture
-def run(world, monkeypatch, capsys):
-    """Run one command: status, what it printed, what it complained of."""
-    monkeypatch.setenv("OUTSTATION_URL", world.url)
-    monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
-
-    async def command(*arguments):
-        capsys.readouterr()
-        status = await asyncio.to_thread(main, list(map(str, arguments)))
-        said = capsys.readouterr()
-        return int(status), said.out, said.err
-
-    return command
-
-
-@pytest.fixture
 def job_file(tmp_path):
     file = tmp_path / "job.json"
     file.write_text(json.dumps(job_body("pump-1")))

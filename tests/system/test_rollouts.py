@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from coordinator.cli.__main__ import main
 from shared.model.job import ExecutionState
 from tests.system.coordinator_world import client_of, found_in, job_body, serving
 
@@ -27,21 +26,6 @@ async def world(tmp_path):
 @pytest.fixture
 async def pumps(world):
     return {f"pump-{number}": await world.gateway(f"pump-{number}") for number in range(4)}
-
-
-@pytest.fixture
-def run(world, monkeypatch, capsys):
-    """Run one command: status, what it printed, what it complained of."""
-    monkeypatch.setenv("OUTSTATION_URL", world.url)
-    monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
-
-    async def command(*arguments):
-        capsys.readouterr()
-        status = await asyncio.to_thread(main, list(map(str, arguments)))
-        said = capsys.readouterr()
-        return int(status), said.out, said.err
-
-    return command
 
 
 async def submit(world, pumps, **members):
