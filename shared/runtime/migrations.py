@@ -110,15 +110,19 @@ def check_schema(db: sqlite3.Connection, schema: MigrationSet, *, where: str) ->
     Raises:
         SchemaStrangeError: one differs, lacks or is too many.
     """
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as ideal:
-        migrate(ideal, schema, where=where)
-        wanted = ideal.execute(_DEFINITIONS).fetchall()
-    if db.execute(_DEFINITIONS).fetchall() != wanted:
+    if db.execute(_DEFINITIONS).fetchall() != made_by(schema):
         raise SchemaStrangeError(
             "this database's tables are not those that its steps make",
             where=where,
             mend="move this file away; a new one is made",
         )
+
+
+def made_by(schema: MigrationSet) -> list[Any]:
+    """Return every definition that the steps make in an empty database."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as ideal:
+        migrate(ideal, schema, where=":memory:")
+        return ideal.execute(_DEFINITIONS).fetchall()
 
 
 def statements(sql: str) -> Iterator[str]:

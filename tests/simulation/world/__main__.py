@@ -2,8 +2,10 @@
 
     python -m tests.simulation.world --seed 7
     python -m tests.simulation.world --count 200 --prove
+    python -m tests.simulation.world --from 1000 --count 9000
 
-Standard error tells the progress, standard output one JSON object at the end.
+A finding ends nothing: all the other worlds are played, and every seed that failed is named once
+more at the end. Standard error tells the progress, standard output one JSON object at the end.
 """
 
 import argparse
@@ -21,12 +23,13 @@ from tests.simulation.world.play import Verdict, play
 from tests.simulation.world.proof import lacking
 
 _EVERY = 10
+"""Worlds from one line about the progress to the next."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play the worlds that were asked for; 0: no promise was broken."""
     parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
-    parser.add_argument("--seed", type=int, help="one world, or the first of several")
+    parser.add_argument("--seed", "--from", type=int, help="one world, or the first of several")
     parser.add_argument("--count", type=int, default=1, help="how many, besides the named ones")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--prove", action="store_true", help="fail when a fault was too rare")
@@ -59,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "transitions": dict(sorted(walked.items())),
         "seconds": round(time.monotonic() - began_s),
     }
+    for one in sorted(verdicts, key=lambda one: one.seed):
+        if one.findings and one.seed in seeds:
+            print(f"failed: make sim SEED={one.seed}", file=sys.stderr)
     print(json.dumps(summary))
     return 1 if broken or missing else 0
 
@@ -67,12 +73,21 @@ def _play(seeds: Sequence[int], jobs: int) -> list[Verdict]:
     if len(seeds) == 1:
         return [_told(play(seeds[0]))]
     verdicts: list[Verdict] = []
+    began_s = time.monotonic()
     with ProcessPoolExecutor(min(jobs, len(seeds))) as pool:
         for done in as_completed([pool.submit(_safely, seed) for seed in seeds]):
             verdicts.append(_told(done.result()))
             if len(verdicts) % _EVERY == 0:
-                print(f"{len(verdicts)} of {len(seeds)} worlds", file=sys.stderr, flush=True)
+                print(_progress(verdicts, len(seeds), began_s), file=sys.stderr, flush=True)
     return verdicts
+
+
+def _progress(verdicts: Sequence[Verdict], count: int, began_s: float) -> str:
+    done, took_s = len(verdicts), time.monotonic() - began_s
+    left_s = round(took_s / done * (count - done))
+    rate, broken = done / took_s, sum(bool(one.findings) for one in verdicts)
+    ends_in = f"{left_s // 3600}:{left_s // 60 % 60:02} h"
+    return f"{done} of {count} worlds, {broken} broken, {rate:.2f}/s, ends in {ends_in}"
 
 
 def _count(verdicts: Sequence[Verdict], sentence: str) -> int:

@@ -39,7 +39,7 @@ from tests.simulation.world.transitions import Walk
 
 T = TypeVar("T")
 
-_LOOK_S = 300.0
+_LOOK_S = 900.0
 """How often services look for what nobody told them of. More often, most of a world is looking."""
 _FAR_MS = WallMs(4_000_000_000_000)
 

@@ -12,10 +12,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
+from unittest import mock
 
+from shared.runtime import migrations
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
@@ -78,7 +80,7 @@ class Play:
 
     async def run(self) -> None:
         """Play it to the judgement."""
-        with self.disks.in_force(), machines(), self.centre.in_force():
+        with _one_process(), self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
             for finding in chain(self._rest().findings(), self._long_work()):
                 self.ground.wrong(finding)
@@ -198,6 +200,15 @@ class Play:
             standing=[*self.people.standing, *self.people.triggers],
             ended_s=self.ended_s,
         )
+
+
+_MADE = cache(migrations.made_by)
+"""What a schema's steps make: found out once per process, for hundreds of openings."""
+
+
+def _one_process() -> "contextlib.AbstractContextManager[object]":
+    """Let the programs of a world share what each works out once when it starts."""
+    return mock.patch.object(migrations, "made_by", _MADE)
 
 
 def play(seed: int, stories: Sequence[str] = ()) -> Verdict:
