@@ -109,6 +109,8 @@ class Artifacts:
         self._paces: dict[bytes, Pace] = {}
         self._here: set[bytes] = set()
         """Files that need not be looked for again."""
+        self._own: dict[bytes, int] = {}
+        """Bytes of parts that came over this line since the start, and from nobody else."""
         self._lease: tuple[bytes, Grown] | None = None
         """Which file is pulled from the coordinator here, and when it grew last."""
         self.neighbours: Neighbours | None = None
@@ -220,6 +222,7 @@ class Artifacts:
         self._paces = {
             one: pace for one, pace in self._paces.items() if one in needed or one in waited
         }
+        self._own = {one: got for one, got in self._own.items() if one in self._paces}
         wants = [*self._waiters, *(Wanted(*one) for one in needed.items())]
         missing = [one for one in dict.fromkeys(wants) if one.digest not in self._here]
         self.waiting = len(missing)
@@ -281,6 +284,8 @@ class Artifacts:
                 self._arrived(wanted, await asyncio.to_thread(self._shelf.finish, wanted))
                 return
         except RefusedError as error:
+            if self._own.pop(wanted.digest, 0) < wanted.size and not mixed:
+                return  # bytes of a stick, or of before a power cut: the line has the right ones
             if not mixed or self.neighbours is None:
                 self._put_off(wanted, error)
                 return
@@ -338,6 +343,7 @@ class Artifacts:
         except TimeoutError:
             end = LinkFailed(fault=Fault.SILENT, detail=f"no end after {limits.PIECE_MOST_S} s")
         self.pulled += taker.got
+        self._own[wanted.digest] = self._own.get(wanted.digest, 0) + taker.got
         await self._gate.charge(end)
         if taker.trouble is not None:
             raise taker.trouble
@@ -367,6 +373,7 @@ class Artifacts:
     def _arrived(self, wanted: Wanted, path: Path) -> None:
         self._here.add(wanted.digest)
         self._paces.pop(wanted.digest, None)
+        self._own.pop(wanted.digest, None)
         if self._lease is not None and self._lease[0] == wanted.digest:
             self._lease = None
         waiter = self._waiters.pop(wanted, None)

@@ -242,10 +242,15 @@ class Sharing:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         while peer and is_near(peer[0]):
-            await self._answer(reader, writer)
+            if not await self._answer(reader, writer):
+                writer.close()
+                # It counts among the connections meanwhile: who guesses has few tries.
+                await asyncio.sleep(limits.SHARE_REFUSED_S)
+                return
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; another one may follow."""
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; tell whether another one may follow."""
+        granted = True
         async with asyncio.timeout(limits.SHARE_REQUEST_S):
             head = await reader.readuntil(b"\r\n\r\n")
         try:
@@ -257,9 +262,11 @@ class Sharing:
             await self._give(ask, key, wanted, writer)
         except OutstationError:
             # Alike for everything: it tells nobody which files there are.
-            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            writer.write(_REFUSAL)
+            granted = False
         async with asyncio.timeout(limits.SHARE_REQUEST_S):
             await writer.drain()
+        return granted
 
     async def _give(
         self, ask: Ask, key: FileKey, wanted: Wanted, writer: asyncio.StreamWriter
@@ -300,6 +307,9 @@ class Sharing:
         self._due_s = max(now_s, self._due_s) + size / limits.SHARE_BYTES_PER_S
         if self._due_s - now_s > _BURST_S:
             await asyncio.sleep(self._due_s - now_s - _BURST_S)
+
+
+_REFUSAL = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def _head(status: str, length: int, salt: bytes, more: str = "") -> bytes:

@@ -99,6 +99,9 @@ SHARE_REQUEST_BYTES = 2_048
 """Head of a request."""
 SHARE_REQUEST_S = 10
 """For a request to come whole, and for a neighbour to say how far it is."""
+SHARE_REFUSED_S = 1
+"""A connection whose request was refused counts for so long among those that are served: who tries
+keys has `SHARE_CONNECTIONS` tries a second, of 2 to the power of 256."""
 SHARE_OFFER_MS = 86_400_000
 """A file that came is offered for a day: a rollout reaches a site's gateways within it."""
 SHARE_SETTLE_MS = 3_000

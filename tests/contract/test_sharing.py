@@ -11,6 +11,7 @@ from agent.core.artifacts import Shut, Span, Wanted
 from agent.core.neighbours import TakeFrom
 from agent.core.uplink import Delivered
 from agent.services.lan import Network
+from agent.services.neighbourhood import PATH
 from shared import limits
 from shared.errors import Reason, RefusedError
 from shared.trust.shared_file import FileKey
@@ -199,6 +200,29 @@ async def test_only_who_knows_the_hash_and_the_size_is_given_anything(tmp_path):
         with pytest.raises(RefusedError) as told:
             key.check(b"n" * 16, "state", key.prove(b"m" * 16, "state"))
         assert told.value.reason is Reason.THRESHOLD_NOT_MET
+
+
+async def test_who_is_refused_is_not_heard_again_on_that_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SHARE_REFUSED_S", 3_600)
+    async with opened_street(tmp_path, "a", "b") as (_, houses):
+        a, b = houses["a"], houses["b"]
+        a.start()
+        await all_have(a)
+        b.start()
+        await all_have(b)
+        (place,) = b.sharing.places
+        asked = f"GET {PATH}{'0' * 32} HTTP/1.1\r\nAuthorization: x\r\n\r\n".encode()
+        answers = []
+        for _ in range(limits.SHARE_CONNECTIONS + 2):
+            reader, writer = await asyncio.open_connection(place.address, place.port)
+            writer.write(asked * 2)
+            answers.append(b"")
+            with contextlib.suppress(ConnectionError):
+                answers[-1] = await reader.read()
+            writer.close()
+        counts = [answer.count(b"404 Not Found") for answer in answers]
+        assert set(counts[:4]) == {1}
+        assert counts[-1] == 0, "all places are taken by who was refused"
 
 
 async def test_nothing_listens_while_there_is_no_file_to_share(tmp_path):

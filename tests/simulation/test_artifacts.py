@@ -1,6 +1,7 @@
 """Files on their way to a shelf: peers that lie, stall or break off, power cuts, little room."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -228,6 +229,16 @@ async def test_altered_bytes_are_never_seen_and_one_sentence_says_so(tmp_path):
             await box.obtain()
         assert told.value.reason is Reason.ARTIFACT_ALTERED
         assert box.files == []
+
+
+async def test_wrong_bytes_of_a_stick_cost_a_download_and_no_attempt(tmp_path):
+    async with opened(tmp_path) as box:
+        shelf = Shelf(tmp_path, HERE)
+        shelf.make_room(WANTED, [])
+        with contextlib.closing(shelf.open_part(WANTED)) as stick:
+            assert stick.write(b"?" * 1000)
+        assert (await box.obtain()).read_bytes() == DATA
+        assert box.artifacts.pulled == 2 * len(DATA) - 1000
 
 
 async def test_a_file_that_rots_on_the_shelf_is_fetched_again(tmp_path):

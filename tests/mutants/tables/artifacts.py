@@ -254,4 +254,18 @@ ARTIFACTS = (
         "fits = True",
         _STICK + "a_piece_that_lies_outside_of_its_file_is_refused",
     ),
+    _mutant(
+        "wrong-stick-falls-back",
+        "agent/services/artifacts.py",
+        "self._own.pop(wanted.digest, 0) < wanted.size and not mixed",
+        "False",
+        _LIES + "wrong_bytes_of_a_stick_cost_a_download_and_no_attempt",
+    ),
+    _mutant(
+        "refused-are-heard-again",
+        "agent/services/sharing.py",
+        "            granted = False\n",
+        "            granted = True\n",
+        _SHARING + "who_is_refused_is_not_heard_again_on_that_connection",
+    ),
 )
