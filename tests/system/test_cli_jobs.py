@@ -195,7 +195,7 @@ async def test_a_schedule_is_listed_with_its_last_and_next_time(run, world, pump
     assert view["next_at"] is not None
     assert view["next_at"].endswith(":00:00Z")
     shown = " ".join((await run("schedules", "show", job["id"]))[1].split())
-    assert "1 of 1 agents" in shown
+    assert "1 of 1 agent " in shown
     agent = json.loads((await run("agents", "show", "pump-1", "--json"))[1])
     assert [one["job"] for one in agent["standing"]] == [job["id"]]
     assert "hourly" in (await run("agents", "show", "pump-1"))[1]
