@@ -204,6 +204,7 @@ async def test_only_who_knows_the_hash_and_the_size_is_given_anything(tmp_path):
 
 async def test_who_is_refused_is_not_heard_again_on_that_connection(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "SHARE_REFUSED_S", 3_600)
+    monkeypatch.setattr(limits, "SHARE_REQUEST_S", 1)
     async with opened_street(tmp_path, "a", "b") as (_, houses):
         a, b = houses["a"], houses["b"]
         a.start()
