@@ -3,15 +3,32 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from coordinator.app import Place, open_fleet
 from coordinator.commands import options as of
-from coordinator.services.backup import Made, begin_epoch, make_backup, restore
+from coordinator.core.ports import Store
+from coordinator.services.artifacts_folder import ArtifactFolder
+from coordinator.services.backup import (
+    Made,
+    artifacts_of,
+    begin_epoch,
+    keys_of,
+    make_backup,
+    restore,
+)
+from coordinator.services.backup_artifacts import copy_artifacts, whole_artifacts
 from coordinator.services.hints import tell_of_documents
+from coordinator.store.opening import open_store
+from coordinator.transactions.artifacts import Artifact
 from shared.errors import MistakeError
+from shared.model.artifact import artifact_text
 from shared.runtime.clock import SystemClock
 from shared.runtime.files import lock_directory
+
+_NAMED = 20
+"""Missing files that are named; a screen shows as many."""
 
 
 def add(commands: of.Commands) -> None:
@@ -22,6 +39,10 @@ def add(commands: of.Commands) -> None:
     of.add_place(backup)
     backup.add_argument("to", type=Path, metavar="FILE|DIR")
     backup.add_argument("--with-keys", action="store_true", help="into a second file beside it")
+    backup.add_argument(
+        "--artifacts", action="store_true", help="into a folder beside it; only what is new there"
+    )
+    backup.add_argument("--force", action="store_true", help="replace an older copy of that name")
     backup.set_defaults(command=_backup)
     back = commands.add_parser(
         "restore", help="put a coordinator back from a copy, or after pg_restore did so"
@@ -42,10 +63,11 @@ def _backup(options: argparse.Namespace) -> int:
             mend="pg_dump -Fc FLEET > FILE, and keep keys/, ca.pem and admin.toml elsewhere; after"
             " pg_restore, outstation-coordinator restore begins a new epoch",
         )
+    _check_new(options)
 
-    async def work() -> Made:
+    async def work() -> tuple[Made, str]:
         async with open_fleet(place) as (store, _):
-            return await make_backup(
+            made = await make_backup(
                 store,
                 place.database,
                 place.directory,
@@ -53,8 +75,9 @@ def _backup(options: argparse.Namespace) -> int:
                 clock=SystemClock(),
                 with_keys=options.with_keys,
             )
+            return made, await _keep_artifacts(store, place, made.path, copy=options.artifacts)
 
-    made = asyncio.run(work())
+    made, artifacts = asyncio.run(work())
     print(f"{made.path}: {made.size} bytes, verified, sha256 {made.digest.hex()}")
     if made.keys is None:
         print("its keys are not in it: keep a copy of keys/, ca.pem and admin.toml elsewhere")
@@ -64,7 +87,55 @@ def _backup(options: argparse.Namespace) -> int:
             " coordinator; keep it where nobody gets at it",
             file=sys.stderr,
         )
+    print(artifacts)
     return 0
+
+
+def _check_new(options: argparse.Namespace) -> None:
+    for path in (options.to, keys_of(options.to) if options.with_keys else options.to):
+        if path.exists() and not options.to.is_dir() and not options.force:
+            raise MistakeError(
+                "exists already",
+                where=str(path),
+                mend="name another file, or a folder, whose copies carry the time; or add --force",
+            )
+
+
+async def _keep_artifacts(store: Store, place: Place, path: Path, *, copy: bool) -> str:
+    """Copy artifacts if they are to be; return the sentence about them."""
+    wanted = await whole_artifacts(store)
+    if not wanted:
+        return "there are no artifacts"
+    if not copy:
+        return f"{_sum(wanted)} not in it: copy artifacts/ elsewhere, or add --artifacts"
+    folder = artifacts_of(path)
+    here = ArtifactFolder(place.directory.artifacts)
+    missing = await copy_artifacts(wanted, here, ArtifactFolder(folder))
+    if missing:
+        _warn_missing(missing)
+    return f"{folder}: {_sum([one for one in wanted if one not in missing])} there, verified"
+
+
+def _sum(artifacts: Sequence[Artifact]) -> str:
+    """Return for instance ``3 artifacts (1,024 bytes) are``."""
+    size = sum(one.size for one in artifacts)
+    if len(artifacts) == 1:
+        return f"1 artifact ({size:,} bytes) is"
+    return f"{len(artifacts)} artifacts ({size:,} bytes) are"
+
+
+def _warn_missing(missing: Sequence[Artifact]) -> None:
+    """Name the files that gateways would ask for in vain."""
+    print(
+        f"WARNING: {_sum(missing)} missing or damaged; outstation artifacts push FILE brings one"
+        " back",
+        file=sys.stderr,
+    )
+    for one in missing[:_NAMED]:
+        text = f"{artifact_text(one.digest)}  {one.size:,} bytes  {one.name} {one.version}"
+        print(f"  {text.rstrip()}", file=sys.stderr)
+    if len(missing) > _NAMED:
+        print(f"  and {len(missing) - _NAMED} more", file=sys.stderr)
 
 
 def _restore(options: argparse.Namespace) -> int:
@@ -85,12 +156,23 @@ def _restore(options: argparse.Namespace) -> int:
 async def _restored(file: Path | None, place: Place) -> int:
     """Put the coordinator back; return its restore epoch."""
     if file is not None:
-        return await restore(file, place.directory, place.database, SystemClock())
+        epoch = await restore(file, place.directory, place.database, SystemClock())
+        async with open_store(place.database, "") as store:
+            await _bring_artifacts(store, place, ArtifactFolder(artifacts_of(file)))
+        return epoch
     async with open_fleet(place) as (store, _):
         epoch = await begin_epoch(store, 0, SystemClock())
         # No lock of a directory keeps replicas from running meanwhile.
         await tell_of_documents(store, place.directory.bell)
+        await _bring_artifacts(store, place, ArtifactFolder(place.directory.artifacts))
         return epoch
+
+
+async def _bring_artifacts(store: Store, place: Place, kept: ArtifactFolder) -> None:
+    """Put back what the directory lacks, and say what is nowhere."""
+    here = ArtifactFolder(place.directory.artifacts)
+    if missing := await copy_artifacts(await whole_artifacts(store), kept, here):
+        _warn_missing(missing)
 
 
 def _check_file(file: Path | None, place: Place) -> None:

@@ -33,6 +33,7 @@ from shared.errors import MistakeError, OutstationError, Reason, WorldError
 from shared.runtime.files import replacing, sync_directory
 
 KEYS_SUFFIX = ".keys"
+ARTIFACTS_SUFFIX = ".artifacts"
 _PAGES = 2_048
 """Pages copied at a time: 8 MB, then the coordinator may write."""
 _KEPT = ("ca.pem", "admin.toml", "keys")
@@ -75,7 +76,7 @@ async def make_backup(
     """
     path = _named(to, _stamp(clock.wall_ms()))
     partial_path = path.with_name(f".{path.name}.partial")
-    keys = path.with_name(path.name + KEYS_SUFFIX) if with_keys else None
+    keys = keys_of(path) if with_keys else None
     try:
         await asyncio.to_thread(_copy, database, partial_path)
         safe = await _verify(partial_path)
@@ -110,7 +111,7 @@ async def restore(file: Path, directory: DataDirectory, database: Path, clock: C
             epoch = await begin_epoch(store, before, clock)
         await asyncio.to_thread(_swap, fresh, database, _stamp(clock.wall_ms()))
         if not directory.keys.is_dir():
-            await asyncio.to_thread(_unpack_keys, _keys_of(file), directory)
+            await asyncio.to_thread(_unpack_keys, keys_of(file), directory)
     except OSError as error:
         raise MistakeError(
             f"cannot be written ({error.strerror})", where=str(directory.path)
@@ -218,8 +219,14 @@ def _copy_keys(directory: DataDirectory, path: Path) -> None:
                 tar.add(directory.path / name, arcname=name)
 
 
-def _keys_of(file: Path) -> Path:
+def keys_of(file: Path) -> Path:
+    """Return where the keys of a copy are, if they were kept with it."""
     return file.with_name(file.name + KEYS_SUFFIX)
+
+
+def artifacts_of(file: Path) -> Path:
+    """Return the folder of a copy's artifacts, if they were kept with it."""
+    return file.with_name(file.name + ARTIFACTS_SUFFIX)
 
 
 def _named(to: Path, stamp: str) -> Path:
@@ -237,12 +244,12 @@ def _is_there(path: Path) -> bool:
 def _check_keys(file: Path, directory: DataDirectory) -> None:
     if not file.is_file():
         raise MistakeError("is no file", where=str(file))
-    if directory.keys.is_dir() or _keys_of(file).is_file():
+    if directory.keys.is_dir() or keys_of(file).is_file():
         return
     raise MistakeError(
         "has no keys, and without them nobody believes this coordinator",
         where=str(directory.path),
-        mend=f"put keys, ca.pem and admin.toml there, or {_keys_of(file).name} beside the copy",
+        mend=f"put keys, ca.pem and admin.toml there, or {keys_of(file).name} beside the copy",
     )
 
 

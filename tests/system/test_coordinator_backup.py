@@ -1,0 +1,102 @@
+"""What `backup` and `restore` do with artifacts, and with a copy of the same name."""
+
+import hashlib
+from functools import partial
+
+from coordinator.services.artifacts_folder import ArtifactFolder
+from coordinator.services.backup import artifacts_of
+from coordinator.store.opening import open_store
+from coordinator.transactions.artifacts import Artifact, announce, complete
+from shared.clock import WallMs
+from tests.system.coordinator_world import found_in
+from tests.system.test_coordinator_processes import run_command
+
+NOW_MS = WallMs(1_800_000_000_000)
+
+
+async def with_artifact(place, data: bytes) -> bytes:
+    digest = hashlib.sha256(data).digest()
+    wish = Artifact(
+        digest=digest,
+        size=len(data),
+        kind="file",
+        name="pump-fw",
+        version="1.2",
+        labels={},
+        created_ms=NOW_MS,
+        created_by="test",
+    )
+
+    async def chunks():
+        yield data
+
+    folder = ArtifactFolder(place.directory.artifacts)
+    await folder.write(digest, 0, chunks(), None)
+    assert await folder.settle(digest)
+    async with open_store(place.database, "") as store:
+        await store.run(partial(announce, wish, actor="test", now_ms=NOW_MS), durable=True)
+        done = partial(complete, digest, image="", actor="test", now_ms=NOW_MS)
+        await store.run(done, durable=True)
+    return digest
+
+
+def kept(folder):
+    return {path: path.read_bytes() for path in folder.glob("??/*")}
+
+
+async def test_artifacts_come_back_with_a_copy_that_has_them(tmp_path):
+    place = await found_in(tmp_path)
+    await with_artifact(place, b"image" * 1000)
+    copy, other = tmp_path / "copy.db", tmp_path / "other"
+    where = ("--data", place.directory.path, copy, "--artifacts", "--with-keys")
+    status, out, err = await run_command("backup", *where)
+    assert (status, "1 artifact (5,000 bytes) is there" in out) == (0, True), err
+    status, _, err = await run_command("restore", copy, "--data", other)
+    assert (status, "missing" in err) == (0, False), err
+    assert list(kept(other / "artifacts").values()) == [b"image" * 1000]
+
+
+async def test_a_copy_without_artifacts_says_so_and_a_restore_names_what_is_missing(tmp_path):
+    place = await found_in(tmp_path)
+    digest = await with_artifact(place, b"image")
+    copy, other = tmp_path / "copy.db", tmp_path / "other"
+    status, out, _ = await run_command(
+        "backup", "--data", place.directory.path, copy, "--with-keys"
+    )
+    assert (status, "1 artifact (5 bytes) is not in it" in out) == (0, True), out
+    status, _, err = await run_command("restore", copy, "--data", other)
+    assert status == 0
+    assert "1 artifact (5 bytes) is missing" in err
+    assert digest.hex() in err
+    assert "pump-fw 1.2" in err
+
+
+async def test_a_damaged_file_of_a_copy_is_not_put_back(tmp_path):
+    place = await found_in(tmp_path)
+    await with_artifact(place, b"image")
+    copy, other = tmp_path / "copy.db", tmp_path / "other"
+    await run_command("backup", "--data", place.directory.path, copy, "--artifacts", "--with-keys")
+    (file,) = kept(artifacts_of(copy))
+    file.write_bytes(b"imaGe")
+    status, _, err = await run_command("restore", copy, "--data", other)
+    assert (status, "is missing or damaged" in err) == (0, True), err
+    assert not kept(other / "artifacts")
+
+
+async def test_a_copy_is_replaced_only_when_it_is_asked_for_and_gets_only_new_artifacts(tmp_path):
+    place = await found_in(tmp_path)
+    await with_artifact(place, b"image")
+    copy = tmp_path / "copy.db"
+    where = ("--data", place.directory.path, copy, "--artifacts")
+    status, _, err = await run_command("backup", *where)
+    assert status == 0, err
+    first, (file,) = copy.stat().st_ino, kept(artifacts_of(copy))
+    number = file.stat().st_ino
+    status, _, err = await run_command("backup", *where)
+    assert (status, err.count("\n"), copy.stat().st_ino) == (2, 1, first)
+    assert "--force" in err
+    await with_artifact(place, b"another")
+    status, out, err = await run_command("backup", *where, "--force")
+    assert (status, "2 artifacts (12 bytes) are there" in out) == (0, True), err
+    assert copy.stat().st_ino != first
+    assert file.stat().st_ino == number
