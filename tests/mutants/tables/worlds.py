@@ -8,11 +8,13 @@ from tests.mutants.mutant import cuts
 _WORLD = "tests/simulation/test_world.py::test_no_promise_is_broken_in_the_world_of"
 _OPERATORS = "[operators, schedules and triggers]"
 _STRANGERS = "[strangers and sticks]"
+_LET_GO_ON = "[rollouts that people let go on]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
 
 _happenings = cuts("world", "coordinator/transactions/happenings.py", _WORLD, usual=_OPERATORS)
 _firings = cuts("world", "coordinator/transactions/trigger_firings.py", _WORLD, usual=_OPERATORS)
 _undo = cuts("world", "coordinator/transactions/dispatch_undo.py", _WORLD, usual=_OPERATORS)
+_rollout = cuts("world", "coordinator/core/rollout.py", _WORLD, usual=_LET_GO_ON)
 _standing = cuts("world", "agent/store/queries/standing.sql", _WORLD, usual=_OPERATORS)
 _contact = cuts("world", "coordinator/transactions/contact.py", _WORLD, usual=_STRANGERS)
 _blocks = cuts("world", "coordinator/transactions/blocks.py", _WORLD, usual=_STRANGERS)
@@ -41,6 +43,11 @@ WORLDS = (
         "what-is-taken-back-is-undone",
         "    return [AgentId(agent) for (agent,) in rows]\n",
         "    return [AgentId(agent) for (agent,) in rows[1:]]\n",
+    ),
+    _rollout(
+        "letting-go-on-skips-no-gate",
+        "    skip = advance or progress.stage_state is StageState.FINISHED\n",
+        "    skip = True\n",
     ),
     _standing(
         "a-firing-works-once",

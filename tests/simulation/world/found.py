@@ -28,6 +28,7 @@ KNOWN: Mapping[str, Plot] = {
     "operators, schedules and triggers": Plot(
         8, ("rollout",) * 5 + ("standing",) * 2 + ("trigger",) * 3
     ),
+    "rollouts that people let go on": Plot(2, ("rollout",) * 8 + ("weather", "sick device")),
     "strangers and sticks": Plot(2, ("guest",) * 2 + ("sticks",) * 3),
 }
 FOUND: Mapping[str, Plot] = {

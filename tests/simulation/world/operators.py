@@ -8,14 +8,21 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import ErrorAction, Gate, Policy, Stage
 from coordinator.transactions.rollouts_steer import Verb
 from shared.ids import AgentId
+from shared.model.job import ExecutionState
 from tests.simulation.world.people import Asked
 from tests.simulation.world.scene import Scene
 
 _VERBS: tuple[Verb, ...] = (*("pause",) * 5, "resume", "advance", "cancel", "rollback")
 _RELEASED = "SELECT count(*) FROM rollout_member WHERE job_id = $1 AND execution_id IS NOT NULL"
+_UNWELL = (
+    "SELECT 1 FROM rollout_member m JOIN execution e ON e.execution_id = m.execution_id"
+    f" WHERE m.job_id = $1 AND m.stage = 0 AND e.state >= {int(OPEN_BELOW)}"
+    f" AND e.state <> {int(ExecutionState.SUCCEEDED)}"
+)
 _AFTER: tuple[Verb, ...] = ("resume", "resume", "rollback")
 _PAUSE_S = 2700
 """Long enough for the first stage to do well and to soak."""
@@ -30,9 +37,17 @@ async def rollout(scene: Scene, chance: random.Random) -> None:
     for turn in range(chance.randint(1, 3)):
         await asyncio.sleep(chance.uniform(10, 2000 if turn else 300))
         verb = chance.choice(_VERBS)
-        if await scene.people.steer(asked, verb) and verb == "pause":
+        if await _steer(scene, asked, verb) and verb == "pause":
             await _stands_still(scene, asked)
-            await scene.people.steer(asked, chance.choice(_AFTER))
+            await _steer(scene, asked, chance.choice(_AFTER))
+
+
+async def _steer(scene: Scene, asked: Asked, verb: Verb) -> bool:
+    """Steer it; whoever lets it go on accepts what failed by then, and nothing else."""
+    done = await scene.people.steer(asked, verb)
+    if verb == "resume" and await scene.look(_UNWELL, asked.job):
+        asked.waved_on = True
+    return done
 
 
 def _policy(chance: random.Random) -> Policy:

@@ -54,7 +54,7 @@ class Asked:
     approvals: set[str] = field(default_factory=set)
     denied: bool = False
     waved_on: bool = False
-    """A person let its rollout go on, whatever its gate said."""
+    """A person let its rollout go on though its gate was not met, or nobody was left."""
 
 
 @dataclass
@@ -201,7 +201,7 @@ class People:
 
     async def steer(self, asked: Asked, verb: Verb) -> bool:
         """Pause, resume, advance, call off or take back a rollout; False: it was too late."""
-        asked.waved_on |= verb in {"resume", "advance"}
+        asked.waved_on |= verb == "advance"
         while True:
             now_ms, policy = self.now_ms, self._bench().policy
             bench = StepBench(now_ms, policy)
