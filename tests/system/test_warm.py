@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import socket
 from pathlib import Path
 
 from firmware_sim.demo import processes
@@ -35,3 +36,11 @@ async def test_a_forked_program_ends_with_its_caller(founded: Path, tmp_path: Pa
     await child.process.end()
     assert select.select([watch], [], [], warm.ENDS_S)[0], "it was not killed"
     os.close(watch)
+
+
+async def test_a_caller_that_asks_for_nothing_keeps_nobody_busy(founded: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(warm._place[0])
+        line.shutdown(socket.SHUT_WR)
+        line.settimeout(warm.ENDS_S)
+        assert line.recv(1) == b""

@@ -92,9 +92,10 @@ class Forked(asyncio.Protocol):
     ) -> None:
         """Have a program forked with these files as its standard ones."""
         asked = {"argv": argv, "environment": dict(env), "folder": str(Path.cwd())}
+        request = json.dumps(asked).encode() + b"\n"
         line = socket.socket(socket.AF_UNIX)
         line.connect(_place[0])
-        socket.send_fds(line, [json.dumps(asked).encode() + b"\n"], [f.fileno() for f in files])
+        socket.send_fds(line, [request], [file.fileno() for file in files])
         line.setblocking(False)  # its own way of being asked
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=line)
         await self._begun

@@ -52,7 +52,10 @@ def _answer(caller: socket.socket) -> None:
     """Run what a caller asks for in one more fork, and say how it ended."""
     request, files, _, _ = socket.recv_fds(caller, _REQUEST_BYTES, _STANDARD)
     while not request.endswith(b"\n"):
-        request += caller.recv(_REQUEST_BYTES)
+        more = caller.recv(_REQUEST_BYTES)
+        if not more:  # it went away before it had asked
+            return
+        request += more
     asked = json.loads(request)
     pid = os.fork()
     if pid:
