@@ -5,9 +5,9 @@ import json
 from shared.errors import Reason
 from shared.model.job import ExecutionState
 from tests.system.coordinator_world import job_body
-from tests.system.test_cli_jobs import pump, run, world
+from tests.system.test_cli_jobs import pump, world
 
-__all__ = ["pump", "run", "world"]
+__all__ = ["pump", "world"]
 
 
 async def failed(world, pump):

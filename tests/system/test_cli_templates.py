@@ -6,9 +6,9 @@ import pytest
 
 from shared.model.job import ExecutionState
 from tests.system.approvals_world import token_of
-from tests.system.test_cli_jobs import pump, run, world
+from tests.system.test_cli_jobs import pump, world
 
-__all__ = ["pump", "run", "world"]
+__all__ = ["pump", "world"]
 RAISE = """
 about = "Raises the setpoint"
 [parameters.value]

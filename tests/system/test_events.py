@@ -13,9 +13,9 @@ from coordinator.contract.events import EVENT_STREAM_TYPE
 from shared import limits
 from shared.model.job import ExecutionState
 from tests.system.approvals_world import token_of
-from tests.system.test_cli_jobs import pump, run, world
+from tests.system.test_cli_jobs import pump, world
 
-__all__ = ["pump", "run", "world"]
+__all__ = ["pump", "world"]
 
 
 class Listener:

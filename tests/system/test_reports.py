@@ -7,9 +7,9 @@ import json
 
 from coordinator.__main__ import main as office
 from tests.system.coordinator_world import rows
-from tests.system.test_cli_jobs import pump, run, world
+from tests.system.test_cli_jobs import pump, world
 
-__all__ = ["pump", "run", "world"]
+__all__ = ["pump", "world"]
 
 
 async def test_a_fleet_without_complaints_has_nothing_to_look_at(run, world, pump):
