@@ -1,6 +1,9 @@
 """`outstation triggers`: jobs that the coordinator submits by itself, and what came of that."""
 
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from cyclopts import App
 
@@ -9,7 +12,13 @@ from coordinator.cli.documents import read_document
 from coordinator.cli.options import DEFAULT, MOST, Common, Yes, with_client
 from coordinator.cli.options import delete as delete_one
 from coordinator.cli.show import Screen, ago
+from coordinator.contract.common import to_wall_ms
 from coordinator.contract.triggers import OccasionView, TriggerBody, TriggerView
+from shared.clock import WallMs
+from shared.model.schedule import find_zone, nominal_times
+
+_COMING: Final = 3
+"""Firings that are told beforehand: two show the rhythm, the third an exception of it."""
 
 app = App(name="triggers", help="Jobs that are submitted at set times, or when something happens.")
 
@@ -106,7 +115,7 @@ def _show(client: Client, screen: Screen, name: str) -> None:
             ("stands", "paused" if view.paused else "armed"),
             ("saved", f"{ago(view.saved_at)} by {view.saved_by}"),
             ("last", _last(view)),
-            ("next", _next(view)),
+            *(("next", one) for one in _coming(view)),
         ]
     )
     screen.text()
@@ -176,3 +185,17 @@ def _next(view: TriggerView) -> str:
     if view.next_at is None:
         return "when it happens" if view.trigger.event is not None and not view.paused else "-"
     return f"{view.next_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _coming(view: TriggerView) -> list[str]:
+    """Return the next firings, by the clock of the place that the schedule is written for."""
+    times = view.trigger.schedule
+    if view.next_at is None or times is None:
+        return [_next(view)]
+    table = times.to_schedule()
+    zone = find_zone(table.zone, site="UTC", where="zone")
+    before_next = WallMs(to_wall_ms(view.next_at) - 1)
+    coming = islice(nominal_times(table, before_next, zone), _COMING)
+    return [
+        f"{datetime.fromtimestamp(at_ms / 1000, zone):%a %Y-%m-%d %H:%M:%S %Z}" for at_ms in coming
+    ]

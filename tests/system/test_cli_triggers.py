@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import re
 
 from tests.system.approvals_world import token_of
-from tests.system.test_cli_jobs import pump, run, world
+from tests.system.test_cli_jobs import pump, world
 
-__all__ = ["pump", "run", "world"]
+__all__ = ["pump", "world"]
 ONLINE = """
 about = "asks a new gateway how it is"
 template = "check-health"
@@ -62,7 +63,9 @@ async def test_a_trigger_is_listed_paused_and_deleted(run, tmp_path):
     status, out, _ = await run("triggers", "show", "nightly", "--json")
     assert json.loads(out)["paused"] is True
     assert (await run("triggers", "resume", "nightly"))[0] == 0
-    assert "it has not fired yet" in (await run("triggers", "show", "nightly"))[1]
+    shown = (await run("triggers", "show", "nightly"))[1]
+    assert "it has not fired yet" in shown
+    assert len(re.findall(r" 02:00:00 CES?T", shown)) == 3, "of the zone that it is written for"
     assert (await run("triggers", "delete", "nightly", "--yes"))[0] == 0
     assert (await run("triggers", "show", "nightly"))[0] == 3
     file.write_text(NIGHTLY.replace("cron", "corn"))
