@@ -7,7 +7,7 @@ then the readings are sealed, then one last contact, then the files. Leaves out 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -336,9 +336,9 @@ class Agent:
             then=weigh,
         )
 
-    def _images(self) -> Sequence[Progress]:
-        found = (transfer_of(driver) for _, driver in self._devices.values())
-        return [one for one in found if one is not None]
+    def _images(self) -> Mapping[DeviceId, Progress]:
+        found = ((device, transfer_of(driver)) for device, (_, driver) in self._devices.items())
+        return {device: one for device, one in found if one is not None}
 
     def _bus_task(self, bus: Bus, telemetry: TelemetryStore, urgency: Urgency) -> BusTask:
         groups = self._table.on_bus(bus.settings.name)

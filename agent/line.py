@@ -5,7 +5,7 @@ A box that belongs to no fleet has no line, and acquires all the same.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
@@ -46,6 +46,7 @@ from agent.store.needed import NeededFiles
 from agent.store.telemetry import TelemetryStore
 from shared.clock import Clock, Entropy
 from shared.errors import MistakeError, Reason, WorldError
+from shared.ids import DeviceId
 from shared.model.job import Value
 from shared.runtime.files import free_mb
 
@@ -105,7 +106,7 @@ class Line:
         self._artifacts: Artifacts | None = None
         self.silence: Callable[[], Silence] = lambda: ALL_ANSWER
         """Devices that do not answer; set by whoever polls them."""
-        self.images: Callable[[], Sequence[Progress]] = tuple
+        self.images: Callable[[], Mapping[DeviceId, Progress]] = dict
         """Firmware on its way into devices; set by whoever knows them."""
 
     async def prepare(self) -> None:
@@ -195,7 +196,7 @@ class Line:
         return Moving(
             files=files.waiting if files else 0,
             file=files.coming if files else None,
-            images=tuple(self.images()),
+            images=self.images(),
         )
 
     def _share(self, artifacts: Artifacts, shelf: Shelf) -> None:

@@ -22,7 +22,7 @@ from shared.trust.admission import Held
 from shared.trust.counters import Counters
 from shared.trust.documents import Report, Root, read_report
 from shared.trust.envelope import Signer
-from shared.wire.messages import Anchor, Tally
+from shared.wire.messages import Anchor, DeviceWord, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,12 @@ def is_signed_with(frozen: Frozen, identity: Identity) -> bool:
 
 
 def completed(
-    report: Report, *, gone: Sequence[Range], schemas: Sequence[bytes], health: Sequence[int]
+    report: Report,
+    *,
+    gone: Sequence[Range],
+    schemas: Sequence[bytes],
+    health: Sequence[int],
+    devices: list[DeviceWord] | None = None,
 ) -> Report:
     """Return the report with what is seldom said.
 
@@ -127,12 +132,14 @@ def completed(
         gone: blocks that were asked for again and are not here.
         schemas: the channel lists that travel beside the report, which vouches for them.
         health: see `agent.core.health`; empty: nothing worth its bytes changed.
+        devices: see `agent.core.device_words`; None: they are as they were told.
     """
     return replace(
         report,
         gone=list(gone[: limits.GONE_RANGES]),
         schemas=[sha256(data).digest() for data in schemas],
         health=list(health),
+        devices=devices,
     )
 
 

@@ -4,15 +4,17 @@ Pure. What is said stands in `shared.model.health`; gathering it in `agent.servi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.core.ladder import rung_of
 from agent.core.progress import Progress
+from shared.clock import MonoMs
+from shared.ids import DeviceId
 from shared.model.health import Health
 
 AGAIN = 16
 """Contacts after which it is said although nothing changed: four days of a metered site."""
-_QUARTER = 250
+QUARTER = 250
 """Thousandths of a transfer that are worth being told: four times from its beginning to its end."""
 
 
@@ -24,7 +26,7 @@ class Moving:
     """Those that work waits for."""
     file: Progress | None = None
     """The one that is being fetched."""
-    images: tuple[Progress, ...] = ()
+    images: Mapping[DeviceId, Progress] = field(default_factory=dict)
     """Firmware, by device."""
 
 
@@ -35,8 +37,17 @@ STILL = Moving()
 class Silence:
     """Devices that do not answer."""
 
-    devices: int = 0
-    longest_s: int = 0
+    heard_ms: Mapping[DeviceId, MonoMs] = field(default_factory=dict)
+    """When each of them last did; who never did, when it was first asked."""
+    unheard: frozenset[DeviceId] = frozenset()
+    """Those of them that have not answered since the agent started."""
+    unsure: bool = False
+    """Some device has not been asked often enough yet to tell."""
+    now_ms: MonoMs = MonoMs(0)
+
+    def seconds(self, device: DeviceId) -> int:
+        """Return for how long a device has not answered."""
+        return max(0, self.now_ms - self.heard_ms[device]) // 1000
 
 
 ALL_ANSWER = Silence()
@@ -74,9 +85,9 @@ def health_of_queue(
         files=moving.files,
         file_permille=_together([moving.file] if moving.file else []),
         images=len(moving.images),
-        image_permille=_together(moving.images),
-        silent=silence.devices,
-        silent_s=max(0, silence.longest_s),
+        image_permille=_together(moving.images.values()),
+        silent=len(silence.heard_ms),
+        silent_s=max(map(silence.seconds, silence.heard_ms), default=0),
     )
 
 
@@ -105,8 +116,8 @@ def _steps(one: Health) -> tuple[int, ...]:
         one.free_mb.bit_length(),
         rung_of(one.budget_permille),
         one.files,
-        one.file_permille // _QUARTER,
+        one.file_permille // QUARTER,
         one.images,
-        one.image_permille // _QUARTER,
+        one.image_permille // QUARTER,
         one.silent,
     )

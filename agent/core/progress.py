@@ -10,3 +10,8 @@ class Progress:
     done: int
     """Bytes; of a device's image by the device's own word."""
     size: int
+
+    @property
+    def permille(self) -> int:
+        """Return how much that is, in thousandths."""
+        return self.done * 1000 // max(1, self.size)

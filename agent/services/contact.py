@@ -23,6 +23,7 @@ from agent.core.contact import (
     read_answer,
     vouched,
 )
+from agent.core.device_words import Told
 from agent.core.health import (
     ALL_ANSWER,
     STILL,
@@ -99,6 +100,7 @@ class Contact:
         self._told: Health | None = None
         self._told_before = 0
         """Contacts since an answered report said how the box is."""
+        self._told_devices = Told()
         self._asked = Ranges()
         """Blocks that the coordinator asked for again, until a report answers."""
         self._asked_before = Ranges()
@@ -164,7 +166,9 @@ class Contact:
         ledger = await self._telemetry.ledger() if rule.ledger else []
         tally, anchors = await self._telemetry.tally(), await self._telemetry.anchors()
         at, held = self._clock.now(), await self._guard.held()
-        health = await self._health(at)
+        moving, silence = self.moving(), self.silence()
+        words, told_devices = self._told_devices.say(moving, silence)
+        health = await self._health(at, moving, silence)
         said = is_worth_telling(self._told, health, contacts=self._told_before)
 
         def make(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:
@@ -180,7 +184,11 @@ class Contact:
             )
             return freeze_report(
                 completed(
-                    base, gone=gone, schemas=schemas, health=health.numbers() if said else ()
+                    base,
+                    gone=gone,
+                    schemas=schemas,
+                    health=health.numbers() if said else (),
+                    devices=words,
                 ),
                 blocks=blocks,
                 receipts=receipts,
@@ -193,9 +201,10 @@ class Contact:
         # A report is resent until it is answered: what it says will be heard.
         self._told = health if said else self._told
         self._told_before = 1 if said else self._told_before + 1
+        self._told_devices = told_devices
         return frozen, False
 
-    async def _health(self, at: Instant) -> Health:
+    async def _health(self, at: Instant, moving: Moving, silence: Silence) -> Health:
         depths = await self._telemetry.depths()
         oldest_ms = min((one.oldest_ms for one in depths), default=at.wall_ms)
         spent = self.purse.spent
@@ -205,8 +214,8 @@ class Contact:
             free_mb=self.free_mb(),
             today_bytes=spent.day_bytes,
             share=permille(spent, self.purse.settings),
-            moving=self.moving(),
-            silence=self.silence(),
+            moving=moving,
+            silence=silence,
         )
 
     async def _compose(self, sent: Frozen, budget: int) -> bytes:

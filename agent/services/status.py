@@ -277,13 +277,21 @@ def _devices(task: BusTask, now_ms: MonoMs) -> list[DeviceStatus]:
 
 def silence_of(tasks: Iterable[BusTask], now_ms: MonoMs) -> Silence:
     """Return who has not answered several polls in a row: one that is lost is nobody's news."""
-    silent = [
-        now_ms - one.heard_ms
-        for task in tasks
-        for one in task.health.devices.values()
+    polled = {
+        device: one for task in tasks for device, one in task.health.devices.items() if one.polled
+    }
+    unheard = {device for device, one in polled.items() if not one.answered}
+    silent = {
+        device: one.heard_ms
+        for device, one in polled.items()
         if one.failures >= _POLLS and one.heard_ms is not None
-    ]
-    return Silence(len(silent), max(silent, default=0) // 1000)
+    }
+    return Silence(
+        silent,
+        unheard=frozenset(unheard & silent.keys()),
+        unsure=not unheard <= silent.keys(),
+        now_ms=now_ms,
+    )
 
 
 def _device(bus: str, device: DeviceId, health: DeviceHealth, now_ms: MonoMs) -> DeviceStatus:

@@ -13,14 +13,20 @@ from shared import limits
 from shared.block.codec import BlockHeader, read_header
 from shared.block.schema import Schema
 from shared.errors import Reason, RefusedError
+from shared.ids import is_name
 from shared.model.reading import SchemaRef, schema_ref
 from shared.sync.body import Part, PartKind
 from shared.trust.documents import Report
+from shared.wire.messages import DeviceWord
 
 EPOCH_BYTES = 16
 DIGEST_BYTES = 16
 HEALTH_NUMBERS = 32
 """Of a report: four times as many as there are, for agents that are newer than we."""
+DEVICE_WORDS = 4 * limits.DEVICES_PER_REPORT
+"""Of a report; likewise."""
+_ALL = 1000
+"""Thousandths."""
 
 
 # Structs of msgspec: some of these are made for each contact.
@@ -77,6 +83,8 @@ def check_report(report: Report, *, fleet: bytes) -> None:
         raise RefusedError(Reason.BAD_SCHEMA, "a count is negative")
     if len(report.health) > HEALTH_NUMBERS or any(one < 0 for one in report.health):
         raise RefusedError(Reason.BAD_SCHEMA, "health is a few numbers from 0 up")
+    if report.devices is not None:
+        _check_words(report.devices)
     numbers = (
         report.next_block,
         *(block.seq for block in report.blocks),
@@ -85,6 +93,17 @@ def check_report(report: Report, *, fleet: bytes) -> None:
     )
     if min(numbers) < 1:
         raise RefusedError(Reason.BAD_SCHEMA, "numbers begin at 1")
+
+
+def _check_words(words: Sequence[DeviceWord]) -> None:
+    """Check that what is said of devices is little, and each of another one."""
+    names = {one.device for one in words}
+    if len(words) > DEVICE_WORDS or len(names) < len(words):
+        raise RefusedError(Reason.BAD_SCHEMA, "devices are a few, each named once")
+    if not all(map(is_name, names)):
+        raise RefusedError(Reason.BAD_SCHEMA, "a device has no such name")
+    if any(one.silent_s < -1 or not -1 <= one.image_permille <= _ALL for one in words):
+        raise RefusedError(Reason.BAD_SCHEMA, "what is said of a device is out of range")
 
 
 def examine_blocks(blocks: Sequence[bytes], report: Report) -> list[Incoming]:

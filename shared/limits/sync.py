@@ -60,3 +60,5 @@ STICK_PIECE_BYTES = 1_000_000
 """One piece of a file on a stick: with its seal it fits into a parcel."""
 STICK_FILES = 32
 """Files that one stick to an agent carries; the rest comes with the next one."""
+DEVICES_PER_REPORT = 16
+"""Devices that a report says something of by name, some 12 bytes each, and 50 at most."""

@@ -27,6 +27,7 @@ from shared.wire.codec import unpack
 from shared.wire.messages import (
     Anchor,
     Announced,
+    DeviceWord,
     EnrollRequest,
     Grant,
     LossRow,
@@ -138,6 +139,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """sha256 of each schema that travels beside the report."""
     health: list[int] = []
     """How the box is, see `agent.core.health`; empty: nothing changed worth its bytes."""
+    devices: list[DeviceWord] | None = None
+    """Those that something is to be said of, in place of all that was said; None: as before."""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

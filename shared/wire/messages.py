@@ -53,6 +53,17 @@ class LossRow(msgspec.Struct, frozen=True, array_like=True):
     estimated: bool = False
 
 
+class DeviceWord(msgspec.Struct, frozen=True, array_like=True):
+    """That a device does not answer, or takes firmware; what does not hold is -1."""
+
+    device: str
+    silent_s: int = -1
+    image_permille: int = -1
+    """How much of an image it has, in thousandths."""
+    unheard: bool = False
+    """It has not answered since the agent started, `silent_s` ago or later."""
+
+
 class Tally(msgspec.Struct, frozen=True, array_like=True):
     """The agent's account of its readings since its telemetry epoch began.
 

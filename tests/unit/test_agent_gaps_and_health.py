@@ -5,6 +5,8 @@ from typing import Any
 
 from agent.core.health import AGAIN, Moving, Silence, health_of_queue, is_worth_telling
 from agent.core.progress import Progress
+from shared.clock import MonoMs
+from shared.ids import DeviceId
 from shared.model.health import Health, health_of
 from shared.sync.outgoing import Candidate, Freed, choose_blocks
 from shared.sync.ranges import Ranges
@@ -59,7 +61,7 @@ def test_what_is_on_its_way_costs_a_report_nothing_while_nothing_is():
     still = health_of_queue({}, oldest_s=0, free_mb=9, today_bytes=0, share=0)
     assert len(still.numbers()) == 7
     assert health_of(still.numbers()) == still
-    images = (Progress(100, 1_000), Progress(500, 1_000))
+    images = {DeviceId("one"): Progress(100, 1_000), DeviceId("two"): Progress(500, 1_000)}
     moving = Moving(files=2, file=Progress(1, 3), images=images)
     told = health_of_queue({}, oldest_s=0, free_mb=9, today_bytes=0, share=0, moving=moving)
     assert told.numbers()[7:] == [2, 333, 2, 300]
@@ -84,9 +86,8 @@ def test_a_transfer_is_told_at_its_ends_and_by_quarters():
 
 
 def test_who_does_not_answer_is_told_when_it_changes_and_costs_nothing_while_all_do():
-    one = health_of_queue(
-        {}, oldest_s=0, free_mb=9, today_bytes=0, share=0, silence=Silence(1, 7_500)
-    )
+    silence = Silence({DeviceId("one"): MonoMs(500)}, now_ms=MonoMs(7_500_500))
+    one = health_of_queue({}, oldest_s=0, free_mb=9, today_bytes=0, share=0, silence=silence)
     assert one.numbers()[7:] == [0, 0, 0, 0, 1, 7_500]
     assert health_of(one.numbers()) == one
     well = Health()

@@ -28,6 +28,7 @@ RICH = msgspec.structs.replace(
 ORDERS = [meant.SPEC, RICH, meant.BUNDLE.grants[0], meant.BUNDLE, meant.ROOT, meant.CATALOG]
 ORDERS += [meant.POLICY]
 WORDS = [meant.REPORT, meant.REPLY, meant.ENROLL, *meant.REPORT.receipts, *meant.REPORT.ledger]
+WORDS += meant.REPORT.devices or []
 
 
 @cache

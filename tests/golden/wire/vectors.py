@@ -26,7 +26,15 @@ from shared.trust.policy import POLICY_TYP
 from shared.trust.root import ROOT_TYP, Role, Root
 from shared.trust.starter import first_catalog, first_policy
 from shared.wire.codec import pack
-from shared.wire.messages import Announced, EnrollRequest, Grant, LossRow, Receipt, Tally
+from shared.wire.messages import (
+    Announced,
+    DeviceWord,
+    EnrollRequest,
+    Grant,
+    LossRow,
+    Receipt,
+    Tally,
+)
 
 FILE = Path(__file__).with_name("v1.json")
 
@@ -110,6 +118,7 @@ REPORT = Report(
     refusals={"wrong_audience": 2},
     catalog_version=1,
     policy_version=1,
+    devices=[DeviceWord("pump-1", 7_200), DeviceWord("relay-1", image_permille=250)],
 )
 REPLY = Reply(
     agent="north-1",
