@@ -25,22 +25,19 @@ from coordinator.services.drain import Drain
 from coordinator.services.events import Feed
 from coordinator.services.founding import ONE_MACHINE
 from coordinator.services.intake import Desk, Intake
-from coordinator.services.leases import in_turn, with_lease
 from coordinator.services.members import Members
 from coordinator.services.metrics import Metrics
 from coordinator.services.noticing import NoticingStore
-from coordinator.services.retention import Retention
 from coordinator.services.rollups import Rollups
 from coordinator.services.shelf import Documents, InForce, Shelf
 from coordinator.services.triggers import Triggers
-from coordinator.services.upkeep import Deadlines
+from coordinator.services.upkeep import Deadlines, keep_up
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.fleet import Fleet
 from shared.clock import Clock
 from shared.errors import MistakeError
 from shared.ids import AgentId
 from shared.runtime.clock import SystemEntropy
-from shared.runtime.service import Service
 from shared.trust.root import DIRECTOR
 
 
@@ -83,7 +80,8 @@ def compose(
         metrics=Metrics(),
         readings=Bell(),
     )
-    rollups, *upkeep = keep_up(store, clock, desk.readings)
+    entropy = SystemEntropy()
+    rollups, *upkeep = keep_up(store, clock, entropy, desk.readings)
     _watch(desk, feed, rollups)
     rooms = (desk.work, jobs)
     return Parts(
@@ -96,7 +94,7 @@ def compose(
         one_machine=(ONE_MACHINE,) if directory.offline_keys() else (),
         store=store,
         clock=clock,
-        entropy=SystemEntropy(),
+        entropy=entropy,
         intake=Intake(desk),
         carrier=Carrier(desk, _carrier_key(directory)),
         artifacts=_artifacts(desk, directory),
@@ -106,26 +104,13 @@ def compose(
         rollups=rollups,
         upkeep=upkeep,
         dispatcher=Dispatcher(documents, store, clock, rooms),
-        triggers=Triggers(documents, store, clock, rooms, SystemEntropy()),
+        triggers=Triggers(documents, store, clock, rooms, entropy),
         feed=feed,
         work=desk.work,
         jobs=jobs,
         readings=desk.readings,
         metrics=desk.metrics,
     )
-
-
-def keep_up(store: LivingStore, clock: Clock, readings: Bell) -> tuple[Rollups, Service, Service]:
-    """Return rollups, and the services for what nobody waits for, rollups among them.
-
-    Of several processes on one database one at a time runs each of them.
-    """
-    entropy = SystemEntropy()
-    for_rollups = with_lease(store, Rollups.name, entropy)
-    for_retention = with_lease(store, Retention.name, entropy)
-    rollups = Rollups(for_rollups, clock, readings)
-    retention = Retention(for_retention, clock)
-    return rollups, in_turn(rollups, for_rollups), in_turn(retention, for_retention)
 
 
 def _watch(desk: Desk, feed: Feed, rollups: Rollups) -> None:

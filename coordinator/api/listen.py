@@ -1,25 +1,22 @@
-"""Where a coordinator is listened for: a TLS port, or plain HTTP behind a proxy of its own.
+"""Requests are listened for: at a TLS port, or in plain HTTP behind a proxy on this machine.
 
-Owns the socket and aiohttp's life behind the door. Leaves out the door itself
-(`coordinator.api.door`), routes and their guard (`coordinator.api.server`) and TLS itself
-(`coordinator.keys.tls`).
+Owns the socket and aiohttp's life behind the door. Leaves out which address (`coordinator.listen`),
+the door itself (`coordinator.api.door`), routes and their guard (`coordinator.api.server`) and TLS
+itself (`coordinator.keys.tls`).
 """
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
 from coordinator.api.context import Parts
 from coordinator.api.door import KEEPALIVE_S, Door
 from coordinator.api.server import BadRequests, build_application
-from coordinator.core.client_certificates import Demand
+from coordinator.listen import Listen
 from shared import limits
 from shared.errors import MistakeError
 
@@ -29,53 +26,6 @@ BACKLOG = 1_024
 """Connections that wait to be accepted: a fleet comes back from an outage all at once."""
 _SOCKET_MODE = 0o660
 """Of a Unix socket: whoever may reach it speaks for the proxy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listen:
-    """Where to serve; port 0 takes a free one."""
-
-    host: str
-    port: int
-    announce: bool = False
-    """Tell the local network; on a loopback address only this machine."""
-    certificates: Demand = Demand.OFF
-    """What is asked of gateways in TLS."""
-    behind_proxy: bool = False
-    """Plain HTTP: a proxy on this machine ends TLS and tells who calls."""
-    socket: Path | None = None
-    """A Unix socket in the place of host and port; behind a proxy only."""
-
-    def check(self) -> None:
-        """Check that nobody but a proxy of this machine can reach what is served in the clear.
-
-        Raises:
-            MistakeError: others could, or something is asked for that only TLS can do.
-        """
-        if not self.behind_proxy:
-            if self.socket is not None:
-                raise MistakeError(
-                    "a socket is served in the clear", where="--listen", mend="add --behind-proxy"
-                )
-            return
-        if self.socket is None and not _is_loopback(self.host):
-            raise MistakeError(
-                f"{self.host} can be reached from outside, and nothing would be encrypted",
-                where="--behind-proxy",
-                mend="listen on 127.0.0.1:PORT or unix:PATH, with the proxy on this machine",
-            )
-        if self.certificates is not Demand.OFF:
-            raise MistakeError(
-                "the proxy ends TLS, so this program sees no certificates",
-                where="--client-certificates",
-                mend="let the proxy ask for them; its CA is the fleet's (tls/ca.pem)",
-            )
-        if self.announce:
-            raise MistakeError(
-                "the proxy's address is what the network needs to know",
-                where="--announce",
-                mend="leave it out behind a proxy",
-            )
 
 
 @asynccontextmanager
@@ -141,11 +91,3 @@ def _url(opened: asyncio.Server, listen: Listen) -> str:
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     scheme = "http" if listen.behind_proxy else "https"
     return f"{scheme}://{host}:{opened.sockets[0].getsockname()[1]}"
-
-
-def _is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

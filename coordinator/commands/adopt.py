@@ -5,10 +5,11 @@ import asyncio
 import json
 from pathlib import Path
 
-from coordinator.app import end_ceremony, open_fleet
 from coordinator.commands import options as of
 from coordinator.core.papers import Papers
 from coordinator.core.papers_text import paper_titles
+from coordinator.errands import end_ceremony
+from coordinator.place import open_fleet
 from coordinator.services.ceremony import adopt_papers, read_papers
 from shared.runtime.clock import SystemClock
 

@@ -5,11 +5,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from coordinator.app import Place, open_fleet
-from coordinator.app_parts import keep_up
 from coordinator.commands import options as of
+from coordinator.place import Place, open_fleet
 from coordinator.services.bell import Bell
-from coordinator.services.upkeep import Recovery
+from coordinator.services.upkeep import Recovery, keep_up
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.logs import configure_logging
 from shared.runtime.memory import collect_rarely
@@ -42,7 +41,7 @@ async def work(place: Place) -> int:
     async with open_fleet(place) as (store, _):
         clock, entropy, bell = SystemClock(), SystemEntropy(), Bell()
         services: list[Service] = [
-            *keep_up(store, clock, bell)[1:],
+            *keep_up(store, clock, entropy, bell)[1:],
             Recovery(store),
         ]
         async with Supervisor(services, clock=clock, entropy=entropy):

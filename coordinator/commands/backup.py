@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coordinator.app import Place, open_fleet
 from coordinator.commands import options as of
 from coordinator.core.ports import Store
+from coordinator.place import Place, open_fleet
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.backup import (
     Made,
@@ -26,6 +26,7 @@ from shared.errors import MistakeError
 from shared.model.artifact import artifact_text
 from shared.runtime.clock import SystemClock
 from shared.runtime.files import lock_directory
+from shared.words import some
 
 _NAMED = 20
 """Missing files that are named; a screen shows as many."""
@@ -119,9 +120,8 @@ async def _keep_artifacts(store: Store, place: Place, path: Path, *, copy: bool)
 def _sum(artifacts: Sequence[Artifact]) -> str:
     """Return for instance ``3 artifacts (1,024 bytes) are``."""
     size = sum(one.size for one in artifacts)
-    if len(artifacts) == 1:
-        return f"1 artifact ({size:,} bytes) is"
-    return f"{len(artifacts)} artifacts ({size:,} bytes) are"
+    verb = "is" if len(artifacts) == 1 else "are"
+    return f"{some(len(artifacts), 'artifact')} ({size:,} bytes) {verb}"
 
 
 def _warn_missing(missing: Sequence[Artifact]) -> None:

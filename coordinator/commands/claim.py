@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.app import make_claim
 from coordinator.commands import options as of
+from coordinator.errands import make_claim
 from coordinator.services.claims import ClaimWish
 from shared.clock import WallMs
 from shared.runtime.clock import SystemClock
 from shared.runtime.files import check_new, write_atomically
+from shared.words import some
 
 
 def add(commands: of.Commands) -> None:
@@ -38,5 +39,8 @@ def _create(options: argparse.Namespace) -> int:
     claim = asyncio.run(make_claim(of.place(options), wish))
     data = msgspec.json.format(msgspec.json.encode(claim), indent=2)
     write_atomically(options.file, data + b"\n", mode=0o600)
-    print(f"{options.file} lets {wish.count} agent(s) of site {wish.site} in; guard it like a key")
+    print(
+        f"{options.file} lets {some(wish.count, 'agent')} of site {wish.site} in;"
+        " guard it like a key"
+    )
     return 0

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from coordinator.app import Place, open_fleet
 from coordinator.commands import options as of
 from coordinator.core.papers import Paper, Papers, Trusted
 from coordinator.core.papers_text import describe, missing, paper_titles
+from coordinator.place import Place, open_fleet
 from coordinator.services.ceremony import adopt_papers, sign_here, write_papers
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemClock

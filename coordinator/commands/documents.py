@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from coordinator.app import open_fleet
 from coordinator.commands import options as of
 from coordinator.commands.conclude import add_outcome, conclude
 from coordinator.commands.texts import read_catalog, read_policy
@@ -18,6 +17,7 @@ from coordinator.core.drafts import Exchange, exchange, next_catalog, next_polic
 from coordinator.core.papers import Document, Kind, Paper, Trusted, title_of
 from coordinator.core.papers_text import body_text, root_view
 from coordinator.core.policy_text import unknown_actions
+from coordinator.place import open_fleet
 from shared.runtime.clock import SystemClock
 from shared.trust.root import ROOT, Root
 

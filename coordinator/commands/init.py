@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coordinator.app import Place, begin_ceremony, found
 from coordinator.commands.options import PORT, Commands, add_database, place_of
+from coordinator.errands import begin_ceremony, found
 from coordinator.keys.directory import DataDirectory
+from coordinator.place import Place
 from coordinator.services.ceremony import write_request
 from coordinator.services.founding import ONE_MACHINE
 from coordinator.store.url import name_of

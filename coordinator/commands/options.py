@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import TypeAlias
 
-from coordinator.api.listen import Listen
-from coordinator.app import Place
 from coordinator.keys.directory import DataDirectory
+from coordinator.listen import Listen
+from coordinator.place import Place
 from shared import limits
 from shared.errors import MistakeError
 

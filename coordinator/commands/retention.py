@@ -5,12 +5,13 @@ import asyncio
 import json
 from functools import partial
 
-from coordinator.app import Place, open_fleet
 from coordinator.commands import options as of
 from coordinator.core.retention import DEFAULTS, Keeping, parse_setting, show_setting
+from coordinator.place import Place, open_fleet
 from coordinator.services.retention import Retention
 from coordinator.transactions.retention import Excess, count_excess, load_keeping, save_keeping
 from shared.runtime.clock import SystemClock
+from shared.words import some
 
 
 def add(commands: of.Commands) -> None:
@@ -45,12 +46,13 @@ def _retention(options: argparse.Namespace) -> int:
         print(f"{name:<14}{text}")
     if options.dry_run:
         for one in excess:
-            readings = f", {one.readings} readings" if one.readings else ""
-            print(f"would take away by {one.setting}: {one.rows} rows, {one.bytes} bytes{readings}")
+            readings = f", {some(one.readings, 'reading')}" if one.readings else ""
+            rows = some(one.rows, "row")
+            print(f"would take away by {one.setting}: {rows}, {one.bytes} bytes{readings}")
         if not excess:
             print("nothing is over its time or bound")
     for name, count in dropped.items():
-        print(f"took away by {name}: {count} rows")
+        print(f"took away by {name}: {some(count, 'row')}")
     return 0
 
 

@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import replace
 
-from coordinator.app import serve
 from coordinator.commands import options as of
 from coordinator.core.client_certificates import Demand
 from coordinator.core.roles import Role, check_roles, parse_roles
@@ -55,6 +54,9 @@ def add(commands: of.Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # Only who serves waits until HTTP and all that answers it is imported.
+    from coordinator.app import serve  # noqa: PLC0415
+
     configure_logging(human=False)
     place, listen = of.place(options), of.listen(options.listen)
     listen = replace(

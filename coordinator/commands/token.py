@@ -3,9 +3,9 @@
 import argparse
 import asyncio
 
-from coordinator.app import issue_token
 from coordinator.commands import options as of
 from coordinator.core.access import ADMIN, ROLES
+from coordinator.errands import issue_token
 from shared.clock import WallMs
 from shared.runtime.clock import SystemClock
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.app import make_trust_file
 from coordinator.commands import options as of
+from coordinator.errands import make_trust_file
 from shared.runtime.files import check_new, write_atomically
 
 

@@ -4,9 +4,9 @@ import argparse
 import asyncio
 from functools import partial
 
-from coordinator.app import open_fleet
 from coordinator.commands import options as of
 from coordinator.core.audit import Broken, Head, parse_head
+from coordinator.place import open_fleet
 from coordinator.transactions.audit import verify_audit
 from shared.errors import MistakeError
 

@@ -14,11 +14,15 @@ from coordinator.keys.certificates import (
 )
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.bell import Bell
+from coordinator.services.leases import in_turn, with_lease
+from coordinator.services.retention import Retention
+from coordinator.services.rollups import Rollups
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.deadlines import expire, next_deadline
 from shared import limits
-from shared.clock import Clock, WallMs
+from shared.clock import Clock, Entropy, WallMs
 from shared.runtime.logs import Events
+from shared.runtime.service import Service
 
 _DAY_S = 86_400
 _LOOK_S = 3_600
@@ -113,3 +117,17 @@ def renew_if_due(directory: DataDirectory, clock: Clock) -> bool:
     made = issue_server(authority, directory.server, hosts=hosts_of(old), now_ms=now_ms)
     _log.event("certificate_renewed", until=made.not_valid_after_utc.isoformat())
     return True
+
+
+def keep_up(
+    store: LivingStore, clock: Clock, entropy: Entropy, readings: Bell
+) -> tuple[Rollups, Service, Service]:
+    """Return rollups, and the services for what nobody waits for, rollups among them.
+
+    Of several processes on one database one at a time runs each of them.
+    """
+    for_rollups = with_lease(store, Rollups.name, entropy)
+    for_retention = with_lease(store, Retention.name, entropy)
+    rollups = Rollups(for_rollups, clock, readings)
+    retention = Retention(for_retention, clock)
+    return rollups, in_turn(rollups, for_rollups), in_turn(retention, for_retention)

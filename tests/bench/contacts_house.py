@@ -18,8 +18,9 @@ from typing import Any
 
 import asyncpg
 
-from coordinator.app import Place, found, open_fleet
+from coordinator.errands import found
 from coordinator.keys.directory import DataDirectory
+from coordinator.place import Place, open_fleet
 from coordinator.transactions.rollups import rollup_lag
 from shared.runtime.clock import SystemClock
 from tests.bench.process import usage

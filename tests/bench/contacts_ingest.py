@@ -17,9 +17,9 @@ from functools import partial
 
 import asyncpg
 
-from coordinator.app import open_fleet
 from coordinator.core.intake import block_digest, examine_blocks
 from coordinator.core.ports import LivingStore, Tx
+from coordinator.place import open_fleet
 from coordinator.services.bell import Bell
 from coordinator.services.rollups import Rollups
 from coordinator.transactions.blocks import Stored, store_blocks

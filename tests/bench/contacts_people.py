@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-from coordinator.app import Place, make_claim, open_fleet
+from coordinator.errands import make_claim
+from coordinator.place import Place, open_fleet
 from coordinator.services.claims import ClaimWish
 from coordinator.transactions.enroll import enroll
 from firmware_sim.fleet.gateway import Fleet, Seat

@@ -30,9 +30,11 @@ from agent.store.contact import ContactStore
 from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
-from coordinator.api.listen import Listen
-from coordinator.app import Place, found, make_claim, serve
+from coordinator.app import serve
+from coordinator.errands import found, make_claim
 from coordinator.keys.directory import DataDirectory
+from coordinator.listen import Listen
+from coordinator.place import Place
 from coordinator.services.claims import ClaimWish
 from shared import limits
 from shared.block.schema import Schema

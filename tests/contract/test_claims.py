@@ -8,10 +8,10 @@ from functools import partial
 import asyncpg
 import pytest
 
-from coordinator.app import open_fleet
 from coordinator.app_parts import compose
 from coordinator.core.client_certificates import Demand
 from coordinator.core.roles import EVERY_ROLE
+from coordinator.place import open_fleet
 from coordinator.services.drain import Drain
 from coordinator.transactions.dispatch import due, step
 from shared import limits

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from coordinator.app import Place
+from coordinator.place import Place
 from tests.postgres_parts import database
 from tests.sim_parts import HANG_S
 from tests.system.coordinator_world import HOST, World, found_in, trust

@@ -10,8 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from coordinator.__main__ import main
-from coordinator.app import Place, issue_token, open_fleet
 from coordinator.core.policy_text import render_policy
+from coordinator.errands import issue_token
+from coordinator.place import Place, open_fleet
 from shared.clock import WallMs
 from shared.ids import key_id
 from shared.runtime.clock import SystemClock

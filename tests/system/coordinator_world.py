@@ -21,11 +21,13 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from coordinator.api.listen import Listen
-from coordinator.app import Place, found, make_claim, serve
+from coordinator.app import serve
 from coordinator.contract.fleet import ClaimFile
 from coordinator.core.intake import block_digest
+from coordinator.errands import found, make_claim
 from coordinator.keys.directory import DataDirectory
+from coordinator.listen import Listen
+from coordinator.place import Place
 from coordinator.services.claims import ClaimWish
 from shared.block.codec import encode
 from shared.block.schema import Schema

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from coordinator.app import Place
+from coordinator.place import Place
 from tests.system.coordinator_world import HOST, Answered, World, client_of, trust
 from tests.system.test_coordinator_processes import Field, running
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from coordinator.app import issue_token
+from coordinator.errands import issue_token
 from shared.clock import WallMs
 from tests.system.coordinator_world import NOW_MS, SCHEMA, job_body, rows
 

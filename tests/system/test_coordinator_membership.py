@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from coordinator.app import open_fleet
+from coordinator.place import open_fleet
 from coordinator.transactions.carried import prepare_return
 from coordinator.transactions.membership import take_word
 from shared.clock import WallMs

@@ -8,8 +8,8 @@ import signal
 import asyncpg
 import pytest
 
-from coordinator.app import Place
 from coordinator.keys.directory import DataDirectory
+from coordinator.place import Place
 from shared.sync.ranges import Ranges
 from shared.wire.codec import unpack
 from tests.postgres_parts import Server, database, server

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from coordinator.app import issue_token
+from coordinator.errands import issue_token
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import uuid_text

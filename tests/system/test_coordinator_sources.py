@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from coordinator.api.listen import Listen
 from coordinator.app import serve
+from coordinator.listen import Listen
 from shared import limits
 from shared.trust.envelope import KeySigner
 from tests.system.coordinator_world import HOST, body, open_world, trust

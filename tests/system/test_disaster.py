@@ -12,10 +12,10 @@ from functools import partial
 
 import pytest
 
-from coordinator.app import Place, open_fleet
 from coordinator.contract.job_spec import parse_submission
 from coordinator.core.ports import fetch
 from coordinator.keys.directory import DataDirectory
+from coordinator.place import Place, open_fleet
 from coordinator.transactions.agents import list_agents
 from coordinator.transactions.submit import Submission, draft_body, submit
 from firmware_sim.fleet.roster import Roster

@@ -13,9 +13,9 @@ import pytest
 
 from agent.__main__ import main as agent_main
 from coordinator.__main__ import main
-from coordinator.app import Place
 from coordinator.keys.directory import DataDirectory
 from coordinator.keys.file_keys import FileSigner
+from coordinator.place import Place
 from shared.errors import RefusedError
 from shared.trust.admission import admit_reply
 from shared.trust.documents import REPLY_TYP, Reply

@@ -19,7 +19,12 @@ from contextlib import suppress
 
 from tests.system.warm import PROGRAMS
 
-_IMPORTED = ("agent.app", "agent.sticks", *(f"{name}.__main__" for name in PROGRAMS))
+_IMPORTED = (
+    "agent.app",
+    "agent.sticks",
+    "coordinator.app",
+    *(f"{name}.__main__" for name in PROGRAMS),
+)
 _REQUEST_BYTES = 1 << 20
 _STANDARD = 3
 """Standard files."""

@@ -6,10 +6,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from coordinator.api.listen import Listen
 from coordinator.api.server import _as_forwarded
 from coordinator.commands.options import listen
 from coordinator.core.client_certificates import Demand
+from coordinator.listen import Listen
 from shared.errors import MistakeError
 
 

@@ -16,11 +16,11 @@ from unittest import mock
 
 from coordinator import app, app_parts
 from coordinator.api.context import Parts
-from coordinator.api.listen import Listen
-from coordinator.app import Place
 from coordinator.contract.fleet import ClaimFile
 from coordinator.core.ports import Store, Tx
 from coordinator.keys.directory import DataDirectory
+from coordinator.listen import Listen
+from coordinator.place import Place
 from coordinator.services import rollups
 from coordinator.services.bell import Bell
 from coordinator.services.claims import ClaimWish, create_claim
@@ -98,7 +98,6 @@ class Centre(Lives):
     def in_force(self) -> Iterator[None]:
         """Let the coordinator's own composition root meet this world instead of this machine."""
         with (
-            mock.patch.object(app, "SystemEntropy", self._take_entropy),
             mock.patch.object(app_parts, "SystemEntropy", self._take_entropy),
             mock.patch.object(app, "Supervisor", self._supervise),
             mock.patch.object(app, "listening", self._listening),
