@@ -106,18 +106,22 @@ def _of_an_older_card(
     """Return what comes under numbers that stand for something else here, by execution.
 
     Somebody put a store back. What it says is folded in like any other word, though history keeps
-    what came first under its number. Of what was begun since its copy it never heard.
+    what came first under its number. Of what was begun since its copy it never heard. A number
+    without history was a firing's, or was given up: folding its word in once more changes nothing.
     """
     new: defaultdict[bytes, list[Receipt]] = defaultdict(list)
-    numbers = [receipt.number for receipt in again if not receipt.count]
-    if not numbers:
+    again = [receipt for receipt in again if not receipt.count]
+    if not again:
         return new
+    numbers = [receipt.number for receipt in again]
     rows = yield from fetch("receipts_between", agent, ordinal, min(numbers), max(numbers))
     here = {number: tuple(rest) for number, *rest in rows}
     for receipt in again:
-        if not receipt.count and here.get(receipt.number, _said(receipt)) != _said(receipt):
+        if receipt.number not in here:
+            yield from _keep(agent, ordinal, receipt, now_ms)
+        if here.get(receipt.number) != _said(receipt):
             new[receipt.execution].append(receipt)
-    if new:
+    if any(here.get(one.number, _said(one)) != _said(one) for one in again):
         yield from presume_lost(agent, b"", now_ms)
     return new
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.contact import Contact, record_contact
@@ -135,6 +136,16 @@ async def test_what_an_older_card_tells_under_numbers_that_are_taken_counts(stor
     assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1
     assert await known(store, execution) == (DONE, 0)
     assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1, "as before"
+
+
+async def test_what_an_older_card_tells_under_the_number_of_a_firing_counts(store):
+    execution = await ordered(store)
+    firing = replace(word(b"x" * 16, 2, DONE), count=1)
+    await told(store, OLD, word(execution, 1, BEGUN), firing)
+    assert await told(store, OLD, firing) == 0, "the same once more"
+    assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1
+    assert await known(store, execution) == (DONE, 0)
+    assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 0, "history has it"
 
 
 async def test_an_older_card_has_not_heard_of_what_the_newer_one_began(store):

@@ -67,8 +67,14 @@ LOST = (
     ),
     _receipts(
         "is-a-repeat",
-        "here.get(receipt.number, _said(receipt)) != _said(receipt)",
-        "False",
+        "if here.get(receipt.number) != _said(receipt)",
+        "if False",
+    ),
+    _receipts(
+        "is-a-firings-repeat",
+        "if here.get(receipt.number) != _said(receipt)",
+        "if here.get(receipt.number, _said(receipt)) != _said(receipt)",
+        "what_an_older_card_tells_under_the_number_of_a_firing_counts",
     ),
     _receipts(
         "knows-all",
