@@ -333,6 +333,7 @@ def _scribble(scene: Scene, site: Site, path: Path, chance: random.Random) -> No
     scene.upset(site)
     if path.name == "telemetry.db":
         site.took.append((0.0, scene.ground.now_s))
+        site.scribbled = True
     if path.name == "jobs.db":
         site.forgot_jobs = True
         site.walk.forget()

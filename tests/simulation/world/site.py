@@ -73,7 +73,9 @@ class Site(Lives):
         """From when to when readings were recorded that nobody could save: the ledger says so."""
         self.saved_s = 0.0
         """When what was recorded was last in the database."""
-        self._rows_saved: object = None
+        self._rows_saved: list[tuple[bytes, bytes, int]] = []
+        self.scribbled = False
+        """telemetry.db was damaged, and nobody has noticed so far."""
         self.was_restored = False
         """Its stores, or the coordinator's, were put back from earlier."""
 
@@ -173,9 +175,17 @@ class Site(Lives):
             self.walk.look_at_agent(db)
         if path.name == "telemetry.db":
             with contextlib.suppress(sqlite3.Error):
-                rows = db.execute("SELECT journal, last_row FROM state").fetchall()
-                if rows != self._rows_saved:
-                    self._rows_saved, self.saved_s = rows, self.ground.now_s
+                rows = db.execute("SELECT epoch, journal, last_row FROM state").fetchall()
+                if rows and rows != self._rows_saved:
+                    self._saved(rows)
+
+    def _saved(self, rows: list[tuple[bytes, bytes, int]]) -> None:
+        before, self._rows_saved = self._rows_saved, rows
+        if self.scribbled and before and before[0][0] != rows[0][0]:
+            # Hours after the damage the file was set aside, with what was saved in it until then.
+            self.took.append((0.0, self.saved_s))
+            self.scribbled = False
+        self.saved_s = self.ground.now_s
 
     def moved(self, before: Path, after: Path) -> None:
         """Give copied journals the names that their new data directory expects."""
