@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent import profile_cli, technician
 from shared.errors import MistakeError, OutstationError, RefusedError
+from shared.words import some
 
 OK, FAILED, MISTAKE, DENIED, UNREACHABLE, WAITING = 0, 1, 2, 4, 5, 7
 DEFAULT_CONFIG = "/etc/outstation/agent.toml"
@@ -147,7 +148,8 @@ def _export(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(told).decode())
         return OK
     print(
-        f"{options.file}: {told.blocks} blocks and {told.receipts} receipts in {told.bytes} bytes;"
+        f"{options.file}: {some(told.blocks, 'block')} and {some(told.receipts, 'receipt')}"
+        f" in {told.bytes} bytes;"
         f" {'more waits than fitted' if told.left else 'nothing else waits'}"
     )
     return OK
@@ -176,8 +178,9 @@ def _import(options: argparse.Namespace) -> int:
             print(msgspec.json.encode(told).decode())
         else:
             print(
-                f"{file}: {told.blocks} blocks acknowledged, {told.receipts} receipts,"
-                f" {told.bundles} bundle(s) of work, {told.files} file(s)"
+                f"{file}: {some(told.blocks, 'block')} acknowledged,"
+                f" {some(told.receipts, 'receipt')}, {some(told.bundles, 'bundle')} of work,"
+                f" {some(told.files, 'file')}"
             )
     return end
 

@@ -17,6 +17,7 @@ from shared.model.identity import SAID
 from shared.model.job import JobSpec, Step, TaskState
 from shared.model.selector import parse_selector
 from shared.model.spec_check import conditions_of
+from shared.words import some
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ def plan_job(
     matching = [device for device in devices if known.matches(device.selector_labels())]
     if not matching:
         wanted = spec.targets.device_selector or "any device"
-        return Problem(Reason.NO_MATCHING_DEVICE, f"none of {len(devices)} devices is {wanted}")
+        return Problem(
+            Reason.NO_MATCHING_DEVICE, f"none of {some(len(devices), 'device')} is {wanted}"
+        )
     if len(matching) > limits.TASKS_PER_EXECUTION:
         return Problem(Reason.BAD_SPEC, f"{len(matching)} devices match, too many for one job")
     problems = [_first_problem(spec, device, check) for device in matching]

@@ -23,6 +23,7 @@ from agent.services.identity import ENROLMENT_NAME, Enrolment, load_enrolment, l
 from shared.clock import ClockState
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemClock
+from shared.words import some
 
 _BUILT_MS = 1_735_689_600_000
 """2025-01-01: an earlier date is the one of a box without a clock."""
@@ -46,7 +47,9 @@ class Box:
 
 def examine(box: Box) -> Iterator[Finding]:
     """Yield what was found, one thing after the other; slow, for devices and links are."""
-    yield ok("config", f"{len(box.devices)} devices on {len(box.buses)} buses")
+    yield ok(
+        "config", f"{some(len(box.devices), 'device')} on {some(len(box.buses), 'bus', 'buses')}"
+    )
     yield from _folders(box)
     status = _status(box)
     if isinstance(status, Finding):
@@ -257,5 +260,5 @@ def _account(status: Status) -> Finding:
             mend="keep telemetry.db and tell the maintainers: this must never happen",
         )
     if lost:
-        return warn("account", f"adds up; {lost} readings were lost", mend="the ledger says why")
+        return warn("account", f"adds up; {some(lost, 'reading')} lost", mend="the ledger says why")
     return ok("account", "adds up, nothing lost")

@@ -21,6 +21,7 @@ from agent.services.stick_door import FRAME_BYTES, SIZE_BYTES, FrameKind, frame
 from shared.errors import MistakeError, OutstationError, Reason, RefusedError, WorldError
 from shared.runtime.files import replacing
 from shared.sync.stick import StickDecoder
+from shared.words import some
 
 _TIMEOUT_S = 120
 _READ_BYTES = 1 << 18
@@ -54,7 +55,7 @@ def export_file(source: Source, path: Path, *, most: int, show: bool) -> Exporte
         with replacing(path, mode=None) as file, _progress(show=show) as progress:
             for piece, told in source.export(max(0, room)):
                 file.write(piece)
-                progress(f"{told.blocks} blocks, {told.bytes} bytes")
+                progress(f"{some(told.blocks, 'block')}, {told.bytes} bytes")
     except OSError as error:
         raise MistakeError(f"cannot be written ({error.strerror})", where=str(path)) from error
     return told
@@ -110,7 +111,7 @@ def read_pieces(path: Path) -> Iterator[bytes]:
 
 def _damaged(path: Path, error: RefusedError, *, parcels: int) -> RefusedError:
     sentence = f"{path}: {error.detail or error.reason.text}; "
-    whole = f"{parcels} whole parcel(s) were taken in" if parcels else "nothing was taken in"
+    whole = f"taken in: {some(parcels, 'whole parcel')}" if parcels else "nothing was taken in"
     return RefusedError(Reason.STICK_MALFORMED, sentence + whole)
 
 

@@ -25,6 +25,7 @@ from shared.model.job import ExecutionState, JobSpec, TaskSeen, TaskState, Value
 from shared.model.schedule import Overlap
 from shared.runtime.queries import bind, load_queries
 from shared.wire.codec import pack, unpack
+from shared.words import some
 
 _SQL = load_queries("agent.store", "queries/standing.sql")
 _JOBS = load_queries("agent.store", "queries/jobs.sql")
@@ -149,7 +150,7 @@ class StandingRows:
         meant = [task for task in seen if task.reason is not Reason.NOT_SELECTED]
         failed = sum(task.state is not TaskState.DONE for task in meant)
         if len(seen) > 1:
-            detail = f"{failed} of {len(meant)} devices failed; {detail}" if failed else ""
+            detail = f"{failed} of {some(len(meant), 'device')} failed; {detail}" if failed else ""
         at = self._nominal(execution, firing)
         # What was found out about a device is told by itself, see `found`.
         one = len(seen) == 1 and isinstance(result, Mapping) and not is_finding(result)

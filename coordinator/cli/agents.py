@@ -9,6 +9,7 @@ from coordinator.cli.standing import standing_of, standing_table
 from coordinator.contract.agents import AgentView, HealthView, TallyView
 from coordinator.contract.fleet import FleetStatus
 from coordinator.contract.jobs import ExecutionView
+from shared.words import some
 
 
 def status(client: Client, screen: Screen) -> None:
@@ -27,7 +28,7 @@ def status(client: Client, screen: Screen) -> None:
             ("executions", count(fleet.executions)),
             (
                 "readings",
-                f"{total.delivered} delivered in {total.blocks} blocks, {total.lost} lost",
+                f"{total.delivered} delivered in {some(total.blocks, 'block')}, {total.lost} lost",
             ),
             ("stored", f"{total.bytes} bytes"),
             ("refused", count(fleet.refused)),
@@ -121,7 +122,7 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
 
 def _health(health: HealthView) -> str:
     waiting = sum(health.waiting.values())
-    parts = [f"{waiting} readings wait"]
+    parts = [f"{some(waiting, 'reading')} waiting"]
     if waiting:
         parts[0] += f", the oldest for {span(timedelta(seconds=health.oldest_s))}"
     if alarms := health.waiting.get(0):

@@ -28,6 +28,7 @@ from shared.trust.approval import APPROVAL_TYP, AgentsTarget, Approval, Selector
 from shared.trust.envelope import KeySigner, seal
 from shared.trust.targets import list_digest
 from shared.wire.codec import pack, unpack
+from shared.words import some
 
 app = App(name="approvals", help="Jobs that people have to agree to: read, sign, deny.")
 
@@ -155,7 +156,7 @@ def _sign(client: Client, screen: Screen, job: str, wish: Wish, signer: KeySigne
             [
                 ("YOU SIGN FOR", bound),
                 ("until", f"{until:%Y-%m-%d %H:%M} UTC"),
-                ("at most", f"{approval.max_executions} execution(s) on each agent"),
+                ("at most", f"{some(approval.max_executions, 'execution')} on each agent"),
                 ("with the key", fingerprint(signer.public_key)),
             ],
         )

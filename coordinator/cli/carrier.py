@@ -24,6 +24,7 @@ from coordinator.contract.sticks import (
 from shared.errors import MistakeError, RefusedError
 from shared.runtime.files import replacing
 from shared.sync.stick import END, Direction, StickDecoder
+from shared.words import some
 
 _READ_BYTES = 1 << 18
 _ENOUGH = 3
@@ -104,9 +105,9 @@ def take_away(client: Client, screen: Screen, agent: str, path: Path) -> Exit:
             " known what it remembers"
         )
     else:
-        screen.text(f"{path}: {work} execution(s) and what is acknowledged, for {agent}")
+        screen.text(f"{path}: {some(int(work), 'execution')} and what is acknowledged, for {agent}")
     if loaded.files:
-        screen.text(f"{loaded.files} file(s) that this work needs, {loaded.bytes} bytes")
+        screen.text(f"with it, {some(loaded.files, 'file')} for this work: {loaded.bytes} bytes")
     for what in loaded.left:
         screen.text(f"not on it: {what}")
     return Exit.OK
@@ -166,7 +167,7 @@ def _fed(decoder: StickDecoder, data: bytes, path: Path, count: int) -> Iterable
 
 
 def _damaged(path: Path, error: RefusedError, count: int) -> RefusedError:
-    whole = f"{count} whole parcel(s) were taken in" if count else "nothing was taken in"
+    whole = f"taken in: {some(count, 'whole parcel')}" if count else "nothing was taken in"
     return RefusedError(error.reason, f"{path}: {error.detail}; {whole}")
 
 
@@ -193,8 +194,8 @@ def _send(client: Client, parcel: bytes, view: FileView) -> None:
 def _tell(screen: Screen, view: FileView) -> None:
     if view.parcels:
         screen.text(
-            f"{view.file}: {view.readings} readings in {view.blocks} new blocks"
-            f" ({view.duplicates} were here), {view.receipts} receipts,"
+            f"{view.file}: {some(view.readings, 'reading')} in {some(view.blocks, 'new block')}"
+            f" (here before: {view.duplicates}), {some(view.receipts, 'receipt')},"
             f" of {', '.join(view.agents)}"
         )
     if view.problem:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator.cli.client import CallError, Client, Exit, segment
-from coordinator.cli.show import Screen, ago, some
+from coordinator.cli.show import Screen, ago
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.common import Page
 from coordinator.contract.jobs import ExecutionView, JobView
 from coordinator.contract.support import BundleView, DeviceView
 from shared.runtime.files import check_folder
+from shared.words import some
 
 
 def meant(devices: int, unasked: int) -> str:

@@ -3,6 +3,7 @@
 from coordinator.cli.client import Client, segment
 from coordinator.cli.show import Screen
 from coordinator.contract.gaps import GapSlice, GapsView, StoreGaps
+from shared.words import some
 
 _SHOWN = 8
 _KEY = "\u2588 received   \u2592 received, some lost   \u00d7 lost   ? on its way   \u00b7 nothing"
@@ -54,5 +55,5 @@ def _show_store(screen: Screen, number: int, store: StoreGaps, *, is_newest: boo
     for loss in store.losses:
         about = "about " if loss.estimated else ""
         when = f"{loss.first:%Y-%m-%d %H:%M} to {loss.last:%Y-%m-%d %H:%M}"
-        facts.append(("lost", f"{about}{loss.readings} readings, {loss.reason}, {when}"))
+        facts.append(("lost", f"{about}{some(loss.readings, 'reading')}, {loss.reason}, {when}"))
     screen.facts(facts)

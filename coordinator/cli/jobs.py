@@ -8,7 +8,7 @@ from coordinator.cli.client import Client, Exit, segment
 from coordinator.cli.devices import meant
 from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
-from coordinator.cli.show import Screen, ago, count, some
+from coordinator.cli.show import Screen, ago, count
 from coordinator.cli.standing import when
 from coordinator.cli.templates import Wish
 from coordinator.cli.waiting import goes_on, leaving, until_settled
@@ -16,6 +16,7 @@ from coordinator.contract.approvals import ApprovalForm
 from coordinator.contract.job_parts import StepBody
 from coordinator.contract.jobs import ExecutionView, JobPreview, JobView, TaskView
 from shared.model.job import Value
+from shared.words import some
 
 
 def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) -> Exit:

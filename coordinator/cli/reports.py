@@ -11,10 +11,11 @@ from cyclopts import App, Parameter
 from coordinator.cli.client import Client, Exit
 from coordinator.cli.options import DEFAULT, Common, with_client
 from coordinator.cli.reports_drift import compliance, drift
-from coordinator.cli.show import Screen, count, some
+from coordinator.cli.show import Screen, count
 from coordinator.cli.tables import AS_CSV, print_lines
 from coordinator.contract.agents import AgentView
 from coordinator.contract.audit import AuditEntry
+from shared.words import some
 
 app = App(name="reports", help="How the whole fleet is, as one table.")
 app.command(drift)

@@ -23,10 +23,11 @@ from coordinator.cli.options import (
 from coordinator.cli.rollouts_report import report as tell
 from coordinator.cli.rollouts_watch import get, picture, released, where
 from coordinator.cli.rollouts_watch import watch as follow
-from coordinator.cli.show import Screen, ago, some
+from coordinator.cli.show import Screen, ago
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.jobs import ExecutionView
 from coordinator.contract.rollouts import OVER, RolloutPreview, RolloutView
+from shared.words import some
 
 app = App(name="rollouts", help="Jobs that go over the fleet in stages: watch, steer, take back.")
 _REPORTED: Final = 1_000_000

@@ -20,11 +20,6 @@ _BAD = frozenset(
 )
 
 
-def some(number: int, noun: str) -> str:
-    """Return ``1 agent``, ``2 agents``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 class Screen:
     """Prints results; knows whether they are for people or for programs."""
 

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from coordinator.cli.client import Client, segment
 from coordinator.cli.options import DEFAULT, MOST, Common, with_client
-from coordinator.cli.show import Screen, ago, count, some
+from coordinator.cli.show import Screen, ago, count
 from coordinator.contract.job_spec import SpecBody
 from coordinator.contract.jobs import JobView
 from coordinator.contract.standing import (
@@ -17,6 +17,7 @@ from coordinator.contract.standing import (
     StandingView,
 )
 from shared.model.job import Value
+from shared.words import some
 
 schedules = App(name="schedules", help="Jobs that agents do again and again at their times.")
 rules = App(name="rules", help="Conditions that agents watch by themselves.")

@@ -21,6 +21,7 @@ from shared.trust.policy import Policy, open_policy
 from shared.trust.root import DIRECTOR, ENROL, RELEASE, ROOT, Role, Root, check_root
 from shared.trust.starter import first_catalog, first_policy
 from shared.wire.codec import pack
+from shared.words import some
 
 ROOT_DAYS: Final = 3_653
 """Ten years: a gateway may be switched off for long; people forget dates sooner."""
@@ -238,7 +239,7 @@ def _roles(before: Root, wish: Exchange) -> Mapping[str, Role]:
             threshold = wish.threshold
         if not 1 <= threshold <= len(keys):
             raise MistakeError(
-                f"the {name} role would ask for {threshold} of {len(keys)} keys",
+                f"the {name} role would ask for {threshold} of {some(len(keys), 'key')}",
                 mend="name another key with --new, or another --threshold",
             )
         roles[name] = Role(threshold, keys)

@@ -18,6 +18,7 @@ from firmware_sim.demo.show import Narrator, SiteRow
 from firmware_sim.demo.world import Gateway, World
 from shared.clock import MonoMs
 from shared.errors import WorldError
+from shared.words import some
 
 _SETTLE_S = 6
 """How long polling is watched before the outage, to compare with."""
@@ -138,8 +139,8 @@ async def _cut_off(story: Story) -> None:
     story.outage = (began, story.clock.mono_ms())
     seconds = (story.outage[1] - began) / 1000
     story.narrator.verdict(
-        f"{seconds:.0f} s without a link: {status['tally']['stored']} readings wait on the gateway,"
-        " its job was done on time",
+        f"{seconds:.0f} s without a link: {some(status['tally']['stored'], 'reading')} waiting on"
+        " the gateway, its job was done on time",
         good=status["tally"]["stored"] > 0,
     )
     story.west.link.black_hole(False)  # noqa: FBT003

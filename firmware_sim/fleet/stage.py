@@ -17,6 +17,7 @@ from firmware_sim.fleet.roster import Heading, Roster, enrol, read_claim
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.clock import SystemClock
+from shared.words import some
 
 Say = Callable[[str], None]
 """Tells a person how it goes."""
@@ -62,7 +63,7 @@ async def play_fleet(order: FleetOrder, say: Say) -> dict[str, Any]:
         gateways = [Gateway(fleet, seat) for seat in roster.seats[:wanted]]
         if not gateways or order.play.seconds == 0:
             return {"agents": len(roster.seats)}
-        say(f"{len(gateways)} gateways call {order.url or heading.url}")
+        say(f"calling {order.url or heading.url}: {some(len(gateways), 'gateway')}")
         address = Address.parse(order.url or heading.url, ca_pem=heading.ca_pem)
         line = Line(address, keep=order.keep_alive, wait_s=order.timeout_s)
         # All of the fleet lives as long as the run: looking through it again and again only costs.
@@ -102,7 +103,7 @@ async def _let_in(order: FleetOrder, roster: Roster, fleet: Fleet, wanted: int, 
     """Let gateways in until the roster has so many, claim after claim."""
     if not order.claims:
         raise MistakeError(
-            f"the roster has {len(roster.seats)} gateways, not {wanted}",
+            f"the roster has {some(len(roster.seats), 'gateway')}, not {wanted}",
             mend="--claim FILE lets more in",
         )
     for path in order.claims:
@@ -111,4 +112,4 @@ async def _let_in(order: FleetOrder, roster: Roster, fleet: Fleet, wanted: int, 
         if numbers:
             signers = [(number, fleet.signer(number)) for number in numbers]
             await enrol(roster, signers, read_claim(path), now_ms=SystemClock().wall_ms())
-            say(f"{len(roster.seats)} gateways are let in")
+            say(f"let in: {some(len(roster.seats), 'gateway')}")

@@ -32,7 +32,7 @@ async def test_a_stick_carries_the_files_that_its_work_names(fleet: Fleet, tmp_p
     target = {"selector": "site=north"}
     number = await fleet.submit({"name": "ahead", "targets": target, "steps": [step]})
     told = await back(fleet, north, tmp_path / "2.stick")
-    assert "1 file(s) that this work needs" in told.out, told
+    assert "1 file for this work" in told.out, told
 
     # Half of the stick first: it was pulled out too early. Then all of it, then once more.
     data = (tmp_path / "2.stick").read_bytes()

@@ -25,7 +25,7 @@ async def test_readings_and_a_job_travel_on_sticks_only(fleet: Fleet, tmp_path: 
     assert (brought["blocks"], brought["refused"]) == (first["blocks"], 0)
 
     job = await fleet.submit(set_pumps(2000, selector="site=north"))
-    assert "1 execution(s)" in (await back(fleet, north, tmp_path / "2.stick")).out
+    assert "1 execution and" in (await back(fleet, north, tmp_path / "2.stick")).out
     assert (await take(north, tmp_path / "early.stick"))["bundles"] == 0
     told = await take(north, tmp_path / "2.stick")
     assert (told["bundles"], told["blocks"]) == (1, first["blocks"])
