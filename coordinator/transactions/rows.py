@@ -14,20 +14,36 @@ from shared.model.job import Value
 from shared.sync.ranges import Ranges
 from shared.wire.codec import pack, unpack
 
-_RANGES_BYTES = (limits.RANGES + 1) * 20
-"""Two integers of nine bytes and their array for each range."""
+_RANGE_BYTES = 20
+"""Two integers of nine bytes and their array."""
+_RANGES_BYTES = (limits.RANGES + 1) * _RANGE_BYTES
+_REMEMBERED = 4_096
+_FEW = 2
+"""Ranges of a set that is remembered: 1 to n, with a gap or none. With `limits.RANGES` of them, the
+remembered ones would be 280 MB, at the wish of whoever has a key and leaves gaps."""
+_FEW_BYTES = _FEW * _RANGE_BYTES
 
 
-@lru_cache(maxsize=4_096)
 def pack_ranges(ranges: Ranges) -> bytes:
     """Return the bytes of a set of numbers; most agents have received 1 to n without a gap."""
+    return _pack_few(ranges) if len(ranges.spans) <= _FEW else _pack(ranges)
+
+
+def unpack_ranges(data: bytes) -> Ranges:
+    """Return the set of numbers that `pack_ranges` packed."""
+    return _unpack_few(data) if len(data) <= _FEW_BYTES else _unpack(data)
+
+
+def _pack(ranges: Ranges) -> bytes:
     return pack(list(ranges))
 
 
-@lru_cache(maxsize=4_096)
-def unpack_ranges(data: bytes) -> Ranges:
-    """Return the set of numbers that `pack_ranges` packed."""
+def _unpack(data: bytes) -> Ranges:
     return Ranges(tuple(unpack(data, list[tuple[int, int]], bound=_RANGES_BYTES)))
+
+
+_pack_few = lru_cache(_REMEMBERED)(_pack)
+_unpack_few = lru_cache(_REMEMBERED)(_unpack)
 
 
 def unpack_result(data: bytes) -> dict[str, Value]:

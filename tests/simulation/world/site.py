@@ -53,6 +53,9 @@ _LEFT_OUT = ("pressure", "flow", "motor_current", "energy")
 """Not polled: one quantity, one state and one count try all that is to be tried of readings."""
 POLL_S = 240
 SYNC_S = 900
+_COMMIT_S = 300
+_REFUSED_S = 3 * _COMMIT_S
+"""A disk to which nothing was saved for so long refuses."""
 
 
 class Site(Lives):
@@ -99,6 +102,16 @@ class Site(Lives):
     def excused(self, recorded_s: float) -> bool:
         """Tell whether something took what was recorded then."""
         return any(since_s <= recorded_s <= until_s for since_s, until_s in self.took)
+
+    def is_uncounted(self, recorded_s: float) -> bool:
+        """Tell whether the power took what was recorded then, and the disk had refused for long.
+
+        Nobody can tell how many were in memory: a commit's interval of them is in the ledger.
+        """
+        return any(
+            0 < since_s <= recorded_s <= until_s and until_s - since_s > _REFUSED_S
+            for since_s, until_s in self.took
+        )
 
     @property
     def quiet(self) -> bool:
@@ -155,7 +168,7 @@ class Site(Lives):
         text = (
             '[agent]\ndata_dir = "data"\nruntime_dir = "run"\nlabels = {zone = "UTC"}\n'
             f"[uplink]\nsync_interval_s = {SYNC_S}\n"
-            "[telemetry]\ncommit_interval_s = 300\nstorage_min_free_percent = 0\n"
+            f"[telemetry]\ncommit_interval_s = {_COMMIT_S}\nstorage_min_free_percent = 0\n"
             f'[[bus]]\nname = "line"\nurl = "tcp://10.0.0.1:502"\n{pumps}'
         )
         (self.folder / "agent.toml").write_text(text)
@@ -306,16 +319,27 @@ def _make_link(around: Any, enrolment: Enrolment, where: str) -> Phone:
     return _PHONES[around.config.data_dir]
 
 
+def _nothing() -> int:
+    return 0
+
+
+def _plenty(_: Path) -> int:
+    return 1_000
+
+
 @contextlib.contextmanager
 def machines() -> Iterator[None]:
-    """Let every agent that is made inside meet this world instead of this machine."""
+    """Let every agent that is made inside meet this world instead of this machine.
+
+    What is called again and again is no Mock: that keeps every call.
+    """
     _PHONES.clear()
     with (
         mock.patch.object(agent.app, "Control", _Control),
-        mock.patch.object(agent.app, "hand_back_code", return_value=0),
-        mock.patch.object(agent.app, "hand_back_heap"),
+        mock.patch.object(agent.app, "hand_back_code", _nothing),
+        mock.patch.object(agent.app, "hand_back_heap", _nothing),
         mock.patch.object(agent.line, "_make_link", _make_link),
-        mock.patch.object(agent.line, "free_mb", return_value=1_000),
-        mock.patch.object(agent.services.box, "free_mb", return_value=1_000),
+        mock.patch.object(agent.line, "free_mb", _plenty),
+        mock.patch.object(agent.services.box, "free_mb", _plenty),
     ):
         yield
