@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from coordinator.core.buckets import Bucket, unpack_row
 from coordinator.core.intake import Incoming, block_digest
-from coordinator.core.rollup import Bucket, unpack_buckets
 from coordinator.services.bell import Bell
 from coordinator.services.rollups import Rollups
 from coordinator.transactions.blocks import Stored, store_blocks
@@ -177,7 +177,7 @@ async def rolled(
     return {
         (device, point, start_ms + bucket.at * width_s * 1000): replace(bucket, at=0)
         for device, point, start_ms, data in found
-        for bucket in unpack_buckets(data)
+        for bucket in unpack_row(data).buckets()
     }
 
 

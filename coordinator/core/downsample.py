@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from coordinator.core.buckets import Bucket, merged
 from coordinator.core.retime import Sureness
-from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_MS, MINUTE_S, Bucket, merged
+from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_MS, MINUTE_S
 from coordinator.core.series import Series
 from shared.model.reading import Quality
 

@@ -12,12 +12,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TypeAlias, cast
 
 import msgspec
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
+from coordinator.core.buckets import Figures, Row, finite_sum
 from coordinator.core.retime import Sureness
 from shared.block.schema import Schema
 from shared.model.reading import Channel, Group, Quality, Value
@@ -33,32 +33,8 @@ _MEASURED = frozenset({Quality.GOOD, Quality.UNCERTAIN})
 """Qualities whose values are a measurement; the others are counted and take no part in the mean."""
 
 
-class Bucket(msgspec.Struct, frozen=True, array_like=True):
-    """What one channel did in one minute or hour."""
-
-    at: int
-    """Which of its row, from 0."""
-    count: int
-    """Readings, with a value or without one."""
-    good: int
-    """Of these, the ones of good quality."""
-    used: int
-    """Of these, the finite values that lowest, highest and mean are about."""
-    sureness: Sureness
-    """How the time of the least sure reading is known."""
-    low: int | float | None
-    high: int | float | None
-    total: float | None
-    """Sum of the values; None without one, or where the sum is no number any more."""
-
-    @property
-    def mean(self) -> float | None:
-        """Return the mean of the values."""
-        return None if self.total is None else self.total / self.used
-
-
-Buckets: TypeAlias = Mapping[Channel, Sequence[Bucket]]
-"""Of one hour, by channel; each channel's in order."""
+Buckets: TypeAlias = Mapping[Channel, Row]
+"""Of one hour, by channel."""
 
 
 # A struct of msgspec: there is one for each minute of each channel of each block.
@@ -80,13 +56,14 @@ class _Cell(msgspec.Struct, gc=False):
             if value is not None and mark in _MEASURED:
                 self.values.append(value)
 
-    def bucket(self, at: int) -> Bucket:
+    def figures(self, at: int) -> Figures:
+        """Return what its bucket holds."""
         if self.count == self.good == len(self.values) == 1:
             [only] = self.values
             if only.__class__ is float and math.isfinite(only):  # a reading a minute: most sites
-                return Bucket(at, 1, 1, 1, self.sureness, only, only, only)
-        total, values = _sum(self.values)
-        return Bucket(
+                return at, 1, 1, 1, self.sureness, only, only, only
+        total, values = finite_sum(self.values)
+        return (
             at,
             self.count,
             self.good,
@@ -126,9 +103,9 @@ class Minutes:
         """Return the minutes that have readings, by channel, in order."""
         found = {}
         for channel, cells in self._cells.items():
-            full = [cells[at].bucket(at) for at in sorted(cells) if cells[at].count]
+            full = [cells[at].figures(at) for at in sorted(cells) if cells[at].count]
             if full:
-                found[channel] = full
+                found[channel] = Row.of(full)
         return found
 
     def _runs(self, times: Sequence[int], shift_ms: int) -> list[tuple[int, int, int]]:
@@ -180,63 +157,6 @@ def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int
         hour, at = divmod(minute, HOUR_MS // MINUTE_MS)
         touched.setdefault(hour * HOUR_MS, set()).add(at)
     return touched
-
-
-def replaced(old: Iterable[Bucket], wanted: Collection[int], new: Iterable[Bucket]) -> list[Bucket]:
-    """Return a row with the wanted buckets as they are now."""
-    kept = [bucket for bucket in old if bucket.at not in wanted]
-    return sorted([*kept, *new], key=_AT)
-
-
-_AT = attrgetter("at")
-
-
-def merged(buckets: Sequence[Bucket], at: int) -> Bucket:
-    """Return one bucket for several; there is at least one."""
-    # By columns: a loop over sixty of them costs twice as much, for each channel of each block.
-    _, counts, goods, uses, sureness, lows, highs, totals = zip(*map(astuple, buckets), strict=True)
-    known = [total for total in totals if total is not None]
-    # Where no value was finite there is no sum, and none is missed.
-    is_known = len(known) == len(uses) - uses.count(0)
-    return Bucket(
-        at,
-        sum(counts),
-        sum(goods),
-        sum(uses),
-        min(sureness),
-        min([low for low in lows if low is not None], default=None),
-        max([high for high in highs if high is not None], default=None),
-        _sum(known)[0] if is_known else None,
-    )
-
-
-def pack_buckets(buckets: Sequence[Bucket]) -> bytes:
-    """Return the bytes of a row; JSON keeps 64-bit integers and every bit of a float."""
-    return msgspec.json.encode(buckets)
-
-
-def unpack_buckets(data: bytes) -> list[Bucket]:
-    """Return the row that `pack_buckets` packed."""
-    return _DECODER.decode(data)
-
-
-_DECODER = msgspec.json.Decoder(list[Bucket])
-
-
-def _sum(values: Sequence[int | float]) -> tuple[float | None, Sequence[int | float]]:
-    """Return the sum of the finite values, and those values."""
-    if not values:
-        return None, values
-    try:
-        total = math.fsum(values)
-    except (OverflowError, ValueError):  # beyond a double, or infinities of both signs
-        total = math.nan
-    if math.isfinite(total):
-        return total, values
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < len(values):
-        return _sum(finite)
-    return None, values
 
 
 def _in_order(group: Group) -> Group:

@@ -6,9 +6,10 @@ Every walk goes on from the key of the last row it saw, never from a row's numbe
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coordinator.core.buckets import Bucket, unpack_row
 from coordinator.core.ports import Scalar, Tx, fetch, fetch_one
 from coordinator.core.retime import Sureness
-from coordinator.core.rollup import ROW_MS, Bucket, unpack_buckets
+from coordinator.core.rollup import ROW_MS
 from coordinator.core.targeting import fold_labels
 from shared import limits
 from shared.ids import AgentId
@@ -131,7 +132,7 @@ def rollup_rows(
     found = [
         (at_ms, bucket)
         for row_start_ms, data in rows
-        for bucket in unpack_buckets(data)
+        for bucket in unpack_row(data).buckets()
         if start_ms <= (at_ms := row_start_ms + bucket.at * width_s * 1000) < end_ms
     ]
     return found, rows[-1][0] + row_ms if len(rows) == size else None

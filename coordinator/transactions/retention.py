@@ -14,7 +14,6 @@ from coordinator.transactions.cleaning import count_jobs
 from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
-from shared.ids import AgentId
 
 PRIORITIES = (0, 1, 2)
 WIDTHS = {MINUTE_S: "1m", HOUR_S: "1h"}
@@ -118,12 +117,6 @@ def drop_some(now_ms: WallMs, *, size: int = limits.RETENTION_ROWS) -> Tx[dict[s
         dropped["drift"] = len((yield from fetch("wishes_drop", before_ms, size)))
     dropped["events"] = yield from _drop_events(keeping.events_before_ms(now_ms), size)
     return {name: count for name, count in dropped.items() if count}
-
-
-def raw_gone_before(agent: AgentId) -> Tx[int]:
-    """Return before when single readings of an agent are not all there any more."""
-    row = yield from fetch_one("raw_gone", agent)
-    return -limits.INT_MAX if row is None else int(row[0])
 
 
 def _over(keeping: Keeping, priority: int) -> Tx[tuple[int, int]]:

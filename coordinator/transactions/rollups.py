@@ -9,6 +9,7 @@ repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`)
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.retime import Sureness
 from coordinator.core.rollup import (
@@ -16,15 +17,9 @@ from coordinator.core.rollup import (
     HOUR_MS,
     HOUR_S,
     MINUTE_S,
-    Bucket,
     Buckets,
-    merged,
-    pack_buckets,
-    replaced,
-    unpack_buckets,
 )
 from coordinator.transactions.readings import load_schema
-from coordinator.transactions.retention import raw_gone_before
 from coordinator.transactions.retime import has_walks
 from shared import limits
 from shared.ids import AgentId
@@ -150,18 +145,21 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
     cannot be computed again.
     """
     found: list[Ground | None] = []
-    gone_ms: dict[AgentId, int] = {}
+    agents: dict[AgentId, tuple[int, bool]] = {}
     schemas: dict[tuple[AgentId, SchemaRef], bytes | None] = {}
     room = limits.ROLLUP_BYTES
     for hour in hours:
         if found and room <= 0:
             break
-        if hour.agent not in gone_ms:
-            gone_ms[hour.agent] = yield from raw_gone_before(hour.agent)
-        if hour.hour_ms < gone_ms[hour.agent]:
+        if hour.agent not in agents:
+            row = yield from fetch_one("rollup_agent", hour.agent)
+            assert row is not None, "no table has to have a row for it"
+            agents[hour.agent] = -limits.INT_MAX if row[0] is None else row[0], bool(row[1])
+        gone_ms, has_long = agents[hour.agent]
+        if hour.hour_ms < gone_ms:
             found.append(None)
             continue
-        ground = yield from ground_of(hour, After(), schemas, room)
+        ground = yield from ground_of(hour, After(is_long=has_long), schemas, room)
         room -= sum(len(one.data) for _, one in ground.blocks)
         found.append(ground)
     return found
@@ -237,23 +235,23 @@ def _write_hour(hour: Hour, found: Buckets) -> Tx[None]:
         names = (channel.device, channel.point, channel.unit, channel.kind)
         yield from execute("channel_insert", hour.agent, number, *names)
         rows[channel] = number, None, None
-    changed: dict[tuple[int, int, int], Sequence[Bucket]] = {}
+    changed: dict[tuple[int, int, int], Row | None] = {}
     for channel, (number, minutes, hours) in rows.items():
         old = _unpacked(minutes)
-        new = replaced(old, hour.minutes, found.get(channel, ()))
+        new = replaced(old, hour.minutes, found.get(channel))
         if new != old:
             changed[number, MINUTE_S, hour.hour_ms] = new
-            whole = [merged(new, at)] if new else []
+            whole = None if new is None else Row.of([new.merged(at)])
             changed[number, HOUR_S, day_ms] = replaced(_unpacked(hours), {at}, whole)
-    saved = [(hour.agent, *key, pack_buckets(new)) for key, new in changed.items() if new]
+    saved = [(hour.agent, *key, pack_row(new)) for key, new in changed.items() if new is not None]
     yield from execute_many("rollup_save", saved)
-    empty = [(hour.agent, *key) for key, new in changed.items() if not new]
+    empty = [(hour.agent, *key) for key, new in changed.items() if new is None]
     if empty:
         yield from execute_many("rollup_delete", empty)
 
 
-def _unpacked(data: bytes | None) -> list[Bucket]:
-    return [] if data is None else unpack_buckets(data)
+def _unpacked(data: bytes | None) -> Row | None:
+    return None if data is None else unpack_row(data)
 
 
 def settle_orders(done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:

@@ -31,9 +31,6 @@ INSERT INTO raw_gone (agent_id, before_ms) VALUES ($1, $2)
 ON CONFLICT (agent_id) DO UPDATE SET before_ms = excluded.before_ms
 WHERE excluded.before_ms > raw_gone.before_ms;
 
--- name: raw_gone
-SELECT before_ms FROM raw_gone WHERE agent_id = $1;
-
 -- name: rollups_older
 SELECT count(*), coalesce(sum(length(data)), 0) FROM rollup WHERE width_s = $1 AND start_ms < $2;
 

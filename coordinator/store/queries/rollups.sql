@@ -26,6 +26,10 @@ DELETE FROM rollup_due WHERE number = $1;
 -- name: rollup_due_count
 SELECT count(*), min(since_ms) FROM rollup_due WHERE waits = 0;
 
+-- name: rollup_agent
+SELECT (SELECT before_ms FROM raw_gone WHERE agent_id = $1),
+    EXISTS (SELECT 1 FROM block WHERE agent_id = $1 AND is_long = 1);
+
 -- name: blocks_in
 SELECT epoch, seq, first_ms, shift_ms, sureness, err_ms, schema_ref, data FROM block
 WHERE agent_id = $1 AND is_long = $2 AND first_ms >= $3 AND first_ms < $4 AND last_ms >= $5

@@ -65,7 +65,7 @@ HISTORY = (
     Mutant(
         "rollup-of-what-is-gone",
         "coordinator/transactions/rollups.py",
-        "if hour.hour_ms < gone_ms[hour.agent]:",
+        "if hour.hour_ms < gone_ms:",
         "if False:",
         (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
     ),
