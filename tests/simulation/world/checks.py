@@ -16,6 +16,7 @@ from typing import Any
 from coordinator.core.reconcile import OPEN_BELOW, Known, fold
 from shared.block.codec import decode
 from shared.block.schema import Schema
+from shared.errors import Reason
 from shared.ids import AgentId
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState, Step, TaskState
 from shared.model.reading import Quality
@@ -84,7 +85,8 @@ def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
         if not site.excused(recorded_s := site.recorded[reading]):
             yield f"{site.name}: reading {reading} of {recorded_s:.0f} s is lost: nothing took it"
             break
-    if len(missing) > (lost or 0) and not site.put_back:
+    told = [reading for reading in missing if not site.is_uncounted(site.recorded[reading])]
+    if len(told) > (lost or 0) and not site.put_back:
         yield f"{site.name}: {len(missing)} readings are lost, the ledger says {lost or 0}"
 
 
@@ -236,16 +238,18 @@ def unsettled(centre: Path, site: Site) -> Iterator[ExecutionState]:
     """Yield the states of executions that must still change.
 
     What was signed and never arrived stays OVERDUE: no agent has anything to say of it. Nor has one
-    that does not remember.
+    that does not remember; what was signed for the memory it lost waits until its time is over.
     """
     remembers = not site.forgot_jobs
     for uid, state in rows(
         centre,
-        "SELECT execution_id, state FROM execution WHERE agent_id = $1 AND (state < $2"
-        " OR state = $3)",
+        "SELECT e.execution_id, e.state FROM execution e JOIN job j ON j.job_id = e.job_id"
+        " WHERE e.agent_id = $1 AND (e.state < $2 OR e.state = $3)"
+        " AND NOT (e.state = $4 AND e.reason = $5 AND $6 AND j.not_after_ms > $7)",
         site.agent,
         OPEN_BELOW,
         ExecutionState.OVERDUE,
+        *(ExecutionState.QUEUED, Reason.STORE_LOST, site.forgot_jobs, site.ground.true_ms),
     ):
         if state != ExecutionState.OVERDUE or (remembers and uid in site.walk.admitted):
             yield ExecutionState(state)

@@ -25,6 +25,7 @@ _AGAIN_S = 120
 _TRIES = 40
 _CLOCK_S = 150
 """By so much the coordinator's clock may be wrong."""
+_KEY = "SELECT public_key FROM agent WHERE agent_id = $1"
 _ASIDE = "SELECT count(*) FROM block_aside WHERE agent_id = $1"
 _HEARD = "SELECT 1 FROM contact WHERE agent_id = $1 AND last_ms > $2"
 
@@ -51,7 +52,7 @@ class Stick:
     blocks: int = 0
     """On the way up: how many are on it."""
     key: bytes = b""
-    """The agent's key when it was written."""
+    """The agent's key when it was written, as the one who wrote it knew it."""
     written_s: float = 0.0
     heard: bool = True
     """On the way down: the coordinator had heard of the agent since one of them was put back."""
@@ -120,11 +121,10 @@ async def _fill_at_site(scene: Scene, site: Site) -> Stick:
 async def _fill_at_desk(scene: Scene, site: Site) -> Stick:
     filled = await scene.centre.ask(lambda parts: parts.carrier.fill(site.agent, actor="user:zoe"))
     scene.ground.hit("stick down", site.name)
+    ((known,),) = await scene.look(_KEY, site.agent)
     upset_s = scene.upset_s.get(site.name, -1) + _CLOCK_S
     heard = bool(await scene.look(_HEARD, site.agent, START_WALL_MS + int(upset_s * 1000)))
-    return Stick(
-        Way.DOWN, site, filled.data, key=site.public_key, written_s=scene.ground.now_s, heard=heard
-    )
+    return Stick(Way.DOWN, site, filled.data, key=known, written_s=scene.ground.now_s, heard=heard)
 
 
 # --- taking in ----------------------------------------------------------------------------------
@@ -135,11 +135,11 @@ async def _bring(scene: Scene, stick: Stick, data: bytes | None = None) -> None:
         try:
             if stick.way is Way.UP:
                 blocks = await _take_at_desk(scene, stick.data if data is None else data)
-                if whole and not _is_excused(scene, stick):
+                if whole and not await _is_excused(scene, stick):
                     await _all_is_kept(scene, stick, blocks)
             else:
                 told = await _take_at_site(stick.site, stick.data if data is None else data)
-                if whole and told.refused and not _is_excused(scene, stick):
+                if whole and told.refused and not await _is_excused(scene, stick):
                     scene.ground.wrong(f"of a whole stick was refused: {told.refused}")
                 if told.bundles:
                     scene.ground.hit("stick brought work", stick.site.name)
@@ -148,7 +148,7 @@ async def _bring(scene: Scene, stick: Stick, data: bytes | None = None) -> None:
             continue
         except (RefusedError, MistakeError) as error:
             scene.ground.note("stick refused", str(error))
-            if whole and not _is_excused(scene, stick):
+            if whole and not await _is_excused(scene, stick):
                 scene.ground.wrong(f"a whole stick {stick.way} was refused: {error}")
         return
 
@@ -160,10 +160,15 @@ async def _all_is_kept(scene: Scene, stick: Stick, taken: int) -> None:
         scene.ground.wrong(f"{taken} of {stick.blocks} blocks of a stick were taken")
 
 
-def _is_excused(scene: Scene, stick: Stick) -> bool:
-    """Tell whether one of the two has another key or another memory than when it was written."""
+async def _is_excused(scene: Scene, stick: Stick) -> bool:
+    """Tell whether one of the two has another key or another memory than when it was written.
+
+    While a change of key is under way, each of them goes by another one.
+    """
     site, upset_s = stick.site, scene.upset_s.get(stick.site.name, -1)
-    return site.public_key != stick.key or upset_s >= stick.written_s or not stick.heard
+    ((known,),) = await scene.look(_KEY, site.agent)
+    is_sealed = known == site.public_key == stick.key
+    return not is_sealed or upset_s >= stick.written_s or not stick.heard
 
 
 async def _take_at_desk(scene: Scene, data: bytes) -> int:

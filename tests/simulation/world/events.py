@@ -228,6 +228,7 @@ async def reflash(scene: Scene, chance: random.Random) -> None:
         scene.upset(site)
         site.took.append((0.0, scene.ground.now_s))
         site.put_back.append((scene.ground.now_s, taken_s))
+        scene.centre.walk.put_back.add(site.agent)
         site.walk.forget()
         shutil.rmtree(site.folder / "data")
         shutil.copytree(image, site.folder / "data")

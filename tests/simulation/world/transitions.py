@@ -25,6 +25,7 @@ _FIRED = (
     "SELECT t.name, f.trigger_id, f.occasion, f.at_ms, f.job_id FROM trigger_firing f"
     " JOIN job_trigger t ON t.trigger_id = f.trigger_id WHERE f.outcome <> ''"
 )
+_STATES = "SELECT execution_id, agent_id, state FROM execution"
 _QUEUED = ExecutionState.QUEUED
 
 
@@ -43,6 +44,9 @@ class Walk:
     """How often each standing execution of an agent has fired."""
     fired: dict[tuple[str, str], tuple[int, bytes | None]] = field(default_factory=dict)
     """What a coordinator did about each occasion of a trigger, by name: when it was, which job."""
+    put_back: set[str] = field(default_factory=set)
+    """Agents whose card was put back: what ended on the newer one may end otherwise on the older.
+    """
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -73,14 +77,14 @@ class Walk:
     def look_at_centre(self, db: sqlite3.Connection) -> None:
         """Look at a coordinator's database after a commit."""
         with contextlib.suppress(sqlite3.Error):
-            for uid, state in db.execute("SELECT execution_id, state FROM execution").fetchall():
+            for uid, agent, state in db.execute(_STATES).fetchall():
                 now = ExecutionState(state)
                 before = self.at.get(("known", uid), now if self.fresh else _QUEUED)
                 self.at["known", uid] = now
                 if now is before:
                     continue
                 self._count("known", before, now)
-                if before in TERMINAL_EXECUTION:
+                if before in TERMINAL_EXECUTION and agent not in self.put_back:
                     self.ground.wrong(f"{self.who}: {before.name} became {now.name}")
             self.fresh = False
             for name, trigger, occasion, at_ms, job in db.execute(_FIRED).fetchall():
