@@ -71,6 +71,30 @@ def keep_firings(
     yield from execute("firings_forget_most", agent, execution, *most)
 
 
+def unheard(agent: AgentId, ordinal: int, again: Sequence[Receipt]) -> Tx[list[Receipt]]:
+    """Return the firings that came under numbers that are taken, and stand for something else here.
+
+    Somebody put a store back. Each has a number below zero from now on, which no agent gives out:
+    none takes the place of what came first.
+
+    Args:
+        agent: whose.
+        ordinal: of its jobs store.
+        again: receipts whose numbers were received before.
+    """
+    found: list[Receipt] = []
+    for receipt in again:
+        if not receipt.count:
+            continue
+        said = (receipt.execution, receipt.firing_ms, receipt.last_ms, receipt.count, receipt.state)
+        row = yield from fetch_one("firing_again", agent, ordinal, *said)
+        assert row is not None, "an aggregate answers"
+        lowest, known = row
+        if not known:
+            found.append(replace(receipt, number=min(lowest, 0) - 1 - len(found)))
+    return found
+
+
 def of_device(receipt: Receipt) -> Receipt:
     """Return what a firing found out about a device as if a task of it had told; else the same."""
     if not receipt.count or _DEVICE not in receipt.result or _SEVERITY in receipt.result:

@@ -15,7 +15,7 @@ from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.candidates import note_candidates
 from coordinator.transactions.devices import note_facts
 from coordinator.transactions.drift import note_drift
-from coordinator.transactions.firings import keep_firings, of_device
+from coordinator.transactions.firings import keep_firings, of_device, unheard
 from coordinator.transactions.happenings import job_ended, receipt_told
 from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
@@ -110,6 +110,8 @@ def _of_an_older_card(
     without history was a firing's, or was given up: folding its word in once more changes nothing.
     """
     new: defaultdict[bytes, list[Receipt]] = defaultdict(list)
+    for firing in (yield from unheard(agent, ordinal, again)):
+        new[firing.execution].append(firing)
     again = [receipt for receipt in again if not receipt.count]
     if not again:
         return new

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.contact import Contact, record_contact
+from coordinator.transactions.firings import NEWEST as NEWEST_FIRING
+from coordinator.transactions.firings import WantedAlarms, list_alarms
 from coordinator.transactions.jobs import Wanted, list_executions
 from coordinator.transactions.lost import presume_lost
 from coordinator.transactions.membership import release
@@ -146,6 +148,20 @@ async def test_what_an_older_card_tells_under_the_number_of_a_firing_counts(stor
     assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 1
     assert await known(store, execution) == (DONE, 0)
     assert await told(store, OLD, word(execution, 2, DONE, at_ms=NOW + 5)) == 0, "history has it"
+
+
+async def test_an_alarm_of_an_older_card_is_told_under_any_number_and_once(store):
+    execution = await ordered(store, schedule={"interval_s": 3600})
+    alarm = replace(word(execution, 1, DONE), count=1, result={"severity": "critical"})
+    later = [
+        replace(alarm, number=number, wall_ms=NOW + 9, firing_ms=NOW + 7, last_ms=NOW + 8 + number)
+        for number in (1, 2)
+    ]
+    await told(store, OLD, alarm, word(b"x" * 16, 2, BEGUN))
+    assert [await told(store, OLD, alarm), await told(store, OLD, *later)] == [0, 2]
+    assert await told(store, OLD, *later) == 0, "the same once more"
+    views, _ = await store.read(partial(list_alarms, WantedAlarms(), before=NEWEST_FIRING, size=9))
+    assert len(views) == 3
 
 
 async def test_an_older_card_has_not_heard_of_what_the_newer_one_began(store):

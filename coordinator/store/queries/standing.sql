@@ -37,6 +37,11 @@ INSERT INTO firing (agent_id, epoch, number, execution_id, job_id, device, first
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT DO NOTHING;
 
+-- name: firing_again
+SELECT coalesce(min(number), 0), coalesce(max(CASE WHEN execution_id = $3 AND first_ms = $4
+    AND last_ms = $5 AND count = $6 AND state = $7 THEN 1 ELSE 0 END), 0)
+FROM firing WHERE agent_id = $1 AND epoch = $2;
+
 -- name: firings_forget_most
 DELETE FROM firing WHERE firing_id IN (
     SELECT firing_id FROM firing WHERE agent_id = $1 AND execution_id = $2

@@ -77,6 +77,12 @@ LOST = (
         "what_an_older_card_tells_under_the_number_of_a_firing_counts",
     ),
     _receipts(
+        "raises-no-alarm",
+        "new[firing.execution].append(firing)",
+        "pass",
+        "an_alarm_of_an_older_card_is_told_under_any_number_and_once",
+    ),
+    _receipts(
         "knows-all",
         'yield from presume_lost(agent, b"", now_ms)',
         "pass",
