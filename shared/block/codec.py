@@ -279,6 +279,8 @@ def _get_groups(reader: Reader, header: BlockHeader) -> tuple[Group, ...]:
         group = Group(tuple(channels), times, [c for c, _ in both], [q for _, q in both])
         groups.append(group)
         count -= group.count
+        if count < 0:  # the next group's rows might be what is left of it
+            raise malformed("the header's count is less than that of the columns")
     return tuple(groups)
 
 

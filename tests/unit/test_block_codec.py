@@ -105,6 +105,17 @@ def test_a_header_that_contradicts_its_columns_is_refused(number, value):
     assert reason(check, seal(data), why="the header's") is Reason.BLOCK_MALFORMED
 
 
+@pytest.mark.parametrize("count", [0, 5])
+def test_no_group_has_what_is_left_of_a_count_that_was_overdrawn(count):
+    """Its rows would be fewer than none, and room for more cells than a block may have."""
+    both = block_of(group_of([[1, 2, 3], [4, 5, 6]]), group_of([[7, 8]], channels=(2,)))
+    data = bytearray(encode(both, stage=Stage.NONE))
+    ends = [at for at, byte in enumerate(data[16:], 16) if byte < 128]
+    assert data[ends[4]] == 8
+    data[ends[4]] = count
+    assert reason(check, seal(data), why="less than that") is Reason.BLOCK_MALFORMED
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

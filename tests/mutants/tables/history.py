@@ -9,6 +9,7 @@ _COST = "tests/unit/test_contact_cost.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
+_CODEC = "tests/unit/test_block_codec.py::test_"
 _DRIFT = "tests/unit/test_drift.py::test_"
 
 HISTORY = (
@@ -159,5 +160,12 @@ HISTORY = (
         "    if zlib.crc32(data[_CRC_END:], zlib.crc32(data[:_CRC_AT])) != crc:\n",
         "    if False:\n",
         (_UNREADABLE + "a_block_that_was_damaged_before_it_was_announced_is_refused_at_the_door",),
+    ),
+    Mutant(
+        "block-count-overdrawn",
+        "shared/block/codec.py",
+        "        if count < 0:",
+        "        if False:",
+        (_CODEC + "no_group_has_what_is_left_of_a_count_that_was_overdrawn",),
     ),
 )
