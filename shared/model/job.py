@@ -75,7 +75,7 @@ class ExecutionState(IntEnum):
 
 _T = TaskState
 TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
-    _T.READY: frozenset({_T.RUNNING, _T.CANCELED, _T.FAILED, _T.QUARANTINED}),
+    _T.READY: frozenset({_T.RUNNING, _T.CANCELED, _T.FAILED}),
     _T.RUNNING: frozenset({_T.READY, _T.DONE, _T.FAILED, _T.CANCELED, _T.QUARANTINED}),
     _T.DONE: frozenset(),
     _T.FAILED: frozenset(),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.world.found import PLOTS
 from tests.simulation.world.play import play
-from tests.simulation.world.proof import FAULTS, LEAST, WALKED, lacking
+from tests.simulation.world.proof import ELSEWHERE, FAULTS, LEAST, WALKED, lacking
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = "from tests.simulation.world.play import play; print(play({seed}).digest)"
@@ -55,3 +55,19 @@ def test_a_run_that_tried_too_little_proves_nothing():
         f"power cut: {LEAST - 1} of {LEAST}",
         f"never walked: {WALKED[0]}",
     ]
+
+
+def test_what_worlds_are_not_asked_to_walk_is_walked_by_the_test_that_is_named():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-n", "0"),
+            *("-p", "tests.simulation.world.walked", *ELSEWHERE.values()),
+        ],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    wanted = {f"walked: {test} {edge}" for edge, test in ELSEWHERE.items()}
+    assert wanted <= set(done.stdout.splitlines())
