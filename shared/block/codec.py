@@ -163,8 +163,6 @@ def decode_groups(data: bytes) -> tuple[BlockHeader, tuple[Group, ...]]:
     times = [time for group in groups for time in group.times_ms] or [header.wall_ms]
     if (min(times), max(times)) != (header.first_ms, header.last_ms):
         raise malformed("the header's time range is not that of the rows")
-    if sum(group.count for group in groups) != header.count:
-        raise malformed("the header's count is not that of the columns")
     return header, groups
 
 

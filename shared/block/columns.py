@@ -175,6 +175,8 @@ class Columns:
             if guess is None:
                 raise malformed("a layout like none before")
             layout = guess
+            if guess == self._layout:
+                return guess  # as the last one, and noted
         else:
             form, decimals = reader.number(Role.FORM), reader.number(Role.DECIMALS)
             if form >= len(Form) or decimals > MOST_DECIMALS:

@@ -57,6 +57,8 @@ class Form(IntEnum):
     MIXED = 9
     """Several kinds, each a column of its own."""
 
+    __hash__ = int.__hash__  # as `Role`
+
 
 CORRECTED = {Form.NEARLY: Form.QUOTIENT, Form.NEARLY_SINGLE: Form.SINGLE}
 """What each form with corrections corrects."""

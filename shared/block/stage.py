@@ -47,6 +47,9 @@ class Role(IntEnum):
     ESCAPE = 16
     """How far a residual lies beyond the code trees."""
 
+    # A reader looks some forty of them up in each block; the one of Enum is written in Python.
+    __hash__ = int.__hash__
+
 
 @unique
 class Use(IntEnum):
