@@ -45,8 +45,8 @@ check: $(VENV)/.dev $(VENV)/.project ## ruff, mypy --strict, import contracts, d
 	$(call say,documents)
 	@$(PY) -m pytest -q tests/unit/test_docs.py tests/unit/test_records.py
 
-peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.zephyr $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped
-	@$(PY) -m pytest -m peer tests/peers $(ARGS)
+peers: $(VENV)/.test $(VENV)/.peers $(VENV)/.zephyr $(VENV)/.project ## tests against foreign software that is installed here; what is missing is skipped; JOBS as for test
+	@$(PY) -m pytest -m peer tests/peers -n $(JOBS) --dist worksteal $(ARGS)
 
 mutants: $(VENV)/.test $(VENV)/.project ## take the checks of trust out one by one: each must be missed by a test
 	@$(PY) -m tests.mutants $(ARGS)

@@ -99,6 +99,7 @@ at = { file = "/lfs1/gone", field = "size" }
     assert gone.text == "no such file"
 
 
+@pytest.mark.slow
 @NATIVE
 async def test_a_file_goes_into_zephyr_and_out_and_on_behind_what_is_there(tmp_path: Path):
     content = bytes(range(256)) * 6
@@ -144,6 +145,7 @@ async def test_zephyr_answers_over_udp(tmp_path: Path):
     assert "not supported" in seen["slots"]
 
 
+@pytest.mark.slow
 @EMULATED
 async def test_mcuboot_takes_an_image_that_was_cut_on_its_way(tmp_path: Path):
     content = recovery_image()

@@ -38,17 +38,13 @@ def command(name: str, port: int, path: Path, folder: Path) -> list[str]:
 
 
 async def listening(port: int) -> None:
-    """Wait until somebody takes connections there."""
+    """Wait until somebody listens there, without calling: socat would fork for the caller, and for
+    half a second after that call both of its processes would read the line.
+    """
+    listens = f" 0100007F:{port:04X} 00000000:0000 0A "
     async with asyncio.timeout(HANG_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionError:
-                await asyncio.sleep(0.02)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
+        while listens not in Path("/proc/net/tcp").read_text():
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
