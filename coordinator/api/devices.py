@@ -17,7 +17,8 @@ from shared.model.selector import parse_selector
 async def get_devices(call: Call, query: DeviceQuery) -> Page[DeviceView]:
     """List devices that said what they are, in the order of their agents."""
     parts, secret = call.parts, call.parts.fleet.page_key
-    scope = f"devices {query.agent} {query.drifted} {query.selector} {query.device_selector}"
+    flags = f"{query.drifted} {query.silent}"
+    scope = f"devices {query.agent} {flags} {query.selector} {query.device_selector}"
     wanted = parse_selector(query.device_selector, where="query.device_selector")
     for key in sorted(wanted.keys - KNOWN):
         what = f"{key!r} of devices is known to their gateways alone"
@@ -29,6 +30,7 @@ async def get_devices(call: Call, query: DeviceQuery) -> Page[DeviceView]:
         list_devices,
         query.agent,
         drifted=query.drifted,
+        silent=query.silent,
         after=(agent, device),
         size=query.page_size,
         limit=seen_by(call, query.selector),

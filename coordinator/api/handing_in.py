@@ -107,6 +107,7 @@ def _tried(
         approvals_needed=job.threshold,
         devices=reach.devices,
         unasked=reach.unasked,
+        silent_devices=reach.silent,
     )
 
 

@@ -14,7 +14,6 @@ from coordinator.cli import (
     approvals,
     artifacts,
     audit,
-    candidates,
     events,
     gaps,
     keys,
@@ -29,6 +28,7 @@ from coordinator.cli import (
 from coordinator.cli import carrier as carrier_commands
 from coordinator.cli import devices as device_commands
 from coordinator.cli.client import CallError, Exit
+from coordinator.cli.device_commands import app as devices
 from coordinator.cli.job_commands import app as jobs
 from coordinator.cli.options import DEFAULT as _DEFAULT
 from coordinator.cli.options import MOST as _MOST
@@ -50,9 +50,7 @@ app = App(
     version_flags=["--version"],
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
-devices = App(name="devices", help="Attached devices: what they are, by their own word.")
 app.command(devices)
-devices.command(candidates.app)
 app.command(profiles.app)
 for _group in (agents, jobs, templates, triggers, rollouts.app):
     app.command(_group)
@@ -213,103 +211,6 @@ def agents_diagnose(
     return _with_client(
         common,
         lambda c, s: device_commands.diagnose(c, s, agent, output=output, wait_s=wait, fresh=fresh),
-    )
-
-
-@devices.command(name="list")
-def devices_list(
-    *,
-    agent: str = "",
-    selector: str = "",
-    device_selector: str = "",
-    drifted: bool = False,
-    most: int = _MOST,
-    common: Common = _DEFAULT,
-) -> None:
-    """List attached devices that said what they are when `device.sync` asked.
-
-    Parameters
-    ----------
-    agent
-        Of this gateway only.
-    selector
-        Of gateways whose labels match.
-    device_selector
-        Only devices like these: 'model=P-110,firmware<2.1', by vendor, kind, profile, id too.
-    drifted
-        Only those that are not as their profile expects.
-    most
-        At most so many.
-    """
-    _with_client(
-        common,
-        lambda c, s: device_commands.list_devices(
-            *(c, s),
-            agent=agent,
-            selector=selector,
-            device_selector=device_selector,
-            drifted=drifted,
-            most=most,
-        ),
-    )
-
-
-@devices.command(name="show")
-def devices_show(agent: str, device: str, /, *, common: Common = _DEFAULT) -> None:
-    """Show everything that one device of a gateway said of itself."""
-    _with_client(common, lambda c, s: device_commands.show_device(c, s, agent, device))
-
-
-@devices.command(name="get-file")
-def devices_get_file(
-    agent: str,
-    device: str,
-    path: str,
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    wait: int = 600,
-    common: Common = _DEFAULT,
-) -> Exit:
-    """Read a file out of a device's memory, as `device.get_file` does.
-
-    Parameters
-    ----------
-    output
-        File to keep it in.
-    wait
-        Seconds to wait for it.
-    """
-    return _with_client(
-        common,
-        lambda c, s: device_commands.get_file(
-            c, s, agent, device, path, output=output, wait_s=wait
-        ),
-    )
-
-
-@devices.command(name="release")
-def devices_release(
-    agent: str,
-    device: str,
-    /,
-    *,
-    wait: int = 300,
-    dry_run: bool = False,
-    common: Common = _DEFAULT,
-) -> Exit:
-    """Let a device go that was adopted: it is polled no more; its readings and history stay.
-
-    Parameters
-    ----------
-    wait
-        Seconds to wait for the gateway.
-    dry_run
-        Only ask whether it could be.
-    """
-    return _with_client(
-        common,
-        lambda c, s: device_commands.release(c, s, agent, device, wait_s=wait, dry_run=dry_run),
     )
 
 

@@ -13,13 +13,14 @@ from shared.runtime.files import check_folder
 from shared.words import some
 
 
-def meant(devices: int, unasked: int) -> str:
-    """Return how many devices a job is for, and where nobody knows.
+def meant(devices: int, unasked: int, silent: int = 0) -> str:
+    """Return how many devices a job is for, how many of them are silent, and where nobody knows.
 
-    >>> meant(40, 2)
-    '40 devices that are known; on 2 agents no device was ever asked what it is'
+    >>> meant(40, 2, silent=3)
+    '40 devices that are known, 3 do NOT ANSWER; on 2 agents no device was ever asked what it is'
     """
     known = f"{some(devices, 'device')} that {'is' if devices == 1 else 'are'} known"
+    known += f", {silent} {'does' if silent == 1 else 'do'} NOT ANSWER" if silent else ""
     more = f"; on {some(unasked, 'agent')} no device was ever asked what it is"
     return known + more if unasked else known
 
@@ -32,14 +33,16 @@ def list_devices(
     selector: str,
     device_selector: str,
     drifted: bool,
+    silent: bool,
     most: int,
 ) -> None:
-    """Print devices that said what they are."""
+    """Print devices that said what they are, or that do not answer."""
     query = {
         "agent": agent,
         "selector": selector,
         "device_selector": device_selector,
         "drifted": "true" if drifted else "",
+        "silent": "true" if silent else "",
     }
     found = list(client.pages("/v1/devices", DeviceView, query, most=most))
     if screen.as_json:
@@ -50,15 +53,18 @@ def list_devices(
         screen.text(
             "no device has said what it is; ask with a job of device.sync"
             if all_
-            else "no device that said what it is matches"
+            else "no device that is known is so"
         )
         return
+    heads = ("AGENT", "DEVICE", "VENDOR", "MODEL", "FIRMWARE", "PROFILE", "DRIFT", "OBSERVED")
+    unheard = any(one.silent_since for one in found)
     screen.table(
-        ("AGENT", "DEVICE", "VENDOR", "MODEL", "FIRMWARE", "PROFILE", "DRIFT", "OBSERVED"),
+        (*heads, "SILENT") if unheard else heads,
         [
             (
                 *(one.agent, one.device, one.vendor or "-", one.model or "-", one.firmware or "-"),
-                *(one.profile, ",".join(one.drift) or "-", ago(one.observed_at)),
+                *(one.profile or "-", ",".join(one.drift) or "-", _observed(one)),
+                *((_since(one),) if unheard else ()),
             )
             for one in found
         ],
@@ -75,11 +81,28 @@ def show_device(client: Client, screen: Screen, agent: str, device: str) -> None
     screen.facts(
         [
             ("device", f"{one.device} at {one.agent}"),
-            ("observed", ago(one.observed_at)),
+            ("observed", _observed(one)),
+            *([("silent", _since(one))] if one.silent_since else []),
+            *_incoming(one),
             ("drift", ", ".join(one.drift) or "none"),
             *((name.removeprefix("_"), value) for name, value in sorted(one.facts.items())),
         ]
     )
+
+
+def _observed(one: DeviceView) -> str:
+    return "never" if one.observed_at is None else ago(one.observed_at)
+
+
+def _since(one: DeviceView) -> str:
+    """Return since when a device does not answer; its gateway may not have been heard since."""
+    return "-" if one.silent_since is None else f"since {ago(one.silent_since)}"
+
+
+def _incoming(one: DeviceView) -> list[tuple[str, object]]:
+    if one.firmware_permille is None or one.told_at is None:
+        return []
+    return [("firmware", f"{one.firmware_permille // 10} % of an image ({ago(one.told_at)})")]
 
 
 def release(

@@ -81,6 +81,10 @@ def on_its_way(moving: MovingView) -> str:
     >>> at = datetime(2026, 1, 1, tzinfo=UTC)
     >>> on_its_way(MovingView(at, 2, 430, 1, 70))
     '43 % of a file is there, 1 more is waited for; firmware goes into 1 device, 7 % of it is there'
+    >>> from coordinator.contract.agents import ImageView
+    >>> into = [ImageView("pump-1", 250), ImageView("pump-2", 0)]
+    >>> on_its_way(MovingView(at, 0, 0, 3, 80, into))
+    'firmware goes into 3 devices, 8 % of it is there (pump-1 25 %, pump-2 0 %)'
     """
     said: list[str] = []
     if moving.files:
@@ -90,6 +94,9 @@ def on_its_way(moving: MovingView) -> str:
     if moving.images:
         into = f"{moving.images} device{'s' * (moving.images > 1)}"
         share = f"{moving.image_permille // 10} % of it is there"
+        if moving.into:
+            named = (f"{one.device} {one.permille // 10} %" for one in moving.into)
+            share += f" ({', '.join(named)})"
         said.append(f"firmware goes into {into}, {share}")
     return "; ".join(said)
 

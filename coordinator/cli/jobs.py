@@ -80,7 +80,7 @@ def _previewed(screen: Screen, view: JobPreview) -> None:
         return
     names = ", ".join(view.sample) + (", ..." if view.targets > len(view.sample) else "")
     screen.text(f"the job is good; it would go to {some(view.targets, 'agent')}: {names}")
-    screen.text(f"there it is for {meant(view.devices, view.unasked)}")
+    screen.text(f"there it is for {meant(view.devices, view.unasked, view.silent_devices)}")
     if view.approvals_needed:
         screen.text(f"{view.approvals_needed} people must agree first: class {view.job_class}")
 

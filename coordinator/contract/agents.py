@@ -63,6 +63,13 @@ class ClockView(msgspec.Struct, frozen=True):
     """Hex of the boot id: another value means that the machine restarted."""
 
 
+class ImageView(msgspec.Struct, frozen=True):
+    """How far firmware has come into one device."""
+
+    device: str
+    permille: int
+
+
 class MovingView(msgspec.Struct, frozen=True):
     """What was on its way at an agent: files to it, firmware from it into its devices.
 
@@ -79,6 +86,8 @@ class MovingView(msgspec.Struct, frozen=True):
     """Devices that firmware is on its way into."""
     image_permille: int
     """How much of it they have, all together."""
+    into: list[ImageView] = []
+    """Each of them, as far as there was room to name it."""
 
 
 class HealthView(msgspec.Struct, frozen=True):

@@ -52,6 +52,8 @@ class JobPreview(msgspec.Struct, frozen=True):
     """Devices there that it would be for, as they last said what they are."""
     unasked: int = 0
     """Agents among them of which no device was ever asked (`device.sync`)."""
+    silent_devices: int = 0
+    """Of `devices` those that do not answer, by their gateways' last word."""
 
 
 class Agreement(msgspec.Struct, frozen=True):

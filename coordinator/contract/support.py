@@ -29,17 +29,22 @@ class DeviceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Over id, kind, profile, vendor, model and firmware, as far as a device said them."""
     drifted: bool = False
     """Only those that are not as their profile expects."""
+    silent: bool = False
+    """Only those that do not answer."""
     page_size: PageSize = 100
     page_token: PageToken = ""
 
 
 class DeviceView(msgspec.Struct, frozen=True):
-    """What a device is and said of itself when ``device.sync`` last asked."""
+    """What a device is and said of itself when ``device.sync`` last asked, and how it is since.
+
+    One that never answered is listed too, while it is silent.
+    """
 
     agent: str
     device: str
-    observed_at: Time
-    """By the agent's clock."""
+    observed_at: Time | None
+    """By the agent's clock; null: it never said anything."""
     vendor: str
     model: str
     firmware: str
@@ -49,3 +54,9 @@ class DeviceView(msgspec.Struct, frozen=True):
     """What is not as the profile expects: vendor, model, firmware."""
     facts: dict[str, Value]
     """Everything it told, by the names of `docs/actions.md`."""
+    silent_since: Time | None = None
+    """When it last answered its gateway; null: it does, or its gateway names longer silences."""
+    firmware_permille: int | None = None
+    """How much it has of an image that is on its way into it."""
+    told_at: Time | None = None
+    """When its gateway said so."""

@@ -22,6 +22,8 @@ class Reach:
     """That a job would be for, by their newest word."""
     unasked: int
     """Agents of which no device ever said what it is."""
+    silent: int = 0
+    """Of `devices` those that do not answer, by their gateway's last word."""
 
 
 def fold_labels(rows: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, str]]:

@@ -19,13 +19,15 @@ from coordinator.store.postgres_session import Session
 from shared import limits
 from shared.errors import Reason, WorldError
 
-_READS = frozenset({"boot_times", "contact_state", "schemas_wanted"})
+_READS = frozenset({"boot_times", "contact_state", "device_states", "schemas_wanted"})
 _WRITES = frozenset(
     {
         "anchor_save",
         "block_insert",
         "boot_save",
         "contact_save",
+        "device_state_save",
+        "device_states_forget",
         "health_save",
         "intake_day_save",
         "jobs_store_insert",

@@ -15,6 +15,7 @@ from coordinator.contract.common import to_time
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.presence import is_silent
 from coordinator.core.targeting import fold_labels
+from coordinator.transactions.device_states import images_of
 from coordinator.transactions.rows import unpack_ranges
 from shared import limits
 from shared.clock import ClockState, WallMs
@@ -90,7 +91,7 @@ def _view(row: Row, labels: dict[str, str], now_ms: WallMs) -> Tx[AgentView]:
         store_epochs=len(stores),
         refusals=msgspec.json.decode(refusals, type=dict[str, int]) if refusals else {},
         refused_here={Reason(reason).text: count for reason, count in refused},
-        health=None if health is None else _health(*health),
+        health=None if health is None else _health(health, (yield from moving_at(agent, health))),
         clock=None
         if last_ms is None
         else ClockView(state=_clock_text(clock_state), offset_ms=offset_ms, boot=boot.hex()),
@@ -102,7 +103,8 @@ def read_health(numbers: str) -> Health:
     return health_of(msgspec.json.decode(numbers, type=list[int]))
 
 
-def _health(numbers: str, at_ms: int) -> HealthView:
+def _health(row: Row, moving: MovingView | None) -> HealthView:
+    numbers, at_ms = row
     said = read_health(numbers)
     return HealthView(
         at=to_time(at_ms),
@@ -111,14 +113,16 @@ def _health(numbers: str, at_ms: int) -> HealthView:
         free_mb=said.free_mb,
         today_kb=said.today_kb,
         budget_permille=said.budget_permille,
-        moving=moving(said, at_ms),
+        moving=moving,
         silent_devices=said.silent,
         silent_s=said.silent_s,
     )
 
 
-def moving(said: Health, at_ms: int) -> MovingView | None:
+def moving_at(agent: str, health: Row) -> Tx[MovingView | None]:
     """Return what is on its way at an agent that said so then, None while nothing is."""
+    numbers, at_ms = health
+    said = read_health(numbers)
     if not said.files and not said.images:
         return None
     return MovingView(
@@ -127,6 +131,7 @@ def moving(said: Health, at_ms: int) -> MovingView | None:
         file_permille=said.file_permille,
         images=said.images,
         image_permille=said.image_permille,
+        into=(yield from images_of(agent)) if said.images else [],
     )
 
 

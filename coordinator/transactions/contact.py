@@ -11,6 +11,7 @@ from coordinator.core.intake import Incoming
 from coordinator.core.ports import Query, Tx, execute, fetch_one, fetch_together
 from coordinator.core.presence import is_silent, smooth_interval
 from coordinator.transactions.blocks import Stored, store_blocks
+from coordinator.transactions.device_states import devices_said
 from coordinator.transactions.happenings import disk_told, happened
 from coordinator.transactions.issue import Order, issue
 from coordinator.transactions.known import look_ahead, with_known
@@ -194,6 +195,7 @@ def _record(contact: Contact) -> Tx[Recorded]:
         yield from _move_on(contact, before, taught)
         if report.health:
             yield from disk_told(agent, report.health, now_ms)
+        yield from devices_said(agent, report, now_ms)
     stored = yield from store_blocks(
         agent,
         report,

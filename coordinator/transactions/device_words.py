@@ -7,6 +7,7 @@ get the job, and counts for a preview. Leaves out keeping the words
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from coordinator.core.ports import Row, Tx, fetch
 from coordinator.core.targeting import KNOWN, Reach, needs_devices
@@ -20,14 +21,18 @@ def agents_with(targets: Targets) -> Tx[Collection[str] | None]:
     if not needs_devices(targets):
         return None
     wanted = _wanted(targets)
-    matching, _ = yield from _count(wanted, wanted.value_of("vendor"), wanted.value_of("model"))
-    return matching.keys()
+    found = yield from _count(wanted, wanted.value_of("vendor"), wanted.value_of("model"))
+    return found.matching.keys()
 
 
 def reach_of(targets: Targets, agents: Collection[str]) -> Tx[Reach]:
     """Return what is known of the devices of these agents."""
-    matching, asked = yield from _count(_wanted(targets))
-    return Reach(sum(matching[agent] for agent in agents), len(set(agents) - asked))
+    found = yield from _count(_wanted(targets))
+    return Reach(
+        sum(found.matching[agent] for agent in agents),
+        len(set(agents) - found.asked),
+        sum(found.silent[agent] for agent in agents),
+    )
 
 
 def words_of(row: Row) -> dict[str, str]:
@@ -42,21 +47,28 @@ def _wanted(targets: Targets) -> Selector:
     return selector.about(KNOWN, only=True)
 
 
-def _count(
-    wanted: Selector, vendor: str = "", model: str = ""
-) -> Tx[tuple[Counter[str], set[str]]]:
-    """Return how many devices match by agent, and the agents of which any was read.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Devices by agent."""
 
-    `vendor`, `model`: only devices that say this are read.
-    """
-    matching, asked = Counter[str](), set[str]()
+    matching: Counter[str] = field(default_factory=Counter)
+    silent: Counter[str] = field(default_factory=Counter)
+    """Those of them that do not answer."""
+    asked: set[str] = field(default_factory=set)
+    """Agents of which any device was read."""
+
+
+def _count(wanted: Selector, vendor: str = "", model: str = "") -> Tx[_Found]:
+    """Return how many devices match; `vendor`, `model`: only those that say this are read."""
+    found = _Found()
     after = ("", "")
     while True:
         rows = yield from fetch("device_words", *after, vendor, model, limits.DEVICE_WORDS_READ)
         for row in rows:
-            asked.add(row[0])
+            found.asked.add(row[0])
             if wanted.matches(words_of(row)):
-                matching[row[0]] += 1
+                found.matching[row[0]] += 1
+                found.silent[row[0]] += row[7] is not None
         if len(rows) < limits.DEVICE_WORDS_READ:
-            return matching, asked
+            return found
         after = (rows[-1][0], rows[-1][1])

@@ -35,6 +35,7 @@ def note_facts(agent: AgentId, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
     for name, device in receipt.result.items():
         if name.endswith(LET_GO) and isinstance(device, str):
             yield from execute("device_facts_forget", agent, device)
+            yield from execute("device_state_forget", agent, device)
             yield from audit(
                 now_ms,
                 actor=f"agent:{agent}",
@@ -53,6 +54,7 @@ def list_devices(
     agent: str,
     *,
     drifted: bool,
+    silent: bool = False,
     after: Cursor,
     size: int,
     limit: Selector | None = None,
@@ -60,31 +62,38 @@ def list_devices(
 ) -> Tx[tuple[list[DeviceView], bool]]:
     """Return up to `size` devices after one, of one agent or of all, and whether there are more.
 
-    `limit` selects agents, `wanted` devices.
+    `limit` selects agents, `wanted` devices; `silent`: only those that do not answer.
     """
     found: list[Row] = []
-    asked = size + 1 if wanted is _ANY else limits.PAGE_ITEMS
+    asked = size + 1 if wanted is _ANY and not silent else limits.PAGE_ITEMS
     while len(found) <= size:
         rows = yield from rows_within(
             limit,
-            "device_facts_after",
+            "devices_after",
             "labels_with_devices",
             after=after,
             agent=agent,
             flag=drifted,
             size=asked,
         )
-        found += [row for row in rows if wanted.matches(words_of((*row[:2], *row[5:])))]
+        found += [
+            row
+            for row in rows
+            if wanted.matches(words_of((*row[:2], *row[5:10]))) and not (silent and row[10] is None)
+        ]
         if len(rows) < asked:
             break
         after = (rows[-1][0], rows[-1][1])
-    return [_view(row) for row in found[:size]], len(found) > size
+    return [_view(row, row[10:]) for row in found[:size]], len(found) > size
 
 
 def view_device(agent: str, device: str) -> Tx[DeviceView | None]:
-    """Return one device, None where nobody ever asked it."""
+    """Return one device, None where nobody ever asked it and nothing is said of it."""
     row = yield from fetch_one("device_facts_one", agent, device)
-    return None if row is None else _view(row)
+    state = yield from fetch_one("device_state_one", agent, device)
+    if row is None and state is None:
+        return None
+    return _view(row or (agent, device, "{}", 0, None), state or (None, None, None))
 
 
 def _save(agent: AgentId, device: str, facts: dict[str, Value], at_ms: int) -> Tx[None]:
@@ -116,18 +125,22 @@ def _facts(receipt: Receipt) -> list[dict[str, Value]]:
     return [members for members in by_step.values() if _MARK in members]
 
 
-def _view(row: Row) -> DeviceView:
+def _view(row: Row, state: Row) -> DeviceView:
     agent, device, text, _, at_ms, *_ = row
+    since_ms, permille, told_ms = state
     facts = msgspec.json.decode(text, type=dict[str, Value])
     said = {key: str(facts.get(f"_{key}", "")) for key in ("vendor", "model", "firmware")}
     drift = str(facts.get("_drift", ""))
     return DeviceView(
         agent=agent,
         device=device,
-        observed_at=to_time(WallMs(at_ms)),
+        observed_at=None if at_ms is None else to_time(at_ms),
         **said,
         profile=str(facts.get("_profile", "")),
         kind=str(facts.get("_kind", "")),
         drift=drift.split(",") if drift else [],
         facts=facts,
+        silent_since=None if since_ms is None else to_time(since_ms),
+        firmware_permille=permille,
+        told_at=None if told_ms is None else to_time(told_ms),
     )

@@ -20,7 +20,7 @@ from coordinator.contract.trace import trace_id
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import RolloutState
-from coordinator.transactions.agents import moving, read_health
+from coordinator.transactions.agents import moving_at
 from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
@@ -121,7 +121,7 @@ def _moving(row: Row) -> Tx[MovingView | None]:
     if state != ExecutionState.IN_PROGRESS:
         return None
     said = yield from fetch_one("health_of_agent", agent)
-    return None if said is None else moving(read_health(said[0]), said[1])
+    return None if said is None else (yield from moving_at(agent, said))
 
 
 def _executions_before(wanted: Wanted, before: bytes, most: int) -> Tx[Sequence[Row]]:

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import Reason
 from shared.model.job import ExecutionState, TaskState
+from shared.wire.messages import DeviceWord
 from tests.system.coordinator_world import NOW_MS, client_of, found_in, job_body, serving
 
 HOUR_MS = 3_600_000
@@ -81,13 +82,20 @@ async def test_what_is_on_its_way_at_a_gateway_is_shown_with_the_work_it_is_for(
     job = await world.submit(pump.name)
     execution = (await pump.ordered()).jobs[0].execution
     receipts = [pump.receipt(1, execution, ExecutionState.IN_PROGRESS)]
-    await pump.contact(receipts=receipts, health=[0, 0, 0, 0, 512, 0, 0, 2, 430, 1, 70])
-    way = "43 % of a file is there, 1 more is waited for; firmware goes into 1 device, 7 %"
+    await pump.contact(
+        receipts=receipts,
+        health=[0, 0, 0, 0, 512, 0, 0, 2, 430, 1, 70],
+        devices=[DeviceWord("well", image_permille=70)],
+    )
+    way = "43 % of a file is there, 1 more is waited for; firmware goes into 1 device, 7 % of it "
+    way += "is there (well 7 %)"
     for command in (("jobs", "show", job["id"]), ("agents", "show", pump.name)):
         status, out, _ = await run(*command)
         assert (status, way in " ".join(out.split())) == (0, True), out
     shown = json.loads((await run("jobs", "show", job["id"], "--json"))[1])
     assert shown["executions"][0]["moving"]["image_permille"] == 70
+    status, out, _ = await run("devices", "show", pump.name, "well")
+    assert (status, "7 % of an image" in out) == (0, True), out
     await pump.contact(receipts=[pump.receipt(2, execution, ExecutionState.SUCCEEDED)])
     assert "% of a file" not in (await run("jobs", "show", job["id"]))[1], "it is done with it"
 

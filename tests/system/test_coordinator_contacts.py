@@ -265,7 +265,8 @@ async def test_how_a_box_says_it_is_is_shown_until_it_says_something_else(world,
     assert (health["today_kb"], health["budget_permille"]) == (12, 501)
     moving = health["moving"]
     assert moving.pop("at") == health["at"]
-    assert moving == {"files": 2, "file_permille": 430, "images": 1, "image_permille": 70}
+    share = {"files": 2, "file_permille": 430, "images": 1, "image_permille": 70}
+    assert moving == {**share, "into": []}, "an agent of before names none"
     await gateway.contact(health=[1, 0, 40, 7_200, 512, 12, 501])
     assert (await world.read("/v1/agents/pump-station"))["health"]["moving"] is None
 

@@ -45,23 +45,36 @@ WHERE excluded.at_ms >= device_facts.at_ms;
 -- name: device_facts_count
 SELECT count(*) FROM device_facts WHERE agent_id = $1 AND device <> $2;
 
--- name: device_facts_after
-SELECT agent_id, device, facts, drifted, at_ms, kind, profile, vendor, model, firmware
-FROM device_facts
-WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR agent_id = $3)
-    AND drifted >= $4
-ORDER BY agent_id, device LIMIT $5;
+-- name: devices_after
+-- Those that said what they are, and those that could not: they never answered.
+SELECT f.agent_id, f.device, f.facts, f.drifted, f.at_ms, f.kind, f.profile, f.vendor, f.model,
+    f.firmware, s.silent_since_ms, s.image_permille, s.at_ms
+FROM device_facts f
+LEFT JOIN device_state s ON s.agent_id = f.agent_id AND s.device = f.device
+WHERE (f.agent_id > $1 OR (f.agent_id = $1 AND f.device > $2)) AND ($3 = '' OR f.agent_id = $3)
+    AND f.drifted >= $4
+UNION ALL
+SELECT s.agent_id, s.device, '{}', 0, NULL, '', '', '', '', '',
+    s.silent_since_ms, s.image_permille, s.at_ms
+FROM device_state s
+WHERE (s.agent_id > $1 OR (s.agent_id = $1 AND s.device > $2)) AND ($3 = '' OR s.agent_id = $3)
+    AND $4 = 0 AND NOT EXISTS
+    (SELECT 1 FROM device_facts f WHERE f.agent_id = s.agent_id AND f.device = s.device)
+ORDER BY 1, 2 LIMIT $5;
 
 -- name: device_words
 -- $3, $4: only of this vendor, of this model.
-SELECT agent_id, device, kind, profile, vendor, model, firmware FROM device_facts
-WHERE (agent_id > $1 OR (agent_id = $1 AND device > $2)) AND ($3 = '' OR vendor = $3)
-    AND ($4 = '' OR model = $4)
-ORDER BY agent_id, device LIMIT $5;
+SELECT f.agent_id, f.device, f.kind, f.profile, f.vendor, f.model, f.firmware, s.silent_since_ms
+FROM device_facts f
+LEFT JOIN device_state s ON s.agent_id = f.agent_id AND s.device = f.device
+WHERE (f.agent_id > $1 OR (f.agent_id = $1 AND f.device > $2)) AND ($3 = '' OR f.vendor = $3)
+    AND ($4 = '' OR f.model = $4)
+ORDER BY f.agent_id, f.device LIMIT $5;
 
 -- name: labels_with_devices
 SELECT a.agent_id, l.key, l.value
-FROM (SELECT DISTINCT agent_id FROM device_facts WHERE agent_id >= $1 AND agent_id <> $2
+FROM (SELECT agent_id FROM device_facts WHERE agent_id >= $1 AND agent_id <> $2
+    UNION SELECT agent_id FROM device_state WHERE agent_id >= $1 AND agent_id <> $2
     ORDER BY agent_id LIMIT $3) a
 LEFT JOIN agent_label l ON l.agent_id = a.agent_id;
 
@@ -71,3 +84,29 @@ DELETE FROM device_facts WHERE agent_id = $1 AND device = $2;
 -- name: device_facts_one
 SELECT agent_id, device, facts, drifted, at_ms FROM device_facts
 WHERE agent_id = $1 AND device = $2;
+
+-- name: device_state_one
+SELECT silent_since_ms, image_permille, at_ms FROM device_state
+WHERE agent_id = $1 AND device = $2;
+
+-- name: device_states
+SELECT device, silent_since_ms, image_permille FROM device_state WHERE agent_id = $1
+ORDER BY device;
+
+-- name: device_states_forget
+DELETE FROM device_state WHERE agent_id = $1;
+
+-- name: device_state_forget
+DELETE FROM device_state WHERE agent_id = $1 AND device = $2;
+
+-- name: device_state_save
+INSERT INTO device_state (agent_id, device, silent_since_ms, image_permille, at_ms)
+VALUES ($1, $2, $3, $4, $5);
+
+-- name: images_of_job
+-- $2: IN_PROGRESS.
+SELECT s.agent_id, s.device, s.image_permille, s.at_ms
+FROM device_state s
+JOIN execution e ON e.agent_id = s.agent_id AND e.job_id = $1 AND e.state = $2
+WHERE s.image_permille IS NOT NULL
+ORDER BY s.agent_id, s.device LIMIT $3;

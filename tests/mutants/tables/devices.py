@@ -23,7 +23,43 @@ _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
 _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
 
+_WORDS = "tests/unit/test_device_words.py::test_"
+_words = cuts("device-words", "agent/core/device_words.py", _WORDS)
+_STATES = "tests/unit/test_device_states.py::test_"
+_states = cuts("device-states", "coordinator/transactions/device_states.py", _STATES)
+_said = cuts("device-words", "coordinator/core/intake.py", _STATES)
+
 DEVICES = (
+    _words(
+        "unsure",
+        "unsure = self.steps is None and silence.unsure and not moving.images",
+        "unsure = False",
+        "nothing_is_said_after_a_start_before_each_device_could_answer",
+    ),
+    _words(
+        "again",
+        "return device, silence.heard_ms.get(device), quarter",
+        "return device, int(device in silence.heard_ms), quarter",
+        "who_answered_between_two_contacts_and_fell_silent_again_is_told_anew",
+    ),
+    _states(
+        "restart",
+        "if since_ms is not None and word.unheard:",
+        "if False:",
+        "a_restart_of_the_gateway_shortens_no_silence",
+    ),
+    _states(
+        "late",
+        "report.wall_ms if report.clock_state in _TRUSTED else now_ms",
+        "now_ms",
+        "a_report_that_comes_late_tells_when_it_was_by_a_clock_that_is_right",
+    ),
+    _said(
+        "names",
+        "if not all(map(is_name, names)):",
+        "if False:",
+        "words_of_devices_that_are_none_are_refused",
+    ),
     _bus("late", "            connection.abort()\n            raise", "            raise", _LATE),
     _secret("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
     _driver(
