@@ -84,6 +84,10 @@ async def _is_copied(scene: Scene, one: Site) -> None:
         await _gets_no_work(scene, (one, twin))
     told_s = scene.ground.now_s
     await asyncio.sleep(3 * SYNC_S)
+    until_s = scene.ground.now_s + _NOTICED_S
+    while not (one.quiet and twin.quiet) and scene.ground.now_s < until_s:
+        # What nobody was there to take in is on their disks.
+        await asyncio.sleep(_AGAIN_S)
     await twin.stop()
     await scene.people.release(one.agent)
     await asyncio.sleep(_WAITS_S)
