@@ -199,7 +199,8 @@ class Gateway:
         return schema_ref(self._fleet.pool.schema.hash)
 
     def _freeze(self, now_ms: int) -> _Sent:
-        seat, schema = self.seat, self._fleet.pool.schema.encode()
+        seat = self.seat
+        schema = b"" if seat.has_schema else self._fleet.pool.schema.encode()
         digests = {seq: sha256(data).digest() for seq, data in self._waiting.items()}
         receipts = seat.receipts[: limits.RECEIPTS_PER_REPORT]
         seat.counter += 1

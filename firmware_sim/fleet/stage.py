@@ -4,6 +4,7 @@ Leaves out the command line (`firmware_sim.commands.fleet`).
 """
 
 import gc
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,13 @@ async def play_fleet(order: FleetOrder, say: Say) -> dict[str, Any]:
         gc.collect()
         gc.freeze()
         crowd = Crowd(gateways, line, clock, order.play)
+        began_s = time.process_time()
         try:
             tally = await crowd.run()
         finally:
             line.close()
-        return {"agents": len(gateways), **tally.result(crowd.passed_s)}
+        cpu_s = round(time.process_time() - began_s, 3)
+        return {"agents": len(gateways), **tally.result(crowd.passed_s), "cpu_s": cpu_s}
     except ConnectionError as error:
         raise WorldError(Reason.STORE_CLOSED, f"the coordinator: {error}") from error
     finally:
