@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ ANSWER_S: Final = 30
 SLOWEST_BYTES_PER_S: Final = 600
 """GPRS at the edge of its cell. Modems, proxies and our own kernel take a body at once and pass it
 on at this pace, so the answer to a large one is waited for longer."""
+_LOOKS_LEAK: Final = sys.version_info < (3, 12, 8) or sys.version_info[:3] == (3, 13, 0)
+"""Each look at the session of an SSLSocket loses some 6 kB for ever (gh-116810)."""
 _YOUNG: Final = 3 / 4
 """Of a session's life; servers end it after two hours as a rule."""
 _TLSEXT_PADDING: Final = 0x10
@@ -129,8 +132,8 @@ class Connection:
         self.session = session
         """The TLS session to resume; after an exchange, the one to resume next."""
         self.resumed = False
-        self._sound = False
-        """The peer agreed to `session`, or gave it."""
+        """The peer agreed to `session`."""
+        self._looked = False
         self.stale = False
         """It had been kept, and was found closed: nothing was answered, use a new one."""
 
@@ -206,21 +209,25 @@ class Connection:
         # Bytes: a text would load the tables of international names, for one that is ASCII.
         name = self._endpoint.host.encode("ascii")
         tls = self._context.wrap_socket(sock, server_hostname=name, session=self.session)
-        self.resumed = self._sound = bool(tls.session_reused)
+        self.resumed = bool(tls.session_reused)
         return tls
 
     def _keep_session(self, sock: socket.socket) -> None:
-        """Keep what the next connection is to resume: the session in hand, until it grows old.
+        """Keep what the next connection is to resume: what the peer gave last.
 
-        Each look at `session` leaks some 6 kB for ever in CPython 3.11, and in 3.12 before 3.12.8
-        (gh-116810). That a session used twice shows who calls is no secret here: a gateway calls
-        from one place (RFC 8446, C.4).
+        Where a look loses memory, it is the session in hand until that is refused or grows old.
+        One that is used again shows who calls, which is no secret here: a gateway calls from one
+        place (RFC 8446, C.4); a peer that takes each but once gets a whole handshake every second
+        time.
         """
-        if not isinstance(sock, ssl.SSLSocket) or (self._sound and _is_young(self.session)):
+        if self._looked or not isinstance(sock, ssl.SSLSocket):
+            return
+        self._looked = True
+        if _LOOKS_LEAK and self.resumed and _is_young(self.session):
             return
         session = sock.session
         if session is not None and session.has_ticket:
-            self.session, self._sound = session, True
+            self.session = session
 
     def _send(self, sock: socket.socket, request: Request) -> None:
         if request.take is None:

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _BUDGET = "tests/unit/test_agent_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
+_SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
 
 def _link(name: str, file: str, old: str, new: str, test: str) -> Mutant:
@@ -42,9 +43,23 @@ LINK = (
     _link(
         "session-looked-at-once",
         "agent/services/http_connection.py",
-        "or (self._sound and _is_young(self.session))",
-        "or False",
+        "        if _LOOKS_LEAK and self.resumed and _is_young(self.session):",
+        "        if False:",
         "tests/system/test_agent_http.py::test_a_session_is_looked_at_once_and_not_at_each_contact",
+    ),
+    _link(
+        "kept-connection-looked-at-once",
+        "agent/services/http_connection.py",
+        "        self._looked = True\n",
+        "",
+        _SESSIONS + "a_connection_that_is_kept_is_looked_at_once",
+    ),
+    _link(
+        "newest-session-resumed",
+        "agent/services/http_connection.py",
+        "if _LOOKS_LEAK and self.resumed",
+        "if self.resumed",
+        _SESSIONS + "where_looks_lose_nothing_the_newest_session_is_resumed",
     ),
     _link(
         "wish-within-a-day",
