@@ -21,7 +21,7 @@ from coordinator.cli.options import (
     with_client,
 )
 from coordinator.cli.rollouts_report import report as tell
-from coordinator.cli.rollouts_watch import get, picture, released, where
+from coordinator.cli.rollouts_watch import get, incoming, picture, released, where
 from coordinator.cli.rollouts_watch import watch as follow
 from coordinator.cli.show import Screen, ago
 from coordinator.cli.waiting import until_settled
@@ -180,6 +180,8 @@ def _show(screen: Screen, view: RolloutView) -> None:
     screen.facts(facts)
     screen.text()
     screen.console.print(picture(view))
+    for line in incoming(view):
+        screen.text(line)
 
 
 def _released(view: RolloutView) -> str:
@@ -210,7 +212,7 @@ def _preview(client: Client, screen: Screen, job: JobFile) -> None:
     screen.facts(
         [
             ("would go to", some(view.targets, "agent")),
-            ("there for", meant(view.devices, view.unasked)),
+            ("there for", meant(view.devices, view.unasked, view.silent_devices)),
             ("class", view.job_class),
             ("approvals", view.approvals_needed),
             ("metered", f"{view.metered_bytes} bytes"),

@@ -3,15 +3,17 @@
 Leaves out steering it (`coordinator.cli.rollouts`) and how a wait is kept up (`waiting`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import Final
 
 from rich.live import Live
 from rich.table import Table
 
 from coordinator.cli.client import CallError, Client, Exit, segment
-from coordinator.cli.show import Screen, count
+from coordinator.cli.show import Screen, ago, count
 from coordinator.cli.waiting import Wait, leaving, looks
 from coordinator.contract.jobs import JobView
 from coordinator.contract.rollouts import OVER, RolloutView, StageView
@@ -77,6 +79,17 @@ def picture(view: RolloutView) -> Table:
     return table
 
 
+def incoming(view: RolloutView) -> list[str]:
+    """Return how far firmware has come into devices, a line for each gateway."""
+    devices = defaultdict[tuple[str, datetime], list[str]](list)
+    for one in view.incoming:
+        devices[one.agent, one.at].append(f"{one.device} {one.permille // 10} %")
+    return [
+        f"firmware at {agent}: {', '.join(named)} ({ago(at)})"
+        for (agent, at), named in devices.items()
+    ]
+
+
 def _bar(stage: StageView) -> str:
     """Return how much of a stage succeeded (#), failed (x), is out (-), and waits (.)."""
     if not stage.members:
@@ -105,7 +118,10 @@ def _draw(screen: Screen, live: Live | None, view: RolloutView) -> None:
     elif live is None:
         why = f": {'; '.join(view.why)}" if view.why else ""
         screen.text(f"{view.name} {view.state} {where(view)} {released(view)}{why}")
+        for line in incoming(view):
+            screen.text(f"  {line}")
     else:
         shown = picture(view)
-        shown.caption = f"{view.name} {view.state} {released(view)} {'; '.join(view.why)}"
+        caption = f"{view.name} {view.state} {released(view)} {'; '.join(view.why)}"
+        shown.caption = "\n".join((caption, *incoming(view)))
         live.update(shown, refresh=True)

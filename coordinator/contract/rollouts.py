@@ -43,6 +43,16 @@ class StageView(msgspec.Struct, frozen=True):
     """The gate's arithmetic in words; empty before the stage is opened."""
 
 
+class IncomingView(msgspec.Struct, frozen=True):
+    """How far firmware has come into one device of a member, by its gateway's last word."""
+
+    agent: str
+    device: str
+    permille: int
+    at: Time
+    """When its gateway said so."""
+
+
 class RolloutView(msgspec.Struct, frozen=True):
     """One rollout; its id is that of its job."""
 
@@ -61,6 +71,8 @@ class RolloutView(msgspec.Struct, frozen=True):
     """When something happens at the latest though nobody does anything."""
     undo: str | None
     """The job that takes it back."""
+    incoming: list[IncomingView] = []
+    """Devices of members that firmware is on its way into now, 20 at most; empty in lists."""
 
 
 class OutlookView(msgspec.Struct, frozen=True):
@@ -104,3 +116,5 @@ class RolloutPreview(msgspec.Struct, frozen=True):
     """Devices there that it would be for, as they last said what they are."""
     unasked: int = 0
     """Agents among them of which no device was ever asked (`device.sync`)."""
+    silent_devices: int = 0
+    """Of `devices` those that do not answer, by their gateways' last word."""

@@ -66,6 +66,7 @@ def preview_rollout(
         conflicts=conflicts,
         devices=reach.devices,
         unasked=reach.unasked,
+        silent_devices=reach.silent,
     )
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from coordinator.contract.common import to_time
+from coordinator.contract.rollouts import IncomingView, RolloutView, StageState, StageView
 from coordinator.contract.rollouts import RolloutState as StateText
-from coordinator.contract.rollouts import RolloutView, StageState, StageView
 from coordinator.core.gates import judge
 from coordinator.core.ports import Row, Tx, fetch
 from coordinator.core.rollout import seen_of
@@ -14,8 +16,11 @@ from coordinator.transactions.dispatch import Loaded, load
 from coordinator.transactions.sight import sees_job
 from coordinator.transactions.words import execution_state_text
 from shared.ids import uuid_text
+from shared.model.job import ExecutionState
 from shared.model.selector import Selector
 
+_INCOMING = 20
+"""Devices shown with firmware on its way: what a screen has room for."""
 _STATES: Mapping[RolloutState, StateText] = {
     RolloutState.READY: "READY",
     RolloutState.RUNNING: "RUNNING",
@@ -34,6 +39,18 @@ _STAGE_STATES: Mapping[Stage, StageState] = {
 
 def view_rollout(job: bytes, limit: Selector | None = None) -> Tx[RolloutView | None]:
     """Return one rollout, None when there is none of this job within a token's limit."""
+    view = yield from _in_short(job, limit)
+    if view is None:
+        return None
+    rows = yield from fetch("images_of_job", job, ExecutionState.IN_PROGRESS, _INCOMING)
+    incoming = [
+        IncomingView(agent, device, permille, to_time(at_ms))
+        for agent, device, permille, at_ms in rows
+    ]
+    return replace(view, incoming=incoming)
+
+
+def _in_short(job: bytes, limit: Selector | None) -> Tx[RolloutView | None]:
     loaded = yield from load(job)
     if loaded is None or not (yield from sees_job(job, limit)):
         return None
@@ -50,7 +67,7 @@ def list_rollouts(
         wanted = -1 if state is None else state
         page = yield from fetch("rollouts_before", before, size + 1, wanted)
         for (job,) in page:
-            view = yield from view_rollout(job, limit)
+            view = yield from _in_short(job, limit)
             views += [] if view is None else [view]
         if len(views) > size or len(page) <= size:
             return views[:size], len(views) > size
