@@ -8,15 +8,9 @@ import pytest
 
 from coordinator.core.drafts import (
     Exchange,
-    Online,
-    RoleKeys,
-    careful_catalog,
-    draft,
     exchange,
-    first_root,
     next_catalog,
     next_policy,
-    plain_policy,
     revocation,
 )
 from coordinator.core.papers import (
@@ -35,7 +29,7 @@ from coordinator.services.ceremony import sign, wanted_keys
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import FleetId, KeyId, key_id
+from shared.ids import KeyId, key_id
 from shared.trust.catalog import CATALOG_TYP
 from shared.trust.envelope import seal
 from shared.trust.root import DIRECTOR, ENROL, RELEASE, ROOT
@@ -44,7 +38,6 @@ from tests.unit.trust_world import (
     DAY,
     FLEET,
     NOW,
-    OFFICERS,
     PEOPLE,
     changed,
     kid,
@@ -237,7 +230,7 @@ def test_a_new_root_lasts_for_ten_more_years(table):
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        ({"role": ROOT, "drop": ["root-1", "root-2"]}, "ask for 2 of 1 keys"),
+        ({"role": ROOT, "drop": ["root-1", "root-2"]}, "ask for 2 of 1 key"),
         ({"role": DIRECTOR, "drop": ["director"]}, "director role would ask for 1 of 0 keys"),
         ({"role": ROOT, "threshold": 0}, "ask for 0 of 3"),
         ({"role": ROOT, "threshold": 4}, "ask for 4 of 3"),
@@ -341,62 +334,6 @@ def test_papers_that_contradict_themselves_are_refused():
     ]
     with pytest.raises(MistakeError, match="contradicts itself"):
         open_before(Papers(before=papers, drafts=papers))
-
-
-# --- founding -----------------------------------------------------------------------------------
-def first(**changes):
-    made: dict[str, Any] = {
-        "root": RoleKeys([public(name) for name in OFFICERS], 2),
-        "release": RoleKeys([public("release")], 1),
-        "online": Online(public("director"), b"c" * 32),
-        "now_ms": WallMs(NOW),
-    }
-    return first_root(FleetId(FLEET), **(made | changes))
-
-
-def founding():
-    root = first()
-    return [
-        draft("root", root),
-        draft("catalog", careful_catalog(root)),
-        draft("policy", plain_policy(root)),
-    ]
-
-
-def test_a_fleet_is_founded_by_the_keys_it_names():
-    papers = sign(
-        Papers(before=[], drafts=founding()), map(signer, ("root-2", "root-3", "release"))
-    )
-    assert missing(papers) == []
-    after = judge(None, papers.drafts, now_ms=LATER, where="x")
-    assert after.root == first()
-    assert not after.catalog.any_profile, "it writes nothing until profiles are listed"
-    assert after.catalog.profiles == []
-
-
-def test_what_is_no_beginning_founds_nothing():
-    whole = sign(
-        Papers(before=[], drafts=founding()), map(signer, ("root-2", "root-3", "release"))
-    ).drafts
-    later = Paper("root", seal_root(make_root(version=2)))
-    for drafts, says in (
-        (founding(), "too few signatures"),
-        (whole[:1], "does not found a fleet"),
-        (whole[1:], "comes without a root"),
-        ([later, *whole[1:]], "is no beginning"),
-    ):
-        with pytest.raises(MistakeError, match=says):
-            judge(None, drafts, now_ms=LATER, where="x")
-
-
-def test_thresholds_that_cannot_be_reached_found_nothing():
-    for changes in (
-        {"root": RoleKeys([public("root-1")], 2)},
-        {"root": RoleKeys([public("root-1")] * 2, 1)},
-        {"release": RoleKeys([public("director")], 1)},
-    ):
-        with pytest.raises(MistakeError, match="such a root document cannot be"):
-            first(**changes)
 
 
 # --- what people read ---------------------------------------------------------------------------

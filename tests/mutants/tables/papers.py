@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant, cuts
 
 _UNIT = "tests/unit/test_papers.py::test_"
+_FOUNDING = "tests/unit/test_papers_founding.py::test_"
 _TYPED = "tests/system/test_ceremony.py::test_"
 _ENROL = "tests/unit/test_agent_enroll.py::test_"
 _FOLLOW = _UNIT + "papers_that_do_not_follow_are_refused_in_a_sentence"
@@ -23,7 +24,7 @@ PAPERS = (
         "beginning",
         "if root is None and (document.version, document.epoch) != (1, 1):",
         "if False:",
-        _UNIT + "what_is_no_beginning_founds_nothing",
+        _FOUNDING + "what_is_no_beginning_founds_nothing",
     ),
     _papers("newer", "        _check_newer(document, before, where)\n", "", _FOLLOW),
     _papers(
