@@ -1,7 +1,7 @@
 """Jobs that the coordinator makes by itself: the story of a trigger.
 
 Owns saving it and getting rid of it. What must hold of its firings is judged by `trigger_checks`.
-Leaves out which events there are (tests/unit/test_triggers.py has each of them).
+Leaves out which events there are (tests/unit/test_triggers.py and test_trigger_devices.py).
 """
 
 import asyncio
