@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tests.soak.gauges import Bound, grown, look
+from tests.soak.month import BOUNDS
 
 
 def sample(**held: float) -> dict[str, float]:
@@ -37,6 +38,14 @@ def test_whoever_looks_at_other_things_says_how_much_they_may_grow():
     samples = [{"tasks": 5.0 + number} for number in range(8)]
     assert grown(samples, {"tasks": Bound(1.0, 4)}, {}) == []
     assert grown(samples, {"tasks": Bound(1.0, 3)}, {}) == ["tasks from 7.5 to 11.5"]
+
+
+def test_a_month_sees_200_bytes_that_each_contact_leaves_behind():
+    day_mb = 96 * 200 / (1 << 20)
+    steady = dict.fromkeys(BOUNDS, 1.0)
+    assert grown([steady] * 30, BOUNDS, {}) == []
+    [told] = grown([steady | {"held_mb": 1 + day * day_mb} for day in range(30)], BOUNDS, {})
+    assert told.startswith("held_mb")
 
 
 def test_a_look_sees_descriptors_logs_and_files_temporary_ones_too(tmp_path: Path):
