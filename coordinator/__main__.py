@@ -44,6 +44,7 @@ _COMMANDS = (
 )
 """In the order of the help text."""
 _FAILED, _USAGE = 1, 2
+_SERVER = frozenset({"aiohttp", "prometheus_client"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MistakeError as error:
         print(f"outstation-coordinator: {error}", file=sys.stderr)
         return _USAGE
-    except (OutstationError, OSError) as error:
+    except OutstationError as error:
         print(f"outstation-coordinator: {error}", file=sys.stderr)
         return _FAILED
+    except OSError as error:
+        where = error.filename or "this machine"
+        print(f"outstation-coordinator: {where}: {error.strerror or error}", file=sys.stderr)
+        return _FAILED
+    except ModuleNotFoundError as missing:
+        # Every command but `run` goes without what only a server needs.
+        if missing.name is None or missing.name.partition(".")[0] not in _SERVER:
+            raise
+        mend = "pip install 'outstation[coordinator]'"
+        print(f"outstation-coordinator: this needs {missing.name}; {mend}", file=sys.stderr)
+        return _USAGE
     return status
 
 

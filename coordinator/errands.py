@@ -28,6 +28,7 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
+from shared.runtime.files import whole_or_nothing
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
@@ -38,9 +39,11 @@ async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:
         WorldError, OSError: the disk did not obey.
     """
     await _require_empty(place)
-    request = begin_ceremony(place, hosts=hosts, url=url)
-    papers = make_first_papers(place.directory, request, now_ms=SystemClock().wall_ms())
-    return await _found(place, papers, request)
+    prepare_directory(place.directory)
+    with whole_or_nothing(place.directory.path):
+        request = _request(place, hosts=hosts, url=url)
+        papers = make_first_papers(place.directory, request, now_ms=SystemClock().wall_ms())
+        return await _found(place, papers, request)
 
 
 def begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> FoundingRequest:
@@ -51,6 +54,11 @@ def begin_ceremony(place: Place, *, hosts: Sequence[str], url: str) -> FoundingR
         OSError: the disk did not obey.
     """
     prepare_directory(place.directory)
+    with whole_or_nothing(place.directory.path):
+        return _request(place, hosts=hosts, url=url)
+
+
+def _request(place: Place, *, hosts: Sequence[str], url: str) -> FoundingRequest:
     fleet_id, now_ms = FleetId(SystemEntropy().token(16)), SystemClock().wall_ms()
     return make_online_keys(place.directory, fleet_id, hosts=hosts, url=url, now_ms=now_ms)
 

@@ -14,6 +14,7 @@ from coordinator.services.backup import (
     Made,
     artifacts_of,
     begin_epoch,
+    check_copy,
     keys_of,
     make_backup,
     restore,
@@ -25,7 +26,7 @@ from coordinator.transactions.artifacts import Artifact
 from shared.errors import MistakeError
 from shared.model.artifact import artifact_text
 from shared.runtime.clock import SystemClock
-from shared.runtime.files import lock_directory
+from shared.runtime.files import lock_directory, whole_or_nothing
 from shared.words import some
 
 _NAMED = 20
@@ -142,7 +143,7 @@ def _restore(options: argparse.Namespace) -> int:
     place = of.place(options)
     _check_file(options.file, place)
     place.directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with lock_directory(place.directory.path):
+    with lock_directory(place.directory.path), whole_or_nothing(place.directory.path):
         epoch = asyncio.run(_restored(options.file and options.file.absolute(), place))
     print(f"restored into {place.directory.path}; restore epoch {epoch}")
     print(
@@ -184,3 +185,5 @@ def _check_file(file: Path | None, place: Place) -> None:
         )
     if not place.postgres and file is None:
         raise MistakeError("needs the copy to restore from", where="FILE", mend="backup made it")
+    if file is not None:
+        check_copy(file.absolute(), place.directory)

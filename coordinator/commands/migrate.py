@@ -4,6 +4,7 @@ import argparse
 import asyncio
 
 from coordinator.commands import options as of
+from coordinator.place import existing
 from coordinator.store.opening import open_store
 
 
@@ -19,6 +20,8 @@ def add(commands: of.Commands) -> None:
 
 def _migrate(options: argparse.Namespace) -> int:
     place = of.place(options)
+    if not place.postgres:
+        existing(place)
 
     async def work() -> None:
         async with open_store(place.database, place.postgres, finish=True):

@@ -6,6 +6,7 @@ only when asked for. Leaves out what the database learns (`coordinator.transacti
 """
 
 import asyncio
+import errno
 import hashlib
 import os
 import sqlite3
@@ -38,6 +39,8 @@ _PAGES = 2_048
 """Pages copied at a time: 8 MB, then the coordinator may write."""
 _KEPT = ("ca.pem", "admin.toml", "keys")
 _READ_BYTES = 1 << 20
+_SQLITE = b"SQLite format 3\0"
+"""The first bytes of every SQLite file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,6 @@ async def restore(file: Path, directory: DataDirectory, database: Path, clock: C
     Raises:
         MistakeError: the copy is none, it is of another fleet, or there are no keys.
     """
-    _check_keys(file, directory)
     fresh = database.with_name(f".{database.name}.restoring")
     _remove(fresh)
     try:
@@ -172,6 +174,8 @@ def _copy(source: Path, target: Path) -> None:
             old.backup(new, pages=_PAGES)
             new.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise MistakeError(f"is no database that can be copied ({error})", where=str(source)) from (
             error
         )
@@ -241,9 +245,19 @@ def _is_there(path: Path) -> bool:
     return path.exists()
 
 
-def _check_keys(file: Path, directory: DataDirectory) -> None:
-    if not file.is_file():
-        raise MistakeError("is no file", where=str(file))
+def check_copy(file: Path, directory: DataDirectory) -> None:
+    """Look before anything is made for a restore whether there is something to restore from.
+
+    Raises:
+        MistakeError: the file is no copy, or there are no keys.
+    """
+    try:
+        with file.open("rb") as copy:
+            begun = copy.read(len(_SQLITE))
+    except OSError as error:
+        raise MistakeError(f"cannot be read ({error.strerror})", where=str(file)) from error
+    if begun != _SQLITE:
+        raise MistakeError("is no copy that backup made", where=str(file))
     if directory.keys.is_dir() or keys_of(file).is_file():
         return
     raise MistakeError(
@@ -255,7 +269,7 @@ def _check_keys(file: Path, directory: DataDirectory) -> None:
 
 def _unpack_keys(path: Path, directory: DataDirectory) -> None:
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(path, "r:") as tar:
             tar.extractall(directory.path, members=_own(tar.getmembers()), filter="data")
     except tarfile.TarError as error:
         raise MistakeError(f"holds no keys ({error})", where=str(path)) from error

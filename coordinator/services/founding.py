@@ -45,7 +45,6 @@ def prepare_directory(directory: DataDirectory) -> None:
                 "is not empty", where=str(directory.path), mend="name a directory that is new"
             )
         directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.keys.mkdir(mode=0o700)
     except OSError as error:
         raise MistakeError(
             f"cannot be made a data directory ({error.strerror})", where=str(directory.path)
@@ -61,6 +60,7 @@ def make_online_keys(
         MistakeError: a host is neither a name nor an address.
         OSError: a file cannot be written.
     """
+    directory.keys.mkdir(mode=0o700)
     authority = create_authority(
         directory.authority,
         directory.authority_key,

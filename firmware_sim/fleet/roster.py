@@ -93,7 +93,7 @@ class Roster:
             mend = "--claim FILE lets a new fleet in"
             raise MistakeError("there is no fleet", where=str(path), mend=mend) from None
         except (OSError, msgspec.MsgspecError) as error:
-            raise MistakeError(f"is no roster ({error})", where=str(path)) from None
+            raise MistakeError(f"is no roster ({_why(error)})", where=str(path)) from None
         return cls(heading, seats)
 
 
@@ -116,7 +116,11 @@ def read_claim(path: Path) -> ClaimLetter:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ClaimLetter)
     except (OSError, msgspec.MsgspecError) as error:
-        raise MistakeError(f"is no claim file ({error})", where=str(path)) from None
+        raise MistakeError(f"is no claim file ({_why(error)})", where=str(path)) from None
+
+
+def _why(error: OSError | msgspec.MsgspecError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def new_seat(number: int, name: str, now_ms: int) -> Seat:

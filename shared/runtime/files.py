@@ -6,6 +6,7 @@ Owns atomic replacement, directory syncs and the lock. Leaves out databases: SQL
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -94,11 +95,28 @@ def replacing(path: Path, *, mode: int | None = 0o600) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # `write` does not know it; people want to
         raise
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def whole_or_nothing(directory: Path) -> Iterator[None]:
+    """Take everything out of a directory again if the block fails, where it was empty before it."""
+    began_empty = all(one.name == _LOCK_NAME for one in directory.iterdir())
+    try:
+        yield
+    except BaseException:
+        for one in list(directory.iterdir()) if began_empty else []:
+            if one.is_dir():
+                shutil.rmtree(one, ignore_errors=True)
+            elif one.name != _LOCK_NAME:
+                one.unlink(missing_ok=True)
+        raise
 
 
 class DirectoryLock:

@@ -248,7 +248,7 @@ def test_the_wrong_file_is_said(alone):
         (("policy", "publish", "action.toml"), "action.toml line 1: unknown key 'action'"),
         (("rotate", "root", "--new", "note.txt"), "note.txt: holds no public key"),
         (("rotate", "root", "--drop", "00" * 8), "the root role has no key 0000"),
-        (("rotate", "root", "--threshold", "7"), "ask for 7 of 1 keys"),
+        (("rotate", "root", "--threshold", "7"), "ask for 7 of 1 key;"),
         (("revoke", "me"), "'me' is neither a key's id nor a file"),
         (("revoke", "00" * 8), "no role has the key 0000"),
     ):
