@@ -14,7 +14,7 @@ from coordinator.transactions.rollouts_view import view_rollout
 from coordinator.transactions.submit import Submission, draft_body, submit
 from shared.clock import WallMs
 from shared.ids import AgentId, JobId
-from shared.model.job import ExecutionState
+from shared.model.job import ExecutionState, Value
 from shared.runtime.clock import SystemEntropy
 from shared.trust.starter import first_policy
 from shared.wire.messages import EnrollRequest, Receipt
@@ -112,11 +112,11 @@ class Fleet:
         rows = await self.store.read(partial(_executions, self.job))
         return next(row[6] for row in rows if row[1] == agent)
 
-    async def tell(self, agent: str, state: ExecutionState) -> None:
+    async def tell(self, agent: str, state: ExecutionState, **result: Value) -> None:
         """Let an agent report a state, then let the rollout see it."""
         number = self.numbers[agent] = self.numbers.get(agent, 0) + 1
         execution = await self.execution(agent)
-        receipt = Receipt(number, execution, "", state, 1, 0, self.now)
+        receipt = Receipt(number, execution, "", state, 1, 0, self.now, result=result)
         body = partial(
             reconcile_receipts, AgentId(agent), EPOCH, [receipt], now_ms=WallMs(self.now)
         )

@@ -9,13 +9,19 @@ from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.common import Page
 from coordinator.contract.job_spec import JobSubmission
-from coordinator.contract.rollouts import RolloutPreview, RolloutQuery, RolloutView
+from coordinator.contract.rollouts import (
+    MemberQuery,
+    MemberView,
+    RolloutPreview,
+    RolloutQuery,
+    RolloutView,
+)
 from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.dispatch import Bench, OvertakenError
 from coordinator.transactions.jobs import NEWEST
 from coordinator.transactions.rollouts_preview import preview_rollout as look
 from coordinator.transactions.rollouts_steer import Asked, NotNowError, Verb, steer
-from coordinator.transactions.rollouts_view import list_rollouts, view_rollout
+from coordinator.transactions.rollouts_view import list_members, list_rollouts, view_rollout
 from coordinator.transactions.submit import draft_body
 from shared.ids import parse_uuid
 
@@ -42,6 +48,20 @@ async def get_rollout(call: Call, job: str) -> RolloutView:
     if view is None:
         raise missing("rollout", job)
     return view
+
+
+async def get_rollout_members(call: Call, job: str, query: MemberQuery) -> Page[MemberView]:
+    """List the agents of a rollout, those included that were never released."""
+    asked = uuid_in_path(job, "job")
+    secret, scope = call.parts.fleet.page_key, f"rollout members {job}"
+    after = read_page_token(query.page_token, scope=scope, secret=secret).decode()
+    body = partial(list_members, asked, after=after, size=query.page_size, limit=call.limit)
+    found = await call.parts.store.read(body)
+    if found is None:
+        raise missing("rollout", job)
+    views, more = found
+    token = page_token(views[-1].agent.encode(), scope=scope, secret=secret) if more else None
+    return Page(views, token)
 
 
 async def preview_rollout(call: Call, body: JobSubmission) -> RolloutPreview:

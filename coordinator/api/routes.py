@@ -60,6 +60,7 @@ from coordinator.api.rollouts import (
     advance_rollout,
     cancel_rollout,
     get_rollout,
+    get_rollout_members,
     get_rollouts,
     pause_rollout,
     preview_rollout,
@@ -174,6 +175,7 @@ ROUTES = (
 
     Limited("GET  /v1/rollouts",                get_rollouts,     "jobs:read"),
     Limited("GET  /v1/rollouts/{job}",          get_rollout,      "jobs:read"),
+    Limited("GET  /v1/rollouts/{job}/members",  get_rollout_members, "jobs:read"),
     Limited("POST /v1/rollouts/preview",        preview_rollout,  "jobs:read"),
     Limited("POST /v1/rollouts/{job}/pause",    pause_rollout,    "jobs:write", _SETTLED, 202),
     Limited("POST /v1/rollouts/{job}/resume",   resume_rollout,   "jobs:write", _SETTLED, 202),

@@ -21,12 +21,13 @@ from coordinator.cli.options import (
     with_client,
 )
 from coordinator.cli.rollouts_report import report as tell
+from coordinator.cli.rollouts_report import show as show_report
 from coordinator.cli.rollouts_watch import get, incoming, picture, released, where
 from coordinator.cli.rollouts_watch import watch as follow
 from coordinator.cli.show import Screen, ago
 from coordinator.cli.waiting import until_settled
 from coordinator.contract.jobs import ExecutionView
-from coordinator.contract.rollouts import OVER, RolloutPreview, RolloutView
+from coordinator.contract.rollouts import OVER, MemberView, RolloutPreview, RolloutView
 from shared.words import some
 
 app = App(name="rollouts", help="Jobs that go over the fleet in stages: watch, steer, take back.")
@@ -56,7 +57,7 @@ def show(job: str, /, *, common: Common = DEFAULT) -> None:
 
 @app.command(name="report")
 def report(job: str, /, *, common: Common = DEFAULT) -> None:
-    """Tell what each gateway really did, if it was undone, and how that is known."""
+    """Tell what each gateway really did, if it was undone, and what is still owed for it."""
     with_client(common, lambda client, screen: _report(client, screen, job))
 
 
@@ -132,12 +133,14 @@ def watch(job: str, /, *, timeout: int = FOREVER_S, common: Common = DEFAULT) ->
 
 def _report(client: Client, screen: Screen, job: str) -> None:
     view = get(client, job)
-    rows = tell(_executions(client, job), _executions(client, view.undo) if view.undo else [])
+    path = f"/v1/rollouts/{segment(job)}/members"
+    members = client.pages(path, MemberView, {}, most=_REPORTED)
+    undoing = _executions(client, view.undo) if view.undo else []
+    found = tell(view, members, _executions(client, job), undoing)
     if screen.as_json:
-        screen.json([row._asdict() for row in rows])
-        return
-    screen.text(f"{view.name}: {view.state}, {_released(view)} have it or had it")
-    screen.table(("AGENT", "WHAT IT DID", "UNDOING", "HOW THAT IS KNOWN"), rows)
+        screen.json(found)
+    else:
+        show_report(screen, found)
 
 
 def _executions(client: Client, job: str) -> Iterator[ExecutionView]:

@@ -21,6 +21,22 @@ class RolloutQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page_token: PageToken = ""
 
 
+class MemberQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``GET /v1/rollouts/{job}/members``, by agent."""
+
+    page_size: PageSize = 100
+    page_token: PageToken = ""
+
+
+class MemberView(msgspec.Struct, frozen=True):
+    """One agent of a rollout, also if it was never released; its end is its execution's."""
+
+    agent: str
+    stage: str
+    """Empty: it was dropped from the rollout."""
+    released: bool
+
+
 class StageView(msgspec.Struct, frozen=True):
     """One stage and how far it is."""
 

@@ -115,7 +115,7 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
         done.taken = True
         return done
     yield from _presume_overdue(loaded, bench.now_ms)
-    counted, late_successes, more = yield from count_events(job)
+    counted, done_late, more = yield from count_events(job)
     loaded = yield from load(job)
     assert loaded is not None, "it was read in this transaction"
     if more:
@@ -125,7 +125,7 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
     progress = decision.progress
     for act in decision.acts:
         progress = yield from _do(act, loaded, progress, bench, done)
-    if late_successes and loaded.row[4] is not None:
+    if done_late and loaded.row[4] is not None:
         yield from undo_late(loaded.row, bench.now_ms)
     done.changed = counted or progress != loaded.progress
     yield from _save(loaded, decision, progress, bench, done)

@@ -21,7 +21,7 @@ class Site:
 def count_events(job: JobId) -> Tx[tuple[bool, bool, bool]]:
     """Fold what changed into the counts.
 
-    Tell whether there was anything, whether something succeeded, and whether more is left.
+    Tell whether there was anything, whether something may have been done, and if more is left.
     """
     rows = yield from fetch("rollout_events", job, limits.ROLLOUT_EVENTS)
     if not rows:
@@ -44,8 +44,9 @@ def count_events(job: JobId) -> Tx[tuple[bool, bool, bool]]:
         yield from _make_room(job, last, ended, sites)
     # What is committed meanwhile under a lower number is not in this transaction's sight.
     yield from execute("rollout_events_counted", job, last)
-    succeeded = any(row[3] == ExecutionState.SUCCEEDED for row in rows)
-    return True, succeeded, len(rows) == limits.ROLLOUT_EVENTS
+    # Who was called off may have been stopped half-way.
+    ended_so = {ExecutionState.SUCCEEDED, ExecutionState.CANCELED}
+    return True, any(row[3] in ended_so for row in rows), len(rows) == limits.ROLLOUT_EVENTS
 
 
 def moved_count(job: JobId, stage: int, members: int, released: int, queued: int) -> Tx[None]:

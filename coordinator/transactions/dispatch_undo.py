@@ -1,8 +1,8 @@
-"""A whole rollout is taken back: a job of its own does the compensation where it had succeeded.
+"""A whole rollout is taken back: a job of its own does the compensation where something was done.
 
-Executions that still run are called off with the job itself. One that succeeds all the same, or
-whose success is told late, is undone too as soon as it is known. Where the policy asks people to
-agree to the compensation, that job waits for them; their list cannot grow later.
+Executions that still run are called off with the job itself. One that stops half-way, succeeds all
+the same, or whose success is told late, is undone too as soon as it is known. Where the policy
+asks people to agree to the compensation, that job waits for them; their list cannot grow later.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from coordinator.core.derived import undoing_of
 from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.reconcile import STOPPED
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rows import audit
 from shared import limits
@@ -50,7 +51,7 @@ def undo(row: Row, policy: Policy, now_ms: WallMs) -> Tx[list[AgentId]]:
     spec = undo_spec(unpack(row[10], JobSpec, bound=limits.SPEC_BYTES))
     name, rule = choose_class(spec, policy)
     job, packed = undoing_of(row[0]), pack(spec)
-    agents = yield from _succeeded(row[0], job)
+    agents = yield from _to_undo(row[0], job)
     yield from execute(
         "rollout_undo_insert",
         job,
@@ -83,11 +84,11 @@ def undo(row: Row, policy: Policy, now_ms: WallMs) -> Tx[list[AgentId]]:
 
 
 def undo_late(row: Row, now_ms: WallMs) -> Tx[list[AgentId]]:
-    """Undo what is known only now to have succeeded; return where."""
+    """Undo what is known only now to have been done, whole or in part; return where."""
     by = JobId(row[4])
     job = yield from fetch_one("job", by)
     assert job is not None, "jobs are kept"
-    agents = yield from _succeeded(row[0], by)
+    agents = yield from _to_undo(row[0], by)
     if job[10] or not agents:
         return []
     yield from insert_executions(by, agents, now_ms=now_ms)
@@ -95,6 +96,7 @@ def undo_late(row: Row, now_ms: WallMs) -> Tx[list[AgentId]]:
     return agents
 
 
-def _succeeded(job: bytes, by: JobId) -> Tx[list[AgentId]]:
-    rows: Sequence[Row] = yield from fetch("rollout_succeeded", job, ExecutionState.SUCCEEDED, by)
+def _to_undo(job: bytes, by: JobId) -> Tx[list[AgentId]]:
+    good, off = ExecutionState.SUCCEEDED, ExecutionState.CANCELED
+    rows: Sequence[Row] = yield from fetch("rollout_to_undo", job, good, by, off, STOPPED)
     return [AgentId(agent) for (agent,) in rows]

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from coordinator.contract.common import to_time
-from coordinator.contract.rollouts import IncomingView, RolloutView, StageState, StageView
+from coordinator.contract.rollouts import (
+    IncomingView,
+    MemberView,
+    RolloutView,
+    StageState,
+    StageView,
+)
 from coordinator.contract.rollouts import RolloutState as StateText
 from coordinator.core.gates import judge
 from coordinator.core.ports import Row, Tx, fetch
@@ -13,6 +19,7 @@ from coordinator.core.rollout import seen_of
 from coordinator.core.rollout_policy import LOST, Gate, RolloutState
 from coordinator.core.rollout_policy import StageState as Stage
 from coordinator.transactions.dispatch import Loaded, load
+from coordinator.transactions.rollouts_begin import policy_of
 from coordinator.transactions.sight import sees_job
 from coordinator.transactions.words import execution_state_text
 from shared.ids import uuid_text
@@ -72,6 +79,21 @@ def list_rollouts(
         if len(views) > size or len(page) <= size:
             return views[:size], len(views) > size
         before = page[-1][0]
+
+
+def list_members(
+    job: bytes, *, after: str, size: int, limit: Selector | None = None
+) -> Tx[tuple[list[MemberView], bool] | None]:
+    """Return up to `size` members after an agent, and if there are more; None: no such rollout."""
+    policy = yield from policy_of(job)
+    if policy is None or not (yield from sees_job(job, limit)):
+        return None
+    rows = yield from fetch("rollout_members_after", job, after, size + 1)
+    views = [
+        MemberView(agent, policy.stages[stage].name if stage >= 0 else "", bool(released))
+        for agent, stage, released in rows[:size]
+    ]
+    return views, len(rows) > size
 
 
 def _view(loaded: Loaded, stages: Sequence[Row]) -> RolloutView:

@@ -80,9 +80,18 @@ async def test_a_canary_that_fails_stops_the_others_and_a_person_calls_it_off(wo
     assert "PAUSED" in (await run("rollouts", "list", "--state", "paused"))[1]
     shown = " ".join((await run("rollouts", "show", job))[1].split())
     assert "1 of 1 failed" in shown
-    (row,) = json.loads((await run("rollouts", "report", job, "--json"))[1])
-    assert (row["agent"], row["did"], row["known"]) == (canary, "failed", "told")
-    assert canary in (await run("rollouts", "report", job))[1]
+    told = json.loads((await run("rollouts", "report", job, "--json"))[1])
+    row, *others = told["gateways"]
+    assert (row["agent"], row["stage"], row["did"]) == (canary, "canary", "failed")
+    assert (row["known"], row["told_at"] is None, row["owed"]) == ("told", False, "")
+    assert {one["agent"] for one in others} == pumps.keys() - {canary}
+    assert {(one["state"], one["stage"], one["owed"]) for one in others} == {
+        (None, "fleet", "its turn")
+    }
+    assert told["counts"] == {"nothing: its turn has not come": 3, "failed": 1}
+    out = (await run("rollouts", "report", job))[1]
+    assert all(name in out for name in pumps)
+    assert "still owed: 3 its turn" in out
     status, out, _ = await run("rollouts", "cancel", job)
     assert (status, "STOPPED" in out) == (0, True)
     assert await released(world, job) == {canary}

@@ -43,6 +43,21 @@ async def test_a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere(flee
     assert sorted(row[1] for row in undone) == [*agents[:4], agents[9]]
 
 
+async def test_a_rollback_undoes_what_was_stopped_half_way_and_not_what_had_not_begun(fleet):
+    gate = {**STRICT, "error_action": "rollback"}
+    await fleet.submit(gate=gate, compensation=UNDO)
+    agents = sorted(await fleet.states())
+    for agent in agents[8:10]:
+        await fleet.sign(agent)
+    await fleet.tell_all(ExecutionState.FAILED, agents[4:8])
+    undo = bytes.fromhex((await fleet.view()).undo.replace("-", ""))
+    assert not await fleet.store.read(partial(_executions, undo))
+    await fleet.tell(agents[8], ExecutionState.CANCELED, cancel="not_started")
+    await fleet.tell(agents[9], ExecutionState.CANCELED, cancel="stopped")
+    undone = await fleet.store.read(partial(_executions, undo))
+    assert [row[1] for row in undone] == [agents[9]]
+
+
 async def test_what_no_class_may_undo_any_more_is_called_off_and_says_so(fleet):
     gate = {**STRICT, "error_action": "rollback"}
     await fleet.submit(gate=gate, compensation=UNDO)

@@ -86,6 +86,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 -- name: rollout_members
 SELECT agent_id FROM rollout_member WHERE job_id = $1;
 
+-- name: rollout_members_after
+SELECT agent_id, stage, execution_id IS NOT NULL FROM rollout_member
+WHERE job_id = $1 AND agent_id > $2 ORDER BY agent_id LIMIT $3;
+
 -- name: rollout_next
 SELECT agent_id, site FROM rollout_member
 WHERE job_id = $1 AND stage = $2 AND ready = 1 AND execution_id IS NULL ORDER BY place LIMIT $3;
@@ -211,9 +215,9 @@ WHERE job_id = $1 AND state = $4 AND created_ms <= $5;
 -- name: rollout_oldest
 SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2 ORDER BY created_ms LIMIT 1;
 
--- name: rollout_succeeded
+-- name: rollout_to_undo
 SELECT e.agent_id FROM execution e
-WHERE e.job_id = $1 AND e.state = $2
+WHERE e.job_id = $1 AND (e.state = $2 OR e.state = $4 AND e.cancel_how = $5)
     AND e.agent_id NOT IN (SELECT u.agent_id FROM execution u WHERE u.job_id = $3)
     AND e.agent_id NOT IN (SELECT t.agent_id FROM job_target t WHERE t.job_id = $3)
 ORDER BY e.agent_id;

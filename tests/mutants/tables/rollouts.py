@@ -131,9 +131,16 @@ ROLLOUTS = (
     _rollout(
         "late-success-undone",
         "transactions/dispatch.py",
-        "    if late_successes and loaded.row[4] is not None:\n",
+        "    if done_late and loaded.row[4] is not None:\n",
         "    if False:\n",
         _ENDINGS + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
+    ),
+    _rollout(
+        "half-done-undone",
+        "transactions/dispatch_counts.py",
+        "    ended_so = {ExecutionState.SUCCEEDED, ExecutionState.CANCELED}\n",
+        "    ended_so = {ExecutionState.SUCCEEDED}\n",
+        _ENDINGS + "a_rollback_undoes_what_was_stopped_half_way_and_not_what_had_not_begun",
     ),
     _rollout(
         "overtaken",

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec.structs import replace
 
 from coordinator.core.drafts import RoleKeys, loud_catalog, plain_policy
+from coordinator.core.ports import Store
 from coordinator.keys.directory import DataDirectory
 from coordinator.services.ceremony import FoundingRequest, Offices, founding_papers, sign
 from coordinator.services.founding import found_fleet
@@ -67,7 +68,12 @@ def _files() -> dict[str, bytes]:
 
 async def found(folder: Path, clock: Clock, entropy: SeededEntropy) -> None:
     """Found the fleet in a folder that has its keys."""
-    directory = DataDirectory(folder)
+    async with await SqliteStore.open(DataDirectory(folder).database) as store:
+        await found_in(store, clock, entropy)
+
+
+async def found_in(store: Store, clock: Clock, entropy: SeededEntropy) -> None:
+    """Write the fleet's first rows."""
     request = FoundingRequest(
         fleet=FLEET.hex(),
         url="https://127.0.0.1:1",
@@ -82,8 +88,7 @@ async def found(folder: Path, clock: Clock, entropy: SeededEntropy) -> None:
         request, offices, now_ms=FOUNDED_MS, catalog=loud_catalog, policy=guarded_policy
     )
     papers = sign(drafts, [signer_of("root"), signer_of("release")])
-    async with await SqliteStore.open(directory.database) as store:
-        await found_fleet(store, papers, request, ca_pem="", clock=clock, entropy=entropy)
+    await found_fleet(store, papers, request, ca_pem="", clock=clock, entropy=entropy)
 
 
 def guarded_policy(root: Root) -> Policy:
