@@ -52,8 +52,9 @@ def keep_firings(
     """
     agent, execution, ordinal = whose
     for receipt in receipts:
-        result = dict(receipt.result)
-        device = receipt.device or str(result.pop(_DEVICE, ""))
+        result, device = dict(receipt.result), _device_of(receipt)
+        if not receipt.device:
+            result.pop(_DEVICE, None)
         said = str(result.pop(_SEVERITY, ""))
         yield from execute(
             "firing_insert",
@@ -86,13 +87,21 @@ def unheard(agent: AgentId, ordinal: int, again: Sequence[Receipt]) -> Tx[list[R
     for receipt in again:
         if not receipt.count:
             continue
-        said = (receipt.execution, receipt.firing_ms, receipt.last_ms, receipt.count, receipt.state)
-        row = yield from fetch_one("firing_again", agent, ordinal, *said)
+        row = yield from fetch_one(
+            "firing_again",
+            *(agent, ordinal, receipt.execution),
+            *(receipt.firing_ms, receipt.last_ms, receipt.count, receipt.state),
+            *(_device_of(receipt), receipt.detail),
+        )
         assert row is not None, "an aggregate answers"
         lowest, known = row
         if not known:
             found.append(replace(receipt, number=min(lowest, 0) - 1 - len(found)))
     return found
+
+
+def _device_of(receipt: Receipt) -> str:
+    return receipt.device or str(receipt.result.get(_DEVICE, ""))
 
 
 def of_device(receipt: Receipt) -> Receipt:

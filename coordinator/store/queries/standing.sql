@@ -38,9 +38,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT DO NOTHING;
 
 -- name: firing_again
-SELECT coalesce(min(number), 0), coalesce(max(CASE WHEN execution_id = $3 AND first_ms = $4
-    AND last_ms = $5 AND count = $6 AND state = $7 THEN 1 ELSE 0 END), 0)
-FROM firing WHERE agent_id = $1 AND epoch = $2;
+SELECT coalesce((SELECT min(number) FROM firing WHERE agent_id = $1 AND epoch = $2), 0),
+    (SELECT count(*) FROM firing WHERE agent_id = $1 AND epoch = $2 AND execution_id = $3
+        AND first_ms = $4 AND last_ms = $5 AND count = $6 AND state = $7
+        AND device = $8 AND detail = $9);
 
 -- name: firings_forget_most
 DELETE FROM firing WHERE firing_id IN (
