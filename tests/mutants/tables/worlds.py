@@ -8,6 +8,7 @@ from tests.mutants.mutant import cuts
 _WORLD = "tests/simulation/test_world.py::test_no_promise_is_broken_in_the_world_of"
 _OPERATORS = "[operators, schedules and triggers]"
 _STRANGERS = "[strangers and sticks]"
+_REFUSING = "[disks that refuse]"
 _LET_GO_ON = "[rollouts that people let go on]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
 
@@ -20,6 +21,7 @@ _contact = cuts("world", "coordinator/transactions/contact.py", _WORLD, usual=_S
 _blocks = cuts("world", "coordinator/transactions/blocks.py", _WORLD, usual=_STRANGERS)
 _desk = cuts("world", "coordinator/services/carrier.py", _WORLD, usual=_STRANGERS)
 _return = cuts("world", "shared/trust/carried.py", _WORLD, usual=_STRANGERS)
+_receipts = cuts("world", "coordinator/transactions/receipts.py", _WORLD, usual=_REFUSING)
 _receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
 
 WORLDS = (
@@ -81,6 +83,11 @@ WORLDS = (
         "a-whole-stick-is-not-refused",
         "    if answer.restore_epoch < known:\n",
         "    if answer.restore_epoch <= known:\n",
+    ),
+    _receipts(
+        "what-is-acknowledged-is-kept",
+        "        if not receipt.count:\n            yield from _keep(",
+        "        if receipt.device:\n            yield from _keep(",
     ),
     _receiver(
         "a-stick-astray-changes-nothing",

@@ -8,6 +8,7 @@ its doors. Leaves out what people want (`people`) and the line (`line`).
 import asyncio
 import contextlib
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from shared.clock import WallMs
 from shared.runtime.service import State, Supervisor
 from shared.sync.body import BodyDecoder
 from tests.simulation.loop import SeededEntropy
+from tests.simulation.world import told
 from tests.simulation.world.disk import Disks
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
@@ -82,6 +84,8 @@ class Centre(Lives):
         self._supervisor: Supervisor
         self.walk = Walk(ground, "centre")
         self._serving = 0
+        self.told: deque[tuple[bytes, bytes]] = deque(maxlen=told.NEWEST)
+        """The newest requests and answers; empty once the file was put back."""
 
     @property
     def place(self) -> Place:
@@ -163,7 +167,27 @@ class Centre(Lives):
         if process is None or process.dead or parts is None:
             raise GoneError
         self._serving += 1
-        return await process.carry_out(_serve(parts, request), f"request {self._serving}")
+        answer = await process.carry_out(_serve(parts, request), f"request {self._serving}")
+        if request.path == "/v1/sync":
+            self.told.append((request.body, answer))
+            if process.disk.failing:
+                self._keeps_its_word()
+        return answer
+
+    def start(self) -> None:
+        """Begin a life; what the last one told is kept in what it left."""
+        self._keeps_its_word()
+        super().start()
+
+    def _keeps_its_word(self) -> None:
+        for said in list(self.told):
+            for what in told.not_kept(self.place.database, *said):
+                self.ground.wrong(what)
+                self.told.clear()
+
+    def _struck(self, fault: str) -> None:
+        self.ground.hit(f"centre disk {fault}")
+        super()._struck(fault)
 
     async def claim(self, site: str) -> bytes:
         """Return a secret that lets one gateway in.

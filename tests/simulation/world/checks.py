@@ -4,14 +4,11 @@ Read from the files that the stopped programs left, and from the devices' own le
 judgement; each finding is a sentence. Leaves out what happened (`play`).
 """
 
-import contextlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from coordinator.core.reconcile import OPEN_BELOW, Known, fold
 from shared.block.codec import decode
@@ -21,18 +18,13 @@ from shared.ids import AgentId
 from shared.model.job import TERMINAL_EXECUTION, ExecutionState, Step, TaskState
 from shared.model.reading import Quality
 from shared.wire.messages import Receipt
+from tests.simulation.world.files import rows
 from tests.simulation.world.people import Asked, Set
 from tests.simulation.world.site import COUNTED, Site
 from tests.simulation.world.wishes import ONCE
 
 NEEDED = 2
 _UNDONE = {ExecutionState.EXPIRED, ExecutionState.REJECTED, ExecutionState.SUPERSEDED}
-
-
-def rows(path: Path, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
-    """Return what a query finds in the database of a program that is stopped."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        return db.execute(sql, values).fetchall()
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,9 @@ async def disk(scene: Scene, chance: random.Random) -> None:
     files = ["", "coordinator.db"] if victim is scene.centre else ["", "telemetry.db", "jobs.db"]
     process.disk.only, process.disk.failing = chance.choice(files), chance.choice(["full", "eio"])
     await asyncio.sleep(chance.uniform(60, 5000))
+    if victim is scene.centre and chance.random() < 0.5 and victim.now is process:
+        scene.ground.hit("kill centre")
+        victim.kill()  # in the middle of it: what it told until then must be there
     process.disk.failing = ""
 
 
@@ -267,6 +270,7 @@ async def backup(scene: Scene, chance: random.Random) -> None:
         if kept.saved_s > taken_s or not kept.saved_s:
             kept.gone_s = kept.gone_s or scene.ground.now_s
     scene.centre.walk.forget()
+    scene.centre.told.clear()
     for site in scene.sites:
         site.was_restored = True
         scene.upset(site)

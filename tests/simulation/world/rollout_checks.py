@@ -8,7 +8,8 @@ from pathlib import Path
 
 from coordinator.core.rollout_policy import RolloutState
 from shared.model.job import ExecutionState
-from tests.simulation.world.checks import rows, values_of
+from tests.simulation.world.checks import values_of
+from tests.simulation.world.files import rows
 from tests.simulation.world.people import Asked
 from tests.simulation.world.site import Site
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulation.world.centre import Centre
-from tests.simulation.world.checks import rows
+from tests.simulation.world.files import rows
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import Lives
 from tests.simulation.world.people import People

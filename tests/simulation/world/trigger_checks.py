@@ -10,7 +10,8 @@ from pathlib import Path
 
 from shared.model.job import ExecutionState
 from tests.simulation.loop import START_WALL_MS
-from tests.simulation.world.checks import rows, values_of
+from tests.simulation.world.checks import values_of
+from tests.simulation.world.files import rows
 from tests.simulation.world.people import Set
 from tests.simulation.world.site import Site
 from tests.simulation.world.triggers import EVERY_S
