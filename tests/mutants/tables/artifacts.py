@@ -17,6 +17,8 @@ _SEALED = "shared/trust/shared_file.py"
 _FETCH = "shared/trust/fetch.py"
 _CORE = "agent/core/artifacts.py"
 _SHELF = "agent/store/artifacts.py"
+_KEPT = "tests/system/test_coordinator_backup.py::test_"
+_SLIPS = "tests/unit/test_command_mistakes.py::test_"
 
 
 def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -267,5 +269,34 @@ ARTIFACTS = (
         "            granted = False\n",
         "            granted = True\n",
         _SHARING + "who_is_refused_is_not_heard_again_on_that_connection",
+    ),
+    # --- copies that are kept elsewhere
+    _mutant(
+        "copy-checked-against-its-name",
+        "coordinator/services/backup_artifacts.py",
+        "await _brought(one, source, target):\n",
+        "(await _brought(one, source, target), True)[1]:\n",
+        _KEPT + "a_damaged_file_of_a_copy_is_not_put_back",
+    ),
+    _mutant(
+        "copy-missing-named",
+        "coordinator/services/backup_artifacts.py",
+        "            missing.append(one)\n",
+        "            continue\n",
+        _KEPT + "a_copy_without_artifacts_says_so_and_a_restore_names_what_is_missing",
+    ),
+    _mutant(
+        "copy-is-a-copy",
+        "coordinator/services/backup.py",
+        "    if begun != _SQLITE:\n",
+        "    if False:\n",
+        _SLIPS + "only_a_copy_is_restored_and_nothing_is_made_for_another_file",
+    ),
+    _mutant(
+        "founding-undone",
+        "shared/runtime/files.py",
+        "list(directory.iterdir()) if began_empty else []",
+        "()",
+        _SLIPS + "a_founding_that_fails_leaves_the_directory_empty",
     ),
 )
