@@ -10,6 +10,7 @@ import pytest
 from agent.core.ports import BusCounters, BusSettings, PointReading, PollRow, Urgency
 from agent.core.sampler import PollGroup
 from agent.services.bus_tasks import BusTask, believable
+from agent.services.status import silence_of
 from shared.clock import Clock
 from shared.errors import Reason
 from shared.ids import DeviceId
@@ -183,6 +184,31 @@ def test_a_device_that_comes_back_is_polled_as_before():
         await asyncio.wait((running,))
 
     simulate(scenario, seed=1)
+
+
+def test_who_does_not_answer_is_known_with_the_last_time_that_it_did(in_simulation):
+    async def scenario(world: World) -> None:
+        line = Line(world.clock, devices("well", "dead", "lost"))
+        _, dead, lost = line.devices
+        dead.fault, dead.takes_s = Reason.DEVICE_SILENT, TIMEOUTS_S
+        began_ms = world.clock.mono_ms()
+        assert silence_of([line.task], began_ms).unsure, "nobody was asked yet"
+        await line.poll_for(30)
+        now = silence_of([line.task], world.clock.mono_ms())
+        assert set(now.heard_ms) == now.unheard == {dead.device}
+        assert not now.unsure
+        lost.fault, lost.takes_s = Reason.DEVICE_SILENT, TIMEOUTS_S
+        await line.poll_for(60)
+        now = silence_of([line.task], world.clock.mono_ms())
+        assert set(now.heard_ms) == {dead.device, lost.device}
+        assert now.unheard == {dead.device}
+        assert 55 <= now.seconds(lost.device) <= 61
+        assert 85 <= now.seconds(dead.device) <= 91
+        dead.fault = lost.fault = None
+        await line.poll_for(200)
+        assert not silence_of([line.task], world.clock.mono_ms()).heard_ms
+
+    in_simulation(scenario)
 
 
 def test_an_unplugged_port_keeps_its_devices_at_their_interval():

@@ -9,13 +9,13 @@ from coordinator.core.intake import check_report
 from coordinator.core.ports import execute
 from coordinator.transactions.device_states import devices_said, images_of
 from coordinator.transactions.device_words import reach_of
-from coordinator.transactions.devices import list_devices, view_device
+from coordinator.transactions.devices import list_devices, note_facts, view_device
 from shared import limits
 from shared.clock import ClockState
 from shared.errors import RefusedError
 from shared.model.job import Targets
 from shared.model.selector import Selector, parse_selector
-from shared.wire.messages import DeviceWord
+from shared.wire.messages import DeviceWord, Receipt
 from tests.golden.wire.vectors import FLEET, REPORT
 from tests.unit.test_coordinator_transactions import AGENT, NOW, store
 
@@ -99,6 +99,13 @@ async def test_who_never_answered_is_listed_where_it_would_stand(store, size):
     view = await store.read(partial(view_device, AGENT, "dead"))
     assert (view.observed_at, view.model, view.facts) == (None, "", {})
     assert await store.read(partial(view_device, AGENT, "nobody")) is None
+
+
+async def test_who_was_let_go_is_listed_no_more(store):
+    await told(store, DEAD, DeviceWord("lost", 60))
+    receipt = Receipt(1, b"e" * 16, "", 2, 1, 0, NOW, "", {"release._let_go": "dead"})
+    await store.run(partial(note_facts, AGENT, receipt, NOW), durable=False)
+    assert await listed(store) == ["lost"]
 
 
 async def test_a_preview_counts_the_devices_that_do_not_answer(store):

@@ -29,7 +29,15 @@ _STATES = "tests/unit/test_device_states.py::test_"
 _states = cuts("device-states", "coordinator/transactions/device_states.py", _STATES)
 _said = cuts("device-words", "coordinator/core/intake.py", _STATES)
 
+_silence = cuts("silence", "agent/services/status.py", "tests/simulation/test_polling.py::test_")
+
 DEVICES = (
+    _silence(
+        "unsure",
+        "unsure=not unheard <= silent.keys()",
+        "unsure=False",
+        "who_does_not_answer_is_known_with_the_last_time_that_it_did",
+    ),
     _words(
         "unsure",
         "unsure = self.steps is None and silence.unsure and not moving.images",
