@@ -1,12 +1,11 @@
 """A real coordinator on a loopback port with TLS, and gateways made of nothing but `shared`.
 
-Owns a client for REST and for contacts, and a gateway that signs, chains, announces and checks
-answers as the protocol says, so that a test can also break each of these. Leaves out the agent
+Owns its life and a gateway that signs, chains, announces and checks answers as the protocol says,
+so that a test can also break each of these. Leaves out talking HTTP (`rest_client`) and the agent
 itself: what it does with devices has its own tests.
 """
 
 import asyncio
-import json
 import sqlite3
 import ssl
 import tomllib
@@ -19,7 +18,6 @@ from typing import Any
 
 import aiohttp
 import asyncpg
-import msgspec
 
 from coordinator.app import serve
 from coordinator.contract.fleet import ClaimFile
@@ -41,7 +39,7 @@ from shared.model.reading import (
     epoch_ref,
     schema_ref,
 )
-from shared.sync.body import CONTENT_TYPE, Part, PartKind, decode_body, encode_body
+from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.sync.outgoing import Candidate, Frozen, freeze_report
 from shared.trust.admission import Admitted, Held, admit_bundle, admit_reply
 from shared.trust.counters import Counters
@@ -58,6 +56,7 @@ from shared.trust.keyset import Trust, accept_catalog, accept_policy, advance_ro
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import EnrollAnswer, EnrollRequest, LossRow, Receipt, Tally
 from tests.postgres_parts import database
+from tests.system.rest_client import Answered, Client
 
 HOST = "127.0.0.1"
 NOW_MS = 1_795_000_000_000
@@ -68,78 +67,6 @@ SCHEMA = Schema(
         Channel(DeviceId("pump-1"), "pressure", "bar"),
     )
 )
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a server said."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body of a REST answer or of a problem."""
-        return json.loads(self.body)
-
-    @property
-    def problem(self) -> str:
-        """The name of a problem."""
-        assert self.headers["Content-Type"].startswith("application/problem+json"), self
-        assert self.json["status"] == self.status
-        return str(self.json["type"]).removeprefix("urn:outstation:problem:")
-
-
-@dataclass
-class Client:
-    """Somebody who talks to one coordinator."""
-
-    url: str
-    session: aiohttp.ClientSession
-    token: str
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        token: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        body: object = None,
-    ) -> Answered:
-        sent = dict(headers or {})
-        bearer = self.token if token is None else token
-        if bearer:
-            sent["Authorization"] = f"Bearer {bearer}"
-        if body is not None:
-            data = msgspec.json.encode(body)
-            sent.setdefault("Content-Type", "application/json")
-        async with self.session.request(
-            method, self.url + path, headers=sent, data=data
-        ) as response:
-            return Answered(response.status, response.headers.copy(), await response.read())
-
-    async def get(self, path: str, **options: Any) -> Answered:
-        return await self.request("GET", path, **options)
-
-    async def post(self, path: str, body: object, **options: Any) -> Answered:
-        return await self.request("POST", path, body=body, **options)
-
-    async def send(self, path: str, data: Any, *, content_type: str = CONTENT_TYPE) -> Answered:
-        """Send bytes without a token, as a gateway does."""
-        headers = {"Content-Type": content_type}
-        return await self.request("POST", path, token="", headers=headers, data=data)
-
-    async def sync(self, body: bytes, *, wait: int = 0) -> Answered:
-        return await self.send(f"/v1/sync?wait={wait}" if wait else "/v1/sync", body)
-
-    async def read(self, path: str) -> Any:
-        """Get something that must be there."""
-        answered = await self.get(path)
-        assert answered.status == 200, answered
-        return answered.json
 
 
 @dataclass

@@ -11,7 +11,8 @@ from pathlib import Path
 import aiohttp
 
 from coordinator.place import Place
-from tests.system.coordinator_world import HOST, Answered, World, client_of, trust
+from tests.system.coordinator_world import HOST, World, client_of, trust
+from tests.system.rest_client import Answered
 from tests.system.test_coordinator_processes import Field, running
 
 CONTACTS, REQUESTS = "outstation_waiting_contacts", "outstation_waiting_requests"

@@ -17,7 +17,6 @@ from shared.model.job import ExecutionState
 from shared.trust.envelope import KeySigner
 from shared.trust.fetch import Fetch, fetch_header
 from tests.system.coordinator_world import (
-    Answered,
     Gateway,
     World,
     client_of,
@@ -25,6 +24,7 @@ from tests.system.coordinator_world import (
     open_world,
     serving,
 )
+from tests.system.rest_client import Answered
 
 IMAGE = bytes(range(256)) * 1200
 DIGEST = sha256(IMAGE).digest()

@@ -11,7 +11,8 @@ import pytest
 
 from shared import limits
 from shared.sync.body import CONTENT_TYPE
-from tests.system.coordinator_world import Answered, body, open_world, serving, trust
+from tests.system.coordinator_world import body, open_world, serving, trust
+from tests.system.rest_client import Answered
 
 
 @pytest.fixture

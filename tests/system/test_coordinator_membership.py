@@ -24,7 +24,8 @@ from shared.trust.words import (
 )
 from shared.wire.codec import pack
 from tests.stores import ENGINES
-from tests.system.coordinator_world import NOW_MS, Answered, Gateway, body, open_world, rows
+from tests.system.coordinator_world import NOW_MS, Gateway, body, open_world, rows
+from tests.system.rest_client import Answered
 
 NEW = KeySigner(b"new".ljust(32, b"."))
 OTHER = KeySigner(b"other".ljust(32, b"."))

@@ -31,7 +31,6 @@ from shared.wire.codec import unpack
 from tests.system.coordinator_world import (
     HOST,
     SCHEMA,
-    Answered,
     Gateway,
     body,
     client_of,
@@ -39,6 +38,7 @@ from tests.system.coordinator_world import (
     serving,
     trust,
 )
+from tests.system.rest_client import Answered
 
 COMMAND = (sys.executable, "-m", "coordinator")
 

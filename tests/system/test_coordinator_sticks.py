@@ -14,7 +14,8 @@ from shared.trust.documents import Report, open_report
 from shared.trust.envelope import seal
 from shared.wire.codec import pack
 from tests.stores import ENGINES
-from tests.system.coordinator_world import Answered, Gateway, World, open_world
+from tests.system.coordinator_world import Gateway, World, open_world
+from tests.system.rest_client import Answered
 
 
 @pytest.fixture(params=ENGINES)

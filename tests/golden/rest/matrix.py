@@ -38,7 +38,6 @@ from tests.system.approvals_world import (
     token_of,
 )
 from tests.system.coordinator_world import (
-    Answered,
     Gateway,
     World,
     body,
@@ -47,6 +46,7 @@ from tests.system.coordinator_world import (
     job_body,
     serving,
 )
+from tests.system.rest_client import Answered
 
 FILE = Path(__file__).parent / "matrix.txt"
 WHO = (
