@@ -61,4 +61,4 @@ STICK_PIECE_BYTES = 1_000_000
 STICK_FILES = 32
 """Files that one stick to an agent carries; the rest comes with the next one."""
 DEVICES_PER_REPORT = 16
-"""Devices that a report says something of by name, some 12 bytes each, and 50 at most."""
+"""Devices that a report says something of by name, some 15 bytes each, and 60 at most."""
