@@ -22,7 +22,10 @@ def status(client: Client, screen: Screen) -> None:
     screen.facts(
         [
             ("fleet", fleet.fleet),
-            ("coordinator", f"version {fleet.version}, up since {fleet.started_at:%Y-%m-%d %H:%M}"),
+            (
+                "coordinator",
+                f"version {fleet.version}, up since {fleet.started_at:%Y-%m-%d %H:%M} UTC",
+            ),
             ("agents", count(fleet.agents)),
             ("jobs", count(fleet.jobs)),
             ("executions", count(fleet.executions)),

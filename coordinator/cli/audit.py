@@ -42,7 +42,7 @@ def _list(client: Client, screen: Screen, query: dict[str, str], most: int) -> N
         screen.json(found)
         return
     screen.table(
-        ("NUMBER", "AT", "WHO", "FROM", "ACTION", "OBJECT", "DETAIL"),
+        ("NUMBER", "AT (UTC)", "WHO", "FROM", "ACTION", "OBJECT", "DETAIL"),
         [
             (
                 *(one.number, f"{one.at:%Y-%m-%d %H:%M:%S}", one.actor, one.source, one.action),

@@ -50,7 +50,9 @@ def read_document(file: Path, type_: type[T], **defaults: str) -> T:
         return msgspec.convert(document, type_)
     except msgspec.ValidationError as error:
         wrong = mistake_of(error, type_)
-        raise MistakeError(wrong.what, where=f"{file}: {wrong.where}", mend=wrong.mend) from None
+        raise MistakeError(
+            wrong.what, where=": ".join(filter(None, (str(file), wrong.where))), mend=wrong.mend
+        ) from None
 
 
 def _parsed(text: str, file: Path) -> dict[str, Any]:

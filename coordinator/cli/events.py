@@ -154,7 +154,7 @@ def _list(client: Client, screen: Screen, query: dict[str, str], most: int) -> N
         screen.text("nothing of that kind happened")
         return
     screen.table(
-        ("NUMBER", "AT", "EVENT", "ABOUT", "WHO", "WHAT"),
+        ("NUMBER", "AT (UTC)", "EVENT", "ABOUT", "WHO", "WHAT"),
         [
             (
                 *(one.id, f"{one.time:%Y-%m-%d %H:%M:%S}", one.type, one.subject),
@@ -181,7 +181,7 @@ def _watch(
         if screen.as_json:
             screen.json(event)
         else:
-            at = f"{event.time:%Y-%m-%d %H:%M:%S}"
+            at = f"{event.time:%Y-%m-%d %H:%M:%S} UTC"
             screen.text(f"{at} {event.type} {event.subject} {in_words(event)}".rstrip())
     return Exit.OK
 

@@ -47,13 +47,13 @@ def _show_store(screen: Screen, number: int, store: StoreGaps, *, is_newest: boo
         ("given up", store.blocks_gone),
     ]
     for one in store.missing[:_SHOWN]:
-        after = "the beginning" if one.after is None else f"{one.after:%Y-%m-%d %H:%M}"
-        before = "now" if one.before is None else f"{one.before:%Y-%m-%d %H:%M}"
+        after = "the beginning" if one.after is None else f"{one.after:%Y-%m-%d %H:%M} UTC"
+        before = "now" if one.before is None else f"{one.before:%Y-%m-%d %H:%M} UTC"
         facts.append((f"  {one.first}-{one.last}", f"between {after} and {before}"))
     if len(store.missing) > _SHOWN:
         facts.append(("", f"and {len(store.missing) - _SHOWN} more"))
     for loss in store.losses:
         about = "about " if loss.estimated else ""
-        when = f"{loss.first:%Y-%m-%d %H:%M} to {loss.last:%Y-%m-%d %H:%M}"
+        when = f"{loss.first:%Y-%m-%d %H:%M} to {loss.last:%Y-%m-%d %H:%M} UTC"
         facts.append(("lost", f"{about}{some(loss.readings, 'reading')}, {loss.reason}, {when}"))
     screen.facts(facts)

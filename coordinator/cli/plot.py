@@ -92,9 +92,9 @@ def _row(value: float, low: float, high: float, rows: int) -> int:
 
 
 def _time_axis(first: datetime, last: datetime, margin: int, columns: int) -> list[str]:
-    left, right = f"{first:%Y-%m-%d %H:%M:%S}", f"{last:%H:%M:%S}"
+    left, right = f"{first:%Y-%m-%d %H:%M:%S}", f"{last:%H:%M:%S} UTC"
     if first.date() != last.date():
-        right = f"{last:%Y-%m-%d %H:%M:%S}"
+        right = f"{last:%Y-%m-%d %H:%M:%S} UTC"
     edge = " " * (margin - 1) + "\u2514" + "\u2500" * columns
     gap = max(1, columns - len(left) - len(right))
     return [edge, " " * margin + left + " " * gap + right]

@@ -56,7 +56,7 @@ def show_log(client: Client, screen: Screen, job: str, most: int) -> None:
         screen.json(found)
         return
     screen.table(
-        ("AT", "WHO", "WHAT", "WHY"),
+        ("AT (UTC)", "WHO", "WHAT", "WHY"),
         [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.who, one.what, _why(one.why)) for one in found],
     )
 
@@ -80,7 +80,7 @@ def show_execution(client: Client, screen: Screen, execution: str) -> None:
     )
     screen.text()
     screen.table(
-        ("NUMBER", "AT", "DEVICE", "STATE", "TRY", "WHY", "TOLD"),
+        ("NUMBER", "AT (UTC)", "DEVICE", "STATE", "TRY", "WHY", "TOLD (UTC)"),
         [_fact(one) for one in view.history],
     )
 

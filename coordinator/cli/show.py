@@ -64,7 +64,7 @@ class Screen:
             table.add_column(head, justify="right" if numeric else "left", overflow="fold")
         for row in found:
             table.add_row(*(_cell(value) for value in row))
-        self.console.print(table)
+        self._draw(table)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Print names and values, one pair a line."""
@@ -73,7 +73,17 @@ class Screen:
         table.add_column(overflow="fold")
         for name, value in pairs:
             table.add_row(f"[dim]{escape(name)}[/dim]", _cell(value))
-        self.console.print(table)
+        self._draw(table)
+
+    def _draw(self, table: Table) -> None:
+        """Print a table; into a pipe without the blanks that fill its last column."""
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        with self.console.capture() as drawn:
+            self.console.print(table)
+        for line in drawn.get().splitlines():
+            self.text(line.rstrip())
 
 
 def ago(time: datetime | None, now: datetime | None = None) -> str:

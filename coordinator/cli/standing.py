@@ -99,7 +99,7 @@ def history(client: Client, screen: Screen, job: str, *, agent: str, most: int) 
         screen.text("nothing was told of it yet: agents tell it with their next contacts")
         return
     screen.table(
-        ("AGENT", "DEVICE", "LAST", "FIRST", "TIMES", "STATE", "RESULT"),
+        ("AGENT", "DEVICE", "LAST (UTC)", "FIRST (UTC)", "TIMES", "STATE", "RESULT"),
         [
             (
                 *(one.agent, one.device, f"{one.last_at:%Y-%m-%d %H:%M:%S}"),
@@ -139,7 +139,7 @@ def _list(client: Client, screen: Screen, kind: StandingKind, most: int) -> None
         screen.text(f"no {kind} has been handed in yet")
         return
     screen.table(
-        ("JOB", "NAME", "WHEN", "STATE", "AGENTS", "UNTIL"),
+        ("JOB", "NAME", "WHEN", "STATE", "AGENTS", "UNTIL (UTC)"),
         [
             (
                 *(job.id, job.name, when(job.spec), job.state, count(job.counts)),
@@ -180,7 +180,7 @@ def _alarms(client: Client, screen: Screen, query: dict[str, str], most: int) ->
         screen.text("no alarm")
         return
     screen.table(
-        ("AT", "SEVERITY", "AGENT", "DEVICE", "TEXT", "VALUES", "TIMES", "RULE"),
+        ("AT (UTC)", "SEVERITY", "AGENT", "DEVICE", "TEXT", "VALUES", "TIMES", "RULE"),
         [
             (
                 *(f"{one.last_at:%Y-%m-%d %H:%M:%S}", one.severity, one.agent, one.device),

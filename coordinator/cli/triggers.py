@@ -147,7 +147,7 @@ def _history(client: Client, screen: Screen, name: str, most: int) -> None:
         screen.text("it has not fired yet")
     else:
         screen.table(
-            ("AT", "OCCASION", "AGENT", "OUTCOME", "JOB", "DETAIL"),
+            ("AT (UTC)", "OCCASION", "AGENT", "OUTCOME", "JOB", "DETAIL"),
             [
                 (
                     *(f"{one.at:%Y-%m-%d %H:%M:%S}", one.occasion, one.agent or "-", one.outcome),

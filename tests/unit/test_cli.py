@@ -13,6 +13,7 @@ from coordinator.cli.access import find_access
 from coordinator.cli.job_file import read_job
 from coordinator.cli.plot import Line, draw
 from coordinator.cli.readings_show import parse_moment
+from coordinator.cli.show import Screen
 from shared.errors import MistakeError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -134,3 +135,21 @@ def test_a_single_spike_stays_visible() -> None:
     flat = [0.0] * 9_999
     spiked = drawn([*flat[:5_000], 100.0, *flat[5_000:]])
     assert any(ord(c) > 0x2800 for c in spiked[1]), "the spike crosses the upper rows"
+
+
+def test_a_piped_table_carries_no_colours_and_no_blanks_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(as_json=False)
+    screen.table(("AGENT", "STATE"), [("a", "SUCCEEDED"), ("b", "FAILED"), ("long-name", "-")])
+    screen.facts([("job", "1"), ("its-name", "[red]x[/red]")])
+    assert capsys.readouterr().out.splitlines() == [
+        *("AGENT      STATE", "a          SUCCEEDED", "b          FAILED", "long-name  -"),
+        *("job       1", "its-name  [red]x[/red]"),
+    ]
+
+
+def test_a_chart_says_in_which_zone_its_times_are() -> None:
+    drawn = draw(Line([START, START + timedelta(hours=1)], [1.0, 2.0]), width=80, height=12)
+    assert drawn[-1].endswith("01:00:00 UTC")
+    assert {len(line) for line in drawn} <= set(range(81))
