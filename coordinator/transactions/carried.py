@@ -141,8 +141,8 @@ def prepare_return(agent: AgentId, *, actor: str, now_ms: WallMs) -> Tx[Outgoing
     ranges = yield from fetch_one("telemetry_ranges", agent, telemetry_epoch)
     receipts = yield from fetch_one("jobs_store", agent, jobs_epoch)
     order = None
-    if jobs_epoch and attested and identity.may_work:
-        order = yield from issue(agent, now_ms=now_ms, again=True)
+    if jobs_epoch and attested and identity.may_hear:
+        order = yield from issue(agent, now_ms=now_ms, again=True, grants=identity.may_work)
     yield from audit(
         now_ms,
         actor=actor,

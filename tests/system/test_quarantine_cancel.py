@@ -2,8 +2,12 @@
 
 import pytest
 
+from coordinator.contract.sticks import STICK_TYPE
 from shared.model.job import ExecutionState
-from tests.system.coordinator_world import NOW_MS, body, client_of, found_in, serving
+from shared.sync.body import PartKind
+from shared.sync.stick import StickDecoder, open_parcel
+from shared.trust.admission import admit_bundle
+from tests.system.coordinator_world import NOW_MS, body, client_of, found_in, parts_of, serving
 
 STOPPED = {"cancel": "stopped"}
 
@@ -15,22 +19,44 @@ async def world(tmp_path):
         yield made
 
 
-async def test_a_quarantined_gateway_is_told_to_stop_and_nothing_else(world):
-    gateway = await world.gateway("pump-1")
+@pytest.fixture
+async def gateway(world):
+    """A gateway at work on a job, then one of two with its key."""
+    made = await world.gateway("pump-1")
     job = (await world.submit("pump-1"))["id"]
-    (work,) = (await gateway.ordered()).jobs
-    await gateway.contact(receipts=[gateway.receipt(1, work.execution, ExecutionState.IN_PROGRESS)])
-    twin = gateway.report(wall_ms=NOW_MS + 1)
-    await gateway.contact()
+    (work,) = (await made.ordered()).jobs
+    await made.contact(receipts=[made.receipt(1, work.execution, ExecutionState.IN_PROGRESS)])
+    twin = made.report(wall_ms=NOW_MS + 1)
+    await made.contact()
     assert (await world.sync(body(twin))).status == 200
     assert (await world.read("/v1/agents/pump-1"))["state"] == "QUARANTINED"
     await world.submit("pump-1")
-    assert (await gateway.contact())[1] is None, "it gets no work"
+    assert (await made.contact())[1] is None, "it gets no work"
     assert (await world.post(f"/v1/jobs/{job}/cancel", {})).status == 202
-    order = await gateway.ordered()
-    assert (list(order.jobs), list(order.cancels)) == ([], [work.execution])
-    canceled = gateway.receipt(2, work.execution, ExecutionState.CANCELED, result=STOPPED)
-    await gateway.contact(receipts=[canceled])
+    return made, job, work.execution
+
+
+async def test_a_quarantined_gateway_is_told_to_stop_and_nothing_else(world, gateway):
+    made, job, execution = gateway
+    order = await made.ordered()
+    assert (list(order.jobs), list(order.cancels)) == ([], [execution])
+    canceled = made.receipt(2, execution, ExecutionState.CANCELED, result=STOPPED)
+    await made.contact(receipts=[canceled])
     view = await world.read(f"/v1/jobs/{job}")
     assert (view["state"], view["counts"]) == ("CANCELED", {"CANCELED": 1})
-    assert (await gateway.contact())[1] is None
+    assert (await made.contact())[1] is None
+
+
+async def test_a_stick_tells_a_quarantined_gateway_to_stop_and_nothing_else(world, gateway):
+    made, _, execution = gateway
+    filled = await world.request(
+        "POST", "/v1/agents/pump-1/stick", data=b"", headers={"Content-Type": STICK_TYPE}
+    )
+    assert (filled.status, filled.headers["Outstation-Executions"]) == (200, "0")
+    decoder = StickDecoder()
+    (sealed,) = decoder.feed(filled.body)
+    assert decoder.header is not None
+    parts = open_parcel(decoder.header, sealed, made.signer.receiving_key())
+    ((_, bundle),) = parts_of(parts, PartKind.BUNDLE)
+    order = admit_bundle(bundle, made.held)
+    assert (list(order.jobs), list(order.cancels)) == ([], [execution])

@@ -9,6 +9,10 @@ _QUARANTINE = (
     "tests/system/test_quarantine_cancel.py"
     "::test_a_quarantined_gateway_is_told_to_stop_and_nothing_else"
 )
+_BY_STICK = (
+    "tests/system/test_quarantine_cancel.py"
+    "::test_a_stick_tells_a_quarantined_gateway_to_stop_and_nothing_else"
+)
 _SIGNED = "what_was_signed_is_called_off_in_every_bundle_until_a_receipt_settles_it"
 
 
@@ -102,5 +106,19 @@ CALLING_OFF = (
         "for stopped in (False, quarantined)",
         "for stopped in (quarantined, quarantined)",
         (_QUARANTINE,),
+    ),
+    Mutant(
+        "quarantine-gets-work-by-stick",
+        "coordinator/transactions/carried.py",
+        "again=True, grants=identity.may_work)",
+        "again=True)",
+        (_BY_STICK,),
+    ),
+    Mutant(
+        "quarantine-is-told-no-stop-by-stick",
+        "coordinator/transactions/carried.py",
+        "    if jobs_epoch and attested and identity.may_hear:\n",
+        "    if jobs_epoch and attested and identity.may_work:\n",
+        (_BY_STICK,),
     ),
 )
