@@ -6,6 +6,7 @@ _DEVICE = "tests/contract/test_actions.py::test_"
 _WRITES = "tests/contract/test_device_writes.py::test_"
 _CONFIGURATIONS = "tests/contract/test_device_configurations.py::test_"
 _OWN = "tests/contract/test_own_actions.py::test_"
+_SCRIPT = "tests/contract/test_run_script.py::test_"
 _LENT = "tests/simulation/test_temporary.py::test_"
 _SELF = "tests/simulation/test_self_config.py::test_"
 _REGISTRY = "agent/actions/registry.py"
@@ -127,31 +128,31 @@ ACTIONS = (
         "any-script",
         _SCRIPTS,
         ("hashlib.sha256(data).digest() != wanted", "False"),
-        _OWN + "a_script_that_the_catalog_does_not_name_byte_by_byte_does_not_run",
+        _SCRIPT + "a_script_that_the_catalog_does_not_name_byte_by_byte_does_not_run",
     ),
     _mutant(
         "script-as-root",
         "agent/services/script_child.py",
         ("        os.setuid(user)\n", ""),
-        _OWN + "a_script_is_nobody_gains_nothing_and_has_bounds",
+        _SCRIPT + "a_script_is_nobody_gains_nothing_and_has_bounds",
     ),
     _mutant(
         "script-with-the-agents-key",
         _SCRIPTS,
         ("if not root and not self._settings.as_agent:", "if False:"),
-        _OWN + "an_agent_that_is_not_root_runs_scripts_only_if_its_owner_lets_them_read_its_key",
+        _SCRIPT + "an_agent_that_is_not_root_runs_scripts_only_if_its_owner_lets_them_read_its_key",
     ),
     _mutant(
         "script-forks-for-ever",
         "agent/services/script_child.py",
         ("    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))\n", ""),
-        _OWN + "a_script_that_forks_without_end_is_stopped_by_the_kernel",
+        _SCRIPT + "a_script_that_forks_without_end_is_stopped_by_the_kernel",
     ),
     _mutant(
         "script-leaves-others-behind",
         _SCRIPTS,
         ("    loop.add_reader(ended, kill)\n", "    loop.add_reader(ended, print)\n"),
-        _OWN + "what_a_script_leaves_behind_ends_with_it",
+        _SCRIPT + "what_a_script_leaves_behind_ends_with_it",
     ),
     _mutant(
         "bundle-over-a-metered-link",
