@@ -10,6 +10,8 @@ _OPERATORS = "[operators, schedules and triggers]"
 _STRANGERS = "[strangers and sticks]"
 _REFUSING = "[disks that refuse]"
 _LET_GO_ON = "[rollouts that people let go on]"
+_LOST_MEMORY = "[how a job ended was lost with the memory of it]"
+_OLDER_CARD = "[an older card has never heard of what the newer one began]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
 
 _happenings = cuts("world", "coordinator/transactions/happenings.py", _WORLD, usual=_OPERATORS)
@@ -22,6 +24,7 @@ _blocks = cuts("world", "coordinator/transactions/blocks.py", _WORLD, usual=_STR
 _desk = cuts("world", "coordinator/services/carrier.py", _WORLD, usual=_STRANGERS)
 _return = cuts("world", "shared/trust/carried.py", _WORLD, usual=_STRANGERS)
 _receipts = cuts("world", "coordinator/transactions/receipts.py", _WORLD, usual=_REFUSING)
+_lost = cuts("world", "coordinator/store/queries/lost.sql", _WORLD, usual=_LOST_MEMORY)
 _receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
 
 WORLDS = (
@@ -88,6 +91,17 @@ WORLDS = (
         "what-is-acknowledged-is-kept",
         "        if not receipt.count:\n            yield from _keep(",
         "        if receipt.device:\n            yield from _keep(",
+    ),
+    _receipts(
+        "an-older-card-forgets-what-the-newer-one-began",
+        '        yield from presume_lost(agent, b"", now_ms)\n',
+        "        yield from ()\n",
+        _OLDER_CARD,
+    ),
+    _lost(
+        "what-was-begun-is-lost-with-the-memory-of-it",
+        "AND state BETWEEN 1 AND 4 AND fact_epoch <> coalesce(",
+        "AND state BETWEEN 1 AND 1 AND fact_epoch <> coalesce(",
     ),
     _receiver(
         "a-stick-astray-changes-nothing",

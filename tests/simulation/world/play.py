@@ -181,10 +181,9 @@ class Play:
         """Yield what is wrong with rollouts and with what ran again and again."""
         centre, people = self.centre.place.database, self.people
         fired = self.centre.walk.fired
-        if not self.scene.restored:
-            yield from stages_come_in_turn(centre, people.rollouts)
-            sound = [site for site in self.sites if not site.was_restored]
-            yield from what_is_taken_back_is_undone(centre, people.rollouts, sound)
+        yield from stages_come_in_turn(centre, people.rollouts)
+        sound = [site for site in self.sites if not site.forgot_jobs]
+        yield from what_is_taken_back_is_undone(centre, people.rollouts, sound)
         for site in self.sites:
             yield from a_firing_works_once(centre, people.standing, site)
             yield from a_firing_has_one_effect(fired, people.triggers, site)
