@@ -139,8 +139,8 @@ async def _plain(
         background_s = running.background_cpu_s()
         most = play(fleet, running.url, seconds=seconds)
         cpu_s, server_cpu_s = running.cpu_s() - cpu_s, home.server_cpu_s() - server_cpu_s
-        background_s = running.background_cpu_s() - background_s
         lag_s, caught_up_s = await caught_up(home.place)
+        background_s = running.background_cpu_s() - background_s
         grown = await home.size_bytes() - began_bytes
         calm = play(fleet, running.url, seconds=seconds, rate=_PART * most["contacts_per_s"])
         few = _FEW * most["contacts_per_s"]
