@@ -312,7 +312,7 @@ def _seldom() -> Iterator[None]:
     """Let nobody look often for what nobody told him of: that would be most of these days."""
     with (
         mock.patch.multiple(site, POLL_S=_SELDOM_S, SYNC_S=_SELDOM_S),
-        mock.patch.object(centre, "_LOOK_S", HOUR_S),
+        mock.patch.object(centre, "_LOOK_S", 3 * HOUR_S),
         mock.patch.object(retention, "ROUND_S", _SELDOM_S),
     ):
         yield

@@ -84,13 +84,13 @@ async def _the_next_attempt_reaches_everybody(fleet: AdminFleet) -> None:
     before = {name: len(fleet.did(name)) for name in (*fleet.real, *fleet.light)}
     fleet.go_off(28, severed, off)
     job = await fleet.submit("raise-setpoint-again")
-    await fleet.days(3)
+    await fleet.days(2)
     view = await fleet.view(job)
     assert (view.state, view.released) == ("RUNNING", AGENTS), "no gate waits for who is off"
     assert (await fleet.report(job)).owed == {"its word": 30}
     fleet.return_()
     await fleet.days(1)
-    await fleet.hours(2)
+    await fleet.hours(4)
     found = await fleet.report(job)
     assert (found.counts, found.owed) == ({"did it": AGENTS}, {})
     assert found.rollout.state == "FINISHED"
