@@ -32,11 +32,12 @@ def mistake_of(error: msgspec.ValidationError, type_: Any) -> MistakeError:  # n
     place = at.rstrip("`").removeprefix("$").removeprefix(".")
     if unknown := _UNKNOWN.fullmatch(what):
         name = unknown[1][:_SHOWN]
-        known = set(_members(type_))
-        meant = "" if name in known else nearest(name, sorted(known))
-        mend = f"did you mean {meant}?" if meant else ""
-        if name in known:
-            mend = "it belongs into another part"
+        here = sorted(_members_at(type_, place))
+        elsewhere = name in set(_members(type_))
+        meant = "" if elsewhere else nearest(name, here)
+        mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(here)}"
+        if elsewhere:
+            mend = f"it belongs into another part; {mend}"
         where = f"{place}.{name}" if place else name
         return MistakeError(f"there is no {name!r} here", where=where, mend=mend)
     if choice := _CHOICE.fullmatch(what):
@@ -61,6 +62,28 @@ def _structs(type_: Any) -> Iterator[type[msgspec.Struct]]:  # noqa: ANN401  # a
 def _members(type_: Any) -> Iterator[str]:  # noqa: ANN401  # any annotation
     for struct in _structs(type_):
         yield from (field.encode_name for field in msgspec.structs.fields(struct))
+
+
+def _members_at(type_: Any, place: str) -> set[str]:  # noqa: ANN401  # any annotation
+    """Return the members that what stands at `place` may have."""
+    found = [type_]
+    for name in re.findall(r"(?:^|\.)(\w+)", place):
+        found = [
+            field.type
+            for one in found
+            for struct in _alternatives(one)
+            for field in msgspec.structs.fields(struct)
+            if field.encode_name == name
+        ]
+    structs = [struct for one in found for struct in _alternatives(one)]
+    return {field.encode_name for one in structs for field in msgspec.structs.fields(one)}
+
+
+def _alternatives(type_: Any) -> Iterator[type[msgspec.Struct]]:  # noqa: ANN401  # any annotation
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        yield type_
+    for part in get_args(type_):
+        yield from _alternatives(part)
 
 
 def _words(type_: Any, place: str) -> list[str]:  # noqa: ANN401  # any annotation

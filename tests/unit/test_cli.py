@@ -153,3 +153,26 @@ def test_a_chart_says_in_which_zone_its_times_are() -> None:
     drawn = draw(Line([START, START + timedelta(hours=1)], [1.0, 2.0]), width=80, height=12)
     assert drawn[-1].endswith("01:00:00 UTC")
     assert {len(line) for line in drawn} <= set(range(81))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            'rule = { when = "a" }',
+            r"line 2: rule.when: .* another part; known here: alarm, condition",
+        ),
+        (
+            "rollout = { stages = [{ count = 1 }] }",
+            r"stages\[0\].count: .*; known here: min_targets, n",
+        ),
+        ("rollout = { stages = [{ nmae = 1 }] }", r"stages\[0\].nmae: .*; did you mean name\?"),
+    ],
+)
+def test_an_unknown_member_is_answered_with_those_of_its_own_place(
+    line: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text(f'name = "a"\n{line}\n[[steps]]\nid = "a"\naction = "device.sync"\n')
+    with pytest.raises(MistakeError, match=said):
+        read_job(str(file))
