@@ -2,8 +2,8 @@
 
 Hypothesis plays him, and an honest fleet beside him, move by move. `honest_sync` is what makes the
 machine reach deep states: without it the attacker would mostly talk to a gateway that has nothing.
-After each move everything that the documents promise must hold (`invariant`s); what the attacker
-may have is said where a rule gives it to him.
+After each move everything that the documents promise must hold (see `trust_besieged`); what the
+attacker may have is said where a rule gives it to him.
 
 Random search misses some single checks; those have directed tests beside this file, and
 `python -m tests.mutants` shows that removing any check is noticed.
@@ -11,17 +11,15 @@ Random search misses some single checks; those have directed tests beside this f
 
 import copy
 from hashlib import sha256
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from shared import limits
 from shared.ids import key_id
 from shared.model.job import JobSpec, Step
 from shared.sync.body import PartKind
-from shared.sync.incoming import Chain
 from shared.trust.documents import (
     BUNDLE_TYP,
     REPLY_TYP,
@@ -34,8 +32,8 @@ from shared.trust.documents import (
 from shared.trust.envelope import peek_payload, seal
 from shared.wire.codec import pack
 from shared.wire.messages import Grant
-from tests.trust_gateway import Disk, Gateway
-from tests.trust_office import Office, Row
+from tests.property.trust_besieged import Besieged
+from tests.trust_gateway import Gateway
 from tests.unit.trust_world import (
     DAY,
     FLEET,
@@ -62,76 +60,8 @@ def write(name: str, point: str, value: int) -> JobSpec:
     return JobSpec(name=name, steps=[Step("s", "device.write", {point: value})])
 
 
-class Attack(RuleBasedStateMachine):
+class Attack(Besieged):
     """One fleet, one gateway, one attacker."""
-
-    @initialize()
-    def enrol(self) -> None:
-        key = signer("agent")
-        self.office = Office(key)
-        self.gateway = Gateway(NAME, key, self.office.root_envelopes[0])
-        self.seen: list[tuple[PartKind, bytes]] = []
-        self.reports: list[bytes] = []
-        self.stolen: set[str] = set()
-        self.number = 0
-        self.images: list[Disk] = []
-        self.backups: list[Row] = []
-        self.high: dict[tuple[int, int], int] = {}
-        """Highest setpoint by epoch and version of the catalogs that release signed."""
-        self.approved: dict[bytes, set[str]] = {}
-        """People who really approved, by job digest."""
-        self.issued: dict[bytes, bytes] = {}
-        """Jobs that an honest office granted to this gateway, by execution."""
-        self.forked = False
-        """Two machines hold one key, or one was set back."""
-        self.lied = False
-        """A stolen director key told a time."""
-        self.counted = self.since_loss = 0
-        self.powered_ms = 0
-        self.reach = self._reach()
-        self.note_catalog()
-
-    # --- helpers --------------------------------------------------------------------------------
-    def note_catalog(self) -> None:
-        catalog = self.office.catalogs[-1]
-        highest = catalog.profiles[0].points[0].high
-        assert isinstance(highest, int)
-        self.high[(catalog.epoch, catalog.version)] = highest
-
-    def execution(self) -> bytes:
-        self.number += 1
-        return self.number.to_bytes(16)
-
-    def submit(self, job: JobSpec, job_class: str, *approvals: bytes) -> None:
-        execution = self.execution()
-        self.issued[execution] = pack(job)
-        self.office.submit(job, job_class, execution, *approvals)
-
-    def exposed(self) -> bool:
-        """Whether the attacker holds a key that orders at this gateway, by the root it has."""
-        named = set(self.gateway.trust.root.roles["director"].keys)
-        return any(kid(name) in named for name in self.stolen)
-
-    def director(self) -> str:
-        """The key the attacker signs orders with: a stolen one if he has any."""
-        directors = sorted(name for name in self.stolen if name.startswith("director"))
-        return directors[-1] if directors else "mallory"
-
-    def deliver(self, kind: PartKind, data: bytes) -> None:
-        self.gateway.take([(kind, data)])
-
-    def _reach(self) -> tuple[Any, ...]:
-        gateway = self.gateway
-        root, counters = gateway.trust.root, gateway.counters
-        if counters is None:
-            return (root.version,)
-        return (
-            root.version,
-            (counters.epoch, counters.restore_epoch, counters.bundle_seq),
-            (counters.epoch, counters.catalog_version, counters.policy_version),
-            (counters.epoch, gateway.trust.catalog_version, gateway.trust.policy_version),
-            (counters.epoch, gateway.disk.kept.floor_ms),
-        )
 
     # --- the honest fleet -----------------------------------------------------------------------
     @rule(value=st.integers(0, 9_000))
@@ -437,67 +367,6 @@ class Attack(RuleBasedStateMachine):
         assert parts is not None
         assert not any(kind is PartKind.BUNDLE for kind, _ in parts), "granted in quarantine"
         assert any(kind is PartKind.REPLY for kind, _ in parts), "silenced by quarantine"
-
-    # --- what must hold -------------------------------------------------------------------------
-    @invariant()
-    def nothing_ran_that_was_not_allowed(self) -> None:
-        gateway = getattr(self, "gateway", None)
-        if gateway is None:
-            return
-        for effect in gateway.effects[self.counted :]:
-            for point, value in effect.step.params.items():
-                assert effect.step.action == "device.write", "an action nobody released"
-                highest = {"setpoint": self.high[effect.catalog], "start": 1}[point]
-                assert 0 <= value <= highest, f"{point} = {value} under {effect.catalog}"
-            if "start" in effect.step.params:
-                people = self.approved.get(sha256(effect.job.spec_bytes).digest(), set())
-                assert len(people) >= 2, f"a guarded job ran with {people}"
-            if effect.job.spec_bytes != self.issued.get(effect.execution):
-                orders = {kid(name) for name in self.stolen}
-                assert effect.director & orders, "ordered by somebody who holds no key for it"
-            assert not effect.execution.startswith(b"other"), "a neighbour's order ran here"
-        self.counted = len(gateway.effects)
-
-    @invariant()
-    def nothing_ran_twice(self) -> None:
-        gateway = getattr(self, "gateway", None)
-        if gateway is None:
-            return
-        # A thief of the director's key can order the same thing as often as he likes.
-        ran = [one.execution for one in gateway.effects if one.execution in self.issued]
-        assert len(ran) == len(set(ran)), "an execution ran twice"
-        starts = [
-            sha256(effect.job.spec_bytes).digest()
-            for effect in gateway.effects
-            if "start" in effect.step.params
-        ]
-        assert len(starts) == len(set(starts)), "one approval, two executions"
-        places = [effect.place for effect in gateway.effects[self.since_loss :]]
-        assert places == sorted(places), "orders ran out of order"
-
-    @invariant()
-    def nothing_went_back(self) -> None:
-        if not hasattr(self, "gateway"):
-            return
-        reach = self._reach()
-        for before, now in zip(self.reach, reach, strict=False):
-            assert now >= before, f"{before} -> {now}"
-        self.reach = reach
-
-    @invariant()
-    def the_floor_is_never_ahead_of_the_truth(self) -> None:
-        if not hasattr(self, "gateway"):
-            return
-        most = self.office.now_ms
-        if self.lied:
-            # Not even a stolen key speaks of a time after the end of the keys.
-            most = max(root.expires_ms for root in self.office.roots) + 1 + self.powered_ms
-        assert self.gateway.kept.floor_ms <= most
-
-    @invariant()
-    def nobody_is_quarantined_by_a_replay(self) -> None:
-        if hasattr(self, "office") and not self.forked:
-            assert Chain.CLONE not in self.office.verdicts
 
 
 Attack.TestCase.settings = settings(
