@@ -21,7 +21,7 @@ def _bucket(draw, at):
     low, high = sorted([draw(_VALUES), draw(_VALUES)])
     if count == 1 or draw(st.booleans()):
         high = low
-    return at, count, good, used, sure, low, high, draw(st.sampled_from([low, None, 0.5]))
+    return at, count, good, used, sure, low, high, draw(st.sampled_from([float(low), None, 0.5]))
 
 
 @st.composite
