@@ -224,8 +224,11 @@ MEMBERSHIP = (
     _mutant(
         "no-work-on-a-stick",
         "coordinator/transactions/carried.py",
-        "if jobs_epoch and attested and identity.may_work:",
-        "if jobs_epoch and attested:",
+        "attested and identity.may_hear:\n"
+        "        order = yield from issue(agent, now_ms=now_ms, again=True,"
+        " grants=identity.may_work)",
+        "attested:\n"
+        "        order = yield from issue(agent, now_ms=now_ms, again=True, grants=True)",
         _MEMBERS + "a_stick_brings_no_work_either",
     ),
     # --- certificates, candidates

@@ -67,8 +67,8 @@ STICKS = (
     Mutant(
         "stick-of-a-quarantined-agent",
         "coordinator/transactions/carried.py",
-        "if jobs_epoch and attested and identity.may_work:",
-        "if jobs_epoch and attested:",
+        "grants=identity.may_work)",
+        "grants=True)",
         _STICKS,
     ),
     Mutant(
