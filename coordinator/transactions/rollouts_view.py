@@ -15,7 +15,7 @@ from coordinator.contract.rollouts import (
 from coordinator.contract.rollouts import RolloutState as StateText
 from coordinator.core.gates import judge
 from coordinator.core.ports import Row, Tx, fetch
-from coordinator.core.rollout import seen_of
+from coordinator.core.rollout import failures_by_stage, seen_of
 from coordinator.core.rollout_policy import LOST, Gate, RolloutState
 from coordinator.core.rollout_policy import StageState as Stage
 from coordinator.transactions.dispatch import Loaded, load
@@ -25,6 +25,7 @@ from coordinator.transactions.words import execution_state_text
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState
 from shared.model.selector import Selector
+from shared.words import some
 
 _INCOMING = 20
 """Devices shown with firmware on its way: what a screen has room for."""
@@ -104,7 +105,7 @@ def _view(loaded: Loaded, stages: Sequence[Row]) -> RolloutView:
         job=uuid_text(loaded.job),
         name=row[8],
         state=_STATES[loaded.progress.state],
-        why=words.split("; ") if words else [],
+        why=[*(words.split("; ") if words else []), *_not_well(loaded)],
         stages=shown,
         targets=row[17],
         released=sum(one.members - one.waiting for one in shown),
@@ -114,6 +115,14 @@ def _view(loaded: Loaded, stages: Sequence[Row]) -> RolloutView:
         next_look_at=None if due_ms is None else to_time(due_ms),
         undo=None if row[4] is None else uuid_text(row[4]),
     )
+
+
+def _not_well(loaded: Loaded) -> list[str]:
+    """Say what failed of a finished rollout: without a gate, that state alone looks well."""
+    failed = sum(failures_by_stage(loaded.facts))
+    if loaded.progress.state is not RolloutState.FINISHED or not failed:
+        return []
+    return [f"{failed} of {some(loaded.facts.members, 'agent')} failed"]
 
 
 def _stage(loaded: Loaded, row: Row) -> StageView:

@@ -117,6 +117,7 @@ async def test_late_failures_count_and_stop_nothing_that_is_over(fleet):
     await fleet.tell_all(ExecutionState.FAILED, agents[:3])
     view = await fleet.view()
     assert (view.state, view.undo, view.stages[0].failed) == ("FINISHED", None, 3)
+    assert view.why == ["3 of 20 agents failed"]
 
 
 async def test_it_begins_at_its_start_and_stops_at_its_end(fleet):
