@@ -11,7 +11,7 @@ from functools import partial
 from coordinator.contract.fleet import AdminFile, ClaimFile, TrustFile
 from coordinator.core.access import make_token
 from coordinator.core.papers import Papers
-from coordinator.place import Place, open_fleet
+from coordinator.place import Place, open_fleet, whole_or_nothing
 from coordinator.services.ceremony import FoundingRequest, check_founding, read_request
 from coordinator.services.claims import ClaimWish, create_claim
 from coordinator.services.founding import (
@@ -28,7 +28,6 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import FleetId
 from shared.runtime.clock import SystemClock, SystemEntropy
-from shared.runtime.files import whole_or_nothing
 
 
 async def found(place: Place, *, hosts: Sequence[str], url: str) -> AdminFile:

@@ -4,8 +4,9 @@ Leaves out what is done there: it serves (`coordinator.app`), or a command does 
 (`coordinator.errands`). Imports nothing that only a server needs.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.store.opening import open_store
 from coordinator.transactions.fleet import Fleet, load_fleet
 from shared.errors import MistakeError
+from shared.runtime.files import LOCK_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,21 @@ def existing(place: Place) -> DataDirectory:
     if not there.is_file():
         raise _not_founded(place.directory)
     return place.directory
+
+
+@contextmanager
+def whole_or_nothing(directory: Path) -> Iterator[None]:
+    """Take everything out of a directory again if the block fails, where it was empty before it."""
+    began_empty = all(one.name == LOCK_NAME for one in directory.iterdir())
+    try:
+        yield
+    except BaseException:
+        for one in list(directory.iterdir()) if began_empty else []:
+            if one.is_dir():
+                shutil.rmtree(one, ignore_errors=True)
+            elif one.name != LOCK_NAME:
+                one.unlink(missing_ok=True)
+        raise
 
 
 def _not_founded(directory: DataDirectory) -> MistakeError:

@@ -57,6 +57,11 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
 
 
+# A shell lets what it starts in the background ignore an interrupt, and so would all that the tests
+# start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # --- leaks --------------------------------------------------------------------------------------
 def descriptors() -> dict[int, str]:
     """Open descriptors of this process and what each points to; the listing's own is left out."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coordinator.commands import options as of
 from coordinator.core.ports import Store
-from coordinator.place import Place, open_fleet
+from coordinator.place import Place, open_fleet, whole_or_nothing
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.backup import (
     Made,
@@ -26,7 +26,7 @@ from coordinator.transactions.artifacts import Artifact
 from shared.errors import MistakeError
 from shared.model.artifact import artifact_text
 from shared.runtime.clock import SystemClock
-from shared.runtime.files import lock_directory, whole_or_nothing
+from shared.runtime.files import lock_directory
 from shared.words import some
 
 _NAMED = 20

@@ -6,7 +6,6 @@ Owns atomic replacement, directory syncs and the lock. Leaves out databases: SQL
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ from typing import BinaryIO, Self
 
 from shared.errors import MistakeError
 
-_LOCK_NAME = "lock"
+LOCK_NAME = "lock"
 _PID_CHARS = 20
 
 
@@ -104,21 +103,6 @@ def replacing(path: Path, *, mode: int | None = 0o600) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
-@contextlib.contextmanager
-def whole_or_nothing(directory: Path) -> Iterator[None]:
-    """Take everything out of a directory again if the block fails, where it was empty before it."""
-    began_empty = all(one.name == _LOCK_NAME for one in directory.iterdir())
-    try:
-        yield
-    except BaseException:
-        for one in list(directory.iterdir()) if began_empty else []:
-            if one.is_dir():
-                shutil.rmtree(one, ignore_errors=True)
-            elif one.name != _LOCK_NAME:
-                one.unlink(missing_ok=True)
-        raise
-
-
 class DirectoryLock:
     """The right to be the only process in a directory; the kernel takes it back at exit."""
 
@@ -153,7 +137,7 @@ def lock_directory(path: Path) -> DirectoryLock:
         MistakeError: another process has it, or the directory cannot be used.
     """
     try:
-        descriptor = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise MistakeError(
             f"cannot be used as a data directory ({os.strerror(error.errno or 0)})",

@@ -294,7 +294,7 @@ ARTIFACTS = (
     ),
     _mutant(
         "founding-undone",
-        "shared/runtime/files.py",
+        "coordinator/place.py",
         "list(directory.iterdir()) if began_empty else []",
         "()",
         _SLIPS + "a_founding_that_fails_leaves_the_directory_empty",
