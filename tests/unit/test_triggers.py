@@ -208,6 +208,21 @@ async def test_an_occasion_that_two_look_at_is_dealt_with_once(store):
     assert [len(one.jobs) for one in fired] == [1, 0]
 
 
+async def test_what_was_too_much_stays_undone_for_who_has_looked_before(store):
+    await saved(store, **on("agent.online"), max_per_hour=1)
+    for number in range(2):
+        await told(store, occasion=str(number))
+    _, waiting = await store.read(partial(due_triggers, NOW))
+    bench = Bench(policy=POLICY, entropy=ENTROPY, now_ms=NOW)
+    for trigger, occasion in waiting:
+        await store.run(partial(fire_event, trigger, occasion, bench), durable=True)
+    later = Bench(policy=POLICY, entropy=ENTROPY, now_ms=WallMs(NOW + 3_600_001))
+    for trigger, occasion in waiting:
+        done = await store.run(partial(fire_event, trigger, occasion, later), durable=True)
+        assert not done.jobs
+    assert sorted(await outcomes(store)) == ["rate_limited", "submitted"]
+
+
 async def test_where_nobody_listens_nothing_is_written(store):
     await saved(store, **on("agent.online"))
     await told(store, kind="agent.enrolled")

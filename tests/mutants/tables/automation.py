@@ -21,7 +21,7 @@ AUTOMATION = (
         "WHERE trigger_id = $1 AND occasion = $2 AND outcome = '';\n",
         "SELECT at_ms, agent_id, detail FROM trigger_firing\n"
         "WHERE trigger_id = $1 AND occasion = $2;\n",
-        _TRIGGERS + "an_occasion_that_two_look_at_is_dealt_with_once",
+        _TRIGGERS + "what_was_too_much_stays_undone_for_who_has_looked_before",
     ),
     _mutant(
         "pins-the-template",
