@@ -8,7 +8,7 @@ import pytest
 from shared.errors import Reason
 from shared.model.job import ExecutionState, TaskState
 from shared.wire.messages import DeviceWord
-from tests.system.coordinator_world import NOW_MS, client_of, found_in, job_body, serving
+from tests.system.coordinator_world import NOW_MS, job_body, open_world
 
 HOUR_MS = 3_600_000
 ALARM = {"severity": "critical", "device": "pump-1", "level": 3.5}
@@ -16,8 +16,7 @@ ALARM = {"severity": "critical", "device": "pump-1", "level": 3.5}
 
 @pytest.fixture
 async def world(tmp_path):
-    place = await found_in(tmp_path)
-    async with serving(place) as url, client_of(place, url) as made:
+    async with open_world(tmp_path) as made:
         yield made
 
 

@@ -7,15 +7,14 @@ from shared.model.job import ExecutionState
 from shared.sync.body import PartKind
 from shared.sync.stick import StickDecoder, open_parcel
 from shared.trust.admission import admit_bundle
-from tests.system.coordinator_world import NOW_MS, body, client_of, found_in, parts_of, serving
+from tests.system.coordinator_world import NOW_MS, body, open_world, parts_of
 
 STOPPED = {"cancel": "stopped"}
 
 
 @pytest.fixture
 async def world(tmp_path):
-    place = await found_in(tmp_path)
-    async with serving(place) as url, client_of(place, url) as made:
+    async with open_world(tmp_path) as made:
         yield made
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from shared.model.job import ExecutionState
-from tests.system.coordinator_world import client_of, found_in, job_body, serving
+from tests.system.coordinator_world import job_body, open_world
 
 STAGES = [
     {"name": "canary", "percentage": 20, "min_targets": 1},
@@ -18,8 +18,7 @@ UNDO = {"steps": [{"id": "undo", "action": "device.read", "params": {"points": [
 
 @pytest.fixture
 async def world(tmp_path):
-    place = await found_in(tmp_path)
-    async with serving(place) as url, client_of(place, url) as made:
+    async with open_world(tmp_path) as made:
         yield made
 
 

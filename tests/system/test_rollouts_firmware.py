@@ -7,13 +7,12 @@ import pytest
 
 from shared.model.job import ExecutionState
 from shared.wire.messages import DeviceWord
-from tests.system.coordinator_world import client_of, found_in, job_body, serving
+from tests.system.coordinator_world import job_body, open_world
 
 
 @pytest.fixture
 async def world(tmp_path):
-    place = await found_in(tmp_path)
-    async with serving(place) as url, client_of(place, url) as made:
+    async with open_world(tmp_path) as made:
         yield made
 
 

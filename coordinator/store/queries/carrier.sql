@@ -68,12 +68,6 @@ SELECT made_ms FROM backup;
 INSERT INTO backup_store (agent_id, epoch, safe_to) VALUES ($1, $2, $3)
 ON CONFLICT (agent_id, epoch) DO UPDATE SET safe_to = excluded.safe_to;
 
--- name: backup_forget
-DELETE FROM backup_store;
-
--- name: restores
-SELECT restore_epoch, at_ms, made_ms FROM restore ORDER BY restore_epoch;
-
 -- name: restore_insert
 INSERT INTO restore (restore_epoch, at_ms, made_ms) VALUES ($1, $2, $3);
 
