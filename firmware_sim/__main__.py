@@ -12,12 +12,13 @@ from pathlib import Path
 
 from firmware_sim import faults
 from firmware_sim.address import parse_address
-from firmware_sim.commands.device import DeviceOrder, parse_setting, run_device
+from firmware_sim.commands.device import DeviceOrder, run_device
 from firmware_sim.commands.image import add_image_options, run_image
 from firmware_sim.commands.link import LinkOrder, run_link
 from firmware_sim.commands.models import models_json, models_text
 from firmware_sim.commands.node_line import NAME as SENSOR_NODE
 from firmware_sim.commands.node_line import add_node_options, node_order
+from firmware_sim.commands.parts import parse_setting
 from firmware_sim.commands.tell import run_tell
 from firmware_sim.commands.text import add_text_options, run_text, text_order
 from shared.errors import MistakeError, WorldError

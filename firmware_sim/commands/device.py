@@ -7,17 +7,16 @@ from pathlib import Path
 
 from firmware_sim.address import Address
 from firmware_sim.clock import SimTime
+from firmware_sim.commands.parts import fault_commands, make_time, open_ledger, set_command
 from firmware_sim.commands.running import say, serve_until_told
 from firmware_sim.control import Command, serve_control
 from firmware_sim.device import Device
-from firmware_sim.ledger import Ledger, LedgerFile
 from firmware_sim.model import Model
 from firmware_sim.models import find_model
 from firmware_sim.ports import serve_pty, serve_tcp
 from firmware_sim.replay import Recording, Replay, bind, read_recording
 from firmware_sim.station import Line, Station
 from shared import limits
-from shared.clock import WallMs
 from shared.errors import MistakeError
 
 
@@ -52,16 +51,10 @@ async def run_device(order: DeviceOrder) -> None:
         MistakeError, WorldError: it cannot start, or the world made it stop.
     """
     line = Line.SERIAL if order.serial is not None else Line.TCP
-    time = SimTime(
-        speed=order.speed, start_ms=None if order.start_ms is None else WallMs(order.start_ms)
-    )
+    time = make_time(order.speed, order.start_ms)
     devices = make_devices(order, time)
     async with AsyncExitStack() as stack:
-        ledger = None
-        if order.ledger is not None:
-            file = LedgerFile(order.ledger)
-            stack.callback(file.close)
-            ledger = Ledger(file.write, time.ticks)
+        ledger = open_ledger(order.ledger, time, stack)
         station = Station(
             line, devices, faults=order.faults, ledger=ledger, time=time, seed=order.seed
         )
@@ -137,22 +130,6 @@ def _placed(order: DeviceOrder) -> list[tuple[Model, int]]:
 def device_commands(station: Station) -> Mapping[str, Command]:
     """Return the commands of a running device's control socket."""
 
-    def fault(words: Sequence[str]) -> object:
-        if not words:
-            raise MistakeError("which fault?", mend="for example: fault silence:p=0.1,for=5")
-        station.add_faults(*words)
-        return [str(active) for active in station.faults]
-
-    def clear(_: Sequence[str]) -> object:
-        station.clear_faults()
-        return None
-
-    def change(words: Sequence[str]) -> object:
-        for word in words:
-            unit, name, value = parse_setting(word)
-            station.set_value(name, value, unit=unit)
-        return None
-
     def show(_: Sequence[str]) -> object:
         now_s = station.time.now_s()
         return {
@@ -168,21 +145,5 @@ def device_commands(station: Station) -> Mapping[str, Command]:
             "faults": [str(active) for active in station.faults],
         }
 
-    return {"fault": fault, "clear": clear, "set": change, "show": show, "stats": stats}
-
-
-def parse_setting(text: str) -> tuple[int | None, str, float]:
-    """Return (unit or None for all, point, value) of ``[UNIT:]POINT=VALUE``.
-
-    Raises:
-        MistakeError: it is not of that form.
-    """
-    head, equals, value = text.partition("=")
-    unit, colon, name = head.rpartition(":")
-    wrong = MistakeError(f"{text!r} is not [UNIT:]POINT=NUMBER", mend="write it like setpoint=4200")
-    if not equals or not name or (colon and not unit.isdecimal()):
-        raise wrong
-    try:
-        return (int(unit) if colon else None), name, float(value)
-    except ValueError:
-        raise wrong from None
+    faults = fault_commands(station, "silence:p=0.1,for=5")
+    return {**faults, "set": set_command(station), "show": show, "stats": stats}

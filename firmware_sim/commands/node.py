@@ -12,11 +12,11 @@ from firmware_sim.bootloader import Bootloader, Layout, Slot
 from firmware_sim.clock import SimTime
 from firmware_sim.commands.image import factory_key
 from firmware_sim.commands.node_line import NAME, NodeOrder
+from firmware_sim.commands.parts import open_ledger
 from firmware_sim.commands.running import say, serve_until_told
 from firmware_sim.control import Command, serve_control
 from firmware_sim.device import Device
 from firmware_sim.flash import Flash, FlashFile
-from firmware_sim.ledger import Ledger, LedgerFile
 from firmware_sim.mcuboot import Build, ImageError, Version, check_image, make_image, read_image
 from firmware_sim.models import find_model
 from firmware_sim.smp.node import Medium, Node
@@ -35,11 +35,7 @@ async def run_node(order: NodeOrder) -> None:
     """
     time = SimTime(speed=order.speed)
     async with AsyncExitStack() as stack:
-        ledger = None
-        if order.ledger is not None:
-            ledger_file = LedgerFile(order.ledger)
-            stack.callback(ledger_file.close)
-            ledger = Ledger(ledger_file.write, time.ticks)
+        ledger = open_ledger(order.ledger, time, stack)
         layout = Layout(slot_bytes=order.slot_kb * 1024)
         flash_file = None
         if order.flash is not None:

@@ -13,14 +13,19 @@ from pathlib import Path
 from firmware_sim.address import Address, parse_address
 from firmware_sim.bench import Bench
 from firmware_sim.clock import SimTime
-from firmware_sim.commands.device import parse_setting
+from firmware_sim.commands.parts import (
+    fault_commands,
+    make_time,
+    open_ledger,
+    parse_setting,
+    set_command,
+)
 from firmware_sim.commands.running import say, serve_until_told
 from firmware_sim.control import Command, serve_control
 from firmware_sim.device import Device
 from firmware_sim.faults import TEXT_FAULTS
 from firmware_sim.http_json.ports import serve_http
 from firmware_sim.http_json.relay import Relay
-from firmware_sim.ledger import Ledger, LedgerFile
 from firmware_sim.line.device import FAULTS, TextDevice
 from firmware_sim.line.gauge import Gauge
 from firmware_sim.line.ports import serve_line_pty, serve_line_tcp
@@ -32,7 +37,6 @@ from firmware_sim.mqtt.ports import serve_mqtt
 from firmware_sim.replay import bind, read_recording
 from firmware_sim.snmp.agent import Agent
 from firmware_sim.snmp.ports import serve_snmp
-from shared.clock import WallMs
 from shared.errors import MistakeError
 
 RELAY = "relay"
@@ -131,14 +135,8 @@ async def run_text(order: TextOrder) -> None:
         MistakeError, WorldError: it cannot start, or the world made it stop.
     """
     async with AsyncExitStack() as stack:
-        time = SimTime(
-            speed=order.speed, start_ms=None if order.start_ms is None else WallMs(order.start_ms)
-        )
-        ledger = None
-        if order.ledger is not None:
-            file = LedgerFile(order.ledger)
-            stack.callback(file.close)
-            ledger = Ledger(file.write, time.ticks)
+        time = make_time(order.speed, order.start_ms)
+        ledger = open_ledger(order.ledger, time, stack)
         bench = Bench(
             _device(order, time),
             can=FAULTS if order.serial or order.tcp else TEXT_FAULTS,
@@ -192,22 +190,6 @@ def _device(order: TextOrder, time: SimTime) -> Device:
 
 
 def _commands(bench: Bench) -> Mapping[str, Command]:
-    def fault(words: Sequence[str]) -> object:
-        if not words:
-            raise MistakeError("which fault?", mend="for example: fault silence:p=0.1,for=5")
-        bench.add_faults(*words)
-        return [str(active) for active in bench.faults]
-
-    def clear(_: Sequence[str]) -> object:
-        bench.clear_faults()
-        return None
-
-    def change(words: Sequence[str]) -> object:
-        for word in words:
-            _, name, value = parse_setting(word)
-            bench.set_value(name, value)
-        return None
-
     def show(_: Sequence[str]) -> object:
         return {point.name: round(bench.value(point.name), 6) for point in bench.device.points}
 
@@ -215,4 +197,5 @@ def _commands(bench: Bench) -> Mapping[str, Command]:
         faults = [str(active) for active in bench.faults]
         return {"requests": bench.requests, "malformed": bench.malformed, "faults": faults}
 
-    return {"fault": fault, "clear": clear, "set": change, "show": show, "stats": stats}
+    faults = fault_commands(bench, "silence:p=0.1,for=5")
+    return {**faults, "set": set_command(bench), "show": show, "stats": stats}
