@@ -142,6 +142,9 @@ def _export(options: argparse.Namespace) -> int:
     from agent.sticks import open_source  # noqa: PLC0415
 
     most = FILE_BYTES if options.size is None else options.size
+    if most <= 0:
+        mend = "say how many bytes the file may have, or leave it out"
+        raise MistakeError(f"{most} bytes are no room", where="--size", mend=mend)
     with open_source(load_config(options.config)) as source:
         told = export_file(source, options.file, most=most, show=not options.json)
     if options.json:

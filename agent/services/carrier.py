@@ -144,7 +144,9 @@ class Carrier:
             if piece := await self._next(cursor, header, root.carrier, room):
                 yield piece, cursor.told
         if not cursor.told.parcels:
-            raise MistakeError(f"{room} bytes are too few", mend="not even a report fits")
+            raise MistakeError(
+                f"not even a report fits into {room} bytes", mend="give the stick more room"
+            )
         yield END, cursor.told
         _log.event("stick_filled", parcels=cursor.told.parcels, blocks=cursor.told.blocks)
 

@@ -95,7 +95,8 @@ def take_away(client: Client, screen: Screen, agent: str, path: Path) -> Exit:
     work = headers.get(WORK_HEADER, "0")
     if screen.as_json:
         screen.json(
-            {"file": str(path), "agent": agent, "bytes": len(data), "executions": work}
+            {"file": str(path), "agent": agent, "bytes": len(data)}
+            | {"executions": None if work == NO_STORE else int(work)}
             | {"files": loaded.files, "file_bytes": loaded.bytes, "left": loaded.left}
         )
         return Exit.OK

@@ -54,6 +54,10 @@ _EXIT_OF_STATUS: Mapping[int, Exit] = {
 }
 
 
+_LISTED: Mapping[str, str] = {
+    f"path.{noun}": f"{noun}s" for noun in ("agent", "template", "token", "trigger")
+}
+"""Which command lists what a path named in vain."""
 _PASSING = frozenset({429, 502, 503, 504})
 """Answers of one who is too busy, stops, or stands in front of one who does not answer."""
 
@@ -239,7 +243,8 @@ class Client:
             self.close()
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CallError(
-                f"no coordinator answers at {self._where()}: {said}",
+                f"no coordinator answers at {self._where()}: {said}; does it run, and is that"
+                " the url in your admin.toml?",
                 Exit.UNREACHABLE,
                 passing=True,
             ) from None
@@ -261,9 +266,16 @@ def _refusal(status: int, body: bytes) -> CallError:
     except msgspec.DecodeError:
         return CallError(f"the coordinator answered {status}", code, passing=passing)
     if status == http.client.UNAUTHORIZED:
-        return CallError("the coordinator does not accept this token", code, problem)
+        return CallError(
+            "the coordinator does not accept this token: it ended, was revoked, or is another"
+            " fleet's; an admin makes a new one with: outstation tokens create",
+            code,
+            problem,
+        )
     # A member of the job that was handed in is worth naming; the path and query are our own.
     in_body = problem.at and not problem.at.startswith(("path.", "query."))
     place = f"{problem.at}: " if in_body else ""
     said = f"{place}{problem.detail or problem.title}"
+    if status == http.client.NOT_FOUND and problem.at in _LISTED:
+        said += f"; see: outstation {_LISTED[problem.at]} list"
     return CallError(said, code, problem, passing=passing)

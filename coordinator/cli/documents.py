@@ -6,23 +6,29 @@ Every complaint names the file. Leaves out jobs, whose complaints name a line to
 import json
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from coordinator.cli.client import CallError
 from coordinator.contract.mistakes import mistake_of
 from shared import limits
 from shared.errors import MistakeError
 
 T = TypeVar("T")
 
+NOT_OF_BODY = ("path.", "query", "headers.")
+"""How places begin that are in no file."""
+
 
 def read_text(file: str | Path) -> str:
     """Return what a file says; ``-`` is standard input.
 
     Raises:
-        MistakeError: it cannot be read, is no text, or is too long.
+        MistakeError: it cannot be read, is no text, is empty, or too long.
     """
     where = str(file)
     try:
@@ -36,6 +42,8 @@ def read_text(file: str | Path) -> str:
         raise MistakeError(f"it cannot be read: {said}", where=where) from None
     if len(text) > limits.SPEC_BYTES:
         raise MistakeError(f"it has more than {limits.SPEC_BYTES} bytes", where=where)
+    if not text.strip():
+        raise MistakeError("it is empty", where=where)
     return text
 
 
@@ -53,6 +61,19 @@ def read_document(file: Path, type_: type[T], **defaults: str) -> T:
         raise MistakeError(
             wrong.what, where=": ".join(filter(None, (str(file), wrong.where))), mend=wrong.mend
         ) from None
+
+
+@contextmanager
+def pointing_at(file: Path) -> Iterator[None]:
+    """Let what the coordinator says about a member of the document in a file name the file."""
+    try:
+        yield
+    except CallError as error:
+        problem = error.problem
+        if problem is None or not problem.at or problem.at.startswith(NOT_OF_BODY):
+            raise
+        said = f"{file}: {problem.at}: {problem.detail or problem.title}"
+        raise CallError(said, error.code, problem) from None
 
 
 def _parsed(text: str, file: Path) -> dict[str, Any]:

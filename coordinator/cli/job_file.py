@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coordinator.cli.client import CallError
-from coordinator.cli.documents import read_text
+from coordinator.cli.documents import NOT_OF_BODY, read_text
 from coordinator.contract.job_spec import (
     JobSubmission,
     parse_submission,
@@ -27,7 +27,6 @@ from shared.model.spec_check import check_spec
 from shared.model.toml_text import TomlText
 
 _PARTS = re.compile(r"([A-Za-z0-9_-]+)|\[(\d+)\]")
-_NOT_OF_BODY = ("path.", "query", "headers.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class JobFile:
             yield
         except CallError as error:
             problem = error.problem
-            if problem is None or not problem.at or problem.at.startswith(_NOT_OF_BODY):
+            if problem is None or not problem.at or problem.at.startswith(NOT_OF_BODY):
                 raise
             sentence = f"{self.where(problem.at)}: {problem.detail or problem.title}"
             raise CallError(sentence, error.code, problem) from None

@@ -17,6 +17,7 @@ from shared.runtime.files import check_new
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _PLOT_HEIGHT = 16
 _FORMS = {".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+_NONE = "there are no such readings; the newest of all: outstation readings list --limit 20"
 _WIDTHS = {60: "minutes", 3_600: "hours"}
 
 
@@ -61,6 +62,9 @@ def get(client: Client, screen: Screen, asked: dict[str, object], *, csv: bool) 
     if screen.as_json:
         screen.json(view)
         return
+    if not view.series:
+        screen.text(_NONE)
+        return
     names = ("TIME (UTC)", "AGENT", "DEVICE", "POINT")
     heads: tuple[str, ...] = (*names, "VALUE", "UNIT", "QUALITY", "CLOCK")
     if view.width_s:
@@ -80,7 +84,7 @@ def plot(client: Client, screen: Screen, asked: dict[str, object]) -> None:
         screen.json(view)
         return
     if not view.series:
-        raise CallError("there are no such readings; see: outstation readings list", Exit.NOT_FOUND)
+        raise CallError(_NONE, Exit.NOT_FOUND)
     for series in view.series:
         screen.text(_title(series, view))
         line = Line(series.times, series.values, series.lows, series.highs)

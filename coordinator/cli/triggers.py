@@ -8,7 +8,7 @@ from typing import Final
 from cyclopts import App
 
 from coordinator.cli.client import Client, segment
-from coordinator.cli.documents import read_document
+from coordinator.cli.documents import pointing_at, read_document
 from coordinator.cli.options import DEFAULT, MOST, Common, Yes, with_client
 from coordinator.cli.options import delete as delete_one
 from coordinator.cli.show import Screen, ago
@@ -45,7 +45,8 @@ def show(trigger: str, /, *, common: Common = DEFAULT) -> None:
 def save(file: Path, /, *, common: Common = DEFAULT) -> None:
     """Keep the trigger in a TOML or JSON file; one of the same name is replaced."""
     trigger = read_document(file, TriggerBody, name=file.stem)
-    with_client(common, lambda client, screen: _save(client, screen, trigger))
+    with pointing_at(file):
+        with_client(common, lambda client, screen: _save(client, screen, trigger))
 
 
 @app.command(name="pause")

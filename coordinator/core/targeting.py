@@ -96,7 +96,7 @@ def resolve(
             raise MistakeError(
                 f"no agent matches {targets.selector!r}",
                 where="targets.selector",
-                mend="GET /v1/agents?selector=... shows what a selector finds",
+                mend="list the agents by that selector, or without one to see their labels",
             )
         if having is not None:
             matching = {agent for agent in matching if agent in having}

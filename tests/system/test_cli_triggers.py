@@ -71,6 +71,11 @@ async def test_a_trigger_is_listed_paused_and_deleted(run, tmp_path):
     file.write_text(NIGHTLY.replace("cron", "corn"))
     status, _, said = await run("triggers", "save", file)
     assert (status, "did you mean cron?" in said) == (2, True)
+    file.write_text("")
+    assert (await run("triggers", "save", file))[2].endswith("nightly.toml: it is empty\n")
+    file.write_text('template = "validate-config"')
+    status, _, said = await run("triggers", "save", file)
+    assert (status, "nightly.toml: schedule: a trigger has either" in said) == (2, True)
 
 
 async def test_a_limited_token_neither_sees_nor_makes_triggers(world):

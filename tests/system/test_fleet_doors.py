@@ -189,7 +189,7 @@ async def test_a_coordinator_with_another_ca_or_of_another_fleet_is_not_asked_tw
 async def test_the_command_line_knows_whom_nobody_knows(served: Fleet, tmp_path: Path) -> None:
     for verb in ("rekey", "revoke", "release", "decommission"):
         outcome = await served.outstation("agents", verb, "nobody")
-        check_sentence(outcome, 3, "no agent 'nobody'")
+        check_sentence(outcome, 3, "no agent 'nobody'; see: outstation agents list")
     outcome = await served.outstation("agents", "reject", "000000000000")
     check_sentence(outcome, MISTAKE, "nothing waits under")
     outcome = await served.outstation("agents", "register", "12 34", "--site", "north")

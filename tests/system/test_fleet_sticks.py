@@ -90,7 +90,8 @@ async def test_bad_sticks_are_told_in_a_sentence_and_change_nothing(
         assert "Traceback" not in ended.err
     assert (await fleet.agent_view(north))["blocks_received"] == 0
 
-    assert (await back(fleet, north, letter)).status == 0
+    told = json.loads((await back(fleet, north, letter, "--json")).out)
+    assert told["executions"] is None, "nobody knows what its store remembers"
     for file, gateway, words in (
         (photo, north, "is no stick"),
         (stick, north, "is on its way to the coordinator"),
@@ -106,6 +107,9 @@ async def test_bad_sticks_are_told_in_a_sentence_and_change_nothing(
     assert "cannot be written" in ended.err
     ended = await warm.outcome(command(north, "export", tmp_path / "tiny", "--size", "100"))
     assert ended.status == 2
+    assert "not even a report fits into 100 bytes" in ended.err
+    ended = await warm.outcome(command(north, "export", tmp_path / "tiny", "--size", "-5"))
+    assert (ended.status, "--size: -5 bytes are no room" in ended.err) == (2, True)
     assert not (tmp_path / "tiny").exists()
 
 
@@ -128,8 +132,8 @@ async def bring(fleet: Fleet, place: Path) -> list[dict[str, Any]]:
     return list(json.loads(ended.out))
 
 
-async def back(fleet: Fleet, gateway: Gateway, file: Path) -> Outcome:
+async def back(fleet: Fleet, gateway: Gateway, file: Path, *words: str) -> Outcome:
     name = (await fleet.agent_view(gateway))["id"]
-    ended = await fleet.outstation("export", "--agent", name, str(file))
+    ended = await fleet.outstation("export", "--agent", name, str(file), *words)
     assert ended.status == 0, ended
     return ended

@@ -60,6 +60,19 @@ async def test_the_newest_readings_are_listed_with_their_clock(world, capsys):
     assert "ask again with --end" in lines[4]
 
 
+async def test_a_token_that_is_not_accepted_names_the_next_step(world, capsys):
+    admin = world.place.directory.admin
+    admin.write_text(admin.read_text().replace('token = "ost_', 'token = "ost_0'))
+    assert await run(world, "readings", "list") == 4
+    assert "outstation tokens create" in capsys.readouterr().err
+
+
+async def test_what_nothing_matches_is_said_instead_of_an_empty_table(world, capsys):
+    assert await run(world, "readings", "list", "pump-*", "no-such-device") == 0
+    assert capsys.readouterr().out.startswith("there are no such readings")
+    assert await run(world, "readings", "plot", "pump-station", "no-such-device") == 3
+
+
 async def test_minutes_have_a_mean_and_a_band(world, capsys):
     assert await run(world, "readings", "list", "--resolution", "1m", "--json") == 0
     (series,) = json.loads(capsys.readouterr().out)["series"]
