@@ -17,6 +17,8 @@ class Mutant:
     new: str
     tests: tuple[str, ...]
     """What pytest is asked to run; at least one of them has to fail."""
+    says: str = ""
+    """What has to be said of it: a world that fails for another reason has not noticed."""
 
     def apply(self, tree: Path) -> str:
         """Return the file's text with the edit.
@@ -31,7 +33,7 @@ class Mutant:
 
 
 def cuts(prefix: str, file: str, where: str = "", *, usual: str = "") -> Callable[..., Mutant]:
-    """Return what makes the mutants of one file: ``(name, old, new, *tests)``.
+    """Return what makes the mutants of one file: ``(name, old, new, *tests, says)``.
 
     Args:
         prefix: their names begin with it.
@@ -40,8 +42,8 @@ def cuts(prefix: str, file: str, where: str = "", *, usual: str = "") -> Callabl
         usual: the test of those that name none.
     """
 
-    def cut(name: str, old: str, new: str, *tests: str) -> Mutant:
+    def cut(name: str, old: str, new: str, *tests: str, says: str = "") -> Mutant:
         named = tuple(where + test for test in tests or (usual,))
-        return Mutant(f"{prefix}-{name}", file, old, new, named)
+        return Mutant(f"{prefix}-{name}", file, old, new, named, says)
 
     return cut

@@ -175,8 +175,10 @@ def _judge(mutant: Mutant, copies: "queue.SimpleQueue[Copy]") -> Result:
             path.write_bytes(before)
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     took = round(time.monotonic() - begun, 2)
-    if status == _FAILED:
+    if status == _FAILED and mutant.says in said:
         return Result(mutant.name, KILLED, took)
+    if status == _FAILED:
+        return Result(mutant.name, SURVIVED, took, f"nobody said {mutant.says!r}:\n{said}")
     if status == 0:
         return Result(mutant.name, SURVIVED, took, " ".join(mutant.tests))
     return Result(mutant.name, BROKEN, took, said)

@@ -1,6 +1,7 @@
 """The mutants fit the source, and their runner tells checks that matter from those that do not."""
 
 import ast
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_no_two_mutants_share_a_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
 
 
+def test_each_mutant_that_a_world_must_notice_names_what_its_judge_says() -> None:
+    assert [
+        m.name for m in MUTANTS if not m.says and any(_is_world(test) for test in m.tests)
+    ] == []
+
+
+def _is_world(test: str) -> bool:
+    return test.startswith("tests/simulation/test_world.py")
+
+
 def mutant(old: str, new: str, test: str = CHAIN) -> Mutant:
     return Mutant(f"to {new}", "shared/sync/incoming.py", old, new, (test,))
 
@@ -52,6 +63,12 @@ def test_the_runner_tells_killed_survived_and_broken_apart() -> None:
     lives = mutant(GAP, GAP.replace("Chain.NEXT if", "(Chain.NEXT) if"))
     breaks = mutant(GAP, "return (")
     assert judged(kills, lives, breaks) == [KILLED, SURVIVED, BROKEN]
+
+
+def test_tests_that_fail_without_the_sentence_of_the_judge_have_not_noticed() -> None:
+    kills = mutant(GAP, GAP.replace("Chain.GAP", "Chain.CLONE"))
+    assert judged(replace(kills, says="Chain.CLONE")) == [KILLED]
+    assert judged(replace(kills, says="nobody says this")) == [SURVIVED]
 
 
 def test_a_mutant_whose_text_is_gone_or_ambiguous_is_an_error() -> None:

@@ -24,6 +24,7 @@ KNOWN = (
         '        try:\n            db.execute("COMMIT")\n        except sqlite3.Error:\n'
         '            db.execute("ROLLBACK")\n    except',
         f"{_WORLD}[disks that refuse]",
+        says="were acknowledged and not kept",
     ),
     _queue(
         "completed-by-id-without-attempt",
@@ -45,6 +46,7 @@ KNOWN = (
         "    gone = sum(count for (count,) in db.execute(sql, old).fetchall())\n"
         "    state.stored -= gone\n    state.sampled -= gone\n",
         f"{_WORLD}[lines that are down for hours]",
+        says="is lost: nothing took it",
     ),
     _uplink(
         "retry-that-gives-up",
@@ -52,11 +54,13 @@ KNOWN = (
         "        due_ms=MonoMs(now_ms + (10**13 if failures > 5 else"
         " _back_off_ms(settings, failures, fraction))),\n",
         f"{_WORLD}[lines that are down for hours]",
+        says="readings still wait",
     ),
     _repeat(
         "repeated-whatever-it-does",
         "        return call is not None and call.idempotent\n",
         "        return call is not None\n",
         f"{_WORLD}[killed in the middle of work]",
+        says="times on 1",
     ),
 )

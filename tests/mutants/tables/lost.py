@@ -28,6 +28,7 @@ LOST = (
         "AND 0 = 1 AND fact_epoch",
         "[an older card has never heard of what the newer one began]",
         "[how a job ended was lost with the memory of it]",
+        says="an execution is IN_PROGRESS for ever",
     ),
     _presume(
         "by-no-store",

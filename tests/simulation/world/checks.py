@@ -69,8 +69,8 @@ def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
     missing = sorted(site.recorded.keys() - arrived.keys() - aside)
     ((lost,),) = rows(
         rest.centre,
-        # After a restore the agent's own count is what is left of rows that were acknowledged.
-        "SELECT sum(max(lost, said_lost)) FROM telemetry_store WHERE agent_id = $1",
+        # Also after a restore: rows that the copy lacks are told again.
+        "SELECT sum(lost) FROM telemetry_store WHERE agent_id = $1",
         site.agent,
     )
     for reading in missing:
@@ -101,6 +101,8 @@ def the_account_is_balanced(rest: Rest, site: Site) -> Iterator[str]:
         )
         if not site.was_restored and here != [(delivered, lost)]:
             yield f"{site.name}: it delivered {delivered} and lost {lost}, the centre has {here}"
+        elif here and here[0][1] != lost and not site.lost_its_account:
+            yield f"{site.name}: it lost {lost}, the centre was told of {here[0][1]}"
 
 
 def no_effect_happens_twice(rest: Rest, site: Site) -> Iterator[str]:

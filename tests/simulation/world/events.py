@@ -17,11 +17,13 @@ from coordinator.keys.directory import DataDirectory
 from coordinator.services.backup import make_backup, restore
 from shared.clock import ClockState
 from shared.errors import OutstationError, WorldError
-from tests.simulation.world.life import GoneError
+from tests.simulation.world.life import GoneError, Lives
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site
 
 _WEATHER = ("partition", "one way up", "one way down", "black hole")
+_STOPS_S = 40
+"""A service manager waits no longer for what it told to stop (docs/deploy)."""
 _STEP_S = 0.12
 """A step takes less, from the commit that begins it."""
 _COMMIT_S = 10
@@ -71,7 +73,7 @@ async def stop_and_start(scene: Scene, chance: random.Random) -> None:
     if not victim.up:
         return
     scene.ground.hit("stop")
-    await victim.stop()
+    await _stop(victim)
     await asyncio.sleep(chance.choice([1, 60, 3000]))
     if victim.now is None:
         victim.start()
@@ -263,7 +265,7 @@ async def backup(scene: Scene, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(1800, 10_000))
     if not scene.centre.up or not scene.backup.exists():
         return
-    await scene.centre.stop()
+    await _stop(scene.centre)
     scene.ground.hit("restored centre")
     scene.restored = True
     for kept in scene.people.triggers:
@@ -313,9 +315,21 @@ async def rekey(scene: Scene, chance: random.Random) -> None:
     await scene.people.rekey(site.agent)
 
 
+async def _stop(victim: Lives) -> None:
+    """Stop somebody as a service manager does: who takes too long is killed, and that is wrong."""
+
+    def lose_patience() -> None:
+        victim.ground.wrong(f"{victim.name} was told to stop, and went on")
+        victim.kill()
+
+    patience = victim.ground.loop.call_later(_STOPS_S, lose_patience)
+    await victim.stop()
+    patience.cancel()
+
+
 async def _while_off(site: Site, change: Callable[[], None]) -> None:
     """Stop an agent, change something in its folder, start it."""
-    await site.stop()
+    await _stop(site)
     if site.now is not None:
         return
     change()

@@ -34,11 +34,9 @@ KNOWN: Mapping[str, Plot] = {
 FOUND: Mapping[str, Plot] = {
     "an event that a restored coordinator hears again": Plot(22, ("trigger",) * 6 + ("backup",)),
     "a service that failed in cleaning up makes a stop wait for ever": Plot(
-        5, ("die at commit",) * 6 + ("stop",) * 4 + ("disk",) * 3
+        5, ("disk",) * 4 + ("stop",) * 4
     ),
-    "only the agent's account knows of a loss after a restore": Plot(
-        17, ("backup", "reboot", "reboot", "damage", "weather", "ask", "ask")
-    ),
+    "what a copy does not know to be lost is told again": Plot(3, ("backup", *("reboot",) * 3)),
     "an older card has never heard of what the newer one began": Plot(
         53,
         (

@@ -103,6 +103,11 @@ class Site(Lives):
         """Tell whether something took what was recorded then."""
         return any(since_s <= recorded_s <= until_s for since_s, until_s in self.took)
 
+    @property
+    def lost_its_account(self) -> bool:
+        """Tell whether what it counted was damaged, or is from earlier."""
+        return any(not since_s for since_s, _ in self.took)
+
     def is_uncounted(self, recorded_s: float) -> bool:
         """Tell whether the power took what was recorded then, and the disk had refused for long.
 
