@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agent import profile_cli, technician
 from shared.errors import MistakeError, OutstationError, RefusedError
+from shared.version import add_version
 from shared.words import some
 
 OK, FAILED, MISTAKE, DENIED, UNREACHABLE, WAITING = 0, 1, 2, 4, 5, 7
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="outstation-agent", description="The gateway side of Outstation."
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="acquire, work and report until stopped")
     run.set_defaults(command=_run)

@@ -25,6 +25,7 @@ from coordinator.commands import (
     verify_audit,
 )
 from shared.errors import MistakeError, OutstationError
+from shared.version import add_version
 
 _COMMANDS = (
     init,
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="outstation-coordinator", description="The coordinator of a fleet of field gateways."
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)

@@ -4,7 +4,6 @@ Leaves out who opens and closes what they work with, and which of them run (`coo
 """
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -39,6 +38,7 @@ from shared.errors import MistakeError
 from shared.ids import AgentId
 from shared.runtime.clock import SystemEntropy
 from shared.trust.root import DIRECTOR
+from shared.version import product_version
 
 
 def compose(
@@ -87,7 +87,7 @@ def compose(
     return Parts(
         documents=documents,
         ca_pem=directory.authority.read_text("ascii"),
-        version=_version(),
+        version=product_version(),
         roles=roles,
         drain=drain,
         started_ms=clock.wall_ms(),
@@ -159,10 +159,3 @@ def _carrier_key(directory: DataDirectory) -> X25519PrivateKey | None:
     """Return the key that opens sticks; without its file the coordinator takes none in."""
     path = directory.carrier_key
     return load_carrier_key(path) if path.exists() else None
-
-
-def _version() -> str:
-    try:
-        return version("outstation")
-    except PackageNotFoundError:
-        return "0"  # runs from a checkout that is not installed

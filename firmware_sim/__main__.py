@@ -22,6 +22,7 @@ from firmware_sim.commands.parts import parse_setting
 from firmware_sim.commands.tell import run_tell
 from firmware_sim.commands.text import add_text_options, run_text, text_order
 from shared.errors import MistakeError, WorldError
+from shared.version import add_version
 
 PROG = "outstation-sim"
 
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Simulated field devices and bad links, on real ports.",
         epilog=f"'{PROG} COMMAND --help' explains one command, with examples.",
     )
+    add_version(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_device(
         commands.add_parser(

@@ -38,6 +38,7 @@ from coordinator.cli.show import Screen
 from coordinator.cli.templates import app as templates
 from coordinator.cli.triggers import app as triggers
 from shared.errors import MistakeError
+from shared.version import product_version
 
 _EPILOGUE = """Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unreachable,
 6 conflict, 7 timed out waiting, 130 interrupted."""
@@ -48,6 +49,7 @@ app = App(
     help="See and steer a fleet of field gateways.",
     help_epilogue=_EPILOGUE,
     version_flags=["--version"],
+    version=product_version,
 )
 agents = App(name="agents", help="Gateways: who is out there and how they are.")
 app.command(devices)

@@ -15,6 +15,7 @@ from coordinator.cli.waiting import goes_on, leaving, until_settled
 from coordinator.contract.approvals import ApprovalForm
 from coordinator.contract.job_parts import StepBody
 from coordinator.contract.jobs import ExecutionView, JobPreview, JobView, TaskView
+from coordinator.contract.rollout_check import has_rollout
 from shared.model.job import Value
 from shared.words import some
 
@@ -23,7 +24,7 @@ def submit(client: Client, screen: Screen, job: JobFile, *, wait_s: int | None) 
     """Hand a job in; with `wait_s`, wait for its end and return what it means."""
     with job.pointing():
         view = client.post("/v1/jobs", job.submission, JobView)
-    return accepted(client, screen, view, wait_s)
+    return accepted(client, screen, view, wait_s, staged=has_rollout(job.submission))
 
 
 def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
@@ -37,8 +38,10 @@ def submit_template(client: Client, screen: Screen, wish: Wish) -> Exit:
     return accepted(client, screen, view, None if view.standing else wish.wait_s)
 
 
-def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) -> Exit:
-    """Tell that a job was handed in; with `wait_s`, wait for its end."""
+def accepted(
+    client: Client, screen: Screen, view: JobView, wait_s: int | None, *, staged: bool = False
+) -> Exit:
+    """Tell that a job was handed in, `staged` if it is a rollout; with `wait_s`, wait for it."""
     if wait_s is not None:
         with leaving(goes_on(view.id)):
             if not screen.as_json:
@@ -53,8 +56,8 @@ def accepted(client: Client, screen: Screen, view: JobView, wait_s: int | None) 
             screen.text(f"they sign it with: outstation approvals sign {view.id} --key FILE")
         if view.standing:
             screen.text(f"it fires until {view.not_after:%Y-%m-%d %H:%M} UTC")
-        follow = "history" if view.standing else "wait"
-        screen.text(f"follow it with: outstation jobs {follow} {view.id}")
+        follow = "jobs history" if view.standing else "rollouts watch" if staged else "jobs wait"
+        screen.text(f"follow it with: outstation {follow} {view.id}")
     return Exit.OK
 
 

@@ -216,6 +216,7 @@ def _preview(client: Client, screen: Screen, job: JobFile) -> None:
         [
             ("would go to", some(view.targets, "agent")),
             ("there for", meant(view.devices, view.unasked, view.silent_devices)),
+            ("begins with", _first(view)),
             ("class", view.job_class),
             ("approvals", view.approvals_needed),
             ("metered", f"{view.metered_bytes} bytes"),
@@ -237,6 +238,14 @@ def _preview(client: Client, screen: Screen, job: JobFile) -> None:
             for one in view.stages
         ],
     )
+
+
+def _first(view: RolloutPreview) -> str:
+    if not view.stages:
+        return "-"
+    first = view.stages[0]
+    others = first.members - len(first.sample)
+    return ", ".join([*first.sample, *([f"{others} more"] if others else [])])
 
 
 def _after(seconds: int | None) -> str:

@@ -19,6 +19,8 @@ from coordinator.contract.jobs import JobView
 from coordinator.contract.rollouts import OVER, RolloutView, StageView
 
 _BAR: Final = 20
+_LEFT: Final = {"SCHEDULED": "NEVER OPENED", "RUNNING": "LEFT", "SOAKING": "LEFT"}
+"""What a stage that did not finish is called once the rollout is over."""
 
 
 def get(client: Client, job: str, hold_s: int = 0) -> RolloutView:
@@ -74,7 +76,8 @@ def picture(view: RolloutView) -> Table:
     for head in ("STAGE", "STATE", "MEMBERS", "PROGRESS", "EXECUTIONS", "GATE"):
         table.add_column(head, overflow="fold")
     for stage in view.stages:
-        cells = (stage.name, stage.state, str(stage.members), _bar(stage), count(stage.counts))
+        state = _LEFT.get(stage.state, stage.state) if view.state in OVER else stage.state
+        cells = (stage.name, state, str(stage.members), _bar(stage), count(stage.counts))
         table.add_row(*cells, stage.gate or "-")
     return table
 

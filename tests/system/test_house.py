@@ -127,6 +127,8 @@ def test_a_console_program_explains_itself(name):
     result = run(str(Path(sys.executable).with_name(name)), "--help")
     assert result.returncode == 0, result.stderr
     assert name in result.stdout
+    version = run(str(Path(sys.executable).with_name(name)), "--version")
+    assert version.stdout.split()[-1] == distribution("outstation").version
 
 
 def test_no_other_console_program_is_installed():

@@ -93,6 +93,7 @@ async def test_a_canary_that_fails_stops_the_others_and_a_person_calls_it_off(wo
     assert "still owed: 3 its turn" in out
     status, out, _ = await run("rollouts", "cancel", job)
     assert (status, "STOPPED" in out) == (0, True)
+    assert ("canary LEFT" in " ".join(out.split()), "RUNNING" in out) == (True, False)
     assert await released(world, job) == {canary}
     status, _, err = await run("rollouts", "resume", job)
     assert (status, "STOPPED" in err) == (6, True)
@@ -159,6 +160,9 @@ async def test_a_preview_names_the_very_agents_that_begin(world, pumps, run, tmp
     assert await released(world, job) == set(preview["stages"][0]["sample"])
     status, out, _ = await run("rollouts", "preview", file)
     assert "takes the place of" in out
+    assert f"begins with {preview['stages'][0]['sample'][0]} " in " ".join(out.split())
+    status, out, _ = await run("jobs", "submit", file)
+    assert "follow it with: outstation rollouts watch" in out
 
 
 async def test_a_mistake_points_at_its_line(run, tmp_path):
