@@ -122,7 +122,8 @@ def _link(status: Status) -> Iterator[Line]:
     elif status.running:
         yield _row("coordinator", "not met yet")
     else:
-        yield _row("coordinator", link.last_contact or "never met")
+        met = f"answered {link.last_contact}" if link.last_contact else "never met"
+        yield _row("coordinator", met)
     if link.next_in_s is not None:
         yield _row("next contact", f"in {span(link.next_in_s)}")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,12 +41,15 @@ from agent.store.contact import ContactStore, read_standing
 from agent.store.depth import depths
 from agent.store.jobs import JobStore, QueueCounts, count_queue
 from agent.store.jobs_file import NAME as JOBS_NAME
+from agent.store.jobs_file import jobs_schema
 from agent.store.telemetry import FILE_NAME as TELEMETRY_NAME
+from agent.store.telemetry_file import SCHEMA as TELEMETRY_SCHEMA
 from shared import limits
 from shared.clock import Clock, MonoMs, WallMs
-from shared.errors import WorldError
+from shared.errors import MistakeError, WorldError
 from shared.ids import DeviceId
 from shared.runtime.files import lock_directory
+from shared.runtime.migrations import admit
 from shared.runtime.service import Health, State
 from shared.wire.messages import Tally
 
@@ -180,10 +184,13 @@ def status_at_rest(
     state, standing, counts, deep = None, None, None, None
     if data_dir.exists():
         with lock_directory(data_dir):
-            state = _read(data_dir / TELEMETRY_NAME, load_state, troubles)
-            deep = _read(data_dir / TELEMETRY_NAME, depths, troubles)
-            standing = _read(data_dir / JOBS_NAME, read_standing, troubles)
-            counts = _read(data_dir / JOBS_NAME, count_queue, troubles)
+            readings, jobs = data_dir / TELEMETRY_NAME, data_dir / JOBS_NAME
+            for path, schema in ((readings, TELEMETRY_SCHEMA), (jobs, jobs_schema())):
+                _read(path, partial(admit, schema=schema, where=""), troubles)
+            state = _read(readings, load_state, troubles)
+            deep = _read(readings, depths, troubles)
+            standing = _read(jobs, read_standing, troubles)
+            counts = _read(jobs, count_queue, troubles)
     counted = state.tally if state else Tally(0, 0, 0, 0, 0)
     tally, balanced = tally_members(counted)
     return Status(
@@ -216,8 +223,9 @@ def _read(
             db.execute("PRAGMA locking_mode = exclusive")
             db.execute("PRAGMA query_only = 1")
             return query(db)
-    except (sqlite3.Error, TypeError) as error:
-        troubles[path.name] = str(error)
+    except (sqlite3.Error, TypeError, MistakeError) as error:
+        # The first look says most: what a newer program made may be read all the same.
+        troubles.setdefault(path.name, str(error))
         return None
 
 

@@ -41,6 +41,11 @@ _SQL = load_queries("agent.store", "queries/contact.sql")
 _log = Events(__name__)
 
 
+def jobs_schema() -> MigrationSet:
+    """Return the steps that make a jobs.db; read when a file is opened, and dropped then."""
+    return MigrationSet.load("agent.store", "schema/jobs")
+
+
 class JobsFile:
     """The agent's jobs.db, whichever file that is at the moment."""
 
@@ -160,9 +165,12 @@ class JobsFile:
         return database
 
     async def _open(self) -> Database:
-        schema = MigrationSet.load("agent.store", "schema/jobs")
         return await Database.open(
-            self._path, schema=schema, exclusive=True, page_size=_PAGE_BYTES, quick_check=True
+            self._path,
+            schema=jobs_schema(),
+            exclusive=True,
+            page_size=_PAGE_BYTES,
+            quick_check=True,
         )
 
     def _begin(self, db: sqlite3.Connection) -> None:

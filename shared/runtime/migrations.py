@@ -96,7 +96,7 @@ def migrate(db: sqlite3.Connection, schema: MigrationSet, *, where: str) -> int:
         SchemaStrangeError: its past was rewritten, or it is not ours.
         sqlite3.Error: the disk or a statement failed; the step in hand was rolled back.
     """
-    version = _admit(db, schema, where)
+    version = admit(db, schema, where=where)
     for step in schema.migrations[version:]:
         _apply(db, step)
     return schema.latest - version
@@ -142,8 +142,13 @@ def statements(sql: str) -> Iterator[str]:
     assert not "".join(leftover).strip(), f"unfinished statement: {pending.strip()[:80]!r}"
 
 
-def _admit(db: sqlite3.Connection, schema: MigrationSet, where: str) -> int:
-    """Return the database's version, or refuse it."""
+def admit(db: sqlite3.Connection, schema: MigrationSet, *, where: str) -> int:
+    """Return the database's version; nothing is changed.
+
+    Raises:
+        SchemaRefusedError: the database is newer.
+        SchemaStrangeError: its past was rewritten, or it is not ours.
+    """
     version = int(_value(db, "PRAGMA user_version"))
     marked = _value(db, "PRAGMA application_id") == APPLICATION_ID
     tables = _value(db, "SELECT count(*) FROM sqlite_schema")

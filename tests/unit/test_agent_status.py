@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -25,11 +26,13 @@ from agent.services.ask import ask, find_status, socket_path
 from agent.services.control import Control
 from agent.services.status import status_at_rest
 from agent.store.jobs_file import NAME as JOBS_NAME
-from agent.store.jobs_file import JobsFile
+from agent.store.jobs_file import JobsFile, jobs_schema
 from agent.store.telemetry import FILE_NAME
+from agent.store.telemetry_file import SCHEMA
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemEntropy
 from shared.runtime.files import lock_directory
+from shared.runtime.migrations import MigrationSet, migrate
 from shared.wire.messages import Tally
 from tests.agent_parts import device
 from tests.unit.readings_world import Plant
@@ -256,6 +259,19 @@ async def test_the_files_of_a_killed_agent_are_read_with_their_logs(tmp_path: Pa
     assert found.queue == QueueStatus()
     assert found.troubles == {}
     assert not found.running
+
+
+@pytest.mark.parametrize(("name", "schema"), [(FILE_NAME, SCHEMA), (JOBS_NAME, jobs_schema())])
+def test_a_database_of_a_newer_program_is_told_and_shown_as_it_is(
+    tmp_path: Path, name: str, schema: MigrationSet
+):
+    with closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as db:
+        migrate(db, schema, where=name)
+        db.execute("INSERT INTO schema_migration VALUES (?, 'later', x'00')", [schema.latest + 1])
+        db.execute(f"PRAGMA user_version = {schema.latest + 1}")
+    found = status_at_rest(tmp_path, None, [])
+    assert list(found.troubles) == [name]
+    assert "run the newer program" in found.troubles[name]
 
 
 def test_a_damaged_database_is_told_and_the_rest_is_shown(tmp_path: Path):
