@@ -10,6 +10,7 @@ _OPERATORS = "[operators, schedules and triggers]"
 _STRANGERS = "[strangers and sticks]"
 _REFUSING = "[disks that refuse]"
 _LET_GO_ON = "[rollouts that people let go on]"
+_HALF_WAY = "[rollouts that are taken back half-way]"
 _LOST_MEMORY = "[how a job ended was lost with the memory of it]"
 _OLDER_CARD = "[an older card has never heard of what the newer one began]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
@@ -19,6 +20,7 @@ _TOLD_AGAIN = "[what a copy does not know to be lost is told again]"
 _happenings = cuts("world", "coordinator/transactions/happenings.py", _WORLD, usual=_OPERATORS)
 _firings = cuts("world", "coordinator/transactions/trigger_firings.py", _WORLD, usual=_OPERATORS)
 _undo = cuts("world", "coordinator/transactions/dispatch_undo.py", _WORLD, usual=_OPERATORS)
+_undone = cuts("world", "coordinator/store/queries/rollouts.sql", _WORLD, usual=_HALF_WAY)
 _rollout = cuts("world", "coordinator/core/rollout.py", _WORLD, usual=_LET_GO_ON)
 _standing = cuts("world", "agent/store/queries/standing.sql", _WORLD, usual=_OPERATORS)
 _contact = cuts("world", "coordinator/transactions/contact.py", _WORLD, usual=_STRANGERS)
@@ -55,6 +57,12 @@ WORLDS = (
         "what-is-taken-back-is-undone",
         "    return [AgentId(agent) for (agent,) in rows]\n",
         "    return [AgentId(agent) for (agent,) in rows[1:]]\n",
+        says="was rolled back, but not here",
+    ),
+    _undone(
+        "what-was-stopped-half-way-is-undone",
+        "OR e.state = $4 AND e.cancel_how = $5",
+        "OR 0 = 1 AND e.state = $4 AND e.cancel_how = $5",
         says="was rolled back, but not here",
     ),
     _rollout(

@@ -29,6 +29,7 @@ KNOWN: Mapping[str, Plot] = {
         8, ("rollout",) * 5 + ("standing",) * 2 + ("trigger",) * 3
     ),
     "rollouts that people let go on": Plot(2, ("rollout",) * 8 + ("weather", "sick device")),
+    "rollouts that are taken back half-way": Plot(2, ("regret",) * 3),
     "strangers and sticks": Plot(2, ("guest",) * 2 + ("sticks",) * 3),
 }
 FOUND: Mapping[str, Plot] = {

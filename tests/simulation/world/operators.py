@@ -27,6 +27,8 @@ _AFTER: tuple[Verb, ...] = ("resume", "resume", "rollback")
 _PAUSE_S = 2700
 """Long enough for the first stage to do well and to soak."""
 _HOUR_S = 3600
+_WATCHED_S = 2_400
+"""So long that most agents hear that it is taken back before they are through."""
 
 
 async def rollout(scene: Scene, chance: random.Random) -> None:
@@ -40,6 +42,15 @@ async def rollout(scene: Scene, chance: random.Random) -> None:
         if await _steer(scene, asked, verb) and verb == "pause":
             await _stands_still(scene, asked)
             await _steer(scene, asked, chance.choice(_AFTER))
+
+
+async def regret(scene: Scene, chance: random.Random) -> None:
+    """A rollout is taken back while what it did is still watched."""
+    agents = [site.agent for site in scene.sites]
+    asked = await scene.people.submit_staged(agents, _policy(chance), soak_s=_WATCHED_S)
+    await asyncio.sleep(chance.uniform(0.2, 1) * _WATCHED_S)
+    scene.ground.hit("rollout regret")
+    await _steer(scene, asked, "rollback")
 
 
 async def _steer(scene: Scene, asked: Asked, verb: Verb) -> bool:

@@ -102,9 +102,12 @@ class People:
         """Ask for a job that somebody has thought of already."""
         return await self._submit(spec, agents)
 
-    async def submit_staged(self, agents: Sequence[AgentId], rollout: RolloutPolicy) -> Asked:
+    async def submit_staged(
+        self, agents: Sequence[AgentId], rollout: RolloutPolicy, *, soak_s: int = 0
+    ) -> Asked:
         """Ask for a job that goes over some agents in stages, and can be taken back."""
-        asked = await self._submit(self.wishes.staged(agents), agents, rollout=rollout)
+        spec = self.wishes.staged(agents, soak_s=soak_s)
+        asked = await self._submit(spec, agents, rollout=rollout)
         self.rollouts.append(asked)
         return asked
 

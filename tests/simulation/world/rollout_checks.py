@@ -6,6 +6,7 @@ Small judgements as those of `checks`, over the same files. Leaves out jobs that
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from coordinator.core.reconcile import STOPPED
 from coordinator.core.rollout_policy import RolloutState
 from shared.model.job import ExecutionState
 from tests.simulation.world.checks import values_of
@@ -39,7 +40,7 @@ def stages_come_in_turn(centre: Path, rollouts: Sequence[Asked]) -> Iterator[str
 def what_is_taken_back_is_undone(
     centre: Path, rollouts: Sequence[Asked], sites: Sequence[Site]
 ) -> Iterator[str]:
-    """Where a rollout had succeeded that was rolled back, its undoing was done once."""
+    """Where a rollout had succeeded or was stopped half-way, and was rolled back, it is undone."""
     for asked in rollouts:
         (undo,) = values_of(asked.spec.compensation, once=True)
         for site in sites:
@@ -47,11 +48,14 @@ def what_is_taken_back_is_undone(
                 centre,
                 "SELECT u.state FROM rollout r JOIN execution e ON e.job_id = r.job_id"
                 " LEFT JOIN execution u ON u.job_id = r.undo AND u.agent_id = e.agent_id"
-                " WHERE r.job_id = $1 AND r.state = $2 AND e.state = $3 AND e.agent_id = $4",
+                " WHERE r.job_id = $1 AND r.state = $2 AND e.agent_id = $3"
+                " AND (e.state = $4 OR e.state = $5 AND e.cancel_how = $6)",
                 asked.job,
                 RolloutState.ROLLED_BACK,
-                _GOOD,
                 site.agent,
+                _GOOD,
+                ExecutionState.CANCELED,
+                STOPPED,
             )
             for (state,) in undone:
                 if state is None:

@@ -29,8 +29,10 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "rollout": (3, operators.rollout),
     "standing": (3, operators.standing),
     "trigger": (3, triggers.trigger),
+    "regret": (0, operators.regret),
 }
-"""How often each is told, compared with the others."""
+"""How often each is told, compared with the others. New ones go to the end, with 0: what is told
+besides (`RARE`) leaves the stories of all seeds as they are."""
 GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
 """After these some promises cannot be judged exactly; a quarter of the worlds are spared them."""
 RARE: Mapping[str, float] = {
@@ -51,6 +53,7 @@ RARE: Mapping[str, float] = {
     "rollout": 1.0,
     "standing": 0.6,
     "trigger": 0.4,
+    "regret": 0.25,
 }
 """How often each is told besides, on average: what happens once in a life must happen often here.
 

@@ -46,10 +46,11 @@ class Wishes:
         """Return something simple, to be done in a while."""
         return self._spec(agents, self._waiting())
 
-    def staged(self, agents: Sequence[str]) -> JobSpec:
-        """Return something that can be taken back."""
+    def staged(self, agents: Sequence[str], *, soak_s: int = 0) -> JobSpec:
+        """Return something that can be taken back, also while it is watched for a while."""
         undo = [self._set("u", once=True)]
-        return self._spec(agents, {**self._once(), "compensation": undo})
+        check = PostCheck("device.setpoint > 0", soak_s=soak_s, every_s=60) if soak_s else None
+        return self._spec(agents, {**self._once(), "compensation": undo, "post_check": check})
 
     def standing(self, agents: Sequence[str], *, rule: bool) -> JobSpec:
         """Return something to be done again and again."""
