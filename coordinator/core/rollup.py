@@ -24,6 +24,7 @@ from shared.model.reading import Channel, Group, Quality, Value
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
+_MINUTES = HOUR_MS // MINUTE_MS
 DAY_MS = 86_400_000
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -83,8 +84,8 @@ class Minutes:
     wanted: Collection[int]
     """Minutes of the hour, 0 to 59."""
     _cells: dict[Channel, dict[int, _Cell]] = field(default_factory=dict)
-    _alone: dict[Channel, _Rows] = field(default_factory=dict)
-    """Of channels that one group has rows of so far."""
+    _plain: dict[Channel, list[_Rows]] = field(default_factory=dict)
+    """Of channels that may have had one reading a minute so far."""
 
     def add(
         self, schema: Schema, groups: Iterable[Group], shift_ms: int, sureness: Sureness
@@ -109,12 +110,12 @@ class Minutes:
     def buckets(self) -> Buckets:
         """Return the minutes that have readings, by channel, in order."""
         found = {}
-        for channel, rows in self._alone.items():
-            if (row := _one_a_minute(*rows)) is not None:
+        for channel, parts in self._plain.items():
+            if (row := _one_a_minute(parts)) is not None:
                 found[channel] = row
             else:
-                _fill(self._cells.setdefault(channel, {}), *rows)
-        self._alone = {}
+                _fill(self._cells.setdefault(channel, {}), parts)
+        self._plain = {}
         for channel, cells in self._cells.items():
             full = [cells[at].figures(at) for at in sorted(cells) if cells[at].count]
             if full:
@@ -123,13 +124,14 @@ class Minutes:
 
     def _take(self, channel: Channel, rows: _Rows) -> None:
         cells = self._cells.get(channel)
-        if cells is None and channel not in self._alone:
-            self._alone[channel] = rows
+        if cells is not None:
+            _fill(cells, (rows,))
             return
-        if cells is None:
+        parts = self._plain.setdefault(channel, [])
+        parts.append(rows)
+        if sum(len(column) for _, column, *_ in parts) > _MINUTES:
             cells = self._cells[channel] = {}
-            _fill(cells, *self._alone.pop(channel))
-        _fill(cells, *rows)
+            _fill(cells, self._plain.pop(channel))
 
     def _runs(self, times: Sequence[int], shift_ms: int) -> list[tuple[int, int, int]]:
         """Return (minute, first row, end) of the wanted minutes among sorted rows."""
@@ -145,43 +147,49 @@ class Minutes:
         return runs
 
 
-def _one_a_minute(
-    runs: Sequence[tuple[int, int, int]], column: Sequence[Value], marks: bytes, sureness: Sureness
-) -> Row | None:
+def _one_a_minute(parts: list[_Rows]) -> Row | None:
     """Return the buckets of a good reading a minute, which is what most sites have; None: others.
 
     What `_fill` would say, at a quarter of its cost.
     """
-    if len(column) != len(runs) or any(marks) or set(map(type, column)) != {float}:
+    at: list[int] = []
+    sure: list[int] = []
+    values: list[int | float | None] = []
+    parts.sort(key=_first_minute)
+    for runs, column, marks, sureness in parts:
+        minutes = [minute for minute, _, _ in runs]
+        if len(column) != len(minutes) or any(marks) or (at and at[-1] >= minutes[0]):
+            return None
+        at += minutes
+        sure += [sureness] * len(minutes)
+        values += column
+    if set(map(type, values)) != {float}:
         return None
-    values = cast("list[int | float | None]", column)
-    if not all(map(math.isfinite, cast("list[float]", column))):
+    if not all(map(math.isfinite, cast("list[float]", values))):
         return None
-    ones = [1] * len(runs)
-    at, sure = [minute for minute, _, _ in runs], cast("list[int]", [sureness] * len(runs))
-    return Row(at, ones, ones, ones, sure, values, values, cast("list[float | None]", column))
+    ones = [1] * len(at)
+    return Row(at, ones, ones, ones, sure, values, values, cast("list[float | None]", values))
 
 
-def _fill(
-    cells: dict[int, _Cell],
-    runs: Iterable[tuple[int, int, int]],
-    column: Sequence[Value],
-    marks: bytes,
-    sureness: Sureness,
-) -> None:
+def _first_minute(rows: _Rows) -> int:
+    return rows[0][0][0]
+
+
+def _fill(cells: dict[int, _Cell], parts: Iterable[_Rows]) -> None:
     """Put one channel's rows into its minutes."""
-    is_good = None not in column and marks.count(Quality.GOOD) == len(marks)
-    for minute, first, end in runs:
-        cell = cells.get(minute)
-        if cell is None:
-            cell = cells[minute] = _Cell(0, 0, sureness, [])
-        if is_good:
-            cell.count += end - first
-            cell.good += end - first
-            cell.values += cast("list[int | float]", column[first:end])
-        else:
-            cell.add(column[first:end], marks[first:end])
-        cell.sureness = min(cell.sureness, sureness)
+    for runs, column, marks, sureness in parts:
+        is_good = None not in column and marks.count(Quality.GOOD) == len(marks)
+        for minute, first, end in runs:
+            cell = cells.get(minute)
+            if cell is None:
+                cell = cells[minute] = _Cell(0, 0, sureness, [])
+            if is_good:
+                cell.count += end - first
+                cell.good += end - first
+                cell.values += cast("list[int | float]", column[first:end])
+            else:
+                cell.add(column[first:end], marks[first:end])
+            cell.sureness = min(cell.sureness, sureness)
 
 
 def as_measured(channel: Channel) -> Channel:
@@ -194,7 +202,7 @@ def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int
     touched: dict[int, set[int]] = {}
     minutes = {(time + shift_ms) // MINUTE_MS for group in groups for time in group.times_ms}
     for minute in minutes:
-        hour, at = divmod(minute, HOUR_MS // MINUTE_MS)
+        hour, at = divmod(minute, _MINUTES)
         touched.setdefault(hour * HOUR_MS, set()).add(at)
     return touched
 
