@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _KNOWN = "SELECT 1 FROM agent WHERE agent_id = $1"
 _QUARANTINED = "SELECT 1 FROM agent WHERE agent_id = $1 AND quarantined_ms IS NOT NULL"
+_LEFT = "SELECT 1 FROM agent WHERE agent_id = $1 AND left_ms IS NOT NULL"
 _BELIEVED = (
     "SELECT (SELECT count(*) FROM block WHERE agent_id = $1),"
     " (SELECT count(*) FROM block_aside WHERE agent_id = $1),"
@@ -126,6 +127,12 @@ async def _is_let_out(scene: Scene, one: Site, ask: Callable[[AgentId], Awaitabl
     await ask(one.agent)
     if ask == scene.people.decommission:
         await asyncio.sleep(_WAITS_S)
+        until_s = scene.ground.now_s + _NOTICED_S
+        while not await scene.look(_LEFT, one.agent):
+            # It delivers what it has, and that takes a line and somebody at the other end.
+            if scene.restored is not put_back or scene.ground.now_s > until_s:
+                return
+            await asyncio.sleep(_AGAIN_S)
     before = await scene.look(_BELIEVED, one.agent)
     await asyncio.sleep(_WAITS_S)
     after = await scene.look(_BELIEVED, one.agent)
