@@ -16,6 +16,7 @@ from agent.core.device import DeviceSettings
 from agent.core.doctor import Finding, fail, ok, warn
 from agent.core.ports import BusSettings
 from agent.core.status import Status
+from agent.core.status_text import span
 from agent.services.ask import find_status
 from agent.services.doctor_link import look_at_link
 from agent.services.doctor_ports import look_at_ports
@@ -176,7 +177,7 @@ def _clock(status: Status) -> Finding:
     if off_ms is not None and abs(off_ms) >= _OFF_MS:
         return warn(
             "clock",
-            f"is {abs(off_ms) // 1000} s off the coordinator's",
+            f"is {span(abs(off_ms) // 1000)} off the coordinator's",
             mend="readings are re-timed; switch on NTP (timedatectl set-ntp true)",
         )
     if now.state in {ClockState.UNSYNCED, ClockState.STEPPED}:

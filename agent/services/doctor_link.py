@@ -127,7 +127,7 @@ def _certificate(tls: ssl.SSLSocket, now_s: float) -> Finding:
     if left_days < _SOON_DAYS:
         return warn(
             "certif.",
-            f"ends in {left_days} days",
+            f"ended {-left_days} days ago" if left_days < 0 else f"ends in {left_days} days",
             where="the coordinator's certificate",
             mend="a coordinator that runs renews it; is this box's date right?",
         )

@@ -86,6 +86,24 @@ def show_agent(client: Client, screen: Screen, name: str) -> None:
         standing_table(screen, stands)
 
 
+_ABOUT_TWO = (
+    "two machines spoke with its key, or an old card was put back; it gets no work. Find out which"
+    " is the real one, switch the other off, then: outstation agents release {}"
+)
+
+
+def _off(offset_ms: int) -> str:
+    """Return how far a clock is off: in milliseconds while they say something.
+
+    >>> _off(-48), _off(157_680_000_000)
+    ('-48 ms', '1825 d ahead')
+    """
+    off = timedelta(milliseconds=abs(offset_ms))
+    if off < timedelta(minutes=1):
+        return f"{offset_ms:+} ms"
+    return f"{span(off)} {'ahead' if offset_ms > 0 else 'behind'}"
+
+
 def _facts(agent: AgentView) -> list[tuple[str, object]]:
     link = agent.link
     labels = ", ".join(f"{key}={value}" for key, value in sorted(agent.labels.items()))
@@ -94,6 +112,7 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
         ("site", agent.site),
         ("labels", labels or "-"),
         ("state", agent.state),
+        *([("what to do", _ABOUT_TWO.format(agent.id))] if agent.state == "QUARANTINED" else []),
         ("key", agent.fingerprint),
         *([("next key", agent.next_fingerprint)] if agent.next_fingerprint else []),
         *([("rekey", "asked for")] if agent.rekey_asked else []),
@@ -112,7 +131,7 @@ def _facts(agent: AgentView) -> list[tuple[str, object]]:
         gone = ", ".join(f"{first}-{last}" for first, last in agent.gone_blocks[:8])
         facts.append(("blocks gone for good", gone))
     if agent.clock is not None:
-        facts.append(("clock", f"{agent.clock.state}, {agent.clock.offset_ms:+} ms"))
+        facts.append(("clock", f"{agent.clock.state}, {_off(agent.clock.offset_ms)}"))
     if agent.health is not None:
         facts.append(("health", _health(agent.health)))
     if agent.health is not None and agent.health.moving is not None:

@@ -20,7 +20,7 @@ _HELD: Final[Mapping[str, str]] = {
     "canary_failed": "waits for the first devices to succeed",
 }
 _STATES: Final[Mapping[str, str]] = {
-    "QUEUED": "goes out with the agent's next contact",
+    "QUEUED": "goes out with the agent's next contact, unless that is quarantined",
     "DELIVERED": "the agent has it and has not begun",
     "IN_PROGRESS": "at work",
     "VERIFYING": "done; whether it holds is being watched",

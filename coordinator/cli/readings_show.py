@@ -72,7 +72,9 @@ def get(client: Client, screen: Screen, asked: dict[str, object], *, csv: bool) 
     rows = sorted((row for series in view.series for row in _table(series)), key=_in_time)
     screen.table(heads, [(f"{time:%Y-%m-%d %H:%M:%S.%f}"[:-3], *rest) for time, *rest in rows])
     if view.truncated and view.complete_from is not None:
-        screen.text(f"there are earlier ones: ask again with --end {view.complete_from}")
+        screen.text(
+            f"there are earlier ones: ask again with --end {view.complete_from.isoformat()}"
+        )
     elif view.truncated:
         screen.text("there are more: ask for a shorter time, or export them to a file")
 

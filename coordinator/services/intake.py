@@ -240,7 +240,7 @@ class Intake:
                 "agent_quarantined",
                 level=logging.WARNING,
                 agent=seen.agent,
-                mend="find out which machine is the real one, then POST /v1/agents/NAME/release",
+                mend="find out which machine is the real one, then: outstation agents release NAME",
             )
         desk.jobs.wake(recorded.reconciled.jobs)
         if recorded.stored.blocks or report.anchors or schemas:

@@ -58,6 +58,7 @@ async def test_the_newest_readings_are_listed_with_their_clock(world, capsys):
     assert len(lines) == 5
     assert lines[3].split()[-4:] == ["59.0", "A", "good", "synced"]
     assert "ask again with --end" in lines[4]
+    assert "T" in lines[4].split()[-1], "one word for a shell"
 
 
 async def test_a_token_that_is_not_accepted_names_the_next_step(world, capsys):

@@ -216,7 +216,7 @@ async def test_an_honest_card_is_released_from_quarantine(reader, world):
     await world.submit(gateway.name)
     reader.words["AGENT"] = gateway.name
     said = await reader.follow("A clone alarm")
-    assert "quarantin" in said.lower()
+    assert f"outstation agents release {gateway.name}" in " ".join(said.split())
     assert await agent_state(world, gateway.name) != "QUARANTINED"
     assert (await gateway.ordered()).jobs
 
