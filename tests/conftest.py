@@ -1,7 +1,7 @@
 """What holds for every test: nothing leaks, nothing of a peer is skipped unseen, two profiles.
 
-Owns the leak check, the `peer` marker and hypothesis' profiles. Leaves out fixtures of the product:
-those stand in the conftest.py of the folder that needs them.
+Owns where temporary files lie, the leak check, the `peer` marker and hypothesis' profiles. Leaves
+out fixtures of the product: those stand in the conftest.py of the folder that needs them.
 
 A test leaks when something lives on that was not there before its own fixtures were set up: an
 asyncio task, a thread, a file descriptor or a child process. What a module's or a session's fixture
@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from pytest_asyncio import is_async_test
 
 from tests.length import AT_LENGTH, SHORT, USUAL
+from tests.memory import quick_place
 
 PEERS = "peers"
 """The folder whose tests need software that was not written here."""
@@ -30,6 +32,8 @@ REQUIRE_PEERS = "OUTSTATION_REQUIRE_PEERS"
 """Set by .ci/run, which has installed every peer: there a skipped peer test is a failure."""
 VERDICT = pytest.StashKey[int]()
 """The exit status of the run."""
+TEMPORARY = "PYTEST_DEBUG_TEMPROOT"
+"""Where pytest makes its temporary folders, if anybody says so."""
 TURNS = 16
 """Turns of the loop that a task which has been told to stop may take to do so."""
 THREAD_STOP_S = 2.0
@@ -60,6 +64,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 # A shell lets what it starts in the background ignore an interrupt, and so would all that the tests
 # start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# --- temporary files ----------------------------------------------------------------------------
+def pytest_configure() -> None:
+    """Let temporary files lie in memory, unless somebody said where they shall lie."""
+    place = quick_place()
+    if place is not None and not {TEMPORARY, "TMPDIR"} & os.environ.keys():
+        os.environ[TEMPORARY] = str(place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files_beside_the_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test makes by itself lies there, too, and goes with the rest if it is forgotten."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.getbasetemp())
+    yield
+    tempfile.tempdir = before
 
 
 # --- leaks --------------------------------------------------------------------------------------

