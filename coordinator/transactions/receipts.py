@@ -6,10 +6,10 @@ did is history of its own (`coordinator.transactions.firings`). Leaves out the r
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.core.ports import Row, Scalar, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stopped
 from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.candidates import note_candidates
@@ -115,9 +115,7 @@ def _of_an_older_card(
     again = [receipt for receipt in again if not receipt.count]
     if not again:
         return new
-    numbers = [receipt.number for receipt in again]
-    rows = yield from fetch("receipts_between", agent, ordinal, min(numbers), max(numbers))
-    here = {number: tuple(rest) for number, *rest in rows}
+    here = yield from _under_their_numbers(agent, ordinal, again)
     for receipt in again:
         if receipt.number not in here:
             yield from _keep(agent, ordinal, receipt, now_ms)
@@ -126,6 +124,30 @@ def _of_an_older_card(
     if any(here.get(one.number, _said(one)) != _said(one) for one in again):
         yield from presume_lost(agent, b"", now_ms)
     return new
+
+
+def _under_their_numbers(
+    agent: AgentId, ordinal: int, again: Sequence[Receipt]
+) -> Tx[dict[int, tuple[Scalar, ...]]]:
+    """Return what came first under the numbers of receipts, as far as history has it.
+
+    Mostly an answer was lost and the same is told again: that is found with its execution.
+    """
+    here: dict[int, tuple[Scalar, ...]] = {}
+    for execution in dict.fromkeys(receipt.execution for receipt in again):
+        span = _span(receipt.number for receipt in again if receipt.execution == execution)
+        rows = yield from fetch("receipts_between", agent, execution, ordinal, *span)
+        here |= {number: tuple(rest) for number, *rest in rows}
+    missing = [receipt.number for receipt in again if receipt.number not in here]
+    if missing:
+        rows = yield from fetch("receipts_numbered", agent, ordinal, *_span(missing))
+        here |= {number: tuple(rest) for number, *rest in rows}
+    return here
+
+
+def _span(numbers: Iterable[int]) -> tuple[int, int]:
+    in_order = sorted(numbers)
+    return in_order[0], in_order[-1]
 
 
 def _said(receipt: Receipt) -> tuple[bytes, str, int, int, int]:

@@ -36,6 +36,8 @@ _PER_SITE = 4
 _BATCH = 512
 TOGETHER = 16
 """Answers that share a commit, as those of contacts do that came while the last one was made."""
+_BETWEEN_MS = 16
+"""From commit to commit: a thousand answers in a second."""
 _FAILS = 100
 """One of so many."""
 _POLICY = first_policy(fleet=bytes(16), issued_ms=0, expires_ms=1 << 50)
@@ -135,7 +137,7 @@ class Rollout:
     def __init__(self, store: Store, meter: Meter, together: int) -> None:
         self._store, self._meter, self._together = store, meter, together
         self._random = random.Random(1)
-        self._bench = Bench(NOW, _POLICY)
+        self._now_ms = NOW
         self._job = JobId(b"")
         self.steps = 0
         self.ended = 0
@@ -159,8 +161,9 @@ class Rollout:
         """Step until nothing is left to do; return who was released."""
         released: list[AgentId] = []
         with self._meter.of("steps"):
-            while await self._store.read(partial(due, NOW)):
-                done = await self._store.run(partial(step, self._job, self._bench), durable=False)
+            bench = Bench(self._now_ms, _POLICY)
+            while await self._store.read(partial(due, self._now_ms)):
+                done = await self._store.run(partial(step, self._job, bench), durable=False)
                 released += done.agents
                 self.steps += 1
         return released
@@ -170,6 +173,7 @@ class Rollout:
         anyhow = self._random.sample(agents, len(agents))
         for first in range(0, len(agents), self._together):
             some = anyhow[first : first + self._together]
+            self._now_ms = WallMs(self._now_ms + _BETWEEN_MS)
             rows = await self._store.read(partial(_executions, some, self._job))
             bodies = [self._tell(agent, execution) for agent, execution in rows]
             with self._meter.of("receipts"):
@@ -179,8 +183,8 @@ class Rollout:
         self.ended += 1
         failed = self.ended % _FAILS == 0
         state = ExecutionState.FAILED if failed else ExecutionState.SUCCEEDED
-        receipt = Receipt(1, execution, "", state, 1, 0, NOW)
-        return partial(reconcile_receipts, agent, _EPOCH, [receipt], now_ms=NOW)
+        receipt = Receipt(1, execution, "", state, 1, 0, self._now_ms)
+        return partial(reconcile_receipts, agent, _EPOCH, [receipt], now_ms=self._now_ms)
 
 
 def _executions(agents: Sequence[AgentId], job: JobId) -> Tx[list[tuple[AgentId, bytes]]]:

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollup import DAY_MS
 from coordinator.services.retention import Retention
 from coordinator.store.sqlite import SqliteStore
@@ -103,6 +104,13 @@ async def test_a_job_stays_while_any_part_of_it_is_younger(store):
     await finished(store, at_ms=NOW + 150 * DAY_MS)
     assert of_jobs(await round_at(store)) == {}
     assert of_jobs(await round_at(store, WallMs(NOW + 251 * DAY_MS)))["jobs"] == 1
+
+
+@pytest.mark.parametrize("state", [state for state in _X if state >= OPEN_BELOW])
+async def test_a_job_stays_whatever_the_state_is_that_it_ended_in_lately(store, state):
+    await finished(store)
+    await tell(store, "UPDATE execution SET state = $1, updated_ms = $2", state, LATER)
+    assert of_jobs(await round_at(store)) == {}
 
 
 async def test_what_an_agent_may_still_report_stays_for_ever(store):

@@ -7,7 +7,8 @@ SELECT job_id FROM job WHERE job_id > $1 AND job_id < $2 ORDER BY job_id LIMIT $
 -- Nothing of it can begin any more, nobody is asked about it, nothing waits for it or names it, every
 -- agent told its end, and all of that is older than $2. OVERDUE (30) is presumed: it stays, but for
 -- an agent that is let in no more, whose word can never come. $3 is the present: an approval that
--- still holds counts the jobs that were released with it.
+-- still holds counts the jobs that were released with it. Each state is named, and its newest is
+-- asked for as `execution_by_job` has it: a job of a hundred thousand gateways has as many rows.
 SELECT j.job_id FROM job j
 WHERE j.job_id = $1 AND j.created_ms < $2
     AND (j.expired_ms IS NOT NULL OR j.cancel_ms IS NOT NULL OR j.denied_ms IS NOT NULL)
@@ -15,7 +16,9 @@ WHERE j.job_id = $1 AND j.created_ms < $2
     AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10)
     AND NOT EXISTS (SELECT 1 FROM execution e JOIN agent a ON a.agent_id = e.agent_id
         WHERE e.job_id = j.job_id AND e.state >= 30 AND a.revoked_ms IS NULL AND a.left_ms IS NULL)
-    AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.updated_ms >= $2)
+    AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id
+        AND e.state IN (10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 30)
+        AND CASE WHEN e.state < 10 THEN e.created_ms ELSE e.updated_ms END >= $2)
     AND NOT EXISTS (
         SELECT 1 FROM rollout r WHERE r.job_id = j.job_id AND (r.state < 10 OR r.updated_ms >= $2))
     AND NOT EXISTS (SELECT 1 FROM rollout r WHERE r.undo = j.job_id)
@@ -41,8 +44,9 @@ RETURNING firing_id;
 SELECT agent_id, execution_id FROM execution WHERE job_id = $1 LIMIT 1;
 
 -- name: receipts_drop
-DELETE FROM receipt WHERE (agent_id, epoch, number) IN (
-    SELECT agent_id, epoch, number FROM receipt WHERE agent_id = $1 AND execution_id = $2 LIMIT $3)
+DELETE FROM receipt WHERE (agent_id, execution_id, epoch, number) IN (
+    SELECT agent_id, execution_id, epoch, number FROM receipt
+    WHERE agent_id = $1 AND execution_id = $2 LIMIT $3)
 RETURNING number;
 
 -- name: tasks_drop

@@ -19,4 +19,9 @@ RETURNING job_id;
 
 -- name: receipts_between
 SELECT number, execution_id, device, state, attempt, wall_ms FROM receipt
+WHERE agent_id = $1 AND execution_id = $2 AND epoch = $3 AND number BETWEEN $4 AND $5;
+
+-- name: receipts_numbered
+-- Whatever they are about: each receipt of the agent is looked at.
+SELECT number, execution_id, device, state, attempt, wall_ms FROM receipt
 WHERE agent_id = $1 AND epoch = $2 AND number BETWEEN $3 AND $4;

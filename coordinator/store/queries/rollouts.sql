@@ -208,12 +208,15 @@ ORDER BY n.site, n.rank;
 DELETE FROM rollout_event WHERE job_id = $1 AND event_id <= $2;
 
 -- name: rollout_overdue
+-- $4 is an open state: `execution_by_job` has those in the order of their release.
 UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, updated_ms = $3,
     version = version + 1
-WHERE job_id = $1 AND state = $4 AND created_ms <= $5;
+WHERE job_id = $1 AND state = $4
+    AND CASE WHEN state < 10 THEN created_ms ELSE updated_ms END <= $5;
 
 -- name: rollout_oldest
-SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2 ORDER BY created_ms LIMIT 1;
+SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2
+ORDER BY CASE WHEN state < 10 THEN created_ms ELSE updated_ms END LIMIT 1;
 
 -- name: rollout_to_undo
 SELECT e.agent_id FROM execution e

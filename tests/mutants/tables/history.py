@@ -87,9 +87,16 @@ HISTORY = (
     Mutant(
         "cleaning-younger",
         "coordinator/store/queries/cleaning.sql",
-        "e.updated_ms >= $2)",
-        "e.updated_ms > 1000000000000000)",
+        "ELSE e.updated_ms END >= $2)",
+        "ELSE e.updated_ms END > 1000000000000000)",
         (_CLEAN + "a_job_stays_while_any_part_of_it_is_younger",),
+    ),
+    Mutant(
+        "cleaning-younger-of-a-state",
+        "coordinator/store/queries/cleaning.sql",
+        "15, 16, 17,",
+        "15, 17,",
+        (_CLEAN + "a_job_stays_whatever_the_state_is_that_it_ended_in_lately",),
     ),
     Mutant(
         "cleaning-unbegun",

@@ -77,6 +77,7 @@ LOST = (
         "if here.get(receipt.number, _said(receipt)) != _said(receipt)",
         "what_an_older_card_tells_under_the_number_of_a_firing_counts",
     ),
+    _receipts("numbers-of-its-own-only", "if missing:", "if False:"),
     _receipts(
         "raises-no-alarm",
         "new[firing.execution].append(firing)",
