@@ -75,9 +75,7 @@ class SqliteStore:
     async def read(self, transaction: Callable[[], Tx[T]]) -> T:
         """Run a body that only reads; see `coordinator.core.ports.Store.read`."""
         try:
-            return await self._reader.read(
-                lambda db: _in_one_state(db, self._statements, transaction)
-            )
+            return await self._reader.read(lambda db: drive(db, self._statements, transaction()))
         except WorldError:
             self._note_failure()
             raise
@@ -153,14 +151,3 @@ def _answer(db: sqlite3.Connection, statements: Mapping[str, str], step: Step) -
             return found
         case _:
             assert_never(step)
-
-
-def _in_one_state(
-    db: sqlite3.Connection, statements: Mapping[str, str], transaction: Callable[[], Tx[T]]
-) -> T:
-    """Read in one transaction: between two statements the writer may commit."""
-    db.execute("BEGIN")
-    try:
-        return drive(db, statements, transaction())
-    finally:
-        db.execute("ROLLBACK")

@@ -38,6 +38,30 @@ async def test_a_read_that_writes_is_refused_and_changes_nothing(db):
     assert await keys(db) == [2]
 
 
+async def test_nothing_of_a_read_stays_whatever_it_tries(db):
+    await db.read(lambda c: c.execute("CREATE TABLE other (id INTEGER)").rowcount)
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await db.read(lambda c: c.execute("SELECT * FROM other").fetchall())
+    with pytest.raises(sqlite3.OperationalError, match="ended itself"):
+        await db.read(lambda c: c.execute("ROLLBACK").rowcount)
+    await db.transact(put(2), durable=True)
+    assert await keys(db) == [2]
+
+
+async def test_a_read_has_no_statement_compiled_anew(db):
+    compiled: list[int] = []
+
+    def see(action: int, *_: object) -> int:
+        compiled.append(action)
+        return sqlite3.SQLITE_OK
+
+    await db.read(lambda c: c.set_authorizer(see))
+    assert await keys(db) == []
+    compiled.clear()
+    assert await keys(db) == []
+    assert not [action for action in compiled if action != sqlite3.SQLITE_TRANSACTION]
+
+
 async def test_a_wrong_statement_is_its_callers_error(db):
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await db.read(lambda c: c.execute("SELECT * FROM nowhere").fetchall())
