@@ -349,7 +349,8 @@ async def open_world(path: Path, *, engine: str = "sqlite") -> AsyncIterator[Wor
     async with AsyncExitStack() as stack:
         postgres = ""
         if engine == "postgres":
-            postgres = await stack.enter_async_context(database(template="template0"))
+            # With its tables: that a fleet is founded in an empty one, whole processes show.
+            postgres = await stack.enter_async_context(database())
         place = await found_in(path, postgres=postgres)
         url = await stack.enter_async_context(serving(place))
         yield await stack.enter_async_context(client_of(place, url))
