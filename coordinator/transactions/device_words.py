@@ -28,11 +28,12 @@ def agents_with(targets: Targets) -> Tx[Collection[str] | None]:
 def reach_of(targets: Targets, agents: Collection[str]) -> Tx[Reach]:
     """Return what is known of the devices of these agents."""
     found = yield from _count(_wanted(targets))
-    return Reach(
-        sum(found.matching[agent] for agent in agents),
-        len(set(agents) - found.asked),
-        sum(found.silent[agent] for agent in agents),
+    chosen = set(agents)
+    matching, silent = (
+        sum(devices for agent, devices in by_agent.items() if agent in chosen)
+        for by_agent in (found.matching, found.silent)
     )
+    return Reach(matching, len(chosen - found.asked), silent)
 
 
 def words_of(row: Row) -> dict[str, str]:
@@ -59,16 +60,26 @@ class _Found:
 
 
 def _count(wanted: Selector, vendor: str = "", model: str = "") -> Tx[_Found]:
-    """Return how many devices match; `vendor`, `model`: only those that say this are read."""
+    """Return how many devices match; `vendor`, `model`: only those that say this are read.
+
+    Many devices say the same of themselves: each thing that is said is compared once a page.
+    """
     found = _Found()
     after = ("", "")
+    first = 1 if "id" in wanted.keys else 2
     while True:
         rows = yield from fetch("device_words", *after, vendor, model, limits.DEVICE_WORDS_READ)
+        verdicts: dict[Row, bool] = {}
         for row in rows:
-            found.asked.add(row[0])
-            if wanted.matches(words_of(row)):
-                found.matching[row[0]] += 1
-                found.silent[row[0]] += row[7] is not None
+            agent, said = row[0], row[first:7]
+            found.asked.add(agent)
+            matches = verdicts.get(said)
+            if matches is None:
+                matches = verdicts[said] = wanted.matches(words_of(row))
+            if matches:
+                found.matching[agent] += 1
+                if row[7] is not None:
+                    found.silent[agent] += 1
         if len(rows) < limits.DEVICE_WORDS_READ:
             return found
         after = (rows[-1][0], rows[-1][1])

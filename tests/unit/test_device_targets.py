@@ -15,6 +15,7 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.model.job import Targets, TaskState
 from shared.model.selector import parse_selector
+from tests.stores import tell
 from tests.unit.test_coordinator_transactions import AGENT, NOW, drafted, store
 from tests.unit.test_drift import SYNC, UPDATE, Fleet, has_image
 from tests.unit.test_rollout_endings import fleet as rolling
@@ -82,6 +83,20 @@ async def test_what_devices_said_last_is_what_a_preview_counts(
     assert reach == Reach(devices, unasked=1)
     having = await fleet.store.read(partial(agents_with, targets))
     assert having == (None if not selector else {AGENT} if devices else set())
+
+
+async def test_devices_that_say_the_same_are_told_apart_by_their_ids(fleet):
+    twin = await tell(
+        fleet.store,
+        "INSERT INTO device_facts (agent_id, device, facts, drifted, at_ms, kind, profile, model,"
+        " firmware) SELECT agent_id, 'twin', facts, drifted, at_ms, kind, profile, model, firmware"
+        " FROM device_facts WHERE device = 'inv' RETURNING device",
+    )
+    assert twin == [("twin",)]
+    for selector, devices in {"id=inv": 1, "id=twin": 1, "id!=new,model=P-110": 2}.items():
+        targets = Targets(device_selector=selector)
+        reach = await fleet.store.read(partial(reach_of, targets, [AGENT]))
+        assert reach.devices == devices, selector
 
 
 async def test_a_job_without_any_selector_of_gateways_goes_where_such_devices_are(fleet):

@@ -29,9 +29,20 @@ _STATES = "tests/unit/test_device_states.py::test_"
 _states = cuts("device-states", "coordinator/transactions/device_states.py", _STATES)
 _said = cuts("device-words", "coordinator/core/intake.py", _STATES)
 
+_targets = cuts(
+    "device-targets",
+    "coordinator/transactions/device_words.py",
+    "tests/unit/test_device_targets.py::test_",
+)
 _silence = cuts("silence", "agent/services/status.py", "tests/simulation/test_polling.py::test_")
 
 DEVICES = (
+    _targets(
+        "twins",
+        'first = 1 if "id" in wanted.keys else 2',
+        "first = 2",
+        "devices_that_say_the_same_are_told_apart_by_their_ids",
+    ),
     _silence(
         "unsure",
         "unsure=not unheard <= silent.keys()",
