@@ -11,6 +11,7 @@ _STRANGERS = "[strangers and sticks]"
 _REFUSING = "[disks that refuse]"
 _LET_GO_ON = "[rollouts that people let go on]"
 _HALF_WAY = "[rollouts that are taken back half-way]"
+_BOARDS = "[boards that get other firmware]"
 _LOST_MEMORY = "[how a job ended was lost with the memory of it]"
 _OLDER_CARD = "[an older card has never heard of what the newer one began]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
@@ -31,6 +32,7 @@ _receipts = cuts("world", "coordinator/transactions/receipts.py", _WORLD, usual=
 _lost = cuts("world", "coordinator/store/queries/lost.sql", _WORLD, usual=_LOST_MEMORY)
 _receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
 _service = cuts("world", "shared/runtime/service.py", _WORLD, usual=_NO_END)
+_firmware = cuts("world", "agent/core/firmware.py", _WORLD, usual=_BOARDS)
 _losses = cuts("world", "agent/store/queries/telemetry.sql", _WORLD, usual=_TOLD_AGAIN)
 
 WORLDS = (
@@ -149,5 +151,17 @@ WORLDS = (
         "FROM kept_loss WHERE number > $1\nON CONFLICT",
         "FROM kept_loss WHERE number > $1 + 1000\nON CONFLICT",
         says="the centre was told of",
+    ),
+    _firmware(
+        "one-trial-for-an-execution",
+        "    if tried:\n",
+        "    if False:\n",
+        says="its board was let into one image ",
+    ),
+    _firmware(
+        "what-runs-on-trial-is-not-done",
+        "return Move.DONE if running.confirmed else Move.PROVE",
+        "return Move.DONE",
+        says="its board is said to run ",
     ),
 )

@@ -41,8 +41,8 @@ async def guest(scene: Scene, chance: random.Random) -> None:
     """A gateway joins, works, is copied, and goes; one of the two ways to go."""
     one = Site(scene.ground, scene.sites[0].disks, f"guest-{len(scene.guests)}", scene.centre)
     scene.guests.append(one)
-    secret = await _insist(partial(scene.centre.claim, one.name))
-    await _insist(partial(one.enrol, secret))
+    secret = await insist(partial(scene.centre.claim, one.name))
+    await insist(partial(one.enrol, secret))
     one.start()
     scene.ground.hit("join", one.name)
     await asyncio.sleep(_WAITS_S)
@@ -144,7 +144,7 @@ async def _is_let_out(scene: Scene, one: Site, ask: Callable[[AgentId], Awaitabl
         scene.ground.wrong(f"{one.name} is not read any more since it was let out")
 
 
-async def _insist(do: Callable[[], Awaitable[T]]) -> T:
+async def insist(do: Callable[[], Awaitable[T]]) -> T:
     """Do it until it is done, and heard of."""
     while True:
         try:

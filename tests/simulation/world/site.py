@@ -179,6 +179,10 @@ class Site(Lives):
         (self.folder / "agent.toml").write_text(text)
         (self.folder / "pump.toml").write_text(_profile())
 
+    def bus_of(self, settings: Any, process: Process) -> Bus:
+        """Return the wire that stands behind a bus of the agent."""
+        return PlantBus(settings, self.plant, process)
+
     async def live(self, process: Process) -> None:
         """Be the agent until cancelled, or until it ends itself."""
         program = Program(self, process, load_config(process.folder / "agent.toml", environ={}))
@@ -227,7 +231,7 @@ class Program(Agent):
         entropy = site.ground.entropy(site.name, process.number)
 
         def open_bus(settings: Any) -> Bus:
-            return PlantBus(settings, site.plant, process)
+            return site.bus_of(settings, process)
 
         with (
             mock.patch.object(agent.app, "SystemClock", return_value=site.clock),

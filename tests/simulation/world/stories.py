@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.world import courier, events, guests, operators, triggers
+from tests.simulation.world import boards, courier, events, guests, operators, triggers
 from tests.simulation.world.scene import Story
 
 STORIES: Mapping[str, tuple[int, Story]] = {
@@ -30,6 +30,7 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "standing": (3, operators.standing),
     "trigger": (3, triggers.trigger),
     "regret": (0, operators.regret),
+    "firmware": (0, boards.firmware),
 }
 """How often each is told, compared with the others. New ones go to the end, with 0: what is told
 besides (`RARE`) leaves the stories of all seeds as they are."""
@@ -54,6 +55,7 @@ RARE: Mapping[str, float] = {
     "standing": 0.6,
     "trigger": 0.4,
     "regret": 0.25,
+    "firmware": 0.25,
 }
 """How often each is told besides, on average: what happens once in a life must happen often here.
 

@@ -5,7 +5,7 @@ step did what, and how often. Owns the specs; asking for them is `people`'s.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -51,6 +51,11 @@ class Wishes:
         undo = [self._set("u", once=True)]
         check = PostCheck("device.setpoint > 0", soak_s=soak_s, every_s=60) if soak_s else None
         return self._spec(agents, {**self._once(), "compensation": undo, "post_check": check})
+
+    def firmware(self, agents: Sequence[str], device: str, file: Mapping[str, object]) -> JobSpec:
+        """Return that a device shall run another image."""
+        step = Step("a", "device.update_firmware", dict(file), timeout_s=600)  # type: ignore[arg-type]  # as given
+        return self._spec(agents, {"steps": [step], "devices": f"id={device}"})
 
     def standing(self, agents: Sequence[str], *, rule: bool) -> JobSpec:
         """Return something to be done again and again."""
