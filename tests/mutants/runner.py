@@ -1,4 +1,4 @@
-"""Applies mutants to copies of the tree, one for each core, and asks pytest whether it notices."""
+"""Applies mutants to copies of the tree, one for each worker, and asks pytest what it notices."""
 
 import json
 import os
@@ -10,18 +10,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.memory import quick_place
 from tests.mutants.mutant import Mutant
 
 TREE = Path(__file__).resolve().parents[2]
 COPIED = ("agent", "coordinator", "firmware_sim", "shared", "tests", "pyproject.toml")
 """All that the checks and the tests that must miss them need."""
-WORKERS = min(os.cpu_count() or 1, 8)
-SHARE = 12
+WORKERS = min(((os.cpu_count() or 1) * 3 + 1) // 2, 12)
+"""As many as make test starts: tests wait for programs."""
+SHARE = 24
 """Tests that are run together without a mutant."""
 TIMEOUT_S = 180
 """A mutant that makes its tests run for ever is noticed, but not by a sentence: that is broken."""
@@ -111,13 +113,18 @@ def run_mutants(
     for mutant in mutants:
         mutant.apply(tree)
     results: list[Result] = []
-    with _copies(tree) as copies, ThreadPoolExecutor(WORKERS) as pool:
-        _check_baseline(mutants, copies, pool)
+    workers = min(WORKERS, len(mutants))
+    with _copies(tree, workers) as copies, ThreadPoolExecutor(workers) as pool:
+        sound = _run_without(mutants, copies, pool)
         # Long ones first: at the end every core has something left to do.
         running = [pool.submit(_judge, one, copies) for one in sorted(mutants, key=_is_quick)]
-        for done in as_completed(running):
-            results.append(done.result())
-            on_result(results[-1])
+        try:
+            _check_baseline(sound)
+            for done in as_completed(running):
+                results.append(done.result())
+                on_result(results[-1])
+        finally:
+            pool.shutdown(cancel_futures=True)
     order = {mutant.name: place for place, mutant in enumerate(mutants)}
     return sorted(results, key=lambda result: order[result.name])
 
@@ -127,10 +134,12 @@ def _is_quick(mutant: Mutant) -> bool:
 
 
 @contextmanager
-def _copies(tree: Path) -> Iterator["queue.SimpleQueue[Copy]"]:
+def _copies(tree: Path, count: int) -> Iterator["queue.SimpleQueue[Copy]"]:
     copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="outstation-mutants-") as place, ExitStack() as stack:
-        for number in range(WORKERS):
+    with ExitStack() as stack:
+        memory = tempfile.TemporaryDirectory(prefix="outstation-mutants-", dir=quick_place())
+        place = stack.enter_context(memory)
+        for number in range(count):
             copy = Copy(tree, Path(place) / str(number))
             stack.callback(copy.close)
             copies.put(copy)
@@ -146,19 +155,23 @@ def _borrowed(copies: "queue.SimpleQueue[Copy]") -> Iterator[Copy]:
         copies.put(copy)
 
 
-def _check_baseline(
+def _run_without(
     mutants: Sequence[Mutant], copies: "queue.SimpleQueue[Copy]", pool: ThreadPoolExecutor
-) -> None:
-    """Run every named test without a mutant: what fails anyway notices nothing."""
+) -> list[Future[tuple[int, str]]]:
+    """Run every named test without a mutant, in small shares: each has the time of a mutant's."""
 
     def run(tests: Sequence[str]) -> tuple[int, str]:
         with _borrowed(copies) as copy:
             return copy.run(tests)
 
     named = sorted({test for mutant in mutants for test in mutant.tests})
-    # In small shares: each has the time that a mutant's tests have.
     shares = [named[first : first + SHARE] for first in range(0, len(named), SHARE)]
-    for status, said in pool.map(run, shares):
+    return [pool.submit(run, share) for share in shares]
+
+
+def _check_baseline(runs: Iterable[Future[tuple[int, str]]]) -> None:
+    """Refuse tests that fail without a mutant: they notice nothing."""
+    for status, said in (run.result() for run in runs):
         if status != 0:
             raise ValueError(f"the tests fail without any mutant:\n{said}")
 
