@@ -47,6 +47,8 @@ async def get_device(call: Call, agent: str, device: str) -> DeviceView:
     await check_sight(call, agent)
     view = await call.parts.store.read(partial(view_device, agent, device))
     if view is None:
-        what = f"no device {device[:60]!r} of {agent} has said what it is"
+        what = (
+            f"no device {device[:60]!r} of {agent} has said what it is; a job of device.sync asks"
+        )
         raise ProblemError(Kind.NOT_FOUND, what, at="path.device")
     return view

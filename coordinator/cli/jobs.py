@@ -237,8 +237,14 @@ def _rows(execution: ExecutionView) -> list[tuple[object, ...]]:
 
 
 def _result(values: dict[str, Value], task: TaskView) -> str:
-    # `step._skipped` says that a write found every point as it should be.
-    said = ", ".join(f"{name}={value}" for name, value in values.items() if "._" not in name)
+    # `step._skipped` says that a write found every point as it should be, `step._version` what a
+    # device runs now; a reason that ended the task is told behind.
+    said = ", ".join(
+        f"{name.replace('._', '.')}={value}"
+        for name, value in values.items()
+        if ("._" not in name or name.endswith("._version"))
+        and not (name.endswith(".reason") and value == task.reason)
+    )
     if any(value is True and name.endswith("._skipped") for name, value in values.items()):
         said += " (was so already)"
     why = ": ".join(part for part in (task.reason, task.detail) if part)

@@ -60,12 +60,14 @@ def run_image(given: argparse.Namespace) -> str:
     filling = bytes(range(256)) * (4 * given.size_kb)
     build = Build(pure=given.pure, sha512=is_sha512(given))
     body = words.encode() + b"\0" + filling
-    image = make_image(body, version, _private_key(given.key), build)
+    key = _private_key(given.key)
+    image = make_image(body, version, key, build)
     try:
         given.output.write_bytes(image)
     except OSError as error:
         raise MistakeError(f"cannot write {given.output}: {error.strerror}") from None
-    return f"{given.output}: version {version}, {len(image)} bytes"
+    mark = key.public_key().public_bytes_raw().hex()
+    return f'{given.output}: version {version}, {len(image)} bytes\n[firmware] key = "{mark}"'
 
 
 def _private_key(path: Path | None) -> Ed25519PrivateKey:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from firmware_sim.commands.image import factory_key
 from firmware_sim.smp.console import Decoder
 from firmware_sim.smp.node import Medium
 from firmware_sim.smp.os_group import Buffers
@@ -154,6 +155,9 @@ async def test_an_update_goes_through_on_every_kind_of_line(line, tmp_path):
     master, ledger = line
     made = sim("image", str(tmp_path / "new"), "--version", "2.0.1", "--size-kb", "8")
     assert (made.returncode, made.stderr) == (0, "")
+    assert (
+        f'[firmware] key = "{factory_key().public_key().public_bytes_raw().hex()}"' in made.stdout
+    )
     data = (tmp_path / "new").read_bytes()
     assert await master.upload(data) == {"off": len(data)}
     [_, new] = (await master.ask(READ, 1, 0))["images"]

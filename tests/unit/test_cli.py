@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from coordinator.cli.__main__ import main
 from coordinator.cli.access import find_access
 from coordinator.cli.job_file import read_job
+from coordinator.cli.jobs import _result
 from coordinator.cli.plot import Line, draw
 from coordinator.cli.readings_show import parse_moment
 from coordinator.cli.show import Screen
+from coordinator.contract.jobs import TaskView
 from shared.errors import MistakeError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,6 +93,13 @@ def test_a_job_file_is_toml_or_json_and_mistakes_name_the_member(tmp_path: Path)
     with pytest.raises(MistakeError) as caught:
         read_job(str(file))
     assert caught.value.where.endswith("steps[0].id")
+
+
+def test_a_result_tells_the_version_that_runs_and_no_reason_twice() -> None:
+    went = TaskView("soil-1", "DONE", 1, None, "", {"f._version": "2.0.0", "f._sent": 9})
+    assert _result(went.result, went) == "f.version=2.0.0"
+    back = TaskView("soil-1", "FAILED", 1, "reverted", "it went back", {"f.reason": "reverted"})
+    assert _result(back.result, back) == "reverted: it went back"
 
 
 @pytest.mark.parametrize("text", ["2x", "yesterday", "h", "-2h"])
