@@ -54,25 +54,13 @@ async def hand_in(
         MistakeError: names the member at fault.
         ProblemError: the key had another body.
     """
-    parts, now_ms = call.parts, call.parts.clock.wall_ms()
+    parts = call.parts
     shelf = parts.documents.now.shelf
-    job = draft_body(body, shelf.policy, now_ms)
+    job = draft_body(body, shelf.policy, parts.clock.wall_ms())
     if validate_only:
         view = await parts.store.read(partial(_tried, job, call.limit, only, shelf.catalog))
         return Answer(view)
-    submission = Submission(
-        actor=call.actor,
-        author=call.principal.name,
-        limit=call.limit,
-        token_id=call.principal.token_id,
-        now_ms=now_ms,
-        trace=call.trace,
-        origin=origin,
-        only=only,
-        key=key,
-        body_digest=sha256(call.body).digest(),
-        catalog=shelf.catalog,
-    )
+    submission = _submission(call, key=key, origin=origin, only=only)
     try:
         done = await parts.store.run(partial(submit, job, submission, parts.entropy), durable=True)
     except KeyReusedError:
@@ -91,6 +79,25 @@ async def hand_in(
     if done.replayed:
         reply_headers["Idempotent-Replayed"] = "true"
     return Answer(await show_job(call, done.job), 202, reply_headers)
+
+
+def _submission(
+    call: Call, *, key: str, origin: str, only: frozenset[AgentId] | None
+) -> Submission:
+    """Return who asks and how, as it is kept with the job."""
+    return Submission(
+        actor=call.actor,
+        author=call.principal.name,
+        limit=call.limit,
+        token_id=call.principal.token_id,
+        now_ms=call.parts.clock.wall_ms(),
+        trace=call.trace,
+        origin=origin,
+        only=only,
+        key=key,
+        body_digest=sha256(call.body).digest(),
+        catalog=call.parts.documents.now.shelf.catalog,
+    )
 
 
 def _tried(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coordinator.core.audit import split_actor
-from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import NEVER_DELIVERED, OPEN_BELOW
 from coordinator.core.rollout_policy import OPEN
 from coordinator.transactions.rows import audit
@@ -47,12 +47,7 @@ def cancel(
         return CalledOff((), "somebody denied it; it never begins")
     if released_ms is None:
         yield from execute("job_deny", job, now_ms, split_actor(actor)[0], "it was called off")
-    counts = yield from fetch("job_counts", job, job)
-    open_ = [s for _, s, _ in counts if s < OPEN_BELOW or s == ExecutionState.OVERDUE]
-    rollout = yield from fetch_one("rollout_state", job)
-    rolling = rollout is not None and rollout[0] in OPEN
-    waits = row[20] is not None and row[22] is None and row[15] is None
-    if released_ms is not None and not open_ and not rolling and not waits:
+    elif (yield from _is_over(job, row)):
         return CalledOff((), "it is over on every agent")
     yield from execute("job_cancel", job, now_ms, split_actor(actor)[0])
     restored = yield from fetch_one("newest_restore")
@@ -77,3 +72,13 @@ def cancel(
         detail={"never_signed": len(never), "to_be_told": len(told)},
     )
     return CalledOff([AgentId(agent) for (agent,) in told])
+
+
+def _is_over(job: bytes, row: Row) -> Tx[bool]:
+    """Tell whether nothing of a job that went out can still be called off."""
+    counts = yield from fetch("job_counts", job, job)
+    open_ = [s for _, s, _ in counts if s < OPEN_BELOW or s == ExecutionState.OVERDUE]
+    rollout = yield from fetch_one("rollout_state", job)
+    rolling = rollout is not None and rollout[0] in OPEN
+    waits = row[20] is not None and row[22] is None and row[15] is None
+    return not open_ and not rolling and not waits

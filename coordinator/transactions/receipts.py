@@ -6,7 +6,7 @@ did is history of its own (`coordinator.transactions.firings`). Leaves out the r
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coordinator.core.ports import Row, Scalar, Tx, execute, fetch, fetch_one
@@ -55,11 +55,7 @@ def reconcile_receipts(
     `oldest` is the first that the agent still keeps; None: the first of these. `heard_epoch` is
     the last restore that it has heard of.
     """
-    row = yield from fetch_one("jobs_store", agent, epoch)
-    if row is None:
-        row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
-        assert row is not None, "RETURNING answers the row"
-    ordinal, before, outlived = row[0], unpack_ranges(row[1]), bool(row[2])
+    ordinal, before, outlived = yield from _store_of(agent, epoch)
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
     received = yield from without_lost(before, oldest, heard=heard_epoch)
@@ -79,6 +75,37 @@ def reconcile_receipts(
         yield from note_candidates(agent, receipt, now_ms)
     if received != before:
         yield from execute("jobs_store_save", agent, epoch, pack_ranges(received))
+    words = yield from _fold_all(agent, (epoch, ordinal), new, now_ms)
+    # Once all is folded in: who mended a device may be told by the same contact.
+    yield from note_drift(agent, words, now_ms)
+    count = sum(map(len, new.values()))
+    return Reconciled(contiguous(received), count, frozenset(words), outlived)
+
+
+def _store_of(agent: AgentId, epoch: bytes) -> Tx[tuple[int, Ranges, bool]]:
+    """Return a jobs store's ordinal, which receipts are known of it, and whether one came after."""
+    row = yield from fetch_one("jobs_store", agent, epoch)
+    if row is None:
+        row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
+        assert row is not None, "RETURNING answers the row"
+    return row[0], unpack_ranges(row[1]), bool(row[2])
+
+
+def _fold_all(
+    agent: AgentId,
+    store: tuple[bytes, int],
+    new: Mapping[bytes, Sequence[Receipt]],
+    now_ms: WallMs,
+) -> Tx[dict[bytes, list[Receipt]]]:
+    """Fold facts into the executions they are about; return what each job's say of devices.
+
+    Args:
+        agent: whose.
+        store: the epoch and the ordinal of its jobs store.
+        new: facts by execution.
+        now_ms: the present.
+    """
+    epoch, ordinal = store
     words: dict[bytes, list[Receipt]] = defaultdict(list)
     for execution, facts in new.items():
         row = yield from fetch_one("execution_known", agent, execution)
@@ -94,10 +121,7 @@ def reconcile_receipts(
             yield from keep_firings((agent, execution, ordinal), job, told, now_ms=now_ms)
         if job is not None:
             words[job] += map(of_device, facts)
-    # Once all is folded in: who mended a device may be told by the same contact.
-    yield from note_drift(agent, words, now_ms)
-    count = sum(map(len, new.values()))
-    return Reconciled(contiguous(received), count, frozenset(words), outlived)
+    return words
 
 
 def _of_an_older_card(

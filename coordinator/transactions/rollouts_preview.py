@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from coordinator.contract.rollouts import ConflictView, OutlookView, RolloutPreview
-from coordinator.core.cohorts import plan
+from coordinator.core.cohorts import Member, plan
 from coordinator.core.ports import Tx, fetch
 from coordinator.core.preview import METERED_LABELS, Outlook, Prospect, is_metered, look_ahead
 from coordinator.core.reconcile import OPEN_BELOW
@@ -31,20 +31,7 @@ def preview_rollout(
     policy = job.rollout or Policy()
     agents = yield from resolve_targets(job, limit)
     members = plan((yield from candidates(policy, agents)), policy.stages, policy.seed)
-    metered: set[str] = set()
-    for label in sorted(METERED_LABELS):
-        rows = yield from fetch("labels_of_key", label)
-        metered.update(agent for agent, value in rows if is_metered(label, value))
-    habits = {agent: rest for agent, *rest in (yield from fetch("contact_habits"))}
-    prospects = [
-        Prospect(
-            stage=one.stage,
-            last_ms=habits.get(one.agent, (None, None))[0],
-            interval_ms=habits.get(one.agent, (None, None))[1],
-            metered=one.agent in metered,
-        )
-        for one in members
-    ]
+    prospects = yield from _prospects(members)
     outlooks = look_ahead(policy, prospects, job_bytes=len(job.packed), now_ms=now_ms)
     sample: dict[int, list[str]] = defaultdict(list)
     for one in members:
@@ -68,6 +55,24 @@ def preview_rollout(
         unasked=reach.unasked,
         silent_devices=reach.silent,
     )
+
+
+def _prospects(members: Sequence[Member]) -> Tx[list[Prospect]]:
+    """Return how members usually call, and over what."""
+    metered: set[str] = set()
+    for label in sorted(METERED_LABELS):
+        rows = yield from fetch("labels_of_key", label)
+        metered.update(agent for agent, value in rows if is_metered(label, value))
+    habits = {agent: rest for agent, *rest in (yield from fetch("contact_habits"))}
+    return [
+        Prospect(
+            stage=one.stage,
+            last_ms=habits.get(one.agent, (None, None))[0],
+            interval_ms=habits.get(one.agent, (None, None))[1],
+            metered=one.agent in metered,
+        )
+        for one in members
+    ]
 
 
 def _conflicts(key: str, agents: Sequence[str]) -> Tx[list[ConflictView]]:

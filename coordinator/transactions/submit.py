@@ -234,14 +234,33 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         yield from check_releases(job.spec, agents, submission.catalog)
     now_ms = submission.now_ms
     job_id = submission.job or JobId(uuid7(now_ms, entropy.token(10)))
+    yield from _insert(job_id, job, submission, len(agents))
+    yield from name_artifacts(job_id, job.spec)
+    if job.rollout is not None:
+        yield from store_policy(job_id, job.rollout, now_ms)
+    targets = [AgentId(agent) for agent in agents]
+    if job.waits is not None:
+        yield from execute("job_wait", job_id, *job.waits)
+    held = job.threshold or job.waits is not None
+    if held:
+        yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
+    else:
+        yield from insert_executions(job_id, targets, now_ms=now_ms)
+    yield from _remember(submission, job_id)
+    yield from _write_down(job_id, job, submission, len(agents))
+    return Submitted(job_id, () if held else targets, replayed=False)
+
+
+def _insert(id_: JobId, job: Draft, submission: Submission, targets: int) -> Tx[None]:
+    now_ms = submission.now_ms
     yield from execute(
         "job_insert",
-        job_id,
+        id_,
         job.spec.name,
         job.digest,
         job.packed,
         job.job_class,
-        len(agents),
+        targets,
         job.not_after_ms,
         now_ms,
         split_actor(submission.actor)[0],
@@ -254,26 +273,18 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
         job.spec.conflict_key,
         parse_uuid(job.spec.after.job, what="a job") if job.spec.after else None,
     )
-    yield from name_artifacts(job_id, job.spec)
-    if job.rollout is not None:
-        yield from store_policy(job_id, job.rollout, now_ms)
-    targets = [AgentId(agent) for agent in agents]
-    if job.waits is not None:
-        yield from execute("job_wait", job_id, *job.waits)
-    if job.threshold or job.waits is not None:
-        yield from execute_many("job_target_insert", ((job_id, agent) for agent in targets))
-    else:
-        yield from insert_executions(job_id, targets, now_ms=now_ms)
-    yield from _remember(submission, job_id)
+
+
+def _write_down(id_: JobId, job: Draft, submission: Submission, targets: int) -> Tx[None]:
     yield from audit(
-        now_ms,
+        submission.now_ms,
         actor=submission.actor,
         action="job.submit",
-        object_=f"job:{uuid_text(job_id)}",
+        object_=f"job:{uuid_text(id_)}",
         detail={
             "name": job.spec.name,
             "digest": job.digest.hex(),
-            "targets": len(targets),
+            "targets": targets,
             "job_class": job.job_class,
             "approvals": job.threshold,
             "standing": job.standing,
@@ -281,8 +292,6 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
             "trace": trace_id(submission.trace).hex(),
         },
     )
-    held = job.threshold or job.waits is not None
-    return Submitted(job_id, () if held else targets, replayed=False)
 
 
 def _check_dependency(job: bytes, where: str, limit: Selector | None) -> Tx[None]:

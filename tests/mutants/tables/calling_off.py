@@ -53,8 +53,8 @@ CALLING_OFF = (
     _cancel(
         "over",
         "transactions/cancel.py",
-        "    if released_ms is not None and not open_ and not rolling and not waits:\n",
-        "    if False:\n",
+        "return not open_ and not rolling and not waits",
+        "return False",
         "a_job_that_is_over_cannot_be_called_off",
     ),
     _cancel(
