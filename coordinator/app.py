@@ -63,13 +63,7 @@ async def serve(
     check_roles(roles, shared=bool(place.postgres))
     async with AsyncExitStack() as stack:
         news = Bell()
-        if not place.postgres:
-            # Replicas may share a directory of keys; what they share besides is the database's.
-            stack.enter_context(lock_directory(existing(place).path))
-        store, fleet = await stack.enter_async_context(open_fleet(place))
-        if not place.postgres:
-            # Only now: a database that is refused is left alone, with all that lies beside it.
-            stack.enter_context(news.hung_at(place.directory.bell))
+        store, fleet = await _opened(place, news, stack)
         clock = clock or SystemClock()
         where = name_of(place.postgres) if place.postgres else str(place.database)
         parts = compose(
@@ -104,6 +98,18 @@ async def serve(
         ready(url)
         await drain.around(supervisor.wait())
     return 0
+
+
+async def _opened(place: Place, news: Bell, stack: AsyncExitStack) -> tuple[LivingStore, Fleet]:
+    """Open the database; a file of SQLite is for this process alone."""
+    if place.postgres:
+        # Replicas may share a directory of keys; what they share besides is the database's.
+        return await stack.enter_async_context(open_fleet(place))
+    stack.enter_context(lock_directory(existing(place).path))
+    opened = await stack.enter_async_context(open_fleet(place))
+    # Only now: a database that is refused is left alone, with all that lies beside it.
+    stack.enter_context(news.hung_at(place.directory.bell))
+    return opened
 
 
 def _hints(store: LivingStore, parts: Parts, news: Bell) -> Sequence[Service]:

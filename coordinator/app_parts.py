@@ -70,16 +70,7 @@ def compose(
     documents = Documents(fleet, partial(_seat, directory, where))
     feed = Feed(store, jobs := WaitingRoom[bytes]())
     store = NoticingStore(store, feed.ring)
-    desk = Desk(
-        fleet=fleet.fleet_id,
-        documents=documents,
-        store=store,
-        clock=clock,
-        work=WaitingRoom[AgentId](),
-        jobs=jobs,
-        metrics=Metrics(),
-        readings=Bell(),
-    )
+    desk = _desk(fleet, documents, store, clock, jobs)
     entropy = SystemEntropy()
     rollups, *upkeep = keep_up(store, clock, entropy, desk.readings)
     _watch(desk, feed, rollups)
@@ -110,6 +101,26 @@ def compose(
         jobs=jobs,
         readings=desk.readings,
         metrics=desk.metrics,
+    )
+
+
+def _desk(
+    fleet: Fleet,
+    documents: Documents,
+    store: NoticingStore,
+    clock: Clock,
+    jobs: WaitingRoom[bytes],
+) -> Desk:
+    """Return what all share that take gateways in; nobody waits at it yet."""
+    return Desk(
+        fleet=fleet.fleet_id,
+        documents=documents,
+        store=store,
+        clock=clock,
+        work=WaitingRoom[AgentId](),
+        jobs=jobs,
+        metrics=Metrics(),
+        readings=Bell(),
     )
 
 
