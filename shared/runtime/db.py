@@ -11,7 +11,6 @@ connection (`sqlite`), the schema (`migrations`) and the text of queries (`queri
 
 import asyncio
 import sqlite3
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ import aiosqlite
 
 from shared import limits
 from shared.errors import Reason, WorldError
-from shared.runtime.group_commit import Group, Work, commit_group
+from shared.runtime.group_commit import Group, Manner, Work, commit_group, read_only
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.sqlite import BREAKING, GATEWAY_ROOM, Room, Settings, blame, connect
 from shared.runtime.tasks import to_the_end
@@ -64,6 +63,10 @@ class _Request:
 
 class _Connection(aiosqlite.Connection):
     """aiosqlite with a whole function per thread hop, and a thread that can be waited for."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=1)
+        self.manner = Manner()
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Run ``function(sqlite3 connection, *arguments)`` in the connection's thread.
@@ -176,10 +179,10 @@ class Database:
         self._reading += 1
         self._counters = replace(self._counters, reads=self._counters.reads + 1)
         try:
-            return await self._connection.call(_read_only, query)
+            return await self._connection.call(read_only, self._connection.manner, query)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
-                raise  # `_read_only`'s answer to a query that writes
+                raise  # `read_only`'s answer to a query that writes
             blamed = blame(error, self._where)
             if isinstance(blamed, WorldError) and blamed.reason in BREAKING:
                 self._fail(blamed)
@@ -221,7 +224,7 @@ class Database:
         await to_the_end(self._closing)
 
     async def _connect(self, settings: Settings) -> None:
-        connection = _Connection(partial(connect, settings), iter_chunk_size=1)
+        connection = _Connection(partial(connect, settings))
         connection.spare_the_process()
         try:
             await connection
@@ -287,7 +290,9 @@ class Database:
                     return
                 durable = any(request.durable for request in group)
                 works = [request.work for request in group]
-                done = await connection.call(commit_group, works, durable, self._where)
+                done = await connection.call(
+                    commit_group, connection.manner, works, durable, self._where
+                )
                 if done.broken:
                     self._fail(done.broken)
                 self._count(done, durable=durable)
@@ -366,31 +371,6 @@ def _settle(group: list[_Request], done: Group) -> None:
             request.done.set_result(outcome.value)
         else:
             request.done.set_exception(outcome.error)
-
-
-def _read_only(db: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
-    """Run a query in a transaction that is undone whatever it did.
-
-    Not under ``PRAGMA query_only``: each change of that flag has SQLite compile every statement of
-    the connection anew, which costs several times what the statements themselves do.
-    """
-    before = db.total_changes
-    db.execute("BEGIN")
-    try:
-        value = query(db)
-    except Exception as error:
-        # A cursor kept alive by the traceback would hold the log back from being reused.
-        traceback.clear_frames(error.__traceback__)
-        raise
-    finally:
-        ended = not db.in_transaction
-        if not ended:
-            db.execute("ROLLBACK")
-    if ended or db.total_changes != before:
-        refused = sqlite3.OperationalError("a readonly transaction wrote, or ended itself")
-        refused.sqlite_errorcode = sqlite3.SQLITE_READONLY
-        raise refused
-    return value
 
 
 def _space(db: sqlite3.Connection) -> Space:

@@ -1,7 +1,7 @@
 """Many transactions, one commit: each stands in its own savepoint, all share one fsync.
 
-Owns what happens in the connection's thread for one group. Leaves out queueing and futures,
-which are `shared.runtime.db`.
+Owns what happens in the connection's thread for one group, and for one read. Leaves out queueing
+and futures, which are `shared.runtime.db`.
 """
 
 import sqlite3
@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shared import limits
 from shared.errors import Reason, WorldError
@@ -20,6 +21,8 @@ from shared.runtime.sqlite import (
     reason_of,
     set_synchronous,
 )
+
+T = TypeVar("T")
 
 Work = Callable[[sqlite3.Connection], object]
 """One transaction's body. It may run a second time after everything it did was rolled back, so
@@ -49,11 +52,27 @@ class Group:
     """Set when the connection must not be used again before it was closed and checked."""
 
 
+@dataclass(slots=True)
+class Manner:
+    """How one connection was last told to commit and to wait: it is told only what changes."""
+
+    synchronous: int = -1
+    """Nobody told it so far."""
+    hasty: bool = False
+    """It waits for other processes as `_begin` does; a read must not."""
+
+
 class _MisuseError(Exception):
     """A work ended the transaction that it runs in: a defect of ours, nothing can be promised."""
 
 
-def commit_group(db: sqlite3.Connection, works: Sequence[Work], durable: bool, where: str) -> Group:  # noqa: FBT001
+def commit_group(
+    db: sqlite3.Connection,
+    manner: Manner,
+    works: Sequence[Work],
+    durable: bool,  # noqa: FBT001
+    where: str,
+) -> Group:
     """Run the works in one transaction and commit; one outcome each, in order, never raises.
 
     `durable` asks for `synchronous=FULL`: when this returns, a power cut loses nothing of it.
@@ -61,15 +80,15 @@ def commit_group(db: sqlite3.Connection, works: Sequence[Work], durable: bool, w
     """
     group = Group([])
     try:
-        set_synchronous(db, SYNC_FULL if durable else SYNC_NORMAL)
+        _promise(db, manner, SYNC_FULL if durable else SYNC_NORMAL)
         try:
-            group.outcomes = _transaction(db, works, where)
+            group.outcomes = _transaction(db, manner, works, where)
             group.commits = 1
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if len(works) == 1 or code & 0xFF not in _ALONE or db.in_transaction:
                 raise
-            _one_by_one(db, works, where, group)
+            _one_by_one(db, manner, works, where, group)
     except (sqlite3.Error, WorldError, MemoryError, UnicodeDecodeError, _MisuseError) as error:
         _fail_rest(group, len(works), error, where)
     if db.in_transaction:
@@ -80,11 +99,54 @@ def commit_group(db: sqlite3.Connection, works: Sequence[Work], durable: bool, w
     return group
 
 
-def _one_by_one(db: sqlite3.Connection, works: Sequence[Work], where: str, group: Group) -> None:
+def read_only(
+    db: sqlite3.Connection, manner: Manner, query: Callable[[sqlite3.Connection], T]
+) -> T:
+    """Run a query in a transaction that is undone whatever it did.
+
+    Not under ``PRAGMA query_only``: each change of that flag has SQLite compile every statement of
+    the connection anew, which costs several times what the statements themselves do.
+
+    Raises:
+        sqlite3.OperationalError: as SQLite does, or SQLITE_READONLY: the query wrote, or ended its
+            transaction itself.
+    """
+    if manner.hasty:
+        db.execute(f"PRAGMA busy_timeout = {limits.DB_BUSY_MS}")
+        manner.hasty = False
+    before = db.total_changes
+    db.execute("BEGIN")
+    try:
+        value = query(db)
+    except Exception as error:
+        # A cursor kept alive by the traceback would hold the log back from being reused.
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        ended = not db.in_transaction
+        if not ended:
+            db.execute("ROLLBACK")
+    if ended or db.total_changes != before:
+        refused = sqlite3.OperationalError("a readonly transaction wrote, or ended itself")
+        refused.sqlite_errorcode = sqlite3.SQLITE_READONLY
+        raise refused
+    return value
+
+
+def _promise(db: sqlite3.Connection, manner: Manner, level: int) -> None:
+    if manner.synchronous != level:
+        manner.synchronous = -1
+        set_synchronous(db, level)
+        manner.synchronous = level
+
+
+def _one_by_one(
+    db: sqlite3.Connection, manner: Manner, works: Sequence[Work], where: str, group: Group
+) -> None:
     """Give each work a commit of its own, so that a full disk still takes what frees space."""
     for work in works:
         try:
-            group.outcomes += _transaction(db, [work], where)
+            group.outcomes += _transaction(db, manner, [work], where)
             group.commits += 1
         except sqlite3.Error as error:
             if reason_of(error) in BREAKING or db.in_transaction:
@@ -92,8 +154,10 @@ def _one_by_one(db: sqlite3.Connection, works: Sequence[Work], where: str, group
             group.outcomes.append(Outcome(error=_blamed(error, where)))
 
 
-def _transaction(db: sqlite3.Connection, works: Sequence[Work], where: str) -> list[Outcome]:
-    _begin(db)
+def _transaction(
+    db: sqlite3.Connection, manner: Manner, works: Sequence[Work], where: str
+) -> list[Outcome]:
+    _begin(db, manner)
     try:
         outcomes = [_savepoint(db, work, where) for work in works]
         db.execute("COMMIT")
@@ -104,25 +168,24 @@ def _transaction(db: sqlite3.Connection, works: Sequence[Work], where: str) -> l
     return outcomes
 
 
-def _begin(db: sqlite3.Connection) -> None:
+def _begin(db: sqlite3.Connection, manner: Manner) -> None:
     """Begin as the one writer of the file; another process's transaction is some milliseconds long.
 
     Left alone, SQLite looks again after 1, 2, 5, 10 and up to 100 ms, so that whoever waits comes
     too late again and again; here it looks every millisecond, for as long.
     """
     until_s = time.monotonic() + limits.DB_BUSY_MS / 1000
-    db.execute(f"PRAGMA busy_timeout = {min(_LOOK_MS, limits.DB_BUSY_MS)}")
-    try:
-        while True:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
-                    raise
-            else:
-                return
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {limits.DB_BUSY_MS}")
+    if not manner.hasty:
+        db.execute(f"PRAGMA busy_timeout = {min(_LOOK_MS, limits.DB_BUSY_MS)}")
+        manner.hasty = True
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                raise
+        else:
+            return
 
 
 def _savepoint(db: sqlite3.Connection, work: Work, where: str) -> Outcome:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiosqlite
@@ -13,7 +13,7 @@ import pytest
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.db import Database, _Connection
-from shared.runtime.sqlite import give_back
+from shared.runtime.sqlite import SYNC_FULL, SYNC_NORMAL, give_back
 from tests.unit.db_parts import SCHEMA, insert, keys, no_value, put, start_all
 
 
@@ -60,6 +60,17 @@ async def test_a_read_has_no_statement_compiled_anew(db):
     compiled.clear()
     assert await keys(db) == []
     assert not [action for action in compiled if action != sqlite3.SQLITE_TRANSACTION]
+
+
+async def test_each_commit_and_each_read_is_told_what_it_waits_for(db):
+    def asked(pragma: str) -> Callable[[sqlite3.Connection], int]:
+        return lambda c: c.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+    for durable in (True, False, False, True, True, False):
+        level = await db.transact(asked("synchronous"), durable=durable)
+        assert level == (SYNC_FULL if durable else SYNC_NORMAL)
+        assert await db.transact(asked("busy_timeout"), durable=durable) == 1
+        assert await db.read(asked("busy_timeout")) == limits.DB_BUSY_MS
 
 
 async def test_a_wrong_statement_is_its_callers_error(db):
@@ -239,7 +250,7 @@ async def test_a_writer_that_was_killed_strands_no_caller(tmp_path):
 
 # --- aiosqlite ----------------------------------------------------------------------------------
 async def test_aiosqlite_still_has_the_private_names_that_one_hop_needs():
-    connection = _Connection(lambda: sqlite3.connect(":memory:"), 1)
+    connection = _Connection(lambda: sqlite3.connect(":memory:"))
     connection.spare_the_process()
     await connection
     try:
