@@ -12,6 +12,7 @@ _REFUSING = "[disks that refuse]"
 _LET_GO_ON = "[rollouts that people let go on]"
 _HALF_WAY = "[rollouts that are taken back half-way]"
 _BOARDS = "[boards that get other firmware]"
+_RUINED = "[a coordinator whose file is damaged]"
 _LOST_MEMORY = "[how a job ended was lost with the memory of it]"
 _OLDER_CARD = "[an older card has never heard of what the newer one began]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
@@ -33,6 +34,7 @@ _lost = cuts("world", "coordinator/store/queries/lost.sql", _WORLD, usual=_LOST_
 _receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
 _service = cuts("world", "shared/runtime/service.py", _WORLD, usual=_NO_END)
 _firmware = cuts("world", "agent/core/firmware.py", _WORLD, usual=_BOARDS)
+_blame = cuts("world", "shared/runtime/sqlite.py", _WORLD, usual=_RUINED)
 _losses = cuts("world", "agent/store/queries/telemetry.sql", _WORLD, usual=_TOLD_AGAIN)
 
 WORLDS = (
@@ -163,5 +165,11 @@ WORLDS = (
         "return Move.DONE if running.confirmed else Move.PROVE",
         "return Move.DONE",
         says="its board is said to run ",
+    ),
+    _blame(
+        "damage-is-named",
+        "sqlite3.SQLITE_CORRUPT: Reason.STORE_CORRUPT",
+        "sqlite3.SQLITE_CORRUPT: Reason.STORE_FAILED",
+        says="centre crashed: WorldError: store_failed",
     ),
 )

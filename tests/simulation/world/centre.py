@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 _LOOK_S = 900.0
 """How often services look for what nobody told them of. More often, most of a world is looking."""
+_DAMAGE = ("store_corrupt", "put the database back from a backup")
+"""What a coordinator says that does not begin on a damaged file."""
 _FAR_MS = WallMs(4_000_000_000_000)
 
 
@@ -86,6 +88,8 @@ class Centre(Lives):
         self._serving = 0
         self.told: deque[tuple[bytes, bytes]] = deque(maxlen=told.NEWEST)
         """The newest requests and answers; empty once the file was put back."""
+        self.ruined = False
+        """Its file is damaged: it may end at once, as long as it says why."""
 
     @property
     def place(self) -> Place:
@@ -184,6 +188,13 @@ class Centre(Lives):
             for what in told.not_kept(self.place.database, *said):
                 self.ground.wrong(what)
                 self.told.clear()
+
+    def _say(self, process: Process, what: str) -> None:
+        if self.ruined and any(named in what for named in _DAMAGE):
+            self.off = True
+            self.ground.note(self.name, "names the damage")
+            return
+        super()._say(process, what)
 
     def _struck(self, fault: str) -> None:
         self.ground.hit(f"centre disk {fault}")

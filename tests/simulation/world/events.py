@@ -13,11 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.services.identity import KEY_NAME, NEXT_KEY_NAME
-from coordinator.keys.directory import DataDirectory
-from coordinator.services.backup import make_backup, restore
 from shared.clock import ClockState
-from shared.errors import OutstationError, WorldError
-from tests.simulation.world.life import GoneError, Lives
+from tests.simulation.world.life import Lives
 from tests.simulation.world.scene import Scene
 from tests.simulation.world.site import Site
 
@@ -73,7 +70,7 @@ async def stop_and_start(scene: Scene, chance: random.Random) -> None:
     if not victim.up:
         return
     scene.ground.hit("stop")
-    await _stop(victim)
+    await stop(victim)
     await asyncio.sleep(chance.choice([1, 60, 3000]))
     if victim.now is None:
         victim.start()
@@ -244,51 +241,6 @@ async def reflash(scene: Scene, chance: random.Random) -> None:
     shutil.rmtree(image)
 
 
-async def backup(scene: Scene, chance: random.Random) -> None:
-    """The coordinator is copied, and much later put back from that copy."""
-    if scene.backup is not None or scene.centre.parts is None:
-        return
-    scene.backup, taken_s = scene.ground.folder / "backup.db", scene.ground.now_s
-    parts = scene.centre.parts
-    place = scene.centre.place
-    try:
-        await make_backup(
-            parts.store,
-            place.database,
-            place.directory,
-            scene.backup,
-            clock=scene.centre.clock,
-            with_keys=False,
-        )
-    except (OutstationError, GoneError):
-        return
-    await asyncio.sleep(chance.uniform(1800, 10_000))
-    if not scene.centre.up or not scene.backup.exists():
-        return
-    await _stop(scene.centre)
-    scene.ground.hit("restored centre")
-    scene.restored = True
-    for kept in scene.people.triggers:
-        if kept.saved_s > taken_s or not kept.saved_s:
-            kept.gone_s = kept.gone_s or scene.ground.now_s
-    scene.centre.walk.forget()
-    scene.centre.told.clear()
-    for site in scene.sites:
-        site.was_restored = True
-        scene.upset(site)
-        if site.put_back:
-            # Its numbers stood for other bytes; what was kept aside for that is in no copy.
-            site.took.append((0.0, scene.ground.now_s))
-    directory = DataDirectory(scene.centre.folder)
-    try:
-        await restore(scene.backup, directory, directory.database, scene.centre.clock)
-    except WorldError:
-        # Its disk fails at the moment: whoever puts it back sees that, and does it once more.
-        await asyncio.sleep(5_000)  # as long as a disk fails at most
-        await restore(scene.backup, directory, directory.database, scene.centre.clock)
-    scene.centre.start()
-
-
 async def ask(scene: Scene, chance: random.Random) -> None:
     """Somebody wants something done."""
     some = chance.sample(scene.sites, chance.randint(1, len(scene.sites)))
@@ -315,7 +267,7 @@ async def rekey(scene: Scene, chance: random.Random) -> None:
     await scene.people.rekey(site.agent)
 
 
-async def _stop(victim: Lives) -> None:
+async def stop(victim: Lives) -> None:
     """Stop somebody as a service manager does: who takes too long is killed, and that is wrong."""
 
     def lose_patience() -> None:
@@ -329,7 +281,7 @@ async def _stop(victim: Lives) -> None:
 
 async def _while_off(site: Site, change: Callable[[], None]) -> None:
     """Stop an agent, change something in its folder, start it."""
-    await _stop(site)
+    await stop(site)
     if site.now is not None:
         return
     change()

@@ -31,6 +31,7 @@ KNOWN: Mapping[str, Plot] = {
     "rollouts that people let go on": Plot(2, ("rollout",) * 8 + ("weather", "sick device")),
     "rollouts that are taken back half-way": Plot(2, ("regret",) * 3),
     "boards that get other firmware": Plot(1, ("firmware",) * 6),
+    "a coordinator whose file is damaged": Plot(5, ("ruin", *("ask",) * 3, "rollout", "reboot")),
     "strangers and sticks": Plot(2, ("guest",) * 2 + ("sticks",) * 3),
 }
 FOUND: Mapping[str, Plot] = {

@@ -26,7 +26,7 @@ FAULTS = (
     *("approve", "deny", "cancel", "rekey", "join", "clone", "revoke"),
     *("rollout", "rollout pause", "standing job", "trigger", "trigger fired"),
 )
-SELDOM: Mapping[str, int] = {"firmware": 30, "rollout regret": 30}
+SELDOM: Mapping[str, int] = {"firmware": 30, "rollout regret": 30, "damaged coordinator.db": 10}
 """Whole stories with a judge of their own, and how often each has to be told in 200 worlds."""
 _EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
 ELSEWHERE: Mapping[str, str] = {

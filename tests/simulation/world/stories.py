@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.simulation.world import boards, courier, events, guests, operators, triggers
+from tests.simulation.world import boards, copies, courier, events, guests, operators, triggers
 from tests.simulation.world.scene import Story
 
 STORIES: Mapping[str, tuple[int, Story]] = {
@@ -20,7 +20,7 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "damage": (4, events.damage),
     "lose jobs": (2, events.lose_jobs),
     "reflash": (2, events.reflash),
-    "backup": (2, events.backup),
+    "backup": (2, copies.backup),
     "ask": (9, events.ask),
     "change of mind": (4, events.change_of_mind),
     "rekey": (2, events.rekey),
@@ -31,10 +31,11 @@ STORIES: Mapping[str, tuple[int, Story]] = {
     "trigger": (3, triggers.trigger),
     "regret": (0, operators.regret),
     "firmware": (0, boards.firmware),
+    "ruin": (0, copies.ruin),
 }
 """How often each is told, compared with the others. New ones go to the end, with 0: what is told
 besides (`RARE`) leaves the stories of all seeds as they are."""
-GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup"})
+GRAVE = frozenset({"damage", "lose jobs", "reflash", "backup", "ruin"})
 """After these some promises cannot be judged exactly; a quarter of the worlds are spared them."""
 RARE: Mapping[str, float] = {
     "kill": 1.5,
@@ -56,6 +57,7 @@ RARE: Mapping[str, float] = {
     "trigger": 0.4,
     "regret": 0.25,
     "firmware": 0.25,
+    "ruin": 0.25,
 }
 """How often each is told besides, on average: what happens once in a life must happen often here.
 
