@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -286,6 +287,7 @@ def _full_plot() -> Plot:
     return Plot([first, second], [0, 1], ends={"b": [SILENT, OK], "e": [SILENT]})
 
 
+@pytest.mark.slow
 def test_a_cut_after_every_single_commit_is_survived():
     whole = play(_full_plot())
     check(_full_plot(), whole)

@@ -26,6 +26,7 @@ from tests.stores import ENGINES
 STOPPED = "began, and was stopped at a safe point"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_hundred_gateways_a_failing_canary_a_rollback_and_the_return_of_a_third(engine: str):
     live(engine, _story)

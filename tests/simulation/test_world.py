@@ -33,6 +33,7 @@ def _nothing_is_wrong(verdict: Verdict) -> None:
     assert not verdict.findings, " | ".join(verdict.findings)
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_world_in_every_process():
     first, second = _digest(3, hash_seed=1), _digest(3, hash_seed=2)
     assert first == second

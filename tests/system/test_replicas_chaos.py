@@ -51,6 +51,7 @@ async def place(tmp_path):
         yield await found_in(tmp_path, postgres=url)
 
 
+@pytest.mark.slow
 async def test_kill_9_of_replicas_in_a_storm_loses_nothing_and_fires_nothing_twice(place):
     choose = random.Random(seed := random.randrange(1 << 32))
     print(f"seed {seed}")
