@@ -14,7 +14,7 @@ from coordinator.transactions.blocks import Stored, contiguous, store_blocks
 from coordinator.transactions.contact import count_refusals, load_identity, quarantine
 from coordinator.transactions.gaps import safe_to, wanted_of
 from coordinator.transactions.issue import Order, issue
-from coordinator.transactions.lost import presume_lost
+from coordinator.transactions.lost import presume_lost, presume_unsure
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, pack_ranges, to_json, unpack_ranges
 from shared import limits
@@ -113,6 +113,8 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
         oldest=carried.receipts_from,
         heard_epoch=report.restore_epoch,
     )
+    if reconciled.is_next:
+        yield from presume_unsure(agent, now_ms)
     if reconciled.new and reconciled.outlived:
         yield from _presume_lost(agent, report, now_ms)
     yield from _remember(contact, row, stored, newest=newest)
@@ -142,7 +144,9 @@ def prepare_return(agent: AgentId, *, actor: str, now_ms: WallMs) -> Tx[Outgoing
     receipts = yield from fetch_one("jobs_store", agent, jobs_epoch)
     order = None
     if jobs_epoch and attested and identity.may_hear:
-        order = yield from issue(agent, now_ms=now_ms, again=True, grants=identity.may_work)
+        order = yield from issue(
+            agent, now_ms=now_ms, again=True, grants=identity.may_work, jobs_epoch=jobs_epoch
+        )
     yield from audit(
         now_ms,
         actor=actor,

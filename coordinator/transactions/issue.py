@@ -46,7 +46,9 @@ class Order:
     """Executions that must not begin any more, or stop."""
 
 
-def issue(agent: AgentId, *, now_ms: WallMs, again: bool, grants: bool = True) -> Tx[Order | None]:
+def issue(
+    agent: AgentId, *, now_ms: WallMs, again: bool, grants: bool = True, jobs_epoch: bytes = b""
+) -> Tx[Order | None]:
     """Return the next bundle's content, None when there is no work.
 
     Args:
@@ -54,10 +56,12 @@ def issue(agent: AgentId, *, now_ms: WallMs, again: bool, grants: bool = True) -
         now_ms: the present; jobs past their `not_after` are left out.
         again: the last answer was lost: sign what it may have carried at once.
         grants: false: only what is called off; the agent may get no work.
+        jobs_epoch: of the store that it is for; empty: of the one that made the last contact.
     """
     confirm_ms = now_ms if again else now_ms - CONFIRM_MS
-    epoch = yield from fetch_one("jobs_epoch_of", agent)
-    jobs_epoch: bytes = epoch[0] if epoch else b""
+    if not jobs_epoch:
+        known = yield from fetch_one("jobs_epoch_of", agent)
+        jobs_epoch = known[0] if known else b""
     granted: list[Grant] = []
     if grants:
         yield from _drop_needless(agent, now_ms)

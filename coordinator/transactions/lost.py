@@ -4,7 +4,10 @@ Such an execution is presumed OVERDUE, `store_lost`; a receipt that comes all th
 after every presumption. Leaves out deadlines: `coordinator.transactions.deadlines`.
 """
 
-from coordinator.core.ports import Tx, fetch
+from coordinator.core.derived import execution_of
+from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.rollout_policy import OPEN
+from coordinator.transactions.dispatch_counts import moved_count
 from coordinator.transactions.happenings import job_ended
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -20,7 +23,32 @@ def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
     """
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
     rows = yield from fetch("executions_lost", agent, jobs_epoch, overdue, now_ms, why)
-    # Signed once more, it might be done once more: the copy forgot the order, the agent the deed.
-    unsure = yield from fetch("executions_unsure", agent, overdue, now_ms, why)
-    for job in sorted({job for (job,) in (*rows, *unsure)}):
+    for job in sorted({job for (job,) in rows}):
         yield from job_ended(job, now_ms)
+    yield from presume_unsure(agent, now_ms)
+
+
+def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:
+    """Presume OVERDUE what a coordinator before the restore may have signed for a lost store.
+
+    Signed once more, it might be done once more: the copy forgot the order, the agent the deed.
+    """
+    restored = yield from fetch_one("newest_restore")
+    assert restored is not None, "an aggregate always answers"
+    if not restored[0]:
+        return
+    yield from _release_unsure(agent, restored[0])
+    overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
+    rows = yield from fetch("executions_unsure", agent, overdue, now_ms, why, *restored)
+    for job in sorted({job for (job,) in rows}):
+        yield from job_ended(job, now_ms)
+
+
+def _release_unsure(agent: AgentId, restored_ms: int) -> Tx[None]:
+    """Count as released what the agent was to get of open rollouts older than a restore."""
+    for job, stage, created_ms, state in (yield from fetch("members_unsure", agent, restored_ms)):
+        if state in OPEN:
+            id_ = execution_of(job, agent)
+            yield from execute("rollout_execution_insert", agent, id_, job, created_ms, stage)
+            yield from execute("rollout_member_released", job, agent, id_)
+            yield from moved_count(job, stage, 0, 1, 1)

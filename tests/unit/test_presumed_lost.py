@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions.carried import CarriedContact, prepare_return, record_carried
 from coordinator.transactions.contact import Contact, record_contact
 from coordinator.transactions.firings import NEWEST as NEWEST_FIRING
 from coordinator.transactions.firings import WantedAlarms, list_alarms
@@ -15,18 +16,29 @@ from coordinator.transactions.membership import release
 from coordinator.transactions.receipts import reconcile_receipts
 from shared.clock import WallMs
 from shared.errors import Reason
+from shared.ids import AgentId
 from shared.model.job import ExecutionState
+from shared.trust.carried import Carried
 from shared.wire.messages import Receipt
 from tests.readings_office import report
+from tests.rollout_fleet import CANARY, STRICT, enrolled
+from tests.stores import ENGINES, open_store
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 
 __all__ = ["store"]
+
 OLD, FRESH, NEWEST = b"O" * 16, b"F" * 16, b"\xff" * 16
 BEGUN, DONE, OVERDUE = (
     ExecutionState.IN_PROGRESS,
     ExecutionState.SUCCEEDED,
     ExecutionState.OVERDUE,
 )
+
+
+@pytest.fixture(params=ENGINES)
+async def fleet(request, tmp_path):
+    async with open_store(request.param, tmp_path) as store:
+        yield await enrolled(store)
 
 
 async def ordered(store, **wanted) -> bytes:
@@ -78,6 +90,52 @@ async def test_what_neither_side_remembers_is_not_ordered_once_more(store):
     await lost(store, FRESH)
     assert await open_jobs(store) == 0
     assert await issued(store, NOW + 2) is None
+
+
+async def test_what_was_ordered_after_a_restore_goes_to_whoever_forgot(store):
+    await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
+    await store.run(partial(execute, "restore_insert", 1, NOW - 1, NOW - 1), durable=False)
+    await submitted(store)
+    await lost(store, FRESH)
+    assert await open_jobs(store) == 1
+
+
+async def forgets(fleet, agent: str, *, restored: bool) -> None:
+    """Lose the memory of an agent; with `restored`, that of the coordinator before."""
+    if restored:
+        body = partial(execute, "restore_insert", 1, fleet.now, fleet.now)
+        await fleet.store.run(body, durable=False)
+    body = partial(presume_lost, AgentId(agent), FRESH, WallMs(fleet.now))
+    await fleet.store.run(body, durable=True)
+    await fleet.settle()
+
+
+async def test_who_forgot_begins_no_rollout_that_a_lost_coordinator_may_have_released(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate=STRICT)
+    agent = min({"a00", "a01", "a02"} - set(await fleet.states()))
+    await forgets(fleet, agent, restored=False)
+    assert agent not in await fleet.states(), "this coordinator is no copy"
+    await forgets(fleet, agent, restored=True)
+    assert (await fleet.states())[agent] is OVERDUE
+    await fleet.tell_all(DONE)
+    await fleet.tell_all(DONE)
+    assert await fleet.sign(agent) is None
+    states = await fleet.states()
+    assert (states.pop(agent), set(states.values()), len(states)) == (OVERDUE, {DONE}, 19)
+    assert (await fleet.view()).state == "FINISHED"
+
+
+async def test_who_forgot_begins_no_rollout_that_went_on_after_the_restore(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 6})
+    first = set(await fleet.states())
+    await fleet.store.run(
+        partial(execute, "restore_insert", 1, fleet.now, fleet.now), durable=False
+    )
+    await fleet.later(60_000)
+    agent = min(set(await fleet.states()) - first)
+    await forgets(fleet, agent, restored=False)
+    assert (await fleet.states())[agent] is OVERDUE
+    assert await fleet.sign(agent) is None
 
 
 async def open_jobs(store) -> int:
@@ -194,3 +252,44 @@ async def test_what_a_stick_told_of_a_newer_store_is_lost_once_the_older_card_ca
     assert await known(store, execution) == (BEGUN, 0), "it may be the one that lives"
     await called(store, 2)
     assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+async def carried(store, epoch: bytes, number: int) -> None:
+    """Take in what an agent wrote to a stick."""
+    contact = CarriedContact(
+        agent=AGENT,
+        carried=Carried(number, report(counter=number, jobs_epoch=epoch)),
+        digest=bytes([number]) * 32,
+        blocks=[],
+        schemas=[],
+        now_ms=NOW,
+    )
+    await store.run(partial(record_carried, contact), durable=True)
+
+
+async def returned(store):
+    """Return the work that goes onto a stick to the agent."""
+    body = partial(prepare_return, AGENT, actor="me", now_ms=NOW)
+    return (await store.run(body, durable=True)).order
+
+
+async def test_a_stick_brings_a_new_store_nothing_that_was_signed_for_another_one(store):
+    await called(store, 1)
+    once = {"id": "go", "action": "device.command", "params": {"call": "set-once"}}
+    execution = await ordered(store, steps=[once])
+    assert len((await returned(store)).grants) == 1
+    await carried(store, FRESH, 1)
+    assert await returned(store) is None
+    assert await known(store, execution) == (ExecutionState.QUEUED, Reason.STORE_LOST)
+
+
+async def test_a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore(store):
+    await called(store, 1)
+    await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
+    await submitted(store)
+    await carried(store, OLD, 1)
+    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+    assert await open_jobs(store) == 1
+    await carried(store, FRESH, 1)
+    assert await open_jobs(store) == 0
+    assert await returned(store) is None

@@ -9,13 +9,21 @@ WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND fact_epoch <> coalesce(
 RETURNING job_id;
 
 -- name: executions_unsure
--- Of what is older than a restore nobody knows here whether it was signed; who could tell has no
--- memory of it either.
+-- Of a job that is older than a restore nobody knows here whether it was signed; who could tell has
+-- no memory of it either.
 UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, reason = $4,
     updated_ms = $3, version = version + 1
 WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
-    AND created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore)
+    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5
 RETURNING job_id;
+
+-- name: members_unsure
+-- Not released here, but perhaps by the coordinator that this one is a copy of.
+SELECT m.job_id, m.stage, j.created_ms, r.state FROM rollout r
+JOIN job j ON j.job_id = r.job_id
+JOIN rollout_member m ON m.job_id = r.job_id AND m.agent_id = $1
+WHERE m.execution_id IS NULL AND m.stage >= 0 AND j.created_ms <= $2
+ORDER BY m.job_id;
 
 -- name: receipts_between
 SELECT number, execution_id, device, state, attempt, wall_ms FROM receipt

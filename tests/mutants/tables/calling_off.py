@@ -110,8 +110,8 @@ CALLING_OFF = (
     Mutant(
         "quarantine-gets-work-by-stick",
         "coordinator/transactions/carried.py",
-        "again=True, grants=identity.may_work)",
-        "again=True)",
+        "again=True, grants=identity.may_work, jobs_epoch",
+        "again=True, jobs_epoch",
         (_BY_STICK,),
     ),
     Mutant(

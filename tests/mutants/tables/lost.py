@@ -10,6 +10,7 @@ _presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
 _plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
 _contact = cuts("older-card", "coordinator/transactions/contact.py", _TESTS)
+_carried = cuts("return", "coordinator/transactions/carried.py", _TESTS)
 _store = cuts("store", "coordinator/store/queries/jobs.sql", _TESTS)
 _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
 
@@ -62,9 +63,33 @@ LOST = (
     ),
     _presume(
         "unsure-without-a-restore",
-        "created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore)",
-        "0 < (SELECT 1 + coalesce(max(at_ms), 0) FROM restore)",
-        "what_neither_side_remembers_is_not_ordered_once_more",
+        "job_id = execution.job_id) <= $5",
+        "job_id = execution.job_id) <= $5 + 9007199254740991 - $5",
+        "what_was_ordered_after_a_restore_goes_to_whoever_forgot",
+    ),
+    _presume(
+        "unsure-of-what-is-released-later",
+        "(SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5",
+        "created_ms <= $5",
+        "who_forgot_begins_no_rollout_that_went_on_after_the_restore",
+    ),
+    _presume(
+        "members-are-sure",
+        "WHERE m.execution_id IS NULL",
+        "WHERE 0 = 1",
+        "who_forgot_begins_no_rollout_that_a_lost_coordinator_may_have_released",
+    ),
+    _carried(
+        "for-the-last-caller",
+        ", jobs_epoch=jobs_epoch\n",
+        "\n",
+        "a_stick_brings_a_new_store_nothing_that_was_signed_for_another_one",
+    ),
+    _carried(
+        "is-as-sure-as-before",
+        "if reconciled.is_next:",
+        "if False:",
+        "a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore",
     ),
     _receipts(
         "is-a-repeat",

@@ -225,10 +225,11 @@ MEMBERSHIP = (
         "no-work-on-a-stick",
         "coordinator/transactions/carried.py",
         "attested and identity.may_hear:\n"
-        "        order = yield from issue(agent, now_ms=now_ms, again=True,"
-        " grants=identity.may_work)",
+        "        order = yield from issue(\n"
+        "            agent, now_ms=now_ms, again=True, grants=identity.may_work",
         "attested:\n"
-        "        order = yield from issue(agent, now_ms=now_ms, again=True, grants=True)",
+        "        order = yield from issue(\n"
+        "            agent, now_ms=now_ms, again=True, grants=True",
         _MEMBERS + "a_stick_brings_no_work_either",
     ),
     # --- certificates, candidates

@@ -67,8 +67,8 @@ STICKS = (
     Mutant(
         "stick-of-a-quarantined-agent",
         "coordinator/transactions/carried.py",
-        "grants=identity.may_work)",
-        "grants=True)",
+        "grants=identity.may_work, jobs_epoch",
+        "grants=True, jobs_epoch",
         _STICKS,
     ),
     Mutant(
