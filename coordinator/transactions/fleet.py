@@ -1,13 +1,17 @@
 """The one row that says which fleet this is, and the numbers of its status screen."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from coordinator.contract.fleet import ReadingsTotal
 from coordinator.core.papers import Paper, Papers, Trusted, judge, open_before
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.core.presence import GRACE_MS, PATIENCE
 from coordinator.core.reconcile import OPEN_BELOW
+from coordinator.core.rollout_policy import RolloutState
+from coordinator.transactions.job_state import job_state
 from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
@@ -175,29 +179,51 @@ def count_everything(now_ms: WallMs) -> Tx[Totals]:
     agents = yield from fetch("agents_by_state", now_ms, GRACE_MS, PATIENCE)
     rows = yield from fetch("executions_by_state")
     executions = {ExecutionState(state).name: count for state, count in rows}
+    readings = yield from fetch_one("readings_total")
+    refused = yield from fetch("refusals_total")
+    assert readings is not None, "an aggregate always answers"
+    return Totals(
+        agents=dict(agents),
+        jobs=(yield from _jobs_by_state()),
+        executions=executions,
+        readings=ReadingsTotal(*readings),
+        refused={Reason(reason).text: count for reason, count in refused},
+    )
+
+
+def _jobs_by_state() -> Tx[dict[str, int]]:
+    """Count jobs by what `jobs show` says of each: first by executions, then those that differ.
+
+    That way only the few jobs that wait or have a rollout are looked at one by one.
+    """
     busy = yield from fetch_one("jobs_open", OPEN_BELOW)
     every = yield from fetch_one("jobs_all")
     canceling = yield from fetch_one("jobs_canceling", OPEN_BELOW)
     canceled = yield from fetch_one("jobs_canceled")
     unreleased = yield from fetch("jobs_unreleased")
-    readings = yield from fetch_one("readings_total")
-    refused = yield from fetch("refusals_total")
     assert busy is not None, "an aggregate always answers"
     assert every is not None, "an aggregate always answers"
     assert canceling is not None, "an aggregate always answers"
     assert canceled is not None, "an aggregate always answers"
     over = canceled[0] - canceling[0]
-    assert readings is not None, "an aggregate always answers"
-    return Totals(
-        agents=dict(agents),
-        jobs={
-            **dict(unreleased),
-            "IN_PROGRESS": busy[0] - canceling[0],
-            **({"CANCELING": canceling[0]} if canceling[0] else {}),
-            **({"CANCELED": over} if over else {}),
-            "COMPLETED": every[0] - busy[0] - over - sum(count for _, count in unreleased),
-        },
-        executions=executions,
-        readings=ReadingsTotal(*readings),
-        refused={Reason(reason).text: count for reason, count in refused},
-    )
+    jobs = Counter[str](dict(unreleased))
+    jobs["IN_PROGRESS"] = busy[0] - canceling[0]
+    jobs["CANCELING"] = canceling[0]
+    jobs["CANCELED"] = over
+    jobs["COMPLETED"] = every[0] - busy[0] - over - sum(count for _, count in unreleased)
+    for state, count in (yield from fetch("jobs_waiting")):
+        jobs["COMPLETED"] -= count
+        jobs[state] += count
+    for state, cancel_ms, is_busy, count in (yield from fetch("rollouts_by_state", OPEN_BELOW)):
+        of_job = partial(
+            job_state,
+            released_ms=0,
+            denied_ms=None,
+            expired_ms=None,
+            busy=bool(is_busy),
+            cancel_ms=cancel_ms,
+        )
+        jobs[of_job()] -= count
+        jobs[of_job(rollout=RolloutState(state))] += count
+    always = ("IN_PROGRESS", "COMPLETED")
+    return {state: count for state, count in jobs.items() if count or state in always}

@@ -9,13 +9,15 @@ from coordinator.core.ports import execute
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.dispatch import OvertakenError, load, save
 from coordinator.transactions.dispatch_joiners import add_members, joiners
+from coordinator.transactions.fleet import count_everything
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.rollouts_steer import NotNowError
 from coordinator.transactions.rollouts_view import list_rollouts
 from shared.clock import WallMs
 from shared.errors import MistakeError
+from shared.ids import uuid_text
 from shared.model.job import ExecutionState
-from tests.rollout_fleet import DAY_MS, POLICY, STRICT, UNDO, _executions, enrolled
+from tests.rollout_fleet import CANARY, DAY_MS, POLICY, STRICT, UNDO, _executions, enrolled
 from tests.stores import ENGINES, open_store
 
 
@@ -186,3 +188,28 @@ async def test_a_rollout_whose_time_is_over_says_so(fleet):
     assert (await fleet.view()).state == "EXPIRED"
     page, more = await fleet.store.read(partial(list_rollouts, before=b"\xff" * 16, size=5))
     assert ([one.state for one in page], more) == (["EXPIRED"], False)
+
+
+async def counted(fleet) -> dict[str, int]:
+    totals = await fleet.store.read(partial(count_everything, WallMs(fleet.now)))
+    return {state: count for state, count in totals.jobs.items() if count}
+
+
+async def test_a_fleet_counts_a_job_as_what_is_said_of_it(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate=STRICT)
+    assert await counted(fleet) == {"IN_PROGRESS": 1}
+    await fleet.tell_all(ExecutionState.FAILED)
+    assert await counted(fleet) == {"PAUSED": 1}
+    await fleet.ask("cancel")
+    assert await counted(fleet) == {"ABORTED": 1}
+    await fleet.submit(gate={**STRICT, "error_action": "cancel"})
+    await fleet.tell_all(ExecutionState.FAILED)
+    assert await counted(fleet) == {"ABORTED": 2}
+    assert (await shown(fleet)).state == "ABORTED"
+    await fleet.submit(begins_after={"job": uuid_text(fleet.job), "outcome": "FAILED"})
+    assert (await shown(fleet)).state == "SCHEDULED"
+    assert await counted(fleet) == {"ABORTED": 2, "SCHEDULED": 1}
+
+
+async def shown(fleet):
+    return await fleet.store.read(partial(view_job, fleet.job, now_ms=WallMs(fleet.now)))

@@ -20,6 +20,16 @@ SELECT policy FROM rollout WHERE job_id = $1;
 -- name: rollout_state
 SELECT state FROM rollout WHERE job_id = $1 AND begun_ms IS NOT NULL;
 
+-- name: rollouts_by_state
+-- Those that began; of a job that was called off `cancel_ms` is some number, when does not matter.
+SELECT r.state, CASE WHEN j.cancel_ms IS NULL THEN NULL ELSE 1 END AS cancel_ms,
+    CASE WHEN EXISTS (SELECT 1 FROM execution e WHERE e.job_id = r.job_id AND e.state < $1)
+        THEN 1 ELSE 0 END AS busy,
+    count(*)
+FROM rollout r JOIN job j ON j.job_id = r.job_id
+WHERE r.begun_ms IS NOT NULL AND j.released_ms IS NOT NULL
+GROUP BY r.state, 2, 3;
+
 -- name: rollout_states
 SELECT job_id, state FROM rollout WHERE job_id BETWEEN $1 AND $2 AND begun_ms IS NOT NULL;
 
