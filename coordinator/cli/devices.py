@@ -1,7 +1,9 @@
 """`outstation devices`, `outstation agents diagnose`: what devices and gateways say themselves."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.show import Screen, ago
@@ -11,6 +13,9 @@ from coordinator.contract.jobs import ExecutionView, JobView
 from coordinator.contract.support import BundleView, DeviceView
 from shared.runtime.files import check_folder
 from shared.words import some
+
+_AGAIN_S: Final = 0.5
+"""Between two looks for what a gateway is bringing."""
 
 
 def meant(devices: int, unasked: int, silent: int = 0) -> str:
@@ -129,18 +134,17 @@ def get_file(
         CallError: the device or the gateway gave none.
     """
     check_folder(output)
+    until_s = time.monotonic() + wait_s
     params = {"path": path, "upload": "always"}
     step = {"id": "file", "action": "device.get_file", "params": params, "timeout_s": 600}
     targets = {"agents": [agent], "device_selector": f"id={device}"}
     body = {"name": "get-file", "targets": targets, "steps": [step]}
     first = client.post("/v1/jobs", body, JobView)
     job = until_settled(client, screen, first.id, wait_s, first)
-    found = client.pages("/v1/executions", ExecutionView, {"job": job.id}, most=1)
-    told = next((task.result for one in found for task in one.tasks), {})
-    if set(job.counts) != {"SUCCEEDED"} or "file.sha256" not in told:
+    digest = _told(client, job, "file.sha256")
+    if set(job.counts) != {"SUCCEEDED"} or not digest:
         raise CallError(f"it was not read; see: outstation jobs show {job.id}", Exit.FAILED)
-    where = f"/v1/agents/{segment(agent)}/bundles/{told['file.sha256']}"
-    content = client.get_raw(where, {})
+    content = _brought(client, agent, digest, until_s)
     output.write_bytes(content)
     screen.text(f"{len(content)} bytes of {path} in {output}")
     return Exit.OK
@@ -179,24 +183,59 @@ def diagnose(
     if output is not None:
         check_folder(output)
     if fresh:
+        until_s = time.monotonic() + wait_s
         step = {"id": "bundle", "action": "agent.diagnose", "params": {"upload": "always"}}
         targets = {"agents": [agent]}
         body = {"name": "diagnose", "targets": targets, "steps": [step]}
         first = client.post("/v1/jobs", body, JobView)
         job = until_settled(client, screen, first.id, wait_s, first)
-        if set(job.counts) != {"SUCCEEDED"}:
+        digest = _told(client, job, "bundle.sha256")
+        if set(job.counts) != {"SUCCEEDED"} or not digest:
             raise CallError(
                 f"the gateway made no bundle; see: outstation jobs show {job.id}", Exit.FAILED
             )
-    path = f"/v1/agents/{segment(agent)}/bundles"
-    whole = [one for one in client.get(path, Page[BundleView]).items if one.complete]
-    if not whole:
-        raise CallError(f"{agent} has brought no support bundle", Exit.NOT_FOUND)
-    newest = whole[0]
-    text = client.get_raw(f"{path}/{newest.id}", {})
+        text = _brought(client, agent, digest, until_s)
+    else:
+        text = client.get_raw(f"{_bundles(agent)}/{_newest(client, agent).id}", {})
     if output is not None:
         output.write_bytes(text)
-        screen.text(f"{len(text)} bytes in {output}, brought {ago(newest.received_at)}")
+        screen.text(
+            f"{len(text)} bytes in {output}, brought {ago(_newest(client, agent).received_at)}"
+        )
     else:
         screen.text(text.decode("utf-8", "replace"))
     return Exit.OK
+
+
+def _bundles(agent: str) -> str:
+    return f"/v1/agents/{segment(agent)}/bundles"
+
+
+def _newest(client: Client, agent: str) -> BundleView:
+    whole = [one for one in client.get(_bundles(agent), Page[BundleView]).items if one.complete]
+    if not whole:
+        raise CallError(f"{agent} has brought no support bundle", Exit.NOT_FOUND)
+    return whole[0]
+
+
+def _told(client: Client, job: JobView, name: str) -> str:
+    """Return what the first task of a job says under some name; empty: nothing."""
+    found = client.pages("/v1/executions", ExecutionView, {"job": job.id}, most=1)
+    return str(next((task.result.get(name, "") for one in found for task in one.tasks), ""))
+
+
+def _brought(client: Client, agent: str, digest: str, until_s: float) -> bytes:
+    """Return what a gateway made; it comes in pieces, after the word that the job is done."""
+    while True:
+        try:
+            return client.get_raw(f"{_bundles(agent)}/{digest}", {})
+        except CallError as error:
+            if error.code is not Exit.NOT_FOUND:
+                raise
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise CallError(
+                "the gateway has it ready and has not brought it yet; wait longer: --wait SECONDS",
+                Exit.TIMED_OUT,
+            )
+        time.sleep(min(_AGAIN_S, left_s))

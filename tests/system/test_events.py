@@ -84,6 +84,8 @@ async def test_a_job_is_followed_from_its_submission_to_its_end(world, pump):
 
 async def test_whoever_comes_back_hears_everything_once(world, pump):
     await done(world, pump)
+    async with listening(world, "?after=0") as listener:
+        await listener.types(4)  # the last is told once the others are
     async with listening(world, "?after=0&seconds=0") as listener:
         heard = [await listener.event()]
         first = listener.last
