@@ -8,6 +8,7 @@ from coordinator.core.derived import execution_of
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.core.rollout_policy import OPEN
 from coordinator.transactions.dispatch_counts import moved_count
+from coordinator.transactions.folding import fold_history
 from coordinator.transactions.happenings import job_ended
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -40,7 +41,9 @@ def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:
     yield from _release_unsure(agent, restored[0])
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
     rows = yield from fetch("executions_unsure", agent, overdue, now_ms, why, *restored)
-    for job in sorted({job for (job,) in rows}):
+    for _, execution in rows:
+        yield from fold_history(agent, execution, now_ms)
+    for job in sorted({job for job, _ in rows}):
         yield from job_ended(job, now_ms)
 
 

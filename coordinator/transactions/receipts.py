@@ -9,20 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from coordinator.core.ports import Row, Scalar, Tx, execute, fetch, fetch_one
-from coordinator.core.reconcile import Known, Rank, TaskKnown, fold, how_it_stopped
+from coordinator.core.ports import Scalar, Tx, execute, fetch, fetch_one
 from coordinator.transactions.blocks import contiguous, without_lost
 from coordinator.transactions.candidates import note_candidates
 from coordinator.transactions.devices import note_facts
 from coordinator.transactions.drift import note_drift
 from coordinator.transactions.firings import keep_firings, of_device, unheard
+from coordinator.transactions.folding import fold_in
 from coordinator.transactions.happenings import job_ended, receipt_told
 from coordinator.transactions.lost import presume_lost
-from coordinator.transactions.rows import pack_ranges, unpack_ranges, unpack_result
+from coordinator.transactions.rows import pack_ranges, unpack_ranges
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId
-from shared.model.job import TERMINAL_EXECUTION, TERMINAL_TASK, ExecutionState, TaskState
 from shared.sync.ranges import Ranges
 from shared.wire.codec import pack
 from shared.wire.messages import Receipt
@@ -116,7 +115,7 @@ def _fold_all(
         own = [fact for fact in facts if not fact.count]
         if row is not None and own:
             lost = row[-1] not in {None, b"", epoch}
-            ended = yield from _fold_in((agent, execution, ordinal), row, own, now_ms, lost=lost)
+            ended = yield from fold_in((agent, execution, ordinal), row, own, now_ms, lost=lost)
             if ended:
                 yield from job_ended(row[0], now_ms)
         if len(own) < len(facts):
@@ -196,88 +195,4 @@ def _keep(agent: AgentId, ordinal: int, receipt: Receipt, now_ms: WallMs) -> Tx[
         receipt.detail,
         pack(receipt.result),
         now_ms,
-    )
-
-
-def _fold_in(
-    whose: tuple[AgentId, bytes, int],
-    row: Row,
-    facts: Sequence[Receipt],
-    now_ms: WallMs,
-    *,
-    lost: bool,
-) -> Tx[bool]:
-    """Fold facts into the row of an execution; tell whether it ended with them.
-
-    Args:
-        whose: the agent, the execution, the ordinal of the jobs store.
-        row: what is known of it.
-        facts: about it or its tasks.
-        now_ms: the present.
-        lost: it was first signed for a store that is no more.
-    """
-    agent, execution, ordinal = whose
-    tasks = yield from fetch("task_known", agent, execution)
-    before = _known(row, tasks)
-    after = fold(before, facts, epoch=ordinal)
-    yield from execute(
-        "execution_save",
-        agent,
-        execution,
-        after.state,
-        after.reason,
-        after.rank.epoch if after.rank else 0,
-        after.rank.number if after.rank else 0,
-        now_ms,
-        after.detail,
-        after.since_ms,
-    )
-    *_, cancel_ms, how, _ = row
-    asked = cancel_ms is not None
-    stopped = how_it_stopped(after, facts, asked=asked, before=how, lost=lost)
-    if stopped != how:
-        yield from execute("execution_stopped", agent, execution, stopped)
-    for device, task in after.tasks.items():
-        if before.tasks.get(device) is not task:
-            yield from _save_task(agent, execution, device, task)
-    return after.state in TERMINAL_EXECUTION and before.state not in TERMINAL_EXECUTION
-
-
-def _save_task(agent: AgentId, execution: bytes, device: str, task: TaskKnown) -> Tx[None]:
-    yield from execute(
-        "task_save",
-        agent,
-        execution,
-        device,
-        task.state,
-        task.attempt,
-        task.reason,
-        task.detail,
-        pack(dict(task.result)),
-        task.rank.epoch,
-        task.rank.number,
-    )
-
-
-def _known(row: Row, tasks: Sequence[Row]) -> Known:
-    _, state, reason, epoch, number, detail, since_ms, *_ = row
-    return Known(
-        state=ExecutionState(state),
-        reason=reason,
-        detail=detail,
-        since_ms=since_ms,
-        rank=Rank(state in TERMINAL_EXECUTION, epoch, number) if number else None,
-        tasks={task[0]: _task_known(task) for task in tasks},
-    )
-
-
-def _task_known(row: Row) -> TaskKnown:
-    _, state, attempt, reason, detail, result, epoch, number = row
-    return TaskKnown(
-        state=TaskState(state),
-        rank=Rank(state in TERMINAL_TASK, epoch, number),
-        attempt=attempt,
-        reason=reason,
-        detail=detail,
-        result=unpack_result(result),
     )

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
+from coordinator.core.derived import execution_of
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.carried import CarriedContact, prepare_return, record_carried
 from coordinator.transactions.contact import Contact, record_contact
@@ -136,6 +137,16 @@ async def test_who_forgot_begins_no_rollout_that_went_on_after_the_restore(fleet
     await forgets(fleet, agent, restored=False)
     assert (await fleet.states())[agent] is OVERDUE
     assert await fleet.sign(agent) is None
+
+
+async def test_what_was_told_before_a_rollout_went_on_after_a_restore_counts(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 6})
+    agent = max({f"a{number:02}" for number in range(20)} - set(await fleet.states()))
+    said = word(execution_of(fleet.job, AgentId(agent)), 1, DONE)
+    body = partial(reconcile_receipts, AgentId(agent), OLD, [said], now_ms=NOW)
+    await fleet.store.run(body, durable=True)
+    await forgets(fleet, agent, restored=True)
+    assert (await fleet.states())[agent] is DONE
 
 
 async def open_jobs(store) -> int:

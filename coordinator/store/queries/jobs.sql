@@ -151,6 +151,10 @@ INSERT INTO receipt (agent_id, epoch, number, execution_id, device, state, attem
     wall_ms, detail, result, received_ms)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
+-- name: receipts_to_fold
+SELECT epoch, number, device, state, attempt, reason, wall_ms, detail, result
+FROM receipt WHERE agent_id = $1 AND execution_id = $2 ORDER BY epoch, number;
+
 -- name: receipts_of_execution
 SELECT number, device, state, attempt, reason, detail, wall_ms, received_ms
 FROM receipt WHERE agent_id = $1 AND execution_id = $2 ORDER BY epoch, number;

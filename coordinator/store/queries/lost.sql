@@ -15,7 +15,7 @@ UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, reason =
     updated_ms = $3, version = version + 1
 WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
     AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5
-RETURNING job_id;
+RETURNING job_id, execution_id;
 
 -- name: members_unsure
 -- Not released here, but perhaps by the coordinator that this one is a copy of.

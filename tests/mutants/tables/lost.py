@@ -10,6 +10,7 @@ _presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
 _plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
 _contact = cuts("older-card", "coordinator/transactions/contact.py", _TESTS)
+_history = cuts("history", "coordinator/transactions/lost.py", _TESTS)
 _carried = cuts("return", "coordinator/transactions/carried.py", _TESTS)
 _store = cuts("store", "coordinator/store/queries/jobs.sql", _TESTS)
 _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
@@ -78,6 +79,12 @@ LOST = (
         "WHERE m.execution_id IS NULL",
         "WHERE 0 = 1",
         "who_forgot_begins_no_rollout_that_a_lost_coordinator_may_have_released",
+    ),
+    _history(
+        "is-no-word",
+        "yield from fold_history(agent, execution, now_ms)",
+        "yield from ()",
+        "what_was_told_before_a_rollout_went_on_after_a_restore_counts",
     ),
     _carried(
         "for-the-last-caller",
