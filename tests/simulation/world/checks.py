@@ -67,12 +67,13 @@ def nothing_is_lost_in_silence(rest: Rest, site: Site) -> Iterator[str]:
     # Other bytes under a number that is taken are kept for a person: a store was put back.
     aside = set(readings_of(rest.centre, site.agent, table="block_aside"))
     missing = sorted(site.recorded.keys() - arrived.keys() - aside)
-    ((lost,),) = rows(
+    ((lost, said),) = rows(
         rest.centre,
-        # Also after a restore: rows that the copy lacks are told again.
-        "SELECT sum(lost) FROM telemetry_store WHERE agent_id = $1",
+        "SELECT sum(lost), sum(max(lost, said_lost)) FROM telemetry_store WHERE agent_id = $1",
         site.agent,
     )
+    # After a restore too: rows that the copy lacks are told again, but those that were damaged.
+    lost = said if site.lost_its_account else lost
     for reading in missing:
         if not site.excused(recorded_s := site.recorded[reading]):
             yield f"{site.name}: reading {reading} of {recorded_s:.0f} s is lost: nothing took it"

@@ -86,7 +86,7 @@ async def _put_back(scene: Scene, taken_s: float) -> None:
     scene.centre.walk.forget()
     scene.centre.told.clear()
     for site in scene.sites:
-        site.was_restored = True
+        site.was_restored = site.centre_forgot = True
         scene.upset(site)
         if site.put_back:
             # Its numbers stood for other bytes; what was kept aside for that is in no copy.

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from shared.errors import WorldError
+from shared.errors import RefusedError, WorldError
 from shared.ids import AgentId
 from tests.simulation.world.checks import readings_of, values_of
 from tests.simulation.world.life import GoneError
@@ -41,8 +41,7 @@ async def guest(scene: Scene, chance: random.Random) -> None:
     """A gateway joins, works, is copied, and goes; one of the two ways to go."""
     one = Site(scene.ground, scene.sites[0].disks, f"guest-{len(scene.guests)}", scene.centre)
     scene.guests.append(one)
-    secret = await insist(partial(scene.centre.claim, one.name))
-    await insist(partial(one.enrol, secret))
+    await join(scene, one)
     one.start()
     scene.ground.hit("join", one.name)
     await asyncio.sleep(_WAITS_S)
@@ -144,7 +143,19 @@ async def _is_let_out(scene: Scene, one: Site, ask: Callable[[AgentId], Awaitabl
         scene.ground.wrong(f"{one.name} is not read any more since it was let out")
 
 
-async def insist(do: Callable[[], Awaitable[T]]) -> T:
+async def join(scene: Scene, one: Site) -> None:
+    """Let a box in, once more where its claim was lost with a database that was put back."""
+    while True:
+        put_back = scene.restored
+        secret = await _insist(partial(scene.centre.claim, one.name))
+        try:
+            return await _insist(partial(one.enrol, secret))
+        except RefusedError:
+            if scene.restored is put_back:
+                raise
+
+
+async def _insist(do: Callable[[], Awaitable[T]]) -> T:
     """Do it until it is done, and heard of."""
     while True:
         try:

@@ -72,6 +72,8 @@ class Site(Lives):
         """When each counted reading was recorded, by device and count; true time."""
         self.program: Program | None = None
         self.agent = AgentId("")
+        self.centre_forgot = False
+        """The coordinator was put back from a copy."""
         self.took: list[tuple[float, float]] = []
         """From when to when readings were recorded that nobody could save: the ledger says so."""
         self.saved_s = 0.0
@@ -109,12 +111,15 @@ class Site(Lives):
         return any(not since_s for since_s, _ in self.took)
 
     def is_uncounted(self, recorded_s: float) -> bool:
-        """Tell whether the power took what was recorded then, and the disk had refused for long.
+        """Tell whether nobody can tell how much of what was recorded then was taken.
 
-        Nobody can tell how many were in memory: a commit's interval of them is in the ledger.
+        The power took it, and the disk had refused for long: a commit's interval of what was in
+        memory is in the ledger. Or it was acknowledged, by a coordinator that was put back from
+        before, and kept in a file that was damaged.
         """
         return any(
-            0 < since_s <= recorded_s <= until_s and until_s - since_s > _REFUSED_S
+            since_s <= recorded_s <= until_s
+            and (until_s - since_s > _REFUSED_S if since_s else self.centre_forgot)
             for since_s, until_s in self.took
         )
 
