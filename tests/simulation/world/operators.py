@@ -17,7 +17,12 @@ from tests.simulation.world.people import Asked
 from tests.simulation.world.scene import Scene
 
 _VERBS: tuple[Verb, ...] = (*("pause",) * 5, "resume", "advance", "cancel", "rollback")
-_RELEASED = "SELECT count(*) FROM rollout_member WHERE job_id = $1 AND execution_id IS NOT NULL"
+_RELEASED = (
+    # Who may have been released before a restore counts as old as the job is.
+    "SELECT count(*) FROM rollout_member m JOIN job j ON j.job_id = m.job_id"
+    " JOIN execution e ON e.execution_id = m.execution_id"
+    " WHERE m.job_id = $1 AND e.created_ms > j.created_ms"
+)
 _UNWELL = (
     "SELECT 1 FROM rollout_member m JOIN execution e ON e.execution_id = m.execution_id"
     f" WHERE m.job_id = $1 AND m.stage = 0 AND e.state >= {int(OPEN_BELOW)}"
