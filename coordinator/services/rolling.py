@@ -8,8 +8,8 @@ writing and their order (`coordinator.services.rollups`).
 from collections.abc import Iterable
 from functools import lru_cache
 
-from coordinator.core.rollup import Buckets, Minutes, minutes_touched
-from coordinator.transactions.rollups import Due, Ground, Hour
+from coordinator.core.rollup import Minutes, minutes_touched
+from coordinator.transactions.rollups import Due, Folded, Ground, Hour, folded
 from shared import limits
 from shared.block.codec import decode_groups
 from shared.block.schema import Schema
@@ -60,14 +60,14 @@ def plan(orders: Iterable[Due], decoded: Decoded) -> tuple[list[Hour], list[Due]
     return hours, unreadable
 
 
-def fold_all(grounds: Iterable[Ground], decoded: Decoded) -> list[Buckets]:
-    """Return the minutes of some hours whose blocks are all at hand."""
+def fold_all(grounds: Iterable[Ground], decoded: Decoded) -> list[Folded]:
+    """Compute hours whose blocks are all at hand, and merge them into what is stored."""
     found = []
     for ground in grounds:
         minutes = Minutes(ground.hour.hour_ms, ground.hour.minutes)
         add(minutes, ground, decoded)
-        found.append(minutes.buckets())
-    return found
+        found.append((ground.hour, minutes.buckets(), ground.stored))
+    return folded(found)
 
 
 def add(minutes: Minutes, ground: Ground, decoded: Decoded) -> None:

@@ -12,15 +12,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from coordinator.core.ports import Store
-from coordinator.core.rollup import Buckets, Minutes
+from coordinator.core.rollup import Minutes
 from coordinator.services.bell import Bell
 from coordinator.services.rolling import Decoded, add, fold_all, plan
 from coordinator.transactions.retime import walk_boots
 from coordinator.transactions.rollups import (
     Due,
+    Folded,
     Ground,
-    Hour,
     due_work,
+    folded,
     ground_of,
     grounds_of,
     oldest_order,
@@ -120,37 +121,33 @@ async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
 async def _roll_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> None:
     whole = [one for one in grounds if one.after is None]
     found = await asyncio.to_thread(fold_all, whole, decoded)
-    written = list(zip([one.hour for one in whole], found, strict=True))
-    written += [
-        (one.hour, await _fold_long(store, one, decoded))
-        for one in grounds
-        if one.after is not None
-    ]
-    while written:
-        size = _fitting(written)
-        await store.run(partial(write_hours, written[:size]), durable=False)
-        written = written[size:]
+    found += [await _fold_long(store, one, decoded) for one in grounds if one.after is not None]
+    while found:
+        size = _fitting(found)
+        await store.run(partial(write_hours, found[:size]), durable=False)
+        found = found[size:]
 
 
-async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Buckets:
+async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Folded:
     """Return the minutes of an hour whose blocks had no room at once."""
-    minutes = Minutes(ground.hour.hour_ms, ground.hour.minutes)
+    hour, stored = ground.hour, ground.stored
+    minutes = Minutes(hour.hour_ms, hour.minutes)
     await asyncio.to_thread(add, minutes, ground, decoded)
     while ground.after is not None:
-        body = partial(ground_of, ground.hour, ground.after, {}, limits.ROLLUP_BYTES)
-        ground = await store.read(body)
+        ground = await store.read(partial(ground_of, hour, ground.after, {}, limits.ROLLUP_BYTES))
         await asyncio.to_thread(add, minutes, ground, decoded)
-    return await asyncio.to_thread(minutes.buckets)
+    (one,) = await asyncio.to_thread(lambda: folded([(hour, minutes.buckets(), stored)]))
+    return one
 
 
-def _fitting(written: Sequence[tuple[Hour, Buckets]]) -> int:
-    """Return how many hours go into one transaction: one at least."""
-    series = 0
-    for size, (_, found) in enumerate(written):
-        series += max(1, len(found))
-        if series > limits.ROLLUP_SERIES and size:
+def _fitting(found: Sequence[Folded]) -> int:
+    """Return how many agents' hours go into one transaction: one's at least."""
+    rows = 0
+    for size, one in enumerate(found):
+        rows += max(1, len(one.rows.changed))
+        if rows > limits.ROLLUP_ROWS and size:
             return size
-    return len(written)
+    return len(found)
 
 
 async def _set_aside(store: Store, order: Due, now_ms: WallMs) -> None:

@@ -6,24 +6,18 @@ repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`)
 (`coordinator.services.rollups`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
-from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.ports import Row, Scalar, Tx, execute_many, fetch, fetch_one
 from coordinator.core.retime import Sureness
-from coordinator.core.rollup import (
-    DAY_MS,
-    HOUR_MS,
-    HOUR_S,
-    MINUTE_S,
-    Buckets,
-)
+from coordinator.core.rollup import DAY_MS, Buckets
+from coordinator.core.rollup_rows import RollupRows
 from coordinator.transactions.readings import load_schema
 from coordinator.transactions.retime import has_walks
 from shared import limits
 from shared.ids import AgentId
-from shared.model.reading import Channel, SchemaRef
+from shared.model.reading import SchemaRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,11 @@ class Hour:
     hour_ms: int
     minutes: frozenset[int]
     """0 to 59; at least one."""
+
+    @property
+    def day_ms(self) -> int:
+        """Return when the day begins that the hour is of."""
+        return self.hour_ms // DAY_MS * DAY_MS
 
     @property
     def start_ms(self) -> int:
@@ -114,6 +113,19 @@ class Ground:
     """Channel list and block; those whose list nobody knows are left out."""
     after: After | None
     """Where the rest begins that had no room; None: this is all."""
+    stored: Sequence[Row] = ()
+    """Its minutes and the hours of its day as they are stored, by channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Hours of one agent, computed, and what they make of the rows that are stored."""
+
+    hours: Sequence[Hour]
+    found: Sequence[Buckets]
+    stored: Sequence[Sequence[Row]]
+    """By hour, as they were read."""
+    rows: RollupRows
 
 
 def due_work() -> Tx[DueWork]:
@@ -161,7 +173,7 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
             continue
         ground = yield from ground_of(hour, After(is_long=has_long), schemas, room)
         room -= sum(len(one.data) for _, one in ground.blocks)
-        found.append(ground)
+        found.append(replace(ground, stored=(yield from _stored(hour))))
     return found
 
 
@@ -219,39 +231,63 @@ def blocks_in(
     return blocks, After(is_long=False) if after.is_long else None
 
 
-def write_hours(found: Sequence[tuple[Hour, Buckets]]) -> Tx[None]:
-    """Put minutes in the place of those before, and their hours after them."""
-    for hour, buckets in found:
-        yield from _write_hour(hour, buckets)
+def _stored(hour: Hour) -> Tx[Sequence[Row]]:
+    return (yield from fetch("rollup_of_hour", hour.agent, hour.hour_ms, hour.day_ms))
 
 
-def _write_hour(hour: Hour, found: Buckets) -> Tx[None]:
-    day_ms = hour.hour_ms // DAY_MS * DAY_MS
-    at = (hour.hour_ms - day_ms) // HOUR_MS
-    known = yield from fetch("rollup_of_hour", hour.agent, hour.hour_ms, day_ms)
-    rows = {Channel(*row[1:5]): (int(row[0]), row[5], row[6]) for row in known}
-    next_number = max((number for number, *_ in rows.values()), default=0) + 1
-    for number, channel in enumerate((one for one in found if one not in rows), next_number):
-        names = (channel.device, channel.point, channel.unit, channel.kind)
-        yield from execute("channel_insert", hour.agent, number, *names)
-        rows[channel] = number, None, None
-    changed: dict[tuple[int, int, int], Row | None] = {}
-    for channel, (number, minutes, hours) in rows.items():
-        old = _unpacked(minutes)
-        new = replaced(old, hour.minutes, found.get(channel))
-        if new != old:
-            changed[number, MINUTE_S, hour.hour_ms] = new
-            whole = None if new is None else Row.of([new.merged(at)])
-            changed[number, HOUR_S, day_ms] = replaced(_unpacked(hours), {at}, whole)
-    saved = [(hour.agent, *key, pack_row(new)) for key, new in changed.items() if new is not None]
-    yield from execute_many("rollup_save", saved)
-    empty = [(hour.agent, *key) for key, new in changed.items() if new is None]
-    if empty:
-        yield from execute_many("rollup_delete", empty)
+def folded(found: Iterable[tuple[Hour, Buckets, Sequence[Row]]]) -> list[Folded]:
+    """Merge computed hours into the rows that were read, agent by agent."""
+    agents: dict[AgentId, list[tuple[Hour, Buckets, Sequence[Row]]]] = {}
+    for one in found:
+        agents.setdefault(one[0].agent, []).append(one)
+    return [
+        Folded(hours, buckets, stored, _merged(hours, buckets, stored))
+        for hours, buckets, stored in (zip(*some, strict=True) for some in agents.values())
+    ]
 
 
-def _unpacked(data: bytes | None) -> Row | None:
-    return None if data is None else unpack_row(data)
+def _merged(
+    hours: Sequence[Hour], found: Sequence[Buckets], stored: Sequence[Sequence[Row]]
+) -> RollupRows:
+    rows = RollupRows()
+    for hour, buckets, before in zip(hours, found, stored, strict=True):
+        rows.read(hour.hour_ms, before)
+        rows.put(hour.hour_ms, hour.minutes, buckets)
+    return rows
+
+
+def write_hours(all_folded: Sequence[Folded]) -> Tx[None]:
+    """Put minutes in the place of those before, and their hours after them.
+
+    They were merged before the transaction, which others wait for. Where somebody wrote meanwhile,
+    which another process may, they are merged once more.
+    """
+    channels: list[tuple[Scalar, ...]] = []
+    saved: list[tuple[Scalar, ...]] = []
+    empty: list[tuple[Scalar, ...]] = []
+    for one in all_folded:
+        stored = list(one.stored)
+        for at, hour in enumerate(one.hours):
+            stored[at] = yield from _stored(hour)
+        as_read = all(list(now) == list(then) for now, then in zip(stored, one.stored, strict=True))
+        rows = one.rows if as_read else _merged(one.hours, one.found, stored)
+        agent = one.hours[0].agent
+        channels += [
+            (agent, number, channel.device, channel.point, channel.unit, channel.kind)
+            for channel, number in rows.fresh.items()
+        ]
+        for key, data in rows.changed.items():
+            if data is None:
+                empty.append((agent, *key))
+            else:
+                saved.append((agent, *key, data))
+    for name, values in (
+        ("channel_insert", channels),
+        ("rollup_save", saved),
+        ("rollup_delete", empty),
+    ):
+        if values:
+            yield from execute_many(name, values)
 
 
 def settle_orders(done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:

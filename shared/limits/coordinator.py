@@ -46,8 +46,9 @@ ROLLUP_BYTES = 1_048_576
 """Stored blocks in memory that some hours are computed from; one hour goes on in such pieces."""
 ROLLUP_CELLS = 131_072
 """Readings of these that stay decoded, so that each block is decoded once: some 10 MB."""
-ROLLUP_SERIES = 64
-"""Channels' hours written in one transaction: some milliseconds, contacts go in between."""
+ROLLUP_ROWS = 1_024
+"""Rows of minutes and hours written in one transaction: some milliseconds, then contacts go in
+between."""
 FIRINGS_KEPT = 10_000
 """Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
 JOB_EXPIRES_S = 2_592_000

@@ -7,6 +7,7 @@ _TIME = "tests/unit/test_true_time.py::test_"
 _CLEAN = "tests/unit/test_cleaning.py::test_"
 _COST = "tests/unit/test_contact_cost.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
+_WRITES = "tests/unit/test_rollup_writes.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
 _CODEC = "tests/unit/test_block_codec.py::test_"
@@ -62,6 +63,20 @@ HISTORY = (
         "if all(_agree(fix, other) for other in kept):",
         "if True:",
         (_TIME + "of_anchors_that_contradict_the_better_one_counts",),
+    ),
+    Mutant(
+        "rollup-as-it-was-read",
+        "coordinator/transactions/rollups.py",
+        "rows = one.rows if as_read else",
+        "rows = one.rows if True else",
+        (_WRITES + "minutes_that_somebody_wrote_meanwhile_stay",),
+    ),
+    Mutant(
+        "rollup-of-an-hour-at-a-time",
+        "coordinator/core/rollup_rows.py",
+        "self._data[key] = self._changed[key] =",
+        "self._changed[key] =",
+        (_WRITES + "two_hours_of_a_day_that_are_written_together_are_both_there",),
     ),
     Mutant(
         "rollup-of-what-is-gone",
