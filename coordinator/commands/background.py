@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from coordinator.commands import options as of
 from coordinator.place import Place, open_fleet
 from coordinator.services.bell import Bell
 from coordinator.services.upkeep import Recovery, keep_up
+from shared import limits
 from shared.runtime.clock import SystemClock, SystemEntropy
 from shared.runtime.logs import configure_logging
 from shared.runtime.memory import collect_rarely
@@ -33,6 +35,8 @@ def _background(options: argparse.Namespace) -> int:
     options.database = sys.stdin.readline().strip()
     place = of.place(options)
     collect_rarely()
+    # Where a core is wanted by both, contacts go first: what waits here can wait.
+    os.nice(limits.BACKGROUND_NICE)
     return run_until_signal(lambda: work(place))
 
 

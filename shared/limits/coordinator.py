@@ -46,6 +46,8 @@ ROLLUP_BYTES = 1_048_576
 """Stored blocks in memory that some hours are computed from; one hour goes on in such pieces."""
 ROLLUP_CELLS = 131_072
 """Readings of these that stay decoded, so that each block is decoded once: some 10 MB."""
+BACKGROUND_NICE = 5
+"""How far the process of rollups and retention stands back for contacts (POSIX nice)."""
 ROLLUP_ROWS = 1_024
 """Rows of minutes and hours written in one transaction: some milliseconds, then contacts go in
 between."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from shared import limits
+
 _PATIENCE_S = 60.0
 
 
@@ -111,3 +113,11 @@ async def test_the_background_process_is_started_again_and_outlives_no_coordinat
         process.kill()
         await process.wait()
         await gone(another)
+
+
+async def test_the_background_process_stands_back_for_contacts(folder):
+    async with coordinator(folder) as process:
+        child = await child_of(process.pid)
+        while os.getpriority(os.PRIO_PROCESS, child) != limits.BACKGROUND_NICE:
+            assert process.returncode is None
+            await asyncio.sleep(0)
