@@ -134,17 +134,11 @@ def get_file(
         CallError: the device or the gateway gave none.
     """
     check_folder(output)
-    until_s = time.monotonic() + wait_s
     params = {"path": path, "upload": "always"}
     step = {"id": "file", "action": "device.get_file", "params": params, "timeout_s": 600}
     targets = {"agents": [agent], "device_selector": f"id={device}"}
     body = {"name": "get-file", "targets": targets, "steps": [step]}
-    first = client.post("/v1/jobs", body, JobView)
-    job = until_settled(client, screen, first.id, wait_s, first)
-    digest = _told(client, job, "file.sha256")
-    if set(job.counts) != {"SUCCEEDED"} or not digest:
-        raise CallError(f"it was not read; see: outstation jobs show {job.id}", Exit.FAILED)
-    content = _brought(client, agent, digest, until_s)
+    content = _made(client, screen, agent, body, wait_s, failed="it was not read")
     output.write_bytes(content)
     screen.text(f"{len(content)} bytes of {path} in {output}")
     return Exit.OK
@@ -182,26 +176,18 @@ def diagnose(
     """
     if output is not None:
         check_folder(output)
+    brought = ""
     if fresh:
-        until_s = time.monotonic() + wait_s
-        step = {"id": "bundle", "action": "agent.diagnose", "params": {"upload": "always"}}
-        targets = {"agents": [agent]}
-        body = {"name": "diagnose", "targets": targets, "steps": [step]}
-        first = client.post("/v1/jobs", body, JobView)
-        job = until_settled(client, screen, first.id, wait_s, first)
-        digest = _told(client, job, "bundle.sha256")
-        if set(job.counts) != {"SUCCEEDED"} or not digest:
-            raise CallError(
-                f"the gateway made no bundle; see: outstation jobs show {job.id}", Exit.FAILED
-            )
-        text = _brought(client, agent, digest, until_s)
+        step = {"id": "file", "action": "agent.diagnose", "params": {"upload": "always"}}
+        body = {"name": "diagnose", "targets": {"agents": [agent]}, "steps": [step]}
+        text = _made(client, screen, agent, body, wait_s, failed="the gateway made no bundle")
     else:
-        text = client.get_raw(f"{_bundles(agent)}/{_newest(client, agent).id}", {})
+        newest = _newest(client, agent)
+        text = client.get_raw(f"{_bundles(agent)}/{newest.id}", {})
+        brought = f", brought {ago(newest.received_at)}"
     if output is not None:
         output.write_bytes(text)
-        screen.text(
-            f"{len(text)} bytes in {output}, brought {ago(_newest(client, agent).received_at)}"
-        )
+        screen.text(f"{len(text)} bytes in {output}{brought}")
     else:
         screen.text(text.decode("utf-8", "replace"))
     return Exit.OK
@@ -218,10 +204,24 @@ def _newest(client: Client, agent: str) -> BundleView:
     return whole[0]
 
 
-def _told(client: Client, job: JobView, name: str) -> str:
-    """Return what the first task of a job says under some name; empty: nothing."""
+def _made(
+    client: Client,
+    screen: Screen,
+    agent: str,
+    body: Mapping[str, object],
+    wait_s: int,
+    *,
+    failed: str,
+) -> bytes:
+    """Hand a job in whose one step, `file`, has a gateway make a file and bring it; return that."""
+    until_s = time.monotonic() + wait_s
+    first = client.post("/v1/jobs", body, JobView)
+    job = until_settled(client, screen, first.id, wait_s, first)
     found = client.pages("/v1/executions", ExecutionView, {"job": job.id}, most=1)
-    return str(next((task.result.get(name, "") for one in found for task in one.tasks), ""))
+    told = next((task.result for one in found for task in one.tasks), {})
+    if set(job.counts) != {"SUCCEEDED"} or "file.sha256" not in told:
+        raise CallError(f"{failed}; see: outstation jobs show {job.id}", Exit.FAILED)
+    return _brought(client, agent, str(told["file.sha256"]), until_s)
 
 
 def _brought(client: Client, agent: str, digest: str, until_s: float) -> bytes:

@@ -6,7 +6,7 @@ Every complaint names the file. Leaves out jobs, whose complaints name a line to
 import json
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from shared.errors import MistakeError
 
 T = TypeVar("T")
 
-NOT_OF_BODY = ("path.", "query", "headers.")
+_NOT_OF_BODY = ("path.", "query", "headers.")
 """How places begin that are in no file."""
 
 
@@ -64,15 +64,15 @@ def read_document(file: Path, type_: type[T], **defaults: str) -> T:
 
 
 @contextmanager
-def pointing_at(file: Path) -> Iterator[None]:
-    """Let what the coordinator says about a member of the document in a file name the file."""
+def pointing_at(where: Callable[[str], str]) -> Iterator[None]:
+    """Let what the coordinator says about a member of a document name the place it stands at."""
     try:
         yield
     except CallError as error:
         problem = error.problem
-        if problem is None or not problem.at or problem.at.startswith(NOT_OF_BODY):
+        if problem is None or not problem.at or problem.at.startswith(_NOT_OF_BODY):
             raise
-        said = f"{file}: {problem.at}: {problem.detail or problem.title}"
+        said = f"{where(problem.at)}: {problem.detail or problem.title}"
         raise CallError(said, error.code, problem) from None
 
 

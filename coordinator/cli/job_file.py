@@ -7,13 +7,11 @@ coordinator. Leaves out what a job may say (`coordinator.contract.job_spec`).
 import json
 import re
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator.cli.client import CallError
-from coordinator.cli.documents import NOT_OF_BODY, read_text
+from coordinator.cli.documents import pointing_at, read_text
 from coordinator.contract.job_spec import (
     JobSubmission,
     parse_submission,
@@ -61,17 +59,9 @@ class JobFile:
         """Return where a member stands, e.g. ``job.toml line 7: steps[1].when``."""
         return _where(self.source, self.text, member)
 
-    @contextmanager
-    def pointing(self) -> Iterator[None]:
+    def pointing(self) -> AbstractContextManager[None]:
         """Let what the coordinator says about a member of the job point at its line."""
-        try:
-            yield
-        except CallError as error:
-            problem = error.problem
-            if problem is None or not problem.at or problem.at.startswith(NOT_OF_BODY):
-                raise
-            sentence = f"{self.where(problem.at)}: {problem.detail or problem.title}"
-            raise CallError(sentence, error.code, problem) from None
+        return pointing_at(self.where)
 
 
 def read_job(path: str) -> JobFile:

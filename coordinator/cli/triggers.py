@@ -45,7 +45,7 @@ def show(trigger: str, /, *, common: Common = DEFAULT) -> None:
 def save(file: Path, /, *, common: Common = DEFAULT) -> None:
     """Keep the trigger in a TOML or JSON file; one of the same name is replaced."""
     trigger = read_document(file, TriggerBody, name=file.stem)
-    with pointing_at(file):
+    with pointing_at(lambda member: f"{file}: {member}"):
         with_client(common, lambda client, screen: _save(client, screen, trigger))
 
 

@@ -6,9 +6,10 @@ Hours that are put one after the other see each other's changes. Leaves out read
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
+from coordinator.core.ports import Row as StoredRow
 from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S, Buckets
 from shared.model.reading import Channel
 
@@ -35,7 +36,7 @@ class RollupRows:
         """Return rows that are others now; None: nothing is left of one."""
         return self._changed
 
-    def read(self, hour_ms: int, stored: Iterable[Any]) -> None:
+    def read(self, hour_ms: int, stored: Iterable[StoredRow]) -> None:
         """Take in rows of (number, device, point, unit, kind, minutes, hours), all channels'."""
         day_ms = hour_ms // DAY_MS * DAY_MS
         for number, device, point, unit, kind, minutes, hours in stored:

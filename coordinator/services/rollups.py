@@ -141,11 +141,11 @@ async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Folded:
 
 
 def _fitting(found: Sequence[Folded]) -> int:
-    """Return how many agents' hours go into one transaction: one's at least."""
-    rows = 0
+    """Return how many parts go into one transaction: one at least."""
+    series = 0
     for size, one in enumerate(found):
-        rows += max(1, len(one.rows.changed))
-        if rows > limits.ROLLUP_ROWS and size:
+        series += max(1, sum(map(len, one.found)))
+        if series > limits.ROLLUP_SERIES and size:
             return size
     return len(found)
 

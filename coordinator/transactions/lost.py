@@ -6,7 +6,6 @@ after every presumption. Leaves out deadlines: `coordinator.transactions.deadlin
 
 from coordinator.core.derived import execution_of
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
-from coordinator.core.rollout_policy import OPEN
 from coordinator.transactions.dispatch_counts import moved_count
 from coordinator.transactions.folding import fold_history
 from coordinator.transactions.happenings import job_ended
@@ -49,9 +48,8 @@ def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:
 
 def _release_unsure(agent: AgentId, restored_ms: int) -> Tx[None]:
     """Count as released what the agent was to get of open rollouts older than a restore."""
-    for job, stage, created_ms, state in (yield from fetch("members_unsure", agent, restored_ms)):
-        if state in OPEN:
-            id_ = execution_of(job, agent)
-            yield from execute("rollout_execution_insert", agent, id_, job, created_ms, stage)
-            yield from execute("rollout_member_released", job, agent, id_)
-            yield from moved_count(job, stage, 0, 1, 1)
+    for job, stage, created_ms in (yield from fetch("members_unsure", agent, restored_ms)):
+        id_ = execution_of(job, agent)
+        yield from execute("rollout_execution_insert", agent, id_, job, created_ms, stage)
+        yield from execute("rollout_member_released", job, agent, id_)
+        yield from moved_count(job, stage, 0, 1, 1)

@@ -172,8 +172,10 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
             found.append(None)
             continue
         ground = yield from ground_of(hour, After(is_long=has_long), schemas, room)
+        stored = yield from _stored(hour)
         room -= sum(len(one.data) for _, one in ground.blocks)
-        found.append(replace(ground, stored=(yield from _stored(hour))))
+        room -= sum(len(minutes or b"") + len(hours or b"") for *_, minutes, hours in stored)
+        found.append(replace(ground, stored=stored))
     return found
 
 
@@ -236,13 +238,21 @@ def _stored(hour: Hour) -> Tx[Sequence[Row]]:
 
 
 def folded(found: Iterable[tuple[Hour, Buckets, Sequence[Row]]]) -> list[Folded]:
-    """Merge computed hours into the rows that were read, agent by agent."""
-    agents: dict[AgentId, list[tuple[Hour, Buckets, Sequence[Row]]]] = {}
+    """Merge computed hours into the rows that were read, agent by agent.
+
+    What has more rows than one transaction should write is in several parts. Hours of a day have
+    rows in common: the later part finds them changed by the earlier one, and is merged once more.
+    """
+    agents: dict[AgentId, list[list[tuple[Hour, Buckets, Sequence[Row]]]]] = {}
     for one in found:
-        agents.setdefault(one[0].agent, []).append(one)
+        parts = agents.setdefault(one[0].agent, [[]])
+        if parts[-1] and sum(len(buckets) for _, buckets, _ in parts[-1]) >= limits.ROLLUP_SERIES:
+            parts.append([])
+        parts[-1].append(one)
     return [
         Folded(hours, buckets, stored, _merged(hours, buckets, stored))
-        for hours, buckets, stored in (zip(*some, strict=True) for some in agents.values())
+        for parts in agents.values()
+        for hours, buckets, stored in (zip(*some, strict=True) for some in parts)
     ]
 
 

@@ -42,15 +42,16 @@ ROLLUP_AGENTS = 64
 """Oldest orders that are looked at for whose they are; all of these agents are rolled up."""
 ROLLUP_ORDERS = 128
 """Blocks rolled up together: those of an agent's hour share most of its minutes; 16 MB at most."""
-ROLLUP_BYTES = 1_048_576
-"""Stored blocks in memory that some hours are computed from; one hour goes on in such pieces."""
+ROLLUP_BYTES = 2_097_152
+"""Stored blocks in memory that some hours are computed from, and the rows they are merged into; one
+hour's blocks go on in such pieces."""
 ROLLUP_CELLS = 131_072
 """Readings of these that stay decoded, so that each block is decoded once: some 10 MB."""
 BACKGROUND_NICE = 5
 """How far the process of rollups and retention stands back for contacts (POSIX nice)."""
-ROLLUP_ROWS = 1_024
-"""Rows of minutes and hours written in one transaction: some milliseconds, then contacts go in
-between."""
+ROLLUP_SERIES = 512
+"""Channels' hours written in one transaction, two rows each, and one agent's hour at least: some
+milliseconds, then contacts go in between."""
 FIRINGS_KEPT = 10_000
 """Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
 JOB_EXPIRES_S = 2_592_000

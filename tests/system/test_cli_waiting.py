@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from coordinator.cli.__main__ import main
-from shared.model.job import ExecutionState
+from shared.model.job import ExecutionState, TaskState
 from tests.system.approvals_world import token_of
 from tests.system.coordinator_world import client_of, found_in, job_body, serving
 
@@ -111,6 +111,18 @@ async def test_a_wait_that_is_too_long_says_where_the_job_is(world, pump, run):
     assert (status, "1 QUEUED" in err, "it goes on" in err) == (7, True, True)
     status, _, err = await run("jobs", "cancel", job, "--wait", "--timeout", 1)
     assert status == 0, "no agent has it: there is nothing to wait for"
+
+
+async def test_what_a_gateway_brings_after_its_word_is_waited_for(world, pump, run):
+    asked = asyncio.create_task(run("agents", "diagnose", pump.name, "--wait", 2))
+    await waits(world, "event_streams")
+    (work,) = (await pump.ordered()).jobs
+    made = {"file.sha256": "ab" * 32}
+    done = pump.receipt(1, work.execution, TaskState.DONE, device="own", result=made)
+    over = pump.receipt(2, work.execution, ExecutionState.SUCCEEDED)
+    await pump.contact(receipts=[done, over])
+    status, _, err = await asked
+    assert (status, "has not brought it yet" in err) == (7, True), err
 
 
 async def test_a_watch_that_is_too_long_says_where_the_rollout_is(world, pump, run):

@@ -7,6 +7,7 @@ import pytest
 from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.rolling import Decoded, fold_all, plan
 from coordinator.transactions.rollups import due_work, grounds_of, write_hours
+from shared import limits
 from tests.readings_office import (
     AGENT,
     NOW,
@@ -63,3 +64,33 @@ async def test_two_hours_of_a_day_that_are_written_together_are_both_there(store
     await store.run(partial(write_hours, await folded_now(store)), durable=False)
     assert await counts(store, MINUTE_S) == [1, 2]
     assert await counts(store, HOUR_S) == [1, 2]
+
+
+async def test_hours_that_have_no_room_in_one_transaction_are_written_in_several(
+    store, monkeypatch
+):
+    monkeypatch.setattr(limits, "ROLLUP_SERIES", 1)
+    times = [BEGINS + hour * HOUR_MS for hour in range(3)]
+    await bring(store, block(1, group(times, [1.5, 2.5, 3.5])))
+    parts = await folded_now(store)
+    assert [len(part.hours) for part in parts] == [1, 1, 1]
+    for part in parts:
+        await store.run(partial(write_hours, [part]), durable=False)
+    assert await counts(store, MINUTE_S) == [1, 1, 1]
+    assert await counts(store, HOUR_S) == [1, 1, 1]
+
+
+async def test_what_is_stored_takes_room_as_blocks_do(store, monkeypatch):
+    monkeypatch.setattr(limits, "ROLLUP_BYTES", 400)
+    minutes = [BEGINS + 60_000 * at for at in range(60)]
+    await bring(store, block(1, group(minutes, [at + 0.25 for at in range(60)])))
+    await roll_everything_up(store)
+    await bring(store, block(2, group([BEGINS + 1, BEGINS + HOUR_MS], [1.5, 2.5])))
+    await settle_times(store)
+    hours, _ = plan((await store.read(due_work)).orders, Decoded())
+    assert [len(await store.read(partial(grounds_of, some))) for some in (hours, hours[1:])] == [
+        1,
+        1,
+    ]
+    await roll_everything_up(store)
+    assert sum(await counts(store, MINUTE_S)) == 62

@@ -48,13 +48,6 @@ UPDATE job SET released_ms = $2, not_after_ms = $3 WHERE job_id = $1;
 -- name: job_deny
 UPDATE job SET denied_ms = $2, denied_by = $3, denied_reason = $4 WHERE job_id = $1;
 
--- name: jobs_waiting
--- For the end of another job.
-SELECT CASE WHEN expired_ms IS NULL THEN 'SCHEDULED' ELSE 'EXPIRED' END AS state, count(*)
-FROM job WHERE waits_for IS NOT NULL AND begun_ms IS NULL AND released_ms IS NOT NULL
-    AND cancel_ms IS NULL
-GROUP BY 1;
-
 -- name: jobs_unreleased
 SELECT CASE WHEN denied_ms IS NOT NULL THEN 'DENIED' WHEN expired_ms IS NOT NULL THEN 'EXPIRED'
     ELSE 'PENDING_APPROVAL' END AS state, count(*)

@@ -44,6 +44,13 @@ WHERE j.cancel_ms IS NOT NULL AND e.state < $1;
 -- name: jobs_canceled
 SELECT count(*) FROM job WHERE cancel_ms IS NOT NULL;
 
+-- name: jobs_waiting
+-- For the end of another job.
+SELECT CASE WHEN expired_ms IS NULL THEN 'SCHEDULED' ELSE 'EXPIRED' END AS state, count(*)
+FROM job WHERE waits_for IS NOT NULL AND begun_ms IS NULL AND released_ms IS NOT NULL
+    AND cancel_ms IS NULL
+GROUP BY 1;
+
 -- name: jobs_all
 SELECT count(*) FROM job;
 

@@ -18,11 +18,11 @@ WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
 RETURNING job_id, execution_id;
 
 -- name: members_unsure
--- Not released here, but perhaps by the coordinator that this one is a copy of.
-SELECT m.job_id, m.stage, j.created_ms, r.state FROM rollout r
+-- Of open rollouts, not released here, but perhaps by the coordinator that this one is a copy of.
+SELECT m.job_id, m.stage, j.created_ms FROM rollout r
 JOIN job j ON j.job_id = r.job_id
 JOIN rollout_member m ON m.job_id = r.job_id AND m.agent_id = $1
-WHERE m.execution_id IS NULL AND m.stage >= 0 AND j.created_ms <= $2
+WHERE r.state < 10 AND j.created_ms <= $2 AND m.execution_id IS NULL AND m.stage >= 0
 ORDER BY m.job_id;
 
 -- name: receipts_between

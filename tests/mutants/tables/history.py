@@ -79,6 +79,20 @@ HISTORY = (
         (_WRITES + "two_hours_of_a_day_that_are_written_together_are_both_there",),
     ),
     Mutant(
+        "rollup-in-one-transaction",
+        "coordinator/transactions/rollups.py",
+        ">= limits.ROLLUP_SERIES:",
+        ">= limits.INT_MAX:",
+        (_WRITES + "hours_that_have_no_room_in_one_transaction_are_written_in_several",),
+    ),
+    Mutant(
+        "rollup-of-rows-without-end",
+        "coordinator/transactions/rollups.py",
+        'len(minutes or b"") + len(hours or b"") for',
+        "0 for",
+        (_WRITES + "what_is_stored_takes_room_as_blocks_do",),
+    ),
+    Mutant(
         "rollup-of-what-is-gone",
         "coordinator/transactions/rollups.py",
         "if hour.hour_ms < gone_ms:",

@@ -76,8 +76,8 @@ LOST = (
     ),
     _presume(
         "members-are-sure",
-        "WHERE m.execution_id IS NULL",
-        "WHERE 0 = 1",
+        "AND m.execution_id IS NULL AND m.stage >= 0",
+        "AND 0 = 1",
         "who_forgot_begins_no_rollout_that_a_lost_coordinator_may_have_released",
     ),
     _history(
