@@ -172,7 +172,7 @@ class AdminFleet:
         while self.centre.parts is None:
             await asyncio.sleep(1)
         for one in self.real.values():
-            await one.enrol(await self.centre.claim(one.name))
+            await one.enrol(await self.centre.claim())
             one.start()
         await self.centre.change(self._let_in)
         await self.hours(1)

@@ -83,6 +83,7 @@ class Centre(Lives):
         super().__init__(ground, disks, "centre")
         self.parts: Parts | None = None
         self._entropy = ground.entropy(self.name)
+        self._secrets = ground.entropy("claims")
         self._supervisor: Supervisor
         self.walk = Walk(ground, "centre")
         self._serving = 0
@@ -200,7 +201,7 @@ class Centre(Lives):
         self.ground.hit(f"centre disk {fault}")
         super()._struck(fault)
 
-    async def claim(self, site: str) -> bytes:
+    async def claim(self) -> bytes:
         """Return a secret that lets one gateway in.
 
         Raises:
@@ -216,7 +217,7 @@ class Centre(Lives):
                 wish,
                 actor="test",
                 clock=self.clock,
-                entropy=self.ground.entropy("claim", site),
+                entropy=self._secrets,
             )
 
         return bytes.fromhex((await self.ask(create)).secret)

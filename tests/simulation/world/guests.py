@@ -147,7 +147,7 @@ async def join(scene: Scene, one: Site) -> None:
     """Let a box in, once more where its claim was lost with a database that was put back."""
     while True:
         put_back = scene.restored
-        secret = await _insist(partial(scene.centre.claim, one.name))
+        secret = await _insist(scene.centre.claim)
         try:
             return await _insist(partial(one.enrol, secret))
         except RefusedError:

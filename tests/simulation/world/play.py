@@ -105,7 +105,7 @@ class Play:
         ]
         self.scene = Scene(self.ground, self.centre, self.sites, self.people)
         for site in self.sites:
-            await site.enrol(await self.centre.claim(site.name))
+            await site.enrol(await self.centre.claim())
             site.start()
 
     async def _happen(self) -> None:
