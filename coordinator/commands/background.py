@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from coordinator.commands import options as of
@@ -35,13 +37,12 @@ def _background(options: argparse.Namespace) -> int:
     options.database = sys.stdin.readline().strip()
     place = of.place(options)
     collect_rarely()
-    # Where a core is wanted by both, contacts go first: what waits here can wait.
-    os.nice(limits.BACKGROUND_NICE)
     return run_until_signal(lambda: work(place))
 
 
 async def work(place: Place) -> int:
     """Work until standard input ends: whoever started this has gone."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(initializer=_stand_back))
     async with open_fleet(place) as (store, _):
         clock, entropy, bell = SystemClock(), SystemEntropy(), Bell()
         services: list[Service] = [
@@ -64,3 +65,8 @@ async def _end_of_input(bell: Bell) -> None:
             bell.ring()
     finally:
         transport.close()
+
+
+def _stand_back() -> None:
+    """Let contacts go first where both want a core; transactions, which they wait for, do not."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), limits.BACKGROUND_NICE)

@@ -21,11 +21,11 @@ from coordinator.transactions.rollups import (
     Folded,
     Ground,
     due_work,
+    end_orders,
     folded,
     ground_of,
     grounds_of,
     oldest_order,
-    settle_orders,
     write_hours,
 )
 from coordinator.transactions.unreadable import set_aside_unreadable
@@ -99,10 +99,14 @@ async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
     """Compute every minute that some orders touch, then take the orders off."""
     decoded = Decoded()
     hours, unreadable = await asyncio.to_thread(plan, orders, decoded)
+    found: list[Folded] = []
     while hours:
         grounds = await store.read(partial(grounds_of, hours))
-        await _roll_some(store, [one for one in grounds if one is not None], decoded)
         hours = hours[len(grounds) :]
+        found += await _fold_some(store, [one for one in grounds if one is not None], decoded)
+        while (size := _fitting(found)) < len(found):
+            await store.run(partial(write_hours, found[:size]), durable=False)
+            found = found[size:]
     for one in unreadable:
         await _set_aside(store, one, now_ms)
     settled = {one.number for one in unreadable}
@@ -113,19 +117,18 @@ async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
     ]
     left = set(waiting)
     done = [one.number for one in orders if one.number not in left]
-    # Last, and durable by its place in the log: minutes that were lost with the power are ordered
-    # by rows that came back with it.
-    await store.run(partial(settle_orders, done, waiting), durable=False)
+    # Durable by its place in the log: minutes that were lost with the power are ordered by rows
+    # that came back with it.
+    await store.run(partial(end_orders, found, done, waiting), durable=False)
 
 
-async def _roll_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> None:
+async def _fold_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> list[Folded]:
     whole = [one for one in grounds if one.after is None]
     found = await asyncio.to_thread(fold_all, whole, decoded)
-    found += [await _fold_long(store, one, decoded) for one in grounds if one.after is not None]
-    while found:
-        size = _fitting(found)
-        await store.run(partial(write_hours, found[:size]), durable=False)
-        found = found[size:]
+    for one in grounds:
+        if one.after is not None:
+            found.append(await _fold_long(store, one, decoded))
+    return found
 
 
 async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Folded:

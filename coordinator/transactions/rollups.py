@@ -300,8 +300,9 @@ def write_hours(all_folded: Sequence[Folded]) -> Tx[None]:
             yield from execute_many(name, values)
 
 
-def settle_orders(done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:
-    """Take orders off, and put aside those whose channel list nobody knows yet."""
+def end_orders(found: Sequence[Folded], done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:
+    """Write the last hours of some orders and take these off; some wait for their channel list."""
+    yield from write_hours(found)
     for name, numbers in (("rollup_due_done", done), ("rollup_due_wait", waiting)):
         if numbers:
             yield from execute_many(name, [(number,) for number in numbers])

@@ -47,7 +47,13 @@ def add_fleet_options(parser: argparse.ArgumentParser) -> None:
     add("--url", help="where to call; default: what the claim said. http://..., unix:PATH")
     add("--seconds", type=float, default=10.0, help="how long to play (10); 0: only enrol")
     add("--contacts", type=int, default=0, help="end after so many contacts")
-    add("--rate", type=float, default=0.0, help="contacts a second, arriving by chance")
+    arrival = parser.add_mutually_exclusive_group()
+    arrival.add_argument(
+        "--rate", type=float, default=0.0, help="contacts a second, arriving by chance"
+    )
+    arrival.add_argument(
+        "--once", action="store_true", help="end when each gateway has made one contact"
+    )
     add("--in-flight", type=int, default=64, help="without --rate: contacts at once (64)")
     add("--keep-alive", action="store_true", help="keep connections instead of one per contact")
     add("--timeout", type=float, default=30.0, metavar="S", help="for one contact (30)")
@@ -105,6 +111,7 @@ def fleet_order(given: argparse.Namespace) -> FleetOrder:
             blocks=given.blocks,
             outages=tuple(map(Outage.parse, given.outage)),
             contacts=given.contacts,
+            once=given.once,
             seed=given.seed,
         ),
         keep_alive=given.keep_alive,

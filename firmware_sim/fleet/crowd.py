@@ -2,9 +2,9 @@
 
 Two ways to arrive: by chance, so many a second on average, whatever the coordinator's answers take
 (Poisson: the way real sites do); or a fixed number at once, each answer followed by the next
-contact (how much it can take). Agents are drawn at random from all; nobody makes two contacts at
-once. Whoever is turned away comes again after a jittered pause with the same bytes. Leaves out what
-a gateway says (`gateway`).
+contact (how much it can take). Agents are drawn at random from all, or each has one turn; nobody
+makes two contacts at once. Whoever is turned away comes again after a jittered pause with the same
+bytes. Leaves out what a gateway says (`gateway`).
 """
 
 import asyncio
@@ -46,6 +46,8 @@ class Play:
     outages: tuple[Outage, ...] = ()
     contacts: int = 0
     """End after so many; 0: after the time alone."""
+    once: bool = False
+    """End when each has made one contact, without a rate: who is turned away comes again."""
     seed: int = 0
 
 
@@ -61,6 +63,9 @@ class Crowd:
     def __init__(self, gateways: Sequence[Gateway], line: Line, clock: Clock, play: Play) -> None:
         self._gateways, self._line, self._clock, self._play = gateways, line, clock, play
         self._dice = random.Random(play.seed)
+        self._turns = list(range(len(gateways))) if play.once else []
+        """Of these each still has one."""
+        self._dice.shuffle(self._turns)
         self._busy: set[int] = set()
         self._failures: dict[int, int] = {}
         self._later: list[tuple[float, int, int]] = []
@@ -90,7 +95,9 @@ class Crowd:
     @property
     def _over(self) -> bool:
         most = self._play.contacts
-        return self.passed_s >= self._play.seconds or bool(most and self._begun >= most)
+        is_done = self._play.once and not (self._turns or self._later)
+        is_full = bool(most and self._begun >= most)
+        return is_done or is_full or self.passed_s >= self._play.seconds
 
     def _storms(self) -> None:
         """Let everybody call who was cut off, the moment that the line is back."""
@@ -130,7 +137,9 @@ class Crowd:
         for index in self._due(most=1):
             return index
         for _ in range(_TRIES):
-            index = self._dice.randrange(len(self._gateways))
+            index = self._any()
+            if index is None:
+                return None
             if index in self._busy:
                 continue
             if self._is_cut(index):
@@ -139,6 +148,12 @@ class Crowd:
             self._busy.add(index)
             return index
         return None
+
+    def _any(self) -> int | None:
+        """Return one of all, or of those with a turn; who is cut off calls when the line is back."""
+        if not self._play.once:
+            return self._dice.randrange(len(self._gateways))
+        return self._turns.pop() if self._turns else None
 
     def _due(self, most: int = limits.FLEET_IN_FLIGHT) -> list[int]:
         """Hold a place for each whose call was put off until now, as far as there are places."""

@@ -39,7 +39,7 @@ class _Side:
         """Let everybody who will call do so once."""
         self._running = running
         seconds = max(_FIRST_S, callers / _SLOWEST_PER_S)
-        found = play(self._roster, running.url, contacts=callers, seconds=seconds)
+        found = play(self._roster, running.url, once=True, seconds=seconds)
         self.called_before = found["contacts"]
 
     def turn(self, seconds: float) -> None:

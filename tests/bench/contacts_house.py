@@ -172,14 +172,21 @@ def _pin(pid: int, which: int) -> None:
 
 
 def play(
-    roster: Path, url: str, *, seconds: float, rate: float = 0.0, contacts: int = 0
+    roster: Path,
+    url: str,
+    *,
+    seconds: float,
+    rate: float = 0.0,
+    contacts: int = 0,
+    once: bool = False,
 ) -> dict[str, Any]:
     """Let the simulated fleet of a roster call; return what it says of it.
 
     Its processor time is that of the calls: starting, and making the keys of all, are left out.
     """
     command = [sys.executable, "-m", "firmware_sim", "fleet", str(roster), "--json"]
-    command += ["--url", url, "--seconds", str(seconds), "--rate", str(rate)]
+    command += ["--url", url, "--seconds", str(seconds)]
+    command += ["--once"] if once else ["--rate", str(rate)]
     command += ["--in-flight", str(AT_ONCE), "--contacts", str(contacts)]
     command = ["taskset", "-c", str(core(OTHER)), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -87,8 +87,7 @@ async def test_a_copy_put_back_under_living_gateways_blames_none_and_lists_what_
     await ran("coordinator", "init", tmp_path / "c")
     claim = ("--site", "sim", "--count", str(AGENTS), "--url", f"unix:{tmp_path / 's'}")
     await ran("coordinator", "claim", "create", *data, *claim, tmp_path / "k")
-    # All lines come back at once, so that everybody calls.
-    everybody = ("--contacts", str(AGENTS), "--seconds", "300", "--outage", "0:1:100")
+    everybody = ("--once", "--seconds", "300")
     async with coordinator(tmp_path):
         enrol = ("--agents", str(AGENTS), "--claim", tmp_path / "k")
         await play(tmp_path, *enrol, *everybody)

@@ -115,9 +115,22 @@ async def test_the_background_process_is_started_again_and_outlives_no_coordinat
         await gone(another)
 
 
-async def test_the_background_process_stands_back_for_contacts(folder):
+async def test_each_gateway_of_a_fleet_has_one_turn(folder):
+    async with coordinator(folder):
+        enrol = ("--agents", "20", "--claim", folder / "k")
+        cut = ("--outage", "0:1:50", "--in-flight", "8")
+        first = await play(folder, *enrol, *cut, "--once", "--seconds", "60")
+        seats = [json.loads(line) for line in (folder / "fleet").read_text().splitlines()[1:]]
+    assert [seat["has_schema"] and seat["delivered"] > 0 for seat in seats] == [True] * 20
+    assert first["contacts"] >= 20
+
+
+async def test_what_rollups_compute_stands_back_for_contacts_and_what_they_write_does_not(folder):
     async with coordinator(folder) as process:
         child = await child_of(process.pid)
-        while os.getpriority(os.PRIO_PROCESS, child) != limits.BACKGROUND_NICE:
-            assert process.returncode is None
-            await asyncio.sleep(0)
+        await play(folder, "--agents", "4", "--claim", folder / "k", "--once", "--seconds", "60")
+        await rolled_up(folder)
+        threads = [int(path.name) for path in Path(f"/proc/{child}/task").iterdir()]
+        nice = {one: os.getpriority(os.PRIO_PROCESS, one) for one in threads}
+    assert nice.pop(child) == 0, "the loop, and with it every transaction"
+    assert set(nice.values()) == {0, limits.BACKGROUND_NICE}
