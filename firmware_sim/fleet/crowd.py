@@ -12,7 +12,7 @@ import heapq
 import itertools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -136,10 +136,7 @@ class Crowd:
         """Return who calls next and hold a place; None when nobody was found who can."""
         for index in self._due(most=1):
             return index
-        for _ in range(_TRIES):
-            index = self._any()
-            if index is None:
-                return None
+        for index in self._some():
             if index in self._busy:
                 continue
             if self._is_cut(index):
@@ -149,11 +146,13 @@ class Crowd:
             return index
         return None
 
-    def _any(self) -> int | None:
-        """Return one of all, or of those with a turn; who is cut off calls when the line is back."""
-        if not self._play.once:
-            return self._dice.randrange(len(self._gateways))
-        return self._turns.pop() if self._turns else None
+    def _some(self) -> Iterator[int]:
+        """Give some of all, or of who has a turn: who is cut off calls when the line is back."""
+        for _ in range(_TRIES):
+            if not self._play.once:
+                yield self._dice.randrange(len(self._gateways))
+            elif self._turns:
+                yield self._turns.pop()
 
     def _due(self, most: int = limits.FLEET_IN_FLIGHT) -> list[int]:
         """Hold a place for each whose call was put off until now, as far as there are places."""
