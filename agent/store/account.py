@@ -6,7 +6,8 @@ it cannot happen.
 """
 
 import sqlite3
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 
 from shared.clock import Instant, MonoMs, WallMs
 from shared.ids import StoreEpoch
@@ -53,6 +54,10 @@ class State:
         self.boot, self.wall_ms, self.mono_ms = at.boot_id, at.wall_ms, at.mono_ms
 
 
+_COLUMNS = tuple(State.__dataclass_fields__)
+_ROW = attrgetter(*_COLUMNS)
+
+
 def is_new(db: sqlite3.Connection) -> bool:
     """Tell whether nobody ever took possession of this file."""
     return bool(db.execute(QUERIES["is_new"]).fetchone()[0])
@@ -66,10 +71,9 @@ def begin_state(db: sqlite3.Connection, epoch: StoreEpoch) -> State:
 
 def load_state(db: sqlite3.Connection) -> State:
     """Return the row as it is."""
-    names = State.__dataclass_fields__
-    return State(**dict(zip(names, db.execute(QUERIES["load_state"]).fetchone(), strict=True)))
+    return State(**dict(zip(_COLUMNS, db.execute(QUERIES["load_state"]).fetchone(), strict=True)))
 
 
 def save_state(db: sqlite3.Connection, state: State) -> None:
     """Write the row."""
-    db.execute(QUERIES["save_state"], bind(*astuple(state)))
+    db.execute(QUERIES["save_state"], bind(*_ROW(state)))

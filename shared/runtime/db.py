@@ -31,7 +31,7 @@ from shared.runtime.tasks import to_the_end
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Counters:
     """What a database did since it was opened; only ever grows."""
 
@@ -137,8 +137,8 @@ class Database:
 
     @property
     def counters(self) -> Counters:
-        """Return what was done so far."""
-        return self._counters
+        """Return what was done so far; what is done later changes nothing in it."""
+        return replace(self._counters)
 
     @property
     def failure(self) -> WorldError | None:
@@ -177,7 +177,7 @@ class Database:
             raise WorldError(Reason.STORE_BUSY, f"{self._where}: too many reads wait")
         assert self._connection, "usable implies connected"
         self._reading += 1
-        self._counters = replace(self._counters, reads=self._counters.reads + 1)
+        self._counters.reads += 1
         try:
             return await self._connection.call(read_only, self._connection.manner, query)
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -324,15 +324,12 @@ class Database:
             self._fail(WorldError(Reason.STORE_FAILED, f"{self._where}: its writer was stopped"))
 
     def _count(self, done: Group, *, durable: bool) -> None:
-        before, size = self._counters, len(done.outcomes)
-        self._counters = replace(
-            before,
-            commits=before.commits + done.commits,
-            durable_commits=before.durable_commits + (done.commits if durable else 0),
-            works=before.works + size,
-            failed_works=before.failed_works + sum(1 for one in done.outcomes if one.error),
-            largest_group=max(before.largest_group, size),
-        )
+        counters, size = self._counters, len(done.outcomes)
+        counters.commits += done.commits
+        counters.durable_commits += done.commits if durable else 0
+        counters.works += size
+        counters.failed_works += sum(1 for one in done.outcomes if one.error)
+        counters.largest_group = max(counters.largest_group, size)
 
 
 class Opening:
