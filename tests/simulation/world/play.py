@@ -12,16 +12,18 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from unittest import mock
 
 from shared.runtime import migrations
+from shared.trust import envelope
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
 from tests.simulation.world.disk import Disks
+from tests.simulation.world.files import at_rest
 from tests.simulation.world.ground import HOUR_S, Ground
 from tests.simulation.world.life import GoneError
 from tests.simulation.world.people import People
@@ -82,8 +84,9 @@ class Play:
         """Play it to the judgement."""
         with _one_process(), self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
-            for finding in chain(self._rest().findings(), self._long_work()):
-                self.ground.wrong(finding)
+            with at_rest(self.centre.place.database):
+                for finding in chain(self._rest().findings(), self._long_work()):
+                    self.ground.wrong(finding)
 
     async def _live_through(self) -> None:
         async with asyncio.timeout(self.longest_s):
@@ -203,11 +206,18 @@ class Play:
 
 _MADE = cache(migrations.made_by)
 """What a schema's steps make: found out once per process, for hundreds of openings."""
+_VERIFIES = lru_cache(maxsize=64)(envelope._verifies)
+"""Whether one key signed one message: what one program asks is soon asked by the next."""
 
 
-def _one_process() -> "contextlib.AbstractContextManager[object]":
-    """Let the programs of a world share what each works out once when it starts."""
-    return mock.patch.object(migrations, "made_by", _MADE)
+@contextlib.contextmanager
+def _one_process() -> Iterator[None]:
+    """Let the programs of a world share what each would find out for itself alike."""
+    with (
+        mock.patch.object(migrations, "made_by", _MADE),
+        mock.patch.object(envelope, "_verifies", _VERIFIES),
+    ):
+        yield
 
 
 def play(seed: int, stories: Sequence[str] = ()) -> Verdict:

@@ -47,6 +47,8 @@ class Walk:
     put_back: set[str] = field(default_factory=set)
     """Agents whose card was put back: what ended on the newer one may end otherwise on the older.
     """
+    states: list[tuple[bytes, str, int]] = field(default_factory=list)
+    """Of a coordinator's executions when they were last looked at."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -58,6 +60,7 @@ class Walk:
     def forget(self) -> None:
         """Begin anew: the database was put back, or is another one."""
         self.at.clear()
+        self.states = []
         self.fresh = True
 
     def look_at_agent(self, db: sqlite3.Connection) -> None:
@@ -77,7 +80,8 @@ class Walk:
     def look_at_centre(self, db: sqlite3.Connection) -> None:
         """Look at a coordinator's database after a commit."""
         with contextlib.suppress(sqlite3.Error):
-            for uid, agent, state in db.execute(_STATES).fetchall():
+            found = db.execute(_STATES).fetchall()
+            for uid, agent, state in () if found == self.states else found:
                 now = ExecutionState(state)
                 before = self.at.get(("known", uid), now if self.fresh else _QUEUED)
                 self.at["known", uid] = now
@@ -86,7 +90,7 @@ class Walk:
                 self._count("known", before, now)
                 if before in TERMINAL_EXECUTION and agent not in self.put_back:
                     self.ground.wrong(f"{self.who}: {before.name} became {now.name}")
-            self.fresh = False
+            self.fresh, self.states = False, found
             for name, trigger, occasion, at_ms, job in db.execute(_FIRED).fetchall():
                 self._fire(name, f"{trigger.hex()} {occasion}", at_ms, job)
 
