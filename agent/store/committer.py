@@ -27,7 +27,7 @@ from agent.store.journal_codec import Held
 from agent.store.ledger import Ledger, Loss
 from agent.store.recorder import Recorder
 from agent.store.recovery import Attach, attach, loss_before
-from agent.store.telemetry_file import TelemetryFile
+from agent.store.telemetry_file import TelemetryFile, transact
 from shared import limits
 from shared.clock import Clock, Entropy
 from shared.errors import Reason, WorldError
@@ -147,8 +147,8 @@ class Committer:
             per_day=self._table.readings_per_day,
             room=self._room(),
         )
-        state, held = await db.transact(
-            lambda connection: attach(connection, self._ledger, plan), durable=True
+        state, held = await transact(
+            db, lambda connection: attach(connection, self._ledger, plan), durable=True
         )
         if state.epoch != self._epoch:
             self._epoch = state.epoch
@@ -208,8 +208,8 @@ class Committer:
             )
             self._open.leaving = items[-1].last if items else 0
             try:
-                state, held = await db.transact(
-                    lambda connection: commit(connection, self._ledger, plan), durable=durable
+                state, held = await transact(
+                    db, lambda connection: commit(connection, self._ledger, plan), durable=durable
                 )
             except WorldError as error:
                 self._note(error)

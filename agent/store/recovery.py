@@ -25,6 +25,7 @@ from shared.clock import ClockState, Instant, WallMs
 from shared.errors import Reason
 from shared.ids import StoreEpoch
 from shared.runtime.queries import bind
+from shared.runtime.sqlite import quick_check
 
 WRITEBACK_MS = 35_000
 """What a power cut takes of commits that did not wait for the disk: Linux writes a page back when
@@ -57,7 +58,11 @@ def attach(db: sqlite3.Connection, ledger: Ledger, plan: Attach) -> tuple[State,
     """Settle what an earlier process left, and take possession of the file.
 
     Afterwards every journal but this process's own is taken over completely.
+
+    Raises:
+        WorldError: STORE_CORRUPT, what the file says of itself cannot be.
     """
+    quick_check(db, "telemetry.db", table="state")
     fresh_file = is_new(db)
     state = begin_state(db, plan.epoch)
     ledger.begin(state)

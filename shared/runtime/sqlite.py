@@ -155,13 +155,13 @@ def ask(db: sqlite3.Connection, pragma: str, value: str | int, *, expect: str | 
         raise WorldError(Reason.STORE_FAILED, f"PRAGMA {pragma} is {row}, not {expect}")
 
 
-def quick_check(db: sqlite3.Connection, where: str) -> None:
-    """Read the file's structure from end to end.
+def quick_check(db: sqlite3.Connection, where: str, *, table: str = "") -> None:
+    """Read the file's structure from end to end, or that of one table.
 
     Raises:
         WorldError: STORE_CORRUPT with SQLite's first complaint.
     """
-    complaint = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    complaint = db.execute(f"PRAGMA quick_check({table or 1})").fetchone()[0]
     if complaint != "ok":
         raise WorldError(Reason.STORE_CORRUPT, f"{where}: {complaint}")
 

@@ -6,11 +6,13 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from agent.store.telemetry import TelemetryStore
+from agent.store.telemetry_file import PAGE_BYTES
 from shared.block.codec import decode
 from shared.errors import Reason
 from shared.runtime.clock import SystemEntropy
@@ -23,6 +25,10 @@ __all__ = ["memory"]
 EVERY = 100
 SAMPLE = 10 if not AT_LENGTH else 1
 """`make test` looks at every tenth of these bytes."""
+
+TYPES_BYTES = 20
+Damage = tuple[int, int | None]
+"""Which byte, and which of its bits is flipped; None: the file ends there."""
 
 
 @pytest.fixture
@@ -89,21 +95,44 @@ slowest = [0.0]
 async def test_whatever_byte_is_damaged_the_agent_starts_and_its_account_adds_up(
     sound: Plant, memory: Path, damage: str
 ):
-    whole = sound.database.read_bytes()
     chance = random.Random(20261122)
+    size = sound.database.stat().st_size
+    places = range(chance.randrange(EVERY * SAMPLE), size, EVERY * SAMPLE)
+    damages = [(at, None if damage == "cut" else chance.randrange(8)) for at in places]
+    await nothing_breaks(sound, memory / "damaged", damages)
+
+
+async def test_whatever_is_damaged_of_the_row_that_counts_the_agent_starts(
+    sound: Plant, memory: Path
+):
+    whole = sound.database.read_bytes()
+    with sqlite3.connect(sound.database) as db:
+        [epoch] = db.execute("SELECT epoch FROM state").fetchone()
+    db.close()
+    # Its first value that takes bytes; of which types all of them are stands right before it.
+    values = whole.index(epoch)
+    page = values // PAGE_BYTES * PAGE_BYTES
+    chance = random.Random(20261122)
+    used = [at for at in range(page, page + PAGE_BYTES) if whole[at]]
+    damages: list[Damage] = [(at, chance.randrange(8)) for at in used[:: 1 if AT_LENGTH else 3]]
+    damages += [(at, bit) for at in range(values - TYPES_BYTES, values) for bit in range(8)]
+    await nothing_breaks(sound, memory / "damaged", damages)
+
+
+async def nothing_breaks(sound: Plant, folder: Path, damages: Sequence[Damage]) -> None:
+    """Damage one place at a time, and look whether every promise is kept then."""
+    whole = sound.database.read_bytes()
     broken: Counter[str] = Counter()
-    places = range(chance.randrange(EVERY * SAMPLE), len(whole), EVERY * SAMPLE)
-    for place in places:
+    for place, bit in damages:
         content = bytearray(whole)
-        if damage == "flipped":
-            content[place] ^= 1 << chance.randrange(8)
-        else:
+        if bit is None:
             del content[place:]
-        folder = memory / "damaged"
+        else:
+            content[place] ^= 1 << bit
         for promise in await opened_after(sound, bytes(content), folder):
-            broken[f"{promise} ({damage} at {place} of {len(whole)})"] += 1
+            broken[f"{promise} (bit {bit} at {place} of {len(whole)})"] += 1
         shutil.rmtree(folder)
-    print(f"{len(places)} places, {damage}: opened within {slowest[0]:.2f} s")
+    print(f"{len(damages)} places: opened within {slowest[0]:.2f} s")
     assert not broken
 
 

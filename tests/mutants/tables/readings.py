@@ -8,8 +8,16 @@ _SAMPLER = "tests/unit/test_sampler.py::test_"
 _URGENCY = "tests/unit/test_urgency.py::test_"
 _QUALITY = _JUDGE + "a_change_of_quality_is_never_held_back"
 _ACCOUNT = _BOUNDS + "everything_sampled_is_recorded_or_suppressed"
+_DAMAGE = "tests/power/test_damage.py::test_"
 
 READINGS = (
+    Mutant(
+        "store-row-that-cannot-be",
+        "agent/store/recovery.py",
+        '    quick_check(db, "telemetry.db", table="state")\n',
+        "",
+        (_DAMAGE + "whatever_is_damaged_of_the_row_that_counts_the_agent_starts",),
+    ),
     Mutant(
         "judge-deadband-quality",
         "agent/core/deadband.py",

@@ -39,6 +39,7 @@ FOUND: Mapping[str, Plot] = {
     "a service that failed in cleaning up makes a stop wait for ever": Plot(
         5, ("disk",) * 4 + ("stop",) * 4
     ),
+    "rows that a damaged file itself refuses": Plot(18, ("damage",) * 8),
     "what a copy does not know to be lost is told again": Plot(3, ("backup", *("reboot",) * 3)),
     "an older card has never heard of what the newer one began": Plot(
         53,
