@@ -89,8 +89,6 @@ class Centre(Lives):
         self._serving = 0
         self.told: deque[tuple[bytes, bytes]] = deque(maxlen=told.NEWEST)
         """The newest requests and answers; empty once the file was put back."""
-        self.ruined = False
-        """Its file is damaged: it may end at once, as long as it says why."""
 
     @property
     def place(self) -> Place:

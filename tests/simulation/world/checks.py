@@ -209,15 +209,18 @@ def receipts_count_in_any_order(rest: Rest, site: Site) -> Iterator[str]:
         known = Known(state=ExecutionState.QUEUED)
         for epoch, receipt in sorted(receipts, key=lambda one: one[1].wall_ms * 7919 % 104729):
             known = fold(known, [receipt], epoch=epoch)
-        here = rows(rest.centre, "SELECT state FROM execution WHERE execution_id = $1", execution)
-        supposed = here == [(ExecutionState.OVERDUE,)] or (
+        for state, *fact in rows(
+            rest.centre,
+            "SELECT state, fact_epoch, fact_number FROM execution WHERE execution_id = $1",
+            execution,
+        ):
             # What an older card said under numbers that were taken is in no history.
-            site.put_back and here and here[0][0] in TERMINAL_EXECUTION
-        )
-        supposed = supposed and known.state not in TERMINAL_EXECUTION
-        if known.rank is not None and here and here != [(known.state,)] and not supposed:
-            name = ExecutionState(here[0][0]).name
-            yield f"{site.name}: receipts say {known.state.name}, the centre says {name}"
+            unheard = bool(site.put_back) and state in TERMINAL_EXECUTION
+            unheard &= all([epoch, receipt.number] != fact for epoch, receipt in receipts)
+            supposed = state == ExecutionState.OVERDUE and known.state not in TERMINAL_EXECUTION
+            if known.rank is not None and state != known.state and not (unheard or supposed):
+                name = ExecutionState(state).name
+                yield f"{site.name}: receipts say {known.state.name}, the centre says {name}"
 
 
 def everything_comes_to_an_end(rest: Rest, site: Site) -> Iterator[str]:

@@ -52,8 +52,8 @@ async def ruin(scene: Scene, chance: random.Random) -> None:
     while centre.up and scene.ground.now_s < until_s:
         await asyncio.sleep(60)
     await stop(centre)
-    await _put_back(scene, taken_s)
     centre.ruined = False
+    await _put_back(scene, taken_s)
 
 
 async def _copied(scene: Scene) -> float | None:

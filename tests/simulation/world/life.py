@@ -73,8 +73,10 @@ class Lives(ABC):
         self.lives = 0
         self.off = False
         """Switched off: it does not come back by itself."""
+        self.ruined = False
+        """Its file is damaged: it may end at once, as long as it says why."""
         self.changes: list[tuple[float, bool]] = []
-        """When it came up, went down or its disk refused, and whether it was up then."""
+        """When it came up, went down or its disk refused, and whether it was up then, and whole."""
         self._graves: list[asyncio.Task[Any]] = []
 
     @abstractmethod
@@ -149,7 +151,7 @@ class Lives(ABC):
         self._changed()
 
     def _changed(self) -> None:
-        self.changes.append((self.ground.now_s, self.up))
+        self.changes.append((self.ground.now_s, self.up and not self.ruined))
 
     def _look(self, process: Process) -> Callable[[sqlite3.Connection, Path], None]:
         def look(db: sqlite3.Connection, path: Path) -> None:
