@@ -14,6 +14,7 @@ from typing import Protocol
 from agent.core.anchor import is_far, measured
 from agent.core.budget import BudgetSettings, permille
 from agent.core.contact import (
+    Answer,
     Standing,
     base_report,
     block_budget,
@@ -46,7 +47,7 @@ from shared.clock import Clock, Instant, WallMs
 from shared.errors import RefusedError, WorldError
 from shared.model.health import Health
 from shared.runtime.logs import Events
-from shared.sync.outgoing import Frozen, choose_blocks, freed_by, freeze_report
+from shared.sync.outgoing import Freed, Frozen, choose_blocks, freed_by, freeze_report
 from shared.sync.ranges import Ranges
 from shared.trust.documents import ECHO_BYTES, Reply, document_hash
 from shared.wire.messages import Receipt
@@ -240,46 +241,14 @@ class Contact:
         # An answer to a report from earlier may be from earlier too.
         astray = not resent and await self._learn(reply, asked, here)
         ordered = answer.bundle is not None and await self._orders.admit(answer.bundle)
-        freed = freed_by(
-            reply,
-            sent,
-            telemetry_epoch=self._telemetry.epoch,
-            jobs_epoch=sent.jobs_epoch,
-            heard_epoch=standing.heard_epoch,
-        )
-        try:
-            await self._telemetry.free(freed)
-        except WorldError as error:
-            # Nothing is lost: what was not freed is announced and acknowledged again.
-            _log.event("free_failed", level=logging.ERROR, cause=str(error))
+        freed, done, receipts = await self._settle(got, sent, answer, reply, standing.heard_epoch)
         # A store that replaced a lost one is given work only once it has repeated the hash of an
         # answer to it: that is something to say.
         unknown = not standing.echo and (standing.counters is None or standing.counter > 1)
-        done, receipts = await self._store.settle(
-            sent,
-            freed,
-            now_ms=WallMs(reply.now_ms),
-            kept=self._guard.kept,
-            echo=document_hash(answer.reply)[:ECHO_BYTES],
-            up=got.up,
-            down=got.down,
-            spent=self.purse.charge(got.up + got.down),
-        )
         asks = self._hear_gaps(reply)
-        progress = (
-            unknown
-            or astray
-            or asks
-            or done > 0
-            or bool(freed.blocks or freed.rejected or freed.ledger_to)
-        )
-        left = (
-            unknown
-            or astray
-            or asks
-            or receipts > 0
-            or bool(await self._telemetry.waiting() or await self._telemetry.ledger())
-        )
+        is_new = unknown or astray or asks
+        progress = is_new or done > 0 or bool(freed.blocks or freed.rejected or freed.ledger_to)
+        left = is_new or receipts > 0 or await self._has_telemetry()
         return Answered(
             left=left,
             progress=progress,
@@ -290,6 +259,37 @@ class Contact:
             up=got.up,
             down=got.down,
         )
+
+    async def _settle(
+        self, got: Delivered, sent: Frozen, answer: Answer, reply: Reply, heard_epoch: int
+    ) -> tuple[Freed, int, int]:
+        """Free what is acknowledged; return it, how many receipts were, and how many are left."""
+        freed = freed_by(
+            reply,
+            sent,
+            telemetry_epoch=self._telemetry.epoch,
+            jobs_epoch=sent.jobs_epoch,
+            heard_epoch=heard_epoch,
+        )
+        try:
+            await self._telemetry.free(freed)
+        except WorldError as error:
+            # Nothing is lost: what was not freed is announced and acknowledged again.
+            _log.event("free_failed", level=logging.ERROR, cause=str(error))
+        done, receipts = await self._store.settle(
+            sent,
+            freed,
+            now_ms=WallMs(reply.now_ms),
+            kept=self._guard.kept,
+            echo=document_hash(answer.reply)[:ECHO_BYTES],
+            up=got.up,
+            down=got.down,
+            spent=self.purse.charge(got.up + got.down),
+        )
+        return freed, done, receipts
+
+    async def _has_telemetry(self) -> bool:
+        return bool(await self._telemetry.waiting() or await self._telemetry.ledger())
 
     def _hear_gaps(self, reply: Reply) -> bool:
         """Note which blocks are asked for again; tell whether that is something new to answer."""
