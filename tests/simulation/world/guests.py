@@ -91,7 +91,7 @@ async def _is_copied(scene: Scene, one: Site) -> None:
     await twin.stop()
     await scene.people.release(one.agent)
     await asyncio.sleep(_WAITS_S)
-    if scene.restored is put_back:
+    if scene.restored is put_back and not scene.centre.ruined:
         _both_are_kept(scene, (one, twin), told_s)
 
 
