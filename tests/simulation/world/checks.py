@@ -216,7 +216,9 @@ def receipts_count_in_any_order(rest: Rest, site: Site) -> Iterator[str]:
         ):
             # What an older card said under numbers that were taken is in no history.
             unheard = bool(site.put_back) and state in TERMINAL_EXECUTION
-            unheard &= all([epoch, receipt.number] != fact for epoch, receipt in receipts)
+            unheard &= all(
+                [epoch, one.number, one.state] != [*fact, state] for epoch, one in receipts
+            )
             supposed = state == ExecutionState.OVERDUE and known.state not in TERMINAL_EXECUTION
             if known.rank is not None and state != known.state and not (unheard or supposed):
                 name = ExecutionState(state).name
