@@ -8,6 +8,7 @@ migrations, which are `shared.runtime`'s.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, assert_never
@@ -36,7 +37,7 @@ class SqliteStore:
 
     def __init__(self, writer: Database, reader: Database) -> None:
         self._writer, self._reader = writer, reader
-        self._statements = dict(for_sqlite(without_claims(load_statements())))
+        self._statements = _statements()
         self.failed = asyncio.Event()
         """Set when nothing works until `recover`."""
 
@@ -122,6 +123,11 @@ class SqliteStore:
     def _note_failure(self) -> None:
         if self._writer.failure or self._reader.failure:
             self.failed.set()
+
+
+@cache
+def _statements() -> Mapping[str, str]:
+    return dict(for_sqlite(without_claims(load_statements())))
 
 
 def drive(db: sqlite3.Connection, statements: Mapping[str, str], body: Tx[T]) -> T:

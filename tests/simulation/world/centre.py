@@ -34,6 +34,7 @@ from shared.sync.body import BodyDecoder
 from tests.simulation.loop import SeededEntropy
 from tests.simulation.world import told
 from tests.simulation.world.disk import Disks
+from tests.simulation.world.files import at_rest
 from tests.simulation.world.fleet import found, write_fleet
 from tests.simulation.world.ground import Ground
 from tests.simulation.world.life import GoneError, Lives, Process
@@ -183,10 +184,13 @@ class Centre(Lives):
         super().start()
 
     def _keeps_its_word(self) -> None:
-        for said in list(self.told):
-            for what in told.not_kept(self.place.database, *said):
-                self.ground.wrong(what)
-                self.told.clear()
+        if not self.told:
+            return
+        with at_rest(self.place.database):
+            for said in list(self.told):
+                for what in told.not_kept(self.place.database, *said):
+                    self.ground.wrong(what)
+                    self.told.clear()
 
     def _say(self, process: Process, what: str) -> None:
         if self.ruined and any(named in what for named in _DAMAGE):

@@ -61,17 +61,20 @@ class Disk:
                 self.die()
 
 
+_EXECUTE = sqlite3.Connection.execute
+
+
 class _Watched(sqlite3.Connection):
     """A connection whose commits the disk decides about."""
 
     disk: Disk | None = None
     path = Path()
 
-    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
         if sql != "COMMIT" or self.disk is None:
-            return super().execute(sql, *arguments)
+            return _EXECUTE(self, sql, values)
         self.disk.before_commit(self.path)
-        done = super().execute(sql)
+        done = _EXECUTE(self, sql)
         disk, self.disk = self.disk, None
         disk.look(self, self.path)
         self.disk = disk

@@ -11,7 +11,7 @@ _AT_REST: dict[Path, sqlite3.Connection] = {}
 
 @contextlib.contextmanager
 def at_rest(path: Path) -> Iterator[None]:
-    """Keep a file open that is read again and again inside, and that nobody writes any more."""
+    """Keep a file open that is read again and again inside, and that nobody writes meanwhile."""
     with contextlib.closing(sqlite3.connect(path)) as _AT_REST[path]:
         try:
             yield

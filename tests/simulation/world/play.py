@@ -12,13 +12,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from unittest import mock
 
-from shared.runtime import migrations
-from shared.trust import envelope
 from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
@@ -26,6 +23,7 @@ from tests.simulation.world.disk import Disks
 from tests.simulation.world.files import at_rest
 from tests.simulation.world.ground import HOUR_S, Ground
 from tests.simulation.world.life import GoneError
+from tests.simulation.world.once import found_once
 from tests.simulation.world.people import People
 from tests.simulation.world.rollout_checks import (
     a_firing_works_once,
@@ -82,7 +80,7 @@ class Play:
 
     async def run(self) -> None:
         """Play it to the judgement."""
-        with _one_process(), self.disks.in_force(), machines(), self.centre.in_force():
+        with found_once(), self.disks.in_force(), machines(), self.centre.in_force():
             await self._live_through()
             with at_rest(self.centre.place.database):
                 for finding in chain(self._rest().findings(), self._long_work()):
@@ -202,22 +200,6 @@ class Play:
             standing=[*self.people.standing, *self.people.triggers],
             ended_s=self.ended_s,
         )
-
-
-_MADE = cache(migrations.made_by)
-"""What a schema's steps make: found out once per process, for hundreds of openings."""
-_VERIFIES = lru_cache(maxsize=64)(envelope._verifies)
-"""Whether one key signed one message: what one program asks is soon asked by the next."""
-
-
-@contextlib.contextmanager
-def _one_process() -> Iterator[None]:
-    """Let the programs of a world share what each would find out for itself alike."""
-    with (
-        mock.patch.object(migrations, "made_by", _MADE),
-        mock.patch.object(envelope, "_verifies", _VERIFIES),
-    ):
-        yield
 
 
 def play(seed: int, stories: Sequence[str] = ()) -> Verdict:

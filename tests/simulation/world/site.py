@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +24,7 @@ from agent.services.bus_tasks import BusTask
 from agent.services.carrier import Carrier
 from agent.services.identity import Enrolment, load_or_make_signer, load_signer
 from agent.services.joining import keep
+from agent.services.keeper import Keeper
 from agent.services.status import LiveStatus
 from agent.services.stick_door import StickDoor
 from agent.services.uplink import Uplink
@@ -352,6 +353,7 @@ def machines() -> Iterator[None]:
         mock.patch.object(agent.app, "Control", _Control),
         mock.patch.object(agent.app, "hand_back_code", _nothing),
         mock.patch.object(agent.app, "hand_back_heap", _nothing),
+        mock.patch.object(agent.app, "Keeper", partial(Keeper, written=_nothing)),
         mock.patch.object(agent.line, "_make_link", _make_link),
         mock.patch.object(agent.line, "free_mb", _plenty),
         mock.patch.object(agent.services.box, "free_mb", _plenty),

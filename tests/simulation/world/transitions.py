@@ -47,8 +47,8 @@ class Walk:
     put_back: set[str] = field(default_factory=set)
     """Agents whose card was put back: what ended on the newer one may end otherwise on the older.
     """
-    states: list[tuple[bytes, str, int]] = field(default_factory=list)
-    """Of a coordinator's executions when they were last looked at."""
+    seen: object = None
+    """What stood in the database when it was last looked at."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at each commit that lets a task run."""
 
@@ -60,7 +60,7 @@ class Walk:
     def forget(self) -> None:
         """Begin anew: the database was put back, or is another one."""
         self.at.clear()
-        self.states = []
+        self.seen = None
         self.fresh = True
 
     def look_at_agent(self, db: sqlite3.Connection) -> None:
@@ -69,11 +69,12 @@ class Walk:
             store = db.execute("SELECT jobs_epoch FROM contact").fetchone()
             tasks = db.execute("SELECT number, state FROM task WHERE firing = 0").fetchall()
             executions = db.execute("SELECT id, state FROM execution").fetchall()
-            for number, state in tasks:
-                self._step("task", (store, number), TaskState(state), TaskState.READY)
-            for uid, state in executions:
-                self._step("execution", (store, uid), ExecutionState(state), None)
-                self.admitted.add(uid)
+            if self._is_news((store, tasks, executions)):
+                for number, state in tasks:
+                    self._step("task", (store, number), TaskState(state), TaskState.READY)
+                for uid, state in executions:
+                    self._step("execution", (store, uid), ExecutionState(state), None)
+                    self.admitted.add(uid)
             self.firings.update(db.execute(_FIRINGS).fetchall())
             self.fresh = False
 
@@ -81,7 +82,7 @@ class Walk:
         """Look at a coordinator's database after a commit."""
         with contextlib.suppress(sqlite3.Error):
             found = db.execute(_STATES).fetchall()
-            for uid, agent, state in () if found == self.states else found:
+            for uid, agent, state in found if self._is_news(found) else ():
                 now = ExecutionState(state)
                 before = self.at.get(("known", uid), now if self.fresh else _QUEUED)
                 self.at["known", uid] = now
@@ -90,9 +91,14 @@ class Walk:
                 self._count("known", before, now)
                 if before in TERMINAL_EXECUTION and agent not in self.put_back:
                     self.ground.wrong(f"{self.who}: {before.name} became {now.name}")
-            self.fresh, self.states = False, found
+            self.fresh = False
             for name, trigger, occasion, at_ms, job in db.execute(_FIRED).fetchall():
                 self._fire(name, f"{trigger.hex()} {occasion}", at_ms, job)
+
+    def _is_news(self, found: object) -> bool:
+        """Tell whether this is not what was seen at the commit before."""
+        before, self.seen = self.seen, found
+        return before != found
 
     def _fire(self, name: str, occasion: str, at_ms: int, job: bytes | None) -> None:
         before_ms, before = self.fired.get((name, occasion), (at_ms, None))
