@@ -3,7 +3,7 @@
 Each has a database and a coordinator of its own on the same core. Of the registered agents,
 spread over all of them by chance, the same number calls; all of these have called once before.
 `growth` is the processors' time of a contact (the database's server counted) in the larger fleet
-by that in the smaller, the median of the turns.
+by that in the smaller, the median of the turns; before each, everything is rolled up.
 """
 
 import random
@@ -15,7 +15,7 @@ from typing import Any
 
 from firmware_sim.fleet.readings import Shape
 from firmware_sim.fleet.roster import Roster
-from tests.bench.contacts_house import House, Running, coordinators, house, play
+from tests.bench.contacts_house import House, Running, caught_up, coordinators, house, play
 from tests.bench.contacts_people import let_in
 
 FEW = 1_000
@@ -51,6 +51,10 @@ class _Side:
         self.contacts += found["contacts"]
         self.cpu_ms.append(passed_s / max(1, found["contacts"]) * 1000)
 
+    async def rest(self) -> None:
+        """Wait until everything is rolled up."""
+        await caught_up(self._home.place)
+
     def _cpu_s(self, running: Running) -> float:
         return running.cpu_s() + self._home.server_cpu_s()
 
@@ -81,10 +85,13 @@ async def growth(
             Roster(roster.heading, some).save(place / "fleet")
             side = _Side(home, place / "fleet")
             side.begin(stack.enter_context(coordinators(home)), len(some))
+            await side.rest()
             sides.append(side)
         for _ in range(_TURNS):
             for side in sides:
                 side.turn(seconds / _TURNS)
+                # What waits to be rolled up is no part of the next turn.
+                await side.rest()
     few, many = sides
     ratios = [
         beside / alone for alone, beside in zip(few.cpu_ms, many.cpu_ms, strict=True) if alone
