@@ -44,6 +44,8 @@ class NodeBus:
         self.node = node
         self.cut_after: int | None = None
         """The gateway loses its supply after this many more requests."""
+        self.board_cut_after: int | None = None
+        """The board alone loses its supply, for as long as a start takes."""
 
     async def exchange(self, request: bytes, decoder: FrameDecoder[T], *, urgency: Urgency) -> T:
         for left in reversed(range(3 if decoder.repeatable else 1)):
@@ -78,6 +80,11 @@ class NodeBus:
             if self.cut_after < 0:
                 raise asyncio.CancelledError
         await asyncio.sleep(ANSWER_S)
+        if self.board_cut_after is not None:
+            self.board_cut_after -= 1
+            if self.board_cut_after < 0:
+                self.board_cut_after = None
+                self.node.board.lose_power(self.node.time.ticks.mono_ms())
         exchange = self.node.hear(frame)
         answer = None if exchange is None else self.node.finish(exchange)
         return None if answer is None else answer.packet

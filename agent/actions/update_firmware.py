@@ -292,7 +292,8 @@ class _Update:
                 well_since_s = now_s
             if well_since_s is not None and now_s - well_since_s >= self.section.soak_s:
                 self.why = ""
-                return True
+                # Who lost its supply over the last look may be well under the old image again.
+                return await self._still_runs()
             if well_since_s is None and now_s >= until_s:
                 return False
             await asyncio.sleep(limits.FIRMWARE_LOOK_MS / 1000)

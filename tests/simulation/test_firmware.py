@@ -239,6 +239,23 @@ def test_a_site_whose_supply_fails_at_any_request_has_a_board_that_runs(tmp_path
     assert set(told[: told.index(Reason.FIRMWARE_REVERTED)]) == {None}
 
 
+def test_a_board_whose_supply_fails_at_any_request_is_let_into_an_image_once(tmp_path: Path):
+    async def scenario(world: World, cut: int) -> tuple[Reason | None, int]:
+        bench = Bench(world, tmp_path)
+        bench.bus.board_cut_after = cut
+        outcome = await bench.update(NEW, text=SOAKING)
+        assert bench.runs() == ("2.0.0" if outcome.reason is None else "1.0.0"), (cut, outcome)
+        return outcome.reason, bench.node.requests
+
+    _, most = play(lambda world: scenario(world, 1_000))
+    told = [play(lambda world, cut=cut: scenario(world, cut))[0] for cut in range(most)]
+    # From its first start on trial until it is confirmed it goes back each time.
+    on_trial = told.index(Reason.FIRMWARE_REVERTED)
+    confirmed = most - told[::-1].index(Reason.FIRMWARE_REVERTED)
+    assert set(told[on_trial:confirmed]) == {Reason.FIRMWARE_REVERTED}
+    assert most - confirmed < 5, "what follows is the look at what it runs"
+
+
 def test_lost_answers_cost_no_second_transfer(tmp_path: Path):
     async def scenario(world: World) -> None:
         bench = Bench(world, tmp_path)

@@ -25,6 +25,15 @@ def _mutant(name: str, file: str, edit: tuple[str, str], *tests: str) -> Mutant:
 
 UPDATES = (
     _mutant(
+        "proven-under-the-old-image",
+        _ACTION,
+        (
+            "old image again.\n                return await self._still_runs()\n",
+            "old image again.\n                return True\n",
+        ),
+        _UPDATE + "a_board_whose_supply_fails_at_any_request_is_let_into_an_image_once",
+    ),
+    _mutant(
         "any-signature",
         _IMAGE,
         ("    if not good:\n", "    if False:\n"),
