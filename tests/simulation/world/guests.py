@@ -70,6 +70,7 @@ async def _is_copied(scene: Scene, one: Site) -> None:
     twin.be(one)
     shutil.copytree(one.folder / "data", twin.folder / "data")
     scene.ground.hit("clone", one.name)
+    scene.centre.walk.put_back.add(one.agent)
     one.start()
     twin.start()
     until_s = scene.ground.now_s + _NOTICED_S

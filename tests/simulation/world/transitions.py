@@ -45,8 +45,7 @@ class Walk:
     fired: dict[tuple[str, str], tuple[int, bytes | None]] = field(default_factory=dict)
     """What a coordinator did about each occasion of a trigger, by name: when it was, which job."""
     put_back: set[str] = field(default_factory=set)
-    """Agents whose card was put back: what ended on the newer one may end otherwise on the older.
-    """
+    """Whose card was put back, or copied: what ended on one may end otherwise on the other."""
     seen: object = None
     """What stood in the database when it was last looked at."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
