@@ -18,7 +18,8 @@ from shared.model.line_address import SDI12_ADDRESSES
 
 _BEGUN: Final = re.compile(r"([0-9]{3})([0-9]{1,2})")
 """Seconds until it is ready, and how many values there will be."""
-_VALUES: Final = re.compile(r"(?:[+-](?:[0-9]{1,7}\.?[0-9]{0,7}|\.[0-9]{1,7}))*")
+_VALUES: Final = re.compile(r"(?:[+-](?:[0-9]{1,7}(?:\.[0-9]{0,7})?|\.[0-9]{1,7}))*")
+"""There is one way to read each value: with two, a long answer that ends badly takes hours."""
 _VALUE: Final = re.compile(r"[+-][0-9.]+")
 _GRACE_MS: Final = 500
 """Beyond the time that the sensor has told."""
