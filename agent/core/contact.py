@@ -67,6 +67,8 @@ class Standing:
     """Bytes of the link, today and this month."""
     heard_epoch: int = 0
     """The highest restore epoch whose coordinator was told again what it had lost."""
+    next_receipt: int = 0
+    """The number of the receipt after those of the report that is being made."""
 
     @property
     def bundle_seq(self) -> int:
@@ -109,6 +111,7 @@ def base_report(
         attested=standing.counters is not None,
         answered=standing.echo,
         anchors=list(anchors),
+        next_receipt=standing.next_receipt,
     )
 
 

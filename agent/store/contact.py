@@ -126,7 +126,8 @@ class ContactStore:
             flush_tales(db, limits.RECEIPTS_PER_REPORT - waiting)
             bodies = db.execute(_JOBS["receipts"], bind(limits.RECEIPTS_PER_REPORT)).fetchall()
             receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
-            frozen = make(now, receipts)
+            written: int = db.execute(_JOBS["newest_receipt"]).fetchone()[0]
+            frozen = make(dataclasses.replace(now, next_receipt=written + 1), receipts)
             assert frozen.counter == now.counter + 1, "reports are numbered without a gap"
             row = bind(frozen.counter, frozen.digest, frozen.envelope)
             db.execute(_SQL["freeze"], row)

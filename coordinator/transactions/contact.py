@@ -15,7 +15,7 @@ from coordinator.transactions.device_states import devices_said
 from coordinator.transactions.happenings import disk_told, happened
 from coordinator.transactions.issue import Order, issue
 from coordinator.transactions.known import look_ahead, with_known
-from coordinator.transactions.lost import presume_lost
+from coordinator.transactions.lost import presume_lost, presume_unheard
 from coordinator.transactions.receipts import Reconciled, reconcile_receipts
 from coordinator.transactions.rows import audit, to_json
 from shared import limits
@@ -222,6 +222,8 @@ def _record(contact: Contact) -> Tx[Recorded]:
     elif reconciled.new and not newest and before is not None and before.report is not None:
         # A late word of a store that is no more: what it began is as lost as before.
         yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
+    if newest and 0 < report.next_receipt <= reconciled.receipts_to:
+        yield from presume_unheard(agent, report.jobs_epoch, report.next_receipt, now_ms)
     hears, granted = (
         identity.may_hear and may_grant(chain, attested=report.attested, quarantined=stopped)
         for stopped in (False, quarantined)

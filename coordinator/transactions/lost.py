@@ -28,6 +28,21 @@ def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
     yield from presume_unsure(agent, now_ms)
 
 
+def presume_unheard(
+    agent: AgentId, jobs_epoch: bytes, next_receipt: int, now_ms: WallMs
+) -> Tx[None]:
+    """Presume OVERDUE what is known by facts that a jobs store has not come to.
+
+    It was put back as it was before; what was told of the newer one, a stick brought.
+    """
+    overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
+    rows = yield from fetch(
+        "executions_unheard", agent, jobs_epoch, next_receipt, overdue, now_ms, why
+    )
+    for job in sorted({job for (job,) in rows}):
+        yield from job_ended(job, now_ms)
+
+
 def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:
     """Presume OVERDUE what a coordinator before the restore may have signed for a lost store.
 

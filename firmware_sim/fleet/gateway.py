@@ -227,6 +227,7 @@ class Gateway:
             restore_epoch=seat.restore_epoch,
             answered=seat.answered,
             schemas=[] if seat.has_schema else [sha256(schema).digest()],
+            next_receipt=seat.next_receipt,
         )
         envelope = seal(REPORT_TYP, pack(report), [self._signer])
         parts = [Part(PartKind.REPORT, envelope)]

@@ -141,6 +141,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """How the box is, see `agent.core.health`; empty: nothing changed worth its bytes."""
     devices: list[DeviceWord] | None = None
     """Those that something is to be said of, in place of all that was said; None: as before."""
+    next_receipt: int = 0
+    """The number the next receipt will get in this jobs store; 0: it does not say."""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

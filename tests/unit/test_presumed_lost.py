@@ -240,11 +240,11 @@ async def test_an_older_card_has_not_heard_of_what_the_newer_one_began(store):
     assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
 
 
-async def called(store, number: int) -> None:
+async def called(store, number: int, **said) -> None:
     """Let the agent with the old store make its next contact."""
     contact = Contact(
         agent=AGENT,
-        report=report(counter=number, previous=bytes([number - 1]) * 32, jobs_epoch=OLD),
+        report=report(counter=number, previous=bytes([number - 1]) * 32, jobs_epoch=OLD, **said),
         digest=bytes([number]) * 32,
         blocks=[],
         schemas=[],
@@ -263,6 +263,25 @@ async def test_what_a_stick_told_of_a_newer_store_is_lost_once_the_older_card_ca
     assert await known(store, execution) == (BEGUN, 0), "it may be the one that lives"
     await called(store, 2)
     assert await known(store, execution) == (OVERDUE, Reason.STORE_LOST)
+
+
+@pytest.mark.parametrize("next_receipt", [0, 1, 2, 3])
+async def test_an_older_card_that_has_nothing_to_tell_says_how_far_it_has_come(store, next_receipt):
+    execution = await ordered(store)
+    await called(store, 1)
+    await told(store, OLD, word(b"x" * 16, 1, DONE), word(execution, 2, BEGUN))
+    await called(store, 2, next_receipt=next_receipt)
+    is_older = next_receipt in {1, 2}
+    assert (await known(store, execution))[0] is (OVERDUE if is_older else BEGUN)
+
+
+async def test_what_an_older_card_has_begun_anew_is_not_lost_for_what_the_newer_one_told(store):
+    execution = await ordered(store)
+    await called(store, 1)
+    await told(store, OLD, word(execution, 2, BEGUN), word(b"y" * 16, 3, DONE))
+    await told(store, OLD, word(b"x" * 16, 1, DONE))
+    await called(store, 2, next_receipt=3)
+    assert await known(store, execution) == (BEGUN, 0)
 
 
 async def carried(store, epoch: bytes, number: int) -> None:

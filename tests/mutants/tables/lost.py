@@ -80,6 +80,24 @@ LOST = (
         "AND 0 = 1",
         "who_forgot_begins_no_rollout_that_a_lost_coordinator_may_have_released",
     ),
+    _presume(
+        "unheard-by-who-has-begun-anew",
+        "AND fact_number >= $3\n",
+        "AND fact_number >= $3 - $3\n",
+        "what_an_older_card_has_begun_anew_is_not_lost_for_what_the_newer_one_told",
+    ),
+    _contact(
+        "that-is-silent-is-not-older",
+        "<= reconciled.receipts_to:\n",
+        "<= 0:\n",
+        "an_older_card_that_has_nothing_to_tell_says_how_far_it_has_come",
+    ),
+    _contact(
+        "that-does-not-say-is-older",
+        "if newest and 0 < report.next_receipt",
+        "if newest and 0 <= report.next_receipt",
+        "an_older_card_that_has_nothing_to_tell_says_how_far_it_has_come",
+    ),
     _history(
         "is-no-word",
         "yield from fold_history(agent, execution, now_ms)",
