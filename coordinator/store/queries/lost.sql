@@ -12,8 +12,8 @@ RETURNING job_id;
 -- What a newer card than the one that speaks had begun: under numbers it has not come to.
 UPDATE execution SET state = $4, overdue_from = state, overdue_ms = $5, reason = $6,
     updated_ms = $5, version = version + 1
-WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND fact_number >= $3
-    AND fact_epoch = (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2)
+WHERE fact_epoch = (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2)
+    AND agent_id = $1 AND state IN (1, 2, 3, 4) AND fact_number >= $3
 RETURNING job_id;
 
 -- name: executions_unsure
