@@ -223,7 +223,7 @@ def _record(contact: Contact) -> Tx[Recorded]:
         # A late word of a store that is no more: what it began is as lost as before.
         yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
     if newest and 0 < report.next_receipt <= reconciled.receipts_to:
-        yield from presume_unheard(agent, report.jobs_epoch, report.next_receipt, now_ms)
+        yield from presume_unheard(agent, report, now_ms)
     hears, granted = (
         identity.may_hear and may_grant(chain, attested=report.attested, quarantined=stopped)
         for stopped in (False, quarantined)

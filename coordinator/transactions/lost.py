@@ -13,6 +13,7 @@ from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import AgentId
 from shared.model.job import ExecutionState
+from shared.trust.documents import Report
 
 
 def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
@@ -28,17 +29,18 @@ def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
     yield from presume_unsure(agent, now_ms)
 
 
-def presume_unheard(
-    agent: AgentId, jobs_epoch: bytes, next_receipt: int, now_ms: WallMs
-) -> Tx[None]:
-    """Presume OVERDUE what is known by facts that a jobs store has not come to.
+def presume_unheard(agent: AgentId, report: Report, now_ms: WallMs) -> Tx[None]:
+    """Presume OVERDUE what is known by facts that the jobs store of a report has not come to.
 
-    It was put back as it was before; what was told of the newer one, a stick brought.
+    It was put back as it was before; what was told of the newer one, a stick brought. Not so if the
+    report had waited for its answer when the stick was written.
     """
+    carried = yield from fetch_one("carried", agent, report.jobs_epoch)
+    if carried is not None and report.counter <= carried[0]:
+        return
+    epoch, next_receipt = report.jobs_epoch, report.next_receipt
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
-    rows = yield from fetch(
-        "executions_unheard", agent, jobs_epoch, next_receipt, overdue, now_ms, why
-    )
+    rows = yield from fetch("executions_unheard", agent, epoch, next_receipt, overdue, now_ms, why)
     for job in sorted({job for (job,) in rows}):
         yield from job_ended(job, now_ms)
 

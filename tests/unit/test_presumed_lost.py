@@ -297,6 +297,18 @@ async def carried(store, epoch: bytes, number: int) -> None:
     await store.run(partial(record_carried, contact), durable=True)
 
 
+@pytest.mark.parametrize(("number", "state"), [(2, BEGUN), (3, OVERDUE)])
+async def test_a_report_that_waited_when_a_stick_told_of_more_is_no_older_card(
+    store, number, state
+):
+    execution = await ordered(store)
+    await called(store, 1)
+    await carried(store, OLD, 2)
+    await told(store, OLD, word(execution, 1, BEGUN))
+    await called(store, number, next_receipt=1)
+    assert (await known(store, execution))[0] is state
+
+
 async def returned(store):
     """Return the work that goes onto a stick to the agent."""
     body = partial(prepare_return, AGENT, actor="me", now_ms=NOW)

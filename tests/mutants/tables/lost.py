@@ -86,6 +86,12 @@ LOST = (
         "AND fact_number >= $3 - $3\n",
         "what_an_older_card_has_begun_anew_is_not_lost_for_what_the_newer_one_told",
     ),
+    _history(
+        "of-a-report-that-waited",
+        "report.counter <= carried[0]:\n",
+        "report.counter <= 0:\n",
+        "a_report_that_waited_when_a_stick_told_of_more_is_no_older_card",
+    ),
     _contact(
         "that-is-silent-is-not-older",
         "<= reconciled.receipts_to:\n",
