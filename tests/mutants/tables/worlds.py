@@ -14,7 +14,6 @@ _HALF_WAY = "[rollouts that are taken back half-way]"
 _BOARDS = "[boards that get other firmware]"
 _RUINED = "[a coordinator whose file is damaged]"
 _LOST_MEMORY = "[how a job ended was lost with the memory of it]"
-_OLDER_CARD = "[an older card has never heard of what the newer one began]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
 _NO_END = "[a service that failed in cleaning up makes a stop wait for ever]"
 _REFUSED = "[rows that a damaged file itself refuses]"
@@ -124,13 +123,6 @@ WORLDS = (
         "        if not receipt.count:\n            yield from _keep(",
         "        if receipt.device:\n            yield from _keep(",
         says="were acknowledged and not kept",
-    ),
-    _receipts(
-        "an-older-card-forgets-what-the-newer-one-began",
-        '        yield from presume_lost(agent, b"", now_ms)\n',
-        "        yield from ()\n",
-        _OLDER_CARD,
-        says="an execution is IN_PROGRESS for ever",
     ),
     _lost(
         "what-was-begun-is-lost-with-the-memory-of-it",
