@@ -3,22 +3,23 @@
 Owns the one download in flight and who waits for which file. A file is fetched once for all devices
 and jobs; what came before a cut, a stop or a power cut is gone on with. Which bytes come next and
 what an answer may be is decided in `agent.core.artifacts`; whether the line is free, by a `Gate`;
-how bytes travel, by a `Source`; whether a neighbour gives them, by `Neighbours`.
+how bytes travel, by a `Source`; whether a neighbour gives them, or pulls first, by `Turn`.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from agent.core.artifacts import Pace, Shut, Span, Wanted, next_span, paced
-from agent.core.neighbours import Advice, Await, Grown, Pull, Says, TakeFrom, grown
+from agent.core.neighbours import Await, Says, TakeFrom
 from agent.core.progress import Progress
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.artifacts_taker import Taker
 from agent.services.http_connection import Take
+from agent.services.turn import Neighbours, Turn
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.clock import Clock, Entropy, MonoMs
@@ -50,31 +51,6 @@ class Gate(Protocol):
 
     async def charge(self, end: Delivered | LinkFailed) -> None:
         """Count what a request cost."""
-
-
-class Neighbours(Protocol):
-    """The other gateways of the site; see `agent.services.neighbourhood`."""
-
-    @property
-    def known(self) -> int:
-        """Return how many there are."""
-
-    def want(self, wants: Sequence[Wanted]) -> None:
-        """Note what is on its way here; what there is of it is offered to them."""
-
-    async def advise(self, wanted: Wanted, mine: Says) -> Advice:
-        """Return what to do next about a file."""
-
-    async def get(
-        self, giver: TakeFrom, wanted: Wanted, span: Span, take: Take
-    ) -> Delivered | LinkFailed:
-        """Take a part of a file from one of them."""
-
-    def altered(self, wanted: Wanted) -> None:
-        """Note that what they had a part in was not what it is called."""
-
-    async def close(self) -> None:
-        """Let go of all connections."""
 
 
 class Artifacts:
@@ -111,10 +87,7 @@ class Artifacts:
         """Files that need not be looked for again."""
         self._own: dict[bytes, int] = {}
         """Bytes of parts that came over this line since the start, and from nobody else."""
-        self._lease: tuple[bytes, Grown] | None = None
-        """Which file is pulled from the coordinator here, and when it grew last."""
-        self.neighbours: Neighbours | None = None
-        """Asked before the coordinator; None: nobody shares here."""
+        self.turn = Turn(shelf, clock)
         self.pulled = self.taken = 0
         """Bytes of files since the start: from the coordinator, and from neighbours."""
         self.waiting = 0
@@ -155,17 +128,23 @@ class Artifacts:
         finally:
             await self._close()
 
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """Return who is asked before the coordinator; None: nobody shares here."""
+        return self.turn.neighbours
+
+    @neighbours.setter
+    def neighbours(self, neighbours: Neighbours) -> None:
+        self.turn.neighbours = neighbours
+
     async def says(self, wanted: Wanted) -> Says:
         """Return what neighbours may know of a file here."""
-        held = await asyncio.to_thread(self._shelf.shown, wanted)
-        now_ms, pulling = self._clock.mono_ms(), False
-        if self._lease is not None and self._lease[0] == wanted.digest:
-            still = grown(self._lease[1], held, now_ms)
-            self._lease = wanted.digest, still
-            pulling = now_ms - still.at_ms < limits.SHARE_STALL_MS
+        return await self.turn.says(wanted, free=self._is_free(wanted))
+
+    def _is_free(self, wanted: Wanted) -> bool:
         pace = self._paces.get(wanted.digest, Pace())
-        free = pace.not_before_ms <= now_ms and not isinstance(self._gate.allowed(), Shut)
-        return Says(held=held, able=pulling or free, pulling=pulling)
+        rested = pace.not_before_ms <= self._clock.mono_ms()
+        return rested and not isinstance(self._gate.allowed(), Shut)
 
     def given(self, digest: bytes, size: int) -> int:
         """Return how many bytes of a file neighbours gave; see `agent.core.ports.ArtifactShelf`."""
@@ -211,7 +190,8 @@ class Artifacts:
                 return allowed.wait_ms
             # One of them may have it by then.
             return min(allowed.wait_ms or limits.SHARE_SLOW_LOOK_MS, limits.SHARE_SLOW_LOOK_MS)
-        await self._piece(wanted, pace, allowed, None)
+        if await self.turn.taken(wanted):
+            await self._piece(wanted, pace, allowed, None)
         return 0
 
     async def _wants(self) -> list[Wanted]:
@@ -242,7 +222,7 @@ class Artifacts:
             if path is not None:
                 self._arrived(wanted, path)
                 continue
-            advice = await self._advice(wanted)
+            advice = await self.turn.advice(wanted, free=self._is_free(wanted))
             if isinstance(advice, TakeFrom):
                 return wanted, pace, advice
             now_ms = self._clock.mono_ms()
@@ -253,14 +233,6 @@ class Artifacts:
             else:
                 return wanted, pace, None
         return min(waits, default=0)
-
-    async def _advice(self, wanted: Wanted) -> Advice:
-        if self.neighbours is None:
-            return Pull()
-        mine = await self.says(wanted)
-        if mine.held >= wanted.size:
-            return Pull()  # it only has to be settled
-        return await self.neighbours.advise(wanted, mine)
 
     async def _piece(
         self, wanted: Wanted, pace: Pace, allowed: int, giver: TakeFrom | None
@@ -274,7 +246,6 @@ class Artifacts:
             if held < wanted.size:
                 await asyncio.to_thread(self._shelf.make_room, wanted, list(await self._needed()))
                 if giver is None:
-                    self._hold(wanted, held)
                     span = next_span(held, wanted.size, pace, allowed)
                     got = await self._fetch(wanted, span, pace)
                 elif giver.held > held:
@@ -299,11 +270,6 @@ class Artifacts:
         after = paced(pace, got=got, took_ms=took_ms, now_ms=now_ms, fraction=fraction)
         self._paces[wanted.digest] = after
 
-    def _hold(self, wanted: Wanted, held: int) -> None:
-        """Tell neighbours from now on that this file is pulled here."""
-        if self._lease is None or self._lease[0] != wanted.digest:
-            self._lease = wanted.digest, Grown(held, self._clock.mono_ms())
-
     async def _take(self, wanted: Wanted, giver: TakeFrom, held: int, most: int) -> None:
         """Take the next piece from a neighbour; the last one makes the file whole.
 
@@ -312,7 +278,7 @@ class Artifacts:
             RefusedError: ARTIFACT_ALTERED.
         """
         assert self.neighbours is not None, "somebody gives it"
-        self._lease = None
+        self.turn.let_go()
         span = Span(held, min(giver.held, held + most))
         taker = Taker(self._shelf, wanted, span)
         given = await asyncio.to_thread(self._shelf.given, wanted)
@@ -374,8 +340,7 @@ class Artifacts:
         self._here.add(wanted.digest)
         self._paces.pop(wanted.digest, None)
         self._own.pop(wanted.digest, None)
-        if self._lease is not None and self._lease[0] == wanted.digest:
-            self._lease = None
+        self.turn.let_go(wanted)
         waiter = self._waiters.pop(wanted, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(path)

@@ -118,12 +118,12 @@ class Neighbourhood:
         now_ms = self._clock.mono_ms()
         self._quiet = {one: until for one, until in self._quiet.items() if until > now_ms}
 
-    async def advise(self, wanted: Wanted, mine: Says) -> Advice:
-        """Return what to do next about a file."""
+    async def advise(self, wanted: Wanted, mine: Says, *, afresh: bool = False) -> Advice:
+        """Return what to do next about a file; `afresh`: by nothing that was said before."""
         file = self._known(wanted, held=mine.held)
         if file.alone or wanted.size < limits.SHARE_LEAST_BYTES:
             return Pull()
-        if self._clock.mono_ms() - file.heard_ms >= limits.SHARE_LOOK_MS:
+        if afresh or self._clock.mono_ms() - file.heard_ms >= limits.SHARE_LOOK_MS:
             await self._ask_all(wanted, file)
         now_ms = self._clock.mono_ms()
         file.mine = grown(file.mine, mine.held, now_ms)

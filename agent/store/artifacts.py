@@ -140,15 +140,14 @@ class Shelf:
 
     def shown(self, wanted: Wanted) -> int:
         """Return how many bytes may be read, whole or not; changes nothing."""
-        for path in (self._whole(wanted.digest), self._part(wanted.digest)):
+        for path in self._places(wanted):
             with contextlib.suppress(OSError):
                 return min(path.stat().st_size, wanted.size)
         return 0
 
     def read(self, wanted: Wanted, start: int, size: int) -> bytes:
         """Return bytes of a file as they are here, not verified; fewer where there are no more."""
-        # The part first: it may become the whole in between, never the other way round.
-        for path in (self._part(wanted.digest), self._whole(wanted.digest)):
+        for path in self._places(wanted):
             with contextlib.suppress(OSError), path.open("rb") as file:
                 file.seek(start)
                 return file.read(size)
@@ -165,6 +164,10 @@ class Shelf:
             return max(0, min(wanted.size, int(self._given(wanted.digest).read_text())))
         except (OSError, ValueError):
             return 0
+
+    def _places(self, wanted: Wanted) -> tuple[Path, Path]:
+        """Return where to look, in this order: a part may become the whole in between."""
+        return self._part(wanted.digest), self._whole(wanted.digest)
 
     def _free(self) -> int:
         found = os.statvfs(self._folder)

@@ -8,12 +8,13 @@ from hashlib import sha256
 import pytest
 
 from agent.core.artifacts import Shut, Span, Wanted
-from agent.core.neighbours import TakeFrom
+from agent.core.neighbours import Pull, Says, TakeFrom
 from agent.core.uplink import Delivered
 from agent.services.lan import Network
 from agent.services.neighbourhood import PATH
 from shared import limits
 from shared.errors import Reason, RefusedError
+from shared.runtime.clock import SystemClock
 from shared.trust.shared_file import FileKey
 from tests.sharing_parts import DATA, WANTED, House, opened_street
 
@@ -61,13 +62,32 @@ async def test_when_the_puller_dies_another_goes_on_from_what_it_has(tmp_path):
         centre.most, centre.stops_at = 20_000, 40_000
         for house in houses.values():
             house.start()
-        await asyncio.gather(*(house.holds(40_000) for house in houses.values()))
+        # Less than a record more is not worth a request.
+        caught_up = 40_000 - limits.SHARE_RECORD_BYTES + 1
+        await asyncio.gather(*(house.holds(caught_up) for house in houses.values()))
         (puller,) = centre.askers
         await houses.pop(puller).stop()
         centre.hold.set()
         await all_have(*houses.values())
         assert len(centre.askers) == 2
         assert centre.served <= SIZE * 1.2
+
+
+async def test_who_begins_to_pull_asks_its_neighbours_once_more(tmp_path, monkeypatch):
+    async with opened_street(tmp_path, "a", "b") as (centre, houses):
+        a, b = houses.values()
+        for house in houses.values():
+            house.start()
+        await all_have(a, b)
+        # What b heard of a before a had any of it is held to be new for an hour.
+        monkeypatch.setattr(limits, "SHARE_LOOK_MS", 3_600_000)
+        file = b.neighbourhood._known(WANTED, held=0)
+        file.heard_ms = SystemClock().mono_ms()
+        nothing = Says(held=0, able=True)
+        assert await b.neighbourhood.advise(WANTED, nothing) == Pull()
+        advice = await b.neighbourhood.advise(WANTED, nothing, afresh=True)
+        assert advice == TakeFrom("a", SIZE)
+        assert centre.served == SIZE
 
 
 async def test_a_puller_that_stands_still_is_not_waited_for(tmp_path, monkeypatch):
@@ -79,7 +99,7 @@ async def test_a_puller_that_stands_still_is_not_waited_for(tmp_path, monkeypatc
         waiting = asyncio.create_task(all_have(*houses.values()))
         while len(centre.askers) < 2:
             # Both hang at the coordinator: neither waits for the other for ever.
-            if all(house.artifacts._lease for house in houses.values()):
+            if all(house.artifacts.turn.is_taken for house in houses.values()):
                 break
             await asyncio.sleep(0.001)
         centre.hold.set()

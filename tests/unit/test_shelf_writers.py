@@ -124,3 +124,25 @@ def test_a_file_that_rots_is_nobodys_any_more(tmp_path: Path) -> None:
     whole.write_bytes(bytes(1_000))
     assert shelf.find(WANTED) is None
     assert shelf.given(WANTED) == 0, "else the coordinator's next copy were the neighbours'"
+
+
+def test_a_copy_that_becomes_whole_is_shown_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, shown = 0, []
+    with fresh_shelf() as shelf:
+        look = Path.stat
+
+        def stat(path: Path, **how: bool) -> object:
+            nonlocal looks
+            looks += 1
+            try:
+                return look(path, **how)
+            finally:
+                if looks == 1:
+                    shelf.finish(WANTED)
+
+        with contextlib.closing(shelf.open_part(WANTED)) as part:
+            assert part.write(DATA)
+        monkeypatch.setattr(Path, "stat", stat)
+        shown.append(shelf.shown(WANTED))
+        shown.append(shelf.shown(WANTED))
+    assert shown == [len(DATA)] * 2

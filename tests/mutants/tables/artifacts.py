@@ -12,6 +12,7 @@ _SERVICE = "coordinator/services/artifacts.py"
 _SHARING = "tests/contract/test_sharing.py::test_"
 _LAN = "tests/unit/test_lan.py::test_"
 _NEAR = "tests/unit/test_neighbours.py::test_"
+_TURN = "tests/unit/test_turn.py::test_"
 _STICK = "tests/unit/test_stick_pieces.py::test_"
 _SEALED = "shared/trust/shared_file.py"
 _FETCH = "shared/trust/fetch.py"
@@ -211,6 +212,34 @@ ARTIFACTS = (
         "    if before and (not mine.able or min(map(_rank, before)) < _rank(mine)):\n",
         "    if False:\n",
         _NEAR + "a_line_that_costs_nothing_goes_first",
+    ),
+    _mutant(
+        "told-before-it-is-asked",
+        "agent/services/turn.py",
+        "        self._lease = wanted.digest, Grown(mine.held, self._clock.mono_ms())\n",
+        "",
+        _TURN + "of_those_who_begin_at_once_at_most_one_pulls_and_soon_one_does",
+    ),
+    _mutant(
+        "begun-by-what-is-so-now",
+        "agent/services/turn.py",
+        "mine, afresh=True), Pull)",
+        "mine), Pull)",
+        _TURN + "what_was_said_a_while_ago_is_no_reason_to_begin",
+    ),
+    _mutant(
+        "one-asks-afresh",
+        "agent/services/neighbourhood.py",
+        "        if afresh or self._clock.mono_ms()",
+        "        if self._clock.mono_ms()",
+        _SHARING + "who_begins_to_pull_asks_its_neighbours_once_more",
+    ),
+    _mutant(
+        "shown-while-it-becomes-whole",
+        _SHELF,
+        "return self._part(wanted.digest), self._whole(wanted.digest)",
+        "return self._whole(wanted.digest), self._part(wanted.digest)",
+        "tests/unit/test_shelf_writers.py::test_a_copy_that_becomes_whole_is_shown_all_the_while",
     ),
     _mutant(
         "who-stands-still-is-not-awaited",
