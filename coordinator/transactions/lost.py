@@ -9,6 +9,7 @@ from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.dispatch_counts import moved_count
 from coordinator.transactions.folding import fold_history
 from coordinator.transactions.happenings import job_ended
+from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import AgentId
@@ -16,33 +17,32 @@ from shared.model.job import ExecutionState
 from shared.trust.documents import Report
 
 
-def presume_lost(agent: AgentId, jobs_epoch: bytes, now_ms: WallMs) -> Tx[None]:
+def presume_lost(
+    agent: AgentId, jobs_epoch: bytes, now_ms: WallMs, *, next_receipt: int = limits.INT_MAX
+) -> Tx[None]:
     """Presume OVERDUE what an agent had by the word of another jobs store than `jobs_epoch`.
 
-    So is what a coordinator from a copy may have signed before. An unknown epoch stands for a
-    machine of which nobody knows what it remembers: all that it had is presumed.
+    Or by one of this store from `next_receipt` on: it was put back as it was before. So is what a
+    coordinator from a copy may have signed before. An unknown epoch stands for a machine of which
+    nobody knows what it remembers: all that it had is presumed.
     """
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
-    rows = yield from fetch("executions_lost", agent, jobs_epoch, overdue, now_ms, why)
+    rows = yield from fetch(
+        "executions_lost", agent, jobs_epoch, overdue, now_ms, why, next_receipt
+    )
     for job in sorted({job for (job,) in rows}):
         yield from job_ended(job, now_ms)
     yield from presume_unsure(agent, now_ms)
 
 
 def presume_unheard(agent: AgentId, report: Report, now_ms: WallMs) -> Tx[None]:
-    """Presume OVERDUE what is known by facts that the jobs store of a report has not come to.
+    """Presume what is known beyond a report: of a newer card, by a stick.
 
-    It was put back as it was before; what was told of the newer one, a stick brought. Not so if the
-    report had waited for its answer when the stick was written.
+    Not so if the report had waited for its answer when the stick was written.
     """
     carried = yield from fetch_one("carried", agent, report.jobs_epoch)
-    if carried is not None and report.counter <= carried[0]:
-        return
-    epoch, next_receipt = report.jobs_epoch, report.next_receipt
-    overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
-    rows = yield from fetch("executions_unheard", agent, epoch, next_receipt, overdue, now_ms, why)
-    for job in sorted({job for (job,) in rows}):
-        yield from job_ended(job, now_ms)
+    if carried is None or report.counter > carried[0]:
+        yield from presume_lost(agent, report.jobs_epoch, now_ms, next_receipt=report.next_receipt)
 
 
 def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:

@@ -52,7 +52,9 @@ def add_fleet_options(parser: argparse.ArgumentParser) -> None:
         "--rate", type=float, default=0.0, help="contacts a second, arriving by chance"
     )
     arrival.add_argument(
-        "--once", action="store_true", help="end when each gateway has made one contact"
+        "--once",
+        action="store_true",
+        help="end when each gateway has made one contact, or after --seconds",
     )
     add("--in-flight", type=int, default=64, help="without --rate: contacts at once (64)")
     add("--keep-alive", action="store_true", help="keep connections instead of one per contact")

@@ -172,13 +172,7 @@ def _pin(pid: int, which: int) -> None:
 
 
 def play(
-    roster: Path,
-    url: str,
-    *,
-    seconds: float,
-    rate: float = 0.0,
-    contacts: int = 0,
-    once: bool = False,
+    roster: Path, url: str, *, seconds: float, rate: float = 0.0, once: bool = False
 ) -> dict[str, Any]:
     """Let the simulated fleet of a roster call; return what it says of it.
 
@@ -187,7 +181,7 @@ def play(
     command = [sys.executable, "-m", "firmware_sim", "fleet", str(roster), "--json"]
     command += ["--url", url, "--seconds", str(seconds)]
     command += ["--once"] if once else ["--rate", str(rate)]
-    command += ["--in-flight", str(AT_ONCE), "--contacts", str(contacts)]
+    command += ["--in-flight", str(AT_ONCE)]
     command = ["taskset", "-c", str(core(OTHER)), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]

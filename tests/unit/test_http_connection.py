@@ -71,6 +71,7 @@ def test_a_request_says_what_http_demands_and_nothing_else():
     )
     assert isinstance(end, Delivered)
     assert end.body == b"yes"
+    assert end.up == len(server.heard[0])
 
 
 def test_a_body_of_many_records_arrives_whole():

@@ -17,7 +17,7 @@ from shared.clock import MonoMs, WallMs
 from shared.model.job import ExecutionState, TaskState
 from shared.sync.outgoing import Freed, Had, freed_by
 from shared.sync.ranges import Ranges
-from shared.trust.documents import Reply
+from shared.trust.documents import Reply, read_report
 from shared.trust.floor import TimeKept
 from shared.wire.messages import Receipt
 from tests.agent_parts import WALL, uid, write_job
@@ -75,6 +75,20 @@ async def test_receipts_that_a_copy_lacks_are_told_again_as_they_were(box: Box) 
     assert standing.heard_epoch == 77
     assert report(standing, []).counter == standing.counter + 1
     assert await answered(box, receipts_to=before[-1].number, epoch=77) == 0
+
+
+async def test_a_report_says_which_receipt_comes_next_also_when_none_waits(box: Box) -> None:
+    told = []
+    for number in (0, 1):
+        if number:
+            await run_job(box, number)
+        sent = await box.contact.freeze(report)
+        told.append(read_report(sent.envelope).report)
+        await answered(box, receipts_to=9)
+    last = await box.contact.freeze(report)
+    assert told[0].next_receipt == 1
+    assert told[1].next_receipt == told[1].receipts[-1].number + 1
+    assert read_report(last.envelope).report.next_receipt == told[1].next_receipt
 
 
 async def test_a_restore_is_acted_upon_once(box: Box) -> None:

@@ -1,19 +1,12 @@
 -- name: executions_lost
--- What an agent had by the word of another store than the one it has now, or than any that is known:
--- begun or not, it has no memory of it, and a deadline may be months away or none at all.
+-- What an agent had by the word of another store than the one it has now, or than any that is known,
+-- or by a number that this one has not come to: begun or not, it has no memory of it, and a deadline
+-- may be months away or none at all.
 UPDATE execution SET state = $3, overdue_from = state, overdue_ms = $4, reason = $5,
     updated_ms = $4, version = version + 1
-WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND fact_epoch <> coalesce(
+WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND (fact_epoch <> coalesce(
     (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2), -1
-)
-RETURNING job_id;
-
--- name: executions_unheard
--- What a newer card than the one that speaks had begun: under numbers it has not come to.
-UPDATE execution SET state = $4, overdue_from = state, overdue_ms = $5, reason = $6,
-    updated_ms = $5, version = version + 1
-WHERE fact_epoch = (SELECT ordinal FROM jobs_store WHERE agent_id = $1 AND epoch = $2)
-    AND agent_id = $1 AND state IN (1, 2, 3, 4) AND fact_number >= $3
+) OR fact_number >= $6)
 RETURNING job_id;
 
 -- name: executions_unsure

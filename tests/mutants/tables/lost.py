@@ -10,6 +10,11 @@ _presume = cuts("lost", "coordinator/store/queries/lost.sql", _TESTS)
 _plot = cuts("lost", "coordinator/store/queries/lost.sql", _WORLD)
 _receipts = cuts("older-card", "coordinator/transactions/receipts.py", _TESTS, usual=_OLDER)
 _contact = cuts("older-card", "coordinator/transactions/contact.py", _TESTS)
+_agent = cuts("older-card", "agent/store/contact.py")
+_NEXT = (
+    "tests/unit/test_told_again.py::test_"
+    "a_report_says_which_receipt_comes_next_also_when_none_waits"
+)
 _history = cuts("history", "coordinator/transactions/lost.py", _TESTS)
 _carried = cuts("return", "coordinator/transactions/carried.py", _TESTS)
 _store = cuts("store", "coordinator/store/queries/jobs.sql", _TESTS)
@@ -26,22 +31,22 @@ LOST = (
     ),
     _plot(
         "never-presumed",
-        "AND fact_epoch",
-        "AND 0 = 1 AND fact_epoch",
+        "AND (fact_epoch",
+        "AND 0 = 1 AND (fact_epoch",
         "[an older card has never heard of what the newer one began]",
         "[how a job ended was lost with the memory of it]",
         says="an execution is IN_PROGRESS for ever",
     ),
     _presume(
         "by-no-store",
-        "AND fact_epoch <> coalesce(",
-        "AND -1 = coalesce(",
+        "AND (fact_epoch <> coalesce(",
+        "AND (-1 = coalesce(",
         "what_was_begun_under_a_lost_store_is_overdue_until_somebody_tells_of_it",
     ),
     _presume(
         "by-a-newer-store",
-        "AND fact_epoch <> coalesce(",
-        "AND fact_epoch < coalesce(",
+        "AND (fact_epoch <> coalesce(",
+        "AND (fact_epoch < coalesce(",
         "an_older_card_that_calls_has_no_memory_of_what_a_newer_one_began",
     ),
     _presume(
@@ -82,15 +87,21 @@ LOST = (
     ),
     _presume(
         "unheard-by-who-has-begun-anew",
-        "AND fact_number >= $3\n",
-        "AND fact_number >= $3 - $3\n",
+        "OR fact_number >= $6)\n",
+        "OR fact_number >= $6 - $6)\n",
         "what_an_older_card_has_begun_anew_is_not_lost_for_what_the_newer_one_told",
     ),
     _history(
         "of-a-report-that-waited",
-        "report.counter <= carried[0]:\n",
-        "report.counter <= 0:\n",
+        "report.counter > carried[0]:\n",
+        "report.counter > 0:\n",
         "a_report_that_waited_when_a_stick_told_of_more_is_no_older_card",
+    ),
+    _agent(
+        "that-says-nothing-of-the-next-receipt",
+        "next_receipt=written + 1",
+        "next_receipt=0",
+        _NEXT,
     ),
     _contact(
         "that-is-silent-is-not-older",

@@ -126,8 +126,8 @@ WORLDS = (
     ),
     _lost(
         "what-was-begun-is-lost-with-the-memory-of-it",
-        "AND state BETWEEN 1 AND 4 AND fact_epoch <> coalesce(",
-        "AND state BETWEEN 1 AND 1 AND fact_epoch <> coalesce(",
+        "AND state BETWEEN 1 AND 4 AND (fact_epoch <> coalesce(",
+        "AND state BETWEEN 1 AND 1 AND (fact_epoch <> coalesce(",
         says="an execution is IN_PROGRESS for ever",
     ),
     _receiver(
