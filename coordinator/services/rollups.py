@@ -39,8 +39,8 @@ LOOK_S = 60
 """Longest sleep: another process may have taken in blocks (a stick, a second coordinator)."""
 
 COLLECT_S = 0.5
-"""After little work, until the next look: one costs nearly as much for a block as for some dozens,
-and contacts that come all the time would otherwise be looked for one by one."""
+"""After little work, until the next look, at most: one costs nearly as much for a block as for some
+dozens, and contacts that come all the time would otherwise be looked for one by one."""
 
 FOLLOW_S = 1.0
 """While there is work, how often another process is told so, and asked how far it has come."""
@@ -55,7 +55,8 @@ class Rollups:
         self._store, self._clock, self.bell = store, clock, bell
         self.waiting_since_ms: int | None = None
         """When the oldest block came whose readings are in no rollup yet."""
-        self._did_little = False
+        self._looked_ms = clock.mono_ms()
+        self._collect_s = 0.0
 
     def lag_s(self) -> float:
         """Return for how many seconds the oldest block has waited to be rolled up; 0: none does."""
@@ -67,9 +68,9 @@ class Rollups:
         """Work until cancelled."""
         while True:
             while await self.step():
-                if self._did_little:
+                if self._collect_s:
                     self.waiting_since_ms = await self._store.read(oldest_order)
-                    await asyncio.sleep(COLLECT_S)
+                    await asyncio.sleep(self._collect_s)
             await self.bell.wait(LOOK_S)
 
     async def follow(self, ring: Callable[[], object]) -> None:
@@ -86,13 +87,29 @@ class Rollups:
         """Do some of what is due; tell whether anything was."""
         work = await self._store.read(due_work)
         self.waiting_since_ms = work.since_ms
-        self._did_little = 0 < len(work.orders) < limits.ROLLUP_AGENTS
+        looked_ms, self._looked_ms = self._looked_ms, self._clock.mono_ms()
+        self._collect_s = collect_s(len(work.orders), (self._looked_ms - looked_ms) / 1000)
         now_ms = self._clock.wall_ms()
         if work.has_walks:
             await self._store.run(partial(walk_boots, now_ms), durable=False)
         elif work.orders:
             await roll_up(self._store, work.orders, now_ms)
         return work.has_walks or bool(work.orders)
+
+
+def collect_s(orders: int, since_s: float) -> float:
+    """Return for how long to collect orders: until there is a step's worth, at the rate they come.
+
+    Args:
+        orders: found now, all that there are.
+        since_s: since the look before this one, which left none.
+
+    >>> collect_s(0, 60), collect_s(3, 0.5), collect_s(32, 0.05), collect_s(64, 0.05)
+    (0.0, 0.5, 0.1, 0.0)
+    """
+    if not 0 < orders < limits.ROLLUP_AGENTS:
+        return 0.0
+    return min(COLLECT_S, since_s * limits.ROLLUP_AGENTS / orders)
 
 
 async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
