@@ -75,6 +75,7 @@ def compose(
     rollups, *upkeep = keep_up(store, clock, entropy, desk.readings)
     _watch(desk, feed, rollups)
     rooms = (desk.work, jobs)
+    deadlines = Deadlines(store, clock, jobs)
     return Parts(
         documents=documents,
         ca_pem=directory.authority.read_text("ascii"),
@@ -91,11 +92,11 @@ def compose(
         artifacts=_artifacts(desk, directory),
         members=_members(desk, directory, demand),
         certificates=demand,
-        deadlines=Deadlines(store, clock, jobs),
+        deadlines=deadlines,
         rollups=rollups,
         upkeep=upkeep,
         dispatcher=Dispatcher(documents, store, clock, rooms),
-        triggers=Triggers(documents, store, clock, rooms, entropy),
+        triggers=Triggers(documents, store, clock, rooms, entropy, deadlines.look_again),
         feed=feed,
         work=desk.work,
         jobs=jobs,

@@ -5,6 +5,7 @@ commits what concerns a job rings; events of contacts ring nothing and are found
 Leaves out the loop (`rounds`) and what firing does (`coordinator.transactions.trigger_firings`).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from coordinator.core.ports import Store, Tx
@@ -42,10 +43,11 @@ class Triggers(Rounds):
         clock: Clock,
         rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
         entropy: Entropy,
+        submitted: Callable[[], None],
     ) -> None:
-        """Take what the ids of jobs are made by, too."""
+        """Take what the ids of jobs are made by, too, and whom to tell that there are new ones."""
         super().__init__(documents, store, clock, rooms)
-        self._entropy = entropy
+        self._entropy, self._submitted = entropy, submitted
 
     async def round(self) -> bool:
         """Deal with some of what is due; tell whether something was dealt with here."""
@@ -87,6 +89,8 @@ class Triggers(Rounds):
             _log.event("trigger_fired", job=job)
         self._work.wake(fired.agents)
         self._jobs.wake(fired.jobs)
+        if fired.jobs:
+            self._submitted()
         return True
 
     def _next_due(self) -> Tx[WallMs | None]:

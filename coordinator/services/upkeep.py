@@ -26,7 +26,7 @@ from shared.runtime.service import Service
 
 _DAY_S = 86_400
 _LOOK_S = 3_600
-"""Longest sleep towards a deadline: the wall clock may be set meanwhile."""
+"""Longest sleep: the wall clock may be set meanwhile, or a ring for a new job be lost."""
 
 _log = Events(__name__)
 
@@ -50,7 +50,7 @@ class Deadlines:
             while await self.round():
                 pass
             due_ms = await self._store.read(next_deadline)
-            await self.bell.wait(None if due_ms is None else rest_s(due_ms, self._clock.wall_ms()))
+            await self.bell.wait(rest_s(due_ms, self._clock.wall_ms()))
 
     async def round(self) -> bool:
         """Settle some of the jobs whose time is over; tell whether there were any for us."""
@@ -60,8 +60,13 @@ class Deadlines:
         return bool(settled)
 
 
-def rest_s(due_ms: WallMs, now_ms: WallMs) -> float:
-    """Return how long to sleep towards a deadline; one that is over, another replica is at."""
+def rest_s(due_ms: WallMs | None, now_ms: WallMs) -> float:
+    """Return how long to sleep towards a deadline, if there is any.
+
+    One that is over, another replica is at.
+    """
+    if due_ms is None:
+        return _LOOK_S
     left_s = (due_ms - now_ms) / 1000
     return min(left_s, _LOOK_S) if left_s > 0 else limits.TAKEN_LOOK_S
 

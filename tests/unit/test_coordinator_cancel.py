@@ -17,7 +17,7 @@ from shared.errors import MistakeError, Reason
 from shared.ids import parse_uuid, uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
-from tests.stores import AnyStore
+from tests.stores import AnyStore, tell
 from tests.unit.test_coordinator_transactions import (
     AGENT,
     GUARDED,
@@ -127,17 +127,25 @@ async def test_a_job_that_is_over_cannot_be_called_off(store):
     assert await called_off(store, b"?" * 16) is None
 
 
-async def test_what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent(store):
+@pytest.fixture(params=["at once", "by a stage that is released once more"])
+async def forgotten(request, store):
+    """Return a job that is older than a restore; its execution is, or is made once more since."""
     job = (await submitted(store)).job
     await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+    if request.param != "at once":
+        await tell(store, "UPDATE execution SET created_ms = $1 RETURNING 1", NOW + 2)
+    return job
+
+
+async def test_what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent(store, forgotten):
+    job = forgotten
     assert (await called_off(store, job, NOW + 2)).agents == [AGENT]
     order = await issued(store, NOW + 2)
     assert (len(order.grants), len(order.cancels)) == (0, 1)
 
 
-async def test_what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired(store):
-    job = (await submitted(store)).job
-    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+async def test_what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired(store, forgotten):
+    job = forgotten
     await store.run(partial(expire, WallMs(NOW + DAY_MS)), durable=False)
     view = await execution_of(store)
     assert view.state == "OVERDUE"

@@ -113,6 +113,7 @@ async def test_many_jobs_that_are_late_are_settled_some_at_a_time(store, monkeyp
 def test_a_deadline_that_another_is_at_is_no_busy_loop():
     assert rest_s(NOW, NOW) == rest_s(NOW, WallMs(NOW + 1)) == limits.TAKEN_LOOK_S
     assert rest_s(WallMs(NOW + 250), NOW) == 0.25
+    assert rest_s(None, NOW) == rest_s(WallMs(NOW + 10**9), NOW) == 3_600
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Triggers: each occasion fires once, whatever crashes, and what is not done is told too."""
 
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec import convert
@@ -8,6 +10,8 @@ from msgspec.structs import replace
 
 from coordinator.contract.triggers import TriggerBody
 from coordinator.core.ports import execute, fetch
+from coordinator.services.triggers import Triggers
+from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.happenings import (
     happened,
@@ -31,9 +35,10 @@ from coordinator.transactions.triggers import (
 )
 from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import parse_uuid
+from shared.ids import AgentId, parse_uuid
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
+from tests.agent_parts import HandClock
 from tests.unit.test_coordinator_transactions import (
     AGENT,
     ENTROPY,
@@ -107,6 +112,19 @@ async def test_a_schedule_submits_a_job_at_each_nominal_time_once(store):
     await ends(store, parse_uuid(found.job, what="a job"))
     await look(store, first_ms + MINUTE_MS)
     assert await outcomes(store) == ["submitted", "submitted"]
+
+
+async def test_who_settles_deadlines_hears_of_the_jobs_that_a_trigger_made(store):
+    view = await saved(store, **EVERY_MINUTE)
+    at_ms = int(view.next_at.timestamp() * 1000)
+    documents: Any = SimpleNamespace(now=SimpleNamespace(shelf=SimpleNamespace(policy=POLICY)))
+    rooms = (WaitingRoom[AgentId](), WaitingRoom[bytes]())
+    rings: list[int] = []
+    for now_ms in (at_ms - 1, at_ms, at_ms):
+        noted = partial(rings.append, now_ms)
+        clock = HandClock(wall=now_ms)
+        await Triggers(documents, store, clock, rooms, ENTROPY, noted).round()
+    assert rings == [at_ms]
 
 
 async def test_a_firing_that_was_undone_by_a_crash_fires_once_afterwards(store):

@@ -241,7 +241,10 @@ UPDATE contact SET freed_to = $1 WHERE freed_to < $1
 DELETE FROM outbox WHERE number <= (SELECT freed_to FROM contact) - $1
 
 -- name: tell_receipts_again
-UPDATE contact SET freed_to = $1 WHERE freed_to > $1
+-- The last that both have, too: it says whether they have the same one under that number.
+UPDATE contact SET freed_to = min(
+    freed_to, max(min($1, (SELECT coalesce(max(number), 0) FROM outbox)) - 1, 0)
+)
 
 -- name: ended_untold
 -- What ended, and was told by a receipt that a coordinator lacks and nobody has any more.

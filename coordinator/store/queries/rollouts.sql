@@ -167,13 +167,15 @@ WHERE job_id = $1 AND agent_id IN (
 -- name: rollout_withdraw
 DELETE FROM execution WHERE execution_id IN (
     SELECT execution_id FROM execution
-    WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL AND created_ms > $3
+    WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL
+        AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $3
     LIMIT $4
 ) RETURNING agent_id;
 
 -- name: rollout_remove
 UPDATE execution SET state = $4, updated_ms = $5, version = version + 1
-WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL AND created_ms > $3
+WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL
+    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $3
 RETURNING agent_id;
 
 -- name: rollout_carry

@@ -7,10 +7,11 @@ UPDATE job SET cancel_ms = $2, cancel_by = $3 WHERE job_id = $1 AND cancel_ms IS
 SELECT coalesce(max(at_ms), 0) FROM restore;
 
 -- name: executions_call_off
--- Of an execution that is older than a restore nobody knows here whether it was ever signed.
+-- Of a job that is older than a restore nobody knows here whether it was ever signed.
 UPDATE execution SET state = $2, reason = $3, cancel_ms = $4, cancel_how = $5, updated_ms = $4,
     version = version + 1
-WHERE job_id = $1 AND state = 0 AND signed_seq IS NULL AND created_ms > $6
+WHERE job_id = $1 AND state = 0 AND signed_seq IS NULL
+    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6
 RETURNING agent_id;
 
 -- name: executions_ask_to_stop

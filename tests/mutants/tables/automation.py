@@ -24,6 +24,13 @@ AUTOMATION = (
         _TRIGGERS + "what_was_too_much_stays_undone_for_who_has_looked_before",
     ),
     _mutant(
+        "deadlines-hear-of-its-jobs",
+        "services/triggers.py",
+        "            self._submitted()\n",
+        "            pass\n",
+        _TRIGGERS + "who_settles_deadlines_hears_of_the_jobs_that_a_trigger_made",
+    ),
+    _mutant(
         "pins-the-template",
         "transactions/triggers.py",
         "    return trigger if found is None else replace(trigger, version=found.version)\n",
@@ -68,8 +75,8 @@ AUTOMATION = (
     _mutant(
         "a-signed-one-is-called-off",
         "store/queries/supersede.sql",
-        "    AND (signed_seq IS NOT NULL OR created_ms <= $5)\n",
-        "    AND (signed_seq IS NULL AND created_ms <= $5)\n",
+        "        signed_seq IS NOT NULL\n        OR (SELECT",
+        "        signed_seq IS NULL\n        AND (SELECT",
         _SUPERSEDED + "an_old_bundle_that_was_lost_never_brings_back_what_was_replaced",
     ),
     _mutant(

@@ -217,8 +217,15 @@ COORDINATOR = (
     Mutant(
         "restore-expires-what-was-signed",
         "coordinator/store/queries/jobs.sql",
-        "signed_seq IS NULL AND created_ms > $6;",
-        "signed_seq IS NULL AND (1 = 1 OR created_ms > $6);",
+        "    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6;",
+        "    AND $6 = $6;",
+        (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
+    ),
+    Mutant(
+        "restore-expires-a-later-stage",
+        "coordinator/store/queries/jobs.sql",
+        "    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6;",
+        "    AND created_ms > $6;",
         (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
     ),
     Mutant(

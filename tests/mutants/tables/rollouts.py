@@ -159,8 +159,8 @@ ROLLOUTS = (
     _rollout(
         "signed-work-is-not-taken-back",
         "store/queries/rollouts.sql",
-        "AND state = 0 AND signed_seq IS NULL AND created_ms > $3\n    LIMIT",
-        "AND state = 0 AND created_ms > $3\n    LIMIT",
+        "AND state = 0 AND signed_seq IS NULL\n        AND (SELECT",
+        "AND state = 0\n        AND (SELECT",
         _STORE + "a_straggler_whose_work_was_signed_only_counts_in_the_next_stage",
     ),
     _rollout(
