@@ -96,7 +96,9 @@ def compose(
         rollups=rollups,
         upkeep=upkeep,
         dispatcher=Dispatcher(documents, store, clock, rooms),
-        triggers=Triggers(documents, store, clock, rooms, entropy, deadlines.look_again),
+        triggers=Triggers(
+            documents, store, clock, rooms, entropy=entropy, submitted=deadlines.look_again
+        ),
         feed=feed,
         work=desk.work,
         jobs=jobs,

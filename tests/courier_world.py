@@ -41,6 +41,8 @@ class Crossing:
     sticks: list[tuple[str, bytes]] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
     bundles: int = 0
+    receipts: int = 0
+    """That sticks told the agent to be known."""
 
     async def begin(self) -> None:
         self.world = await self.stack.enter_async_context(open_world(self.folder))
@@ -128,6 +130,7 @@ class Crossing:
                 told = await self.carrier.take(decoder.header, sealed, told)
         assert told.refused == (), "nothing of it is an offence"
         self.bundles += told.bundles
+        self.receipts += told.receipts
 
     async def job(self) -> None:
         self.jobs.append((await self.world.submit("north"))["id"])

@@ -156,9 +156,9 @@ def freed_by_return(
             0: nobody here remembers making it. An older card may be in the box, whose blocks get
             the numbers that the return speaks of and hold other readings: they stay.
         rows: the same of the loss ledger.
-        told: the highest number that a receipt had before the return came. One that speaks of
-            higher ones speaks of a later time of this store: an older card is in the box, and its
-            numbers stand for something else.
+        told: the highest number that a receipt had before the return came; 0 as above. One that
+            speaks of higher ones speaks of a later time of this store: an older card is in the box,
+            and its numbers stand for something else.
         heard_epoch: the highest restore epoch that was acted upon before.
     """
     mine = answer.telemetry_epoch == telemetry_epoch

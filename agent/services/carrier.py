@@ -307,7 +307,8 @@ class Carrier:
         left = await self._store.find(named)
         known = {} if left is None else {named: left}
         answer, heard_ms = await self._guard.take_return(brought.answer, known)
-        standing, told = await self._exchange.standing(), await self._store.told()
+        standing = await self._exchange.standing()
+        told = await self._store.told() if left else 0
         bundles = 0
         for bundle in brought.bundles:
             if await self._is_new(bundle) and await self._orders.admit(bundle):

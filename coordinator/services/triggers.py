@@ -42,6 +42,7 @@ class Triggers(Rounds):
         store: Store,
         clock: Clock,
         rooms: tuple[WaitingRoom[AgentId], WaitingRoom[bytes]],
+        *,
         entropy: Entropy,
         submitted: Callable[[], None],
     ) -> None:

@@ -23,7 +23,14 @@ import aiosqlite
 
 from shared import limits
 from shared.errors import Reason, WorldError
-from shared.runtime.group_commit import Group, Manner, Work, commit_group, read_only
+from shared.runtime.group_commit import (
+    Group,
+    Manner,
+    Work,
+    commit_group,
+    damage_of,
+    read_only,
+)
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.sqlite import BREAKING, GATEWAY_ROOM, Room, Settings, blame, connect
 from shared.runtime.tasks import to_the_end
@@ -95,6 +102,7 @@ class Database:
         self._connection: _Connection | None = None
         self._queue: deque[_Request] = deque()
         self._arrived = asyncio.Event()
+        self._doubted = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._life = asyncio.Lock()
@@ -295,12 +303,26 @@ class Database:
                 )
                 if done.broken:
                     self._fail(done.broken)
+                await self._doubt(connection, done)
                 self._count(done, durable=durable)
                 _settle(group, done)
                 group = []
         finally:
             # Work is left only when the connection broke or the loop itself is being torn down.
             self._abandon(group)
+
+    async def _doubt(self, connection: _Connection, done: Group) -> None:
+        """Look, once, whether a file whose disk is said to be full is a damaged one.
+
+        SQLite says SQLITE_FULL, too, of a page's number that is beyond the largest there may be. A
+        file that others have is not looked at: it may be larger than anybody would wait for.
+        """
+        if not done.is_full:
+            self._doubted = False
+        elif self._settings.exclusive and not self._doubted:
+            self._doubted = True
+            if damage := await connection.call(damage_of, self._where):
+                self._fail(damage)
 
     async def _next_group(self) -> list[_Request]:
         while not self._queue and not self._closing and not self._failure:

@@ -18,6 +18,7 @@ from shared.runtime.sqlite import (
     SYNC_FULL,
     SYNC_NORMAL,
     blame,
+    quick_check,
     reason_of,
     set_synchronous,
 )
@@ -50,6 +51,12 @@ class Group:
     commits: int = 0
     broken: WorldError | None = None
     """Set when the connection must not be used again before it was closed and checked."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether SQLite said of any of it that the disk is full."""
+        found = [one.error for one in self.outcomes if isinstance(one.error, WorldError)]
+        return any(error.reason is Reason.STORE_FULL for error in found)
 
 
 @dataclass(slots=True)
@@ -131,6 +138,18 @@ def read_only(
         refused.sqlite_errorcode = sqlite3.SQLITE_READONLY
         raise refused
     return value
+
+
+def damage_of(db: sqlite3.Connection, where: str) -> WorldError | None:
+    """Return what is wrong with a file's structure, if anything is and the disk lets it be read."""
+    try:
+        quick_check(db, where)
+    except WorldError as damage:
+        return damage
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        blamed = blame(error, where)
+        return blamed if isinstance(blamed, WorldError) and blamed.reason in BREAKING else None
+    return None
 
 
 def _promise(db: sqlite3.Connection, manner: Manner, level: int) -> None:

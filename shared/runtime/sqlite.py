@@ -38,9 +38,10 @@ _REASONS = {
     sqlite3.SQLITE_PROTOCOL: Reason.STORE_FAILED,
     sqlite3.SQLITE_NOLFS: Reason.STORE_FAILED,
 }
-_DAMAGED = ("Could not decode to UTF-8", "unsupported file format")
-"""A damaged text and a damaged header have no code of their own, only these words. The format has
-been the same since 2005, and every text in our files was written as UTF-8."""
+_DAMAGED = ("Could not decode to UTF-8", "unsupported file format", "malformed database schema")
+"""A damaged text and a damaged header have no code of their own, only these words, and a damaged
+schema has whatever code its parser ended with. The format has been the same since 2005, every text
+in our files was written as UTF-8, and no schema of ours is malformed."""
 BREAKING = frozenset({Reason.STORE_CORRUPT, Reason.STORE_FAILED})
 """After these the connection's cache may differ from the disk: close, check, open again."""
 
@@ -118,7 +119,7 @@ def reason_of(error: BaseException) -> Reason | None:
     if isinstance(error, UnicodeDecodeError):
         # SQLite quotes a damaged schema in its message, and Python cannot read that.
         return Reason.STORE_CORRUPT
-    if isinstance(error, sqlite3.OperationalError) and str(error).startswith(_DAMAGED):
+    if isinstance(error, sqlite3.DatabaseError) and str(error).startswith(_DAMAGED):
         return Reason.STORE_CORRUPT
     code = getattr(error, "sqlite_errorcode", None)
     # The low byte is the primary result code (sqlite.org/rescode.html).

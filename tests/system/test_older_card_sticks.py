@@ -35,6 +35,37 @@ async def test_what_is_recorded_after_a_stick_left_waits_for_the_next_one(tmp_pa
         assert after.stored == before.stored - announced, "what no stick announced is not"
 
 
+async def test_what_answers_the_newer_card_frees_no_receipts_of_the_older_one(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        crossing = Crossing(tmp_path, stack)
+        await crossing.begin()
+        await crossing.fill_up(ROOM)
+        await crossing.deliver(-1, 0)
+        await crossing.fill_down()
+        await crossing.deliver(-1, 0)
+        await crossing.take_picture()
+        await _work(crossing)
+        await crossing.fill_up(ROOM)
+        await crossing.deliver(-1, 0)
+        await crossing.put_back()
+        await _work(crossing)
+        assert crossing.receipts == 0, "it had written none when that return came"
+        await crossing.fill_down()
+        await crossing.deliver(-1, 0)
+        assert crossing.receipts == 0, "under these numbers it told of something else"
+        await crossing.settle()
+        assert crossing.receipts > 0, "its own sticks are answered"
+
+
+async def _work(crossing: Crossing) -> None:
+    """Have it take on a job by a stick, which it writes a receipt of."""
+    await crossing.job()
+    await crossing.fill_down()
+    await crossing.deliver(-1, 0)
+
+
 async def _answered_before_put_back(folder: Path, stack: AsyncExitStack) -> Crossing:
     """Return an agent with an older card; stick 2 answers the newer one, of a block more."""
     crossing = Crossing(folder, stack)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import Reason, WorldError
 from shared.runtime.migrations import MigrationSet
-from shared.runtime.sqlite import Settings, connect
+from shared.runtime.sqlite import Settings, connect, reason_of
 
 _JOBS = MigrationSet.load("agent.store", "schema/jobs")
 _FORMAT_AT = 44
@@ -49,3 +49,10 @@ def test_a_format_that_does_not_exist_is_damage(whole: Path):
     data = whole.read_bytes()
     whole.write_bytes(data[:_FORMAT_AT] + b"\0\0\0\x2a" + data[_FORMAT_AT + 4 :])
     assert _refused_as(whole) is Reason.STORE_CORRUPT
+
+
+def test_a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with():
+    # Seen: a flipped bit in a table's text, told as SQLITE_TOOBIG.
+    error = sqlite3.DataError('malformed database schema (contact) - unrecognized token: ""')
+    error.sqlite_errorcode = sqlite3.SQLITE_TOOBIG
+    assert reason_of(error) is Reason.STORE_CORRUPT

@@ -291,3 +291,41 @@ async def test_another_process_that_does_not_end_its_transaction_fails_the_commi
         assert refused.value.reason is Reason.STORE_BUSY
         await db.transact(put(1), durable=True)
         assert db.failure is None
+
+
+# --- damage that says that the disk is full -------------------------------------------------------
+PAGE = 1024
+LEAF = 13
+"""The first byte of a page with rows, sqlite.org/fileformat2.html 1.6."""
+
+
+async def with_a_wrong_page_number(path: Path, *, exclusive: bool) -> None:
+    """Make a file with a long row whose rest lies on a page that there cannot be."""
+    opening = Database.open(path, schema=SCHEMA, exclusive=exclusive, page_size=PAGE)
+    async with opening as database:
+        await database.transact(put(2, b"C" * 3000), durable=True)
+    data = bytearray(path.read_bytes())
+    for start in range(0, len(data), PAGE):
+        page = data[start : start + PAGE]
+        if page[0] == LEAF and page.count(b"C"):
+            end = start + page.rindex(b"C") + 1
+            data[end : end + 4] = b"\xff\xff\xff\xf0"
+    path.write_bytes(data)
+
+
+async def test_a_file_whose_disk_is_said_to_be_full_is_looked_at_for_damage(tmp_path):
+    await with_a_wrong_page_number(tmp_path / "a.db", exclusive=True)
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=True) as database:
+        with pytest.raises(WorldError) as refused:
+            await database.transact(put(1, b"x" * 3000), durable=True)
+        assert refused.value.reason is Reason.STORE_FULL, "SQLite's word for it"
+        assert database.failure is not None
+        assert database.failure.reason is Reason.STORE_CORRUPT
+
+
+async def test_a_file_that_others_have_is_not_read_from_end_to_end(tmp_path):
+    await with_a_wrong_page_number(tmp_path / "a.db", exclusive=False)
+    async with Database.open(tmp_path / "a.db", schema=SCHEMA, exclusive=False) as database:
+        with pytest.raises(WorldError):
+            await database.transact(put(1, b"x" * 3000), durable=True)
+        assert database.failure is None

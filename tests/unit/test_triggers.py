@@ -123,7 +123,8 @@ async def test_who_settles_deadlines_hears_of_the_jobs_that_a_trigger_made(store
     for now_ms in (at_ms - 1, at_ms, at_ms):
         noted = partial(rings.append, now_ms)
         clock = HandClock(wall=now_ms)
-        await Triggers(documents, store, clock, rooms, ENTROPY, noted).round()
+        parts = (documents, store, clock, rooms)
+        await Triggers(*parts, entropy=ENTROPY, submitted=noted).round()
     assert rings == [at_ms]
 
 

@@ -1,6 +1,6 @@
 """Agents without a memory of what they began, or with an older one: what is known of it then."""
 
-from tests.mutants.mutant import cuts
+from tests.mutants.mutant import Mutant, cuts
 
 _WORLD = "tests/simulation/test_world.py::test_no_promise_is_broken_in_the_world_of"
 _TESTS = "tests/unit/test_presumed_lost.py::test_"
@@ -96,6 +96,13 @@ LOST = (
         "report.counter > carried[0]:\n",
         "report.counter > 0:\n",
         "a_report_that_waited_when_a_stick_told_of_more_is_no_older_card",
+    ),
+    Mutant(
+        "older-card-that-a-copy-took-for-the-newer",
+        "agent/store/queries/jobs.sql",
+        "FROM outbox)) - 1, 0)",
+        "FROM outbox)), 0)",
+        ("tests/unit/test_told_again.py::test_the_last_receipt_that_both_have_is_told_again",),
     ),
     _agent(
         "that-says-nothing-of-the-next-receipt",

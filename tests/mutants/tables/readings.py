@@ -8,6 +8,8 @@ _SAMPLER = "tests/unit/test_sampler.py::test_"
 _URGENCY = "tests/unit/test_urgency.py::test_"
 _QUALITY = _JUDGE + "a_change_of_quality_is_never_held_back"
 _ACCOUNT = _BOUNDS + "everything_sampled_is_recorded_or_suppressed"
+_FILE = "tests/unit/test_runtime_db_file.py::test_"
+_WORDS = "tests/unit/test_damaged_words.py::test_"
 _DAMAGE = "tests/power/test_damage.py::test_"
 
 READINGS = (
@@ -17,6 +19,20 @@ READINGS = (
         '    quick_check(db, "telemetry.db", table="state")\n',
         "",
         (_DAMAGE + "whatever_is_damaged_of_the_row_that_counts_the_agent_starts",),
+    ),
+    Mutant(
+        "store-full-that-is-damage",
+        "shared/runtime/db.py",
+        "            if damage := await connection.call(damage_of, self._where):\n",
+        "            if damage := None:\n",
+        (_FILE + "a_file_whose_disk_is_said_to_be_full_is_looked_at_for_damage",),
+    ),
+    Mutant(
+        "store-schema-that-no-parser-takes",
+        "shared/runtime/sqlite.py",
+        '"unsupported file format", "malformed database schema")',
+        '"unsupported file format")',
+        (_WORDS + "a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with",),
     ),
     Mutant(
         "judge-deadband-quality",

@@ -37,6 +37,13 @@ STICKS = (
         "ours = answer.jobs_epoch == jobs_epoch and",
         "ours =",
     ),
+    Mutant(
+        "stick-frees-receipts-of-its-report-alone",
+        "agent/services/carrier.py",
+        "told = await self._store.told() if left else 0",
+        "told = await self._store.told()",
+        ("tests/system/test_older_card_sticks.py",),
+    ),
     _freed(
         "receipts-of-a-later-time",
         "and answer.receipts_to <= told",
