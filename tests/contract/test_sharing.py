@@ -13,6 +13,7 @@ from agent.core.uplink import Delivered
 from agent.services.lan import Network
 from agent.services.neighbourhood import PATH
 from shared import limits
+from shared.clock import MonoMs
 from shared.errors import Reason, RefusedError
 from shared.runtime.clock import SystemClock
 from shared.trust.shared_file import FileKey
@@ -82,7 +83,7 @@ async def test_who_begins_to_pull_asks_its_neighbours_once_more(tmp_path, monkey
         # What b heard of a before a had any of it is held to be new for an hour.
         monkeypatch.setattr(limits, "SHARE_LOOK_MS", 3_600_000)
         file = b.neighbourhood._known(WANTED, held=0)
-        file.heard_ms = SystemClock().mono_ms()
+        file.heard_ms, file.since_ms = SystemClock().mono_ms(), MonoMs(0)
         nothing = Says(held=0, able=True)
         assert await b.neighbourhood.advise(WANTED, nothing) == Pull()
         advice = await b.neighbourhood.advise(WANTED, nothing, afresh=True)
