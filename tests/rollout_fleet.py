@@ -4,6 +4,7 @@ from functools import partial
 from hashlib import sha256
 
 from coordinator.contract.job_spec import parse_submission
+from coordinator.core.derived import execution_of
 from coordinator.core.ports import fetch
 from coordinator.transactions.dispatch import Bench, due, step
 from coordinator.transactions.enroll import Claim, enroll, save_claim
@@ -115,7 +116,8 @@ class Fleet:
     async def tell(self, agent: str, state: ExecutionState, **result: Value) -> None:
         """Let an agent report a state, then let the rollout see it."""
         number = self.numbers[agent] = self.numbers.get(agent, 0) + 1
-        execution = await self.execution(agent)
+        # A gateway may tell of what a coordinator that was put back has not released again.
+        execution = execution_of(self.job, AgentId(agent))
         receipt = Receipt(number, execution, "", state, 1, 0, self.now, result=result)
         body = partial(
             reconcile_receipts, AgentId(agent), EPOCH, [receipt], now_ms=WallMs(self.now)

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from coordinator.core.ports import execute
 from coordinator.transactions.dispatch import next_due
 from coordinator.transactions.jobs import view_job
 from shared.model.job import ExecutionState
@@ -23,6 +24,21 @@ async def test_a_canary_that_succeeds_opens_the_next_stage(fleet):
     assert len(canary) == 2
     await fleet.tell_all(ExecutionState.SUCCEEDED)
     assert len(await fleet.states()) == 20
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).state == "FINISHED"
+
+
+async def test_what_was_told_before_its_execution_is_released_again_counts_after_a_restore(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate=STRICT)
+    canary = await fleet.states()
+    early = next(f"a{index:02}" for index in range(20) if f"a{index:02}" not in canary)
+    restored = partial(execute, "restore_insert", 1, fleet.now + 1, fleet.now)
+    await fleet.store.run(restored, durable=False)
+    await fleet.later(2)
+    await fleet.tell(early, ExecutionState.SUCCEEDED)
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    states = await fleet.states()
+    assert (len(states), states[early]) == (20, ExecutionState.SUCCEEDED)
     await fleet.tell_all(ExecutionState.SUCCEEDED)
     assert (await fleet.view()).state == "FINISHED"
 

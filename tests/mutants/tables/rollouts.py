@@ -150,6 +150,13 @@ ROLLOUTS = (
         _ENDINGS + "a_step_that_was_overtaken_keeps_nothing",
     ),
     _rollout(
+        "told-before-it-was-released-again",
+        "transactions/dispatch.py",
+        "            yield from fold_history(agent, execution, now_ms)\n",
+        "            yield from ()\n",
+        _STORE + "what_was_told_before_its_execution_is_released_again_counts_after_a_restore",
+    ),
+    _rollout(
         "joiners-under-limits",
         "transactions/dispatch_joiners.py",
         "            rank, ready = joined[0] - 1, int(joined[0] <= joined[1])\n",
