@@ -9,7 +9,7 @@ how bytes travel, by a `Source`; whether a neighbour gives them, or pulls first,
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from agent.core.progress import Progress
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.artifacts_taker import Taker
 from agent.services.http_connection import Take
-from agent.services.turn import Neighbours, Turn
+from agent.services.turn import Adviser, Turn
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.clock import Clock, Entropy, MonoMs
@@ -51,6 +51,28 @@ class Gate(Protocol):
 
     async def charge(self, end: Delivered | LinkFailed) -> None:
         """Count what a request cost."""
+
+
+class Neighbours(Adviser, Protocol):
+    """The other gateways of the site; see `agent.services.neighbourhood`."""
+
+    @property
+    def known(self) -> int:
+        """Return how many there are."""
+
+    def want(self, wants: Sequence[Wanted]) -> None:
+        """Note what is on its way here; what there is of it is offered to them."""
+
+    async def get(
+        self, giver: TakeFrom, wanted: Wanted, span: Span, take: Take
+    ) -> Delivered | LinkFailed:
+        """Take a part of a file from one of them."""
+
+    def altered(self, wanted: Wanted) -> None:
+        """Note that what they had a part in was not what it is called."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
 
 
 class Artifacts:
@@ -88,6 +110,7 @@ class Artifacts:
         self._own: dict[bytes, int] = {}
         """Bytes of parts that came over this line since the start, and from nobody else."""
         self.turn = Turn(shelf, clock)
+        self._neighbours: Neighbours | None = None
         self.pulled = self.taken = 0
         """Bytes of files since the start: from the coordinator, and from neighbours."""
         self.waiting = 0
@@ -131,11 +154,11 @@ class Artifacts:
     @property
     def neighbours(self) -> Neighbours | None:
         """Return who is asked before the coordinator; None: nobody shares here."""
-        return self.turn.neighbours
+        return self._neighbours
 
     @neighbours.setter
     def neighbours(self, neighbours: Neighbours) -> None:
-        self.turn.neighbours = neighbours
+        self._neighbours = self.turn.adviser = neighbours
 
     async def says(self, wanted: Wanted) -> Says:
         """Return what neighbours may know of a file here."""
@@ -190,7 +213,7 @@ class Artifacts:
                 return allowed.wait_ms
             # One of them may have it by then.
             return min(allowed.wait_ms or limits.SHARE_SLOW_LOOK_MS, limits.SHARE_SLOW_LOOK_MS)
-        if await self.turn.taken(wanted):
+        if await self.turn.lease(wanted):
             await self._piece(wanted, pace, allowed, None)
         return 0
 

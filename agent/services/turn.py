@@ -1,59 +1,38 @@
 """Whose turn it is to pull a file for the site, and what neighbours are told of it.
 
 Owns this gateway's lease: which file it pulls, and when that grew last. Who goes first is decided
-in `agent.core.neighbours`; asking neighbours is a `Neighbours`'; the line is
+in `agent.core.neighbours`; asking neighbours is an `Adviser`'s; the line is
 `agent.services.artifacts`'s.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Protocol
 
-from agent.core.artifacts import Span, Wanted
-from agent.core.neighbours import Advice, Grown, Pull, Says, TakeFrom, grown
-from agent.core.uplink import Delivered, LinkFailed
-from agent.services.http_connection import Take
+from agent.core.artifacts import Wanted
+from agent.core.neighbours import Advice, Grown, Pull, Says, grown
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.clock import Clock
 
 
-class Neighbours(Protocol):
-    """The other gateways of the site; see `agent.services.neighbourhood`."""
-
-    @property
-    def known(self) -> int:
-        """Return how many there are."""
-
-    def want(self, wants: Sequence[Wanted]) -> None:
-        """Note what is on its way here; what there is of it is offered to them."""
+class Adviser(Protocol):
+    """Knows what the other gateways of the site say; see `agent.services.neighbourhood`."""
 
     async def advise(self, wanted: Wanted, mine: Says, *, afresh: bool = False) -> Advice:
         """Return what to do next about a file; `afresh`: by nothing that was said before."""
-
-    async def get(
-        self, giver: TakeFrom, wanted: Wanted, span: Span, take: Take
-    ) -> Delivered | LinkFailed:
-        """Take a part of a file from one of them."""
-
-    def altered(self, wanted: Wanted) -> None:
-        """Note that what they had a part in was not what it is called."""
-
-    async def close(self) -> None:
-        """Let go of all connections."""
 
 
 class Turn:
     """Of one gateway; of one file at a time."""
 
     def __init__(self, shelf: Shelf, clock: Clock) -> None:
-        """Wire it up; with no `neighbours` it is always this gateway's turn."""
+        """Wire it up; with no `adviser` it is always this gateway's turn."""
         self._shelf, self._clock = shelf, clock
         self._lease: tuple[bytes, Grown] | None = None
-        self.neighbours: Neighbours | None = None
+        self.adviser: Adviser | None = None
 
     @property
-    def is_taken(self) -> bool:
+    def is_leased(self) -> bool:
         """Tell whether this gateway pulls, or is about to."""
         return self._lease is not None
 
@@ -69,27 +48,27 @@ class Turn:
 
     async def advice(self, wanted: Wanted, *, free: bool) -> Advice:
         """Return what to do next about a file."""
-        if self.neighbours is None:
+        if self.adviser is None:
             return Pull()
         mine = await self.says(wanted, free=free)
         if mine.held >= wanted.size:
             return Pull()  # it only has to be settled
-        return await self.neighbours.advise(wanted, mine)
+        return await self.adviser.advise(wanted, mine)
 
-    async def taken(self, wanted: Wanted) -> bool:
+    async def lease(self, wanted: Wanted) -> bool:
         """Take the turn if nobody else does; tell whether it is this gateway's.
 
         It is told before anybody is asked: of two that begin at once, by what each heard of the
         other a moment ago, at least the second hears of the first and leaves it to that one. If
         both hear of each other both do, and look again by what is so then.
         """
-        if self.neighbours is None or (self._lease and self._lease[0] == wanted.digest):
+        if self.adviser is None or (self._lease and self._lease[0] == wanted.digest):
             return True
         mine = await self.says(wanted, free=True)
         if mine.held >= wanted.size:
             return True
         self._lease = wanted.digest, Grown(mine.held, self._clock.mono_ms())
-        if isinstance(await self.neighbours.advise(wanted, mine, afresh=True), Pull):
+        if isinstance(await self.adviser.advise(wanted, mine, afresh=True), Pull):
             return True
         self._lease = None
         return False

@@ -255,9 +255,7 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
 
 def _recall(job: JobId, made: Sequence[tuple[AgentId, bytes]], now_ms: WallMs) -> Tx[None]:
     """Fold in what was told of executions by those who had them before a restore."""
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
-    if restored[0]:
+    if (yield from fetch_one("job_older_than_restore", job)) is not None:
         for agent, execution in made:
             yield from fold_history(agent, execution, now_ms)
         yield from job_ended(job, now_ms)

@@ -1,7 +1,7 @@
 """One SQLite file: one connection, one writer, transactions as functions.
 
-Owns the queue in front of the file, the futures of its callers, and the life of aiosqlite's
-thread. Batches are whatever arrived during the previous fsync: there is no timer, so grouping
+Owns the queue in front of the file, the futures of its callers, and how long the connection's
+thread lives. Batches are whatever arrived during the previous fsync: there is no timer, so grouping
 never adds latency. Leaves out what happens inside a commit (`group_commit`), the set-up of the
 connection (`sqlite`), the schema (`migrations`) and the text of queries (`queries`).
 
@@ -19,18 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import aiosqlite
-
 from shared import limits
 from shared.errors import Reason, WorldError
-from shared.runtime.group_commit import (
-    Group,
-    Manner,
-    Work,
-    commit_group,
-    damage_of,
-    read_only,
-)
+from shared.runtime.connection import Connection
+from shared.runtime.group_commit import Group, Work, commit_group, damage_of, read_only
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.sqlite import BREAKING, GATEWAY_ROOM, Room, Settings, blame, connect
 from shared.runtime.tasks import to_the_end
@@ -68,30 +60,6 @@ class _Request:
     done: asyncio.Future[Any]
 
 
-class _Connection(aiosqlite.Connection):
-    """aiosqlite with a whole function per thread hop, and a thread that can be waited for."""
-
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
-        super().__init__(connector, iter_chunk_size=1)
-        self.manner = Manner()
-
-    async def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run ``function(sqlite3 connection, *arguments)`` in the connection's thread.
-
-        aiosqlite has no public way to do so; tests fail when these private names move.
-        """
-        result: T = await self._execute(function, self._connection, *arguments)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
-        return result
-
-    def spare_the_process(self) -> None:
-        """Let the process end although nobody closed this: a kill is what SQLite is made for."""
-        self._thread.daemon = True
-
-    def join(self) -> None:
-        """Wait, after close(), until the thread has let go of the file."""
-        self._thread.join()
-
-
 class Database:
     """A file that any task may use at once; made by `Database.open`."""
 
@@ -99,7 +67,7 @@ class Database:
         self.path = settings.path
         self._settings = settings
         self._where = str(settings.path)
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._queue: deque[_Request] = deque()
         self._arrived = asyncio.Event()
         self._doubted = False
@@ -232,7 +200,7 @@ class Database:
         await to_the_end(self._closing)
 
     async def _connect(self, settings: Settings) -> None:
-        connection = _Connection(partial(connect, settings))
+        connection = Connection(partial(connect, settings))
         connection.spare_the_process()
         try:
             await connection
@@ -269,7 +237,7 @@ class Database:
         if writer and not writer.cancelled():
             writer.result()  # a defect of the writer itself must not pass in silence
 
-    async def _end(self, connection: _Connection) -> None:
+    async def _end(self, connection: Connection) -> None:
         try:
             await connection.close()
         except sqlite3.Error as error:
@@ -288,7 +256,7 @@ class Database:
         if self._failure:
             raise WorldError(self._failure.reason, self._failure.detail) from self._failure
 
-    async def _write(self, connection: _Connection) -> None:
+    async def _write(self, connection: Connection) -> None:
         """Commit groups until closed and empty, or until the connection broke."""
         group: list[_Request] = []
         try:
@@ -311,7 +279,7 @@ class Database:
             # Work is left only when the connection broke or the loop itself is being torn down.
             self._abandon(group)
 
-    async def _doubt(self, connection: _Connection, done: Group) -> None:
+    async def _doubt(self, connection: Connection, done: Group) -> None:
         """Look, once, whether a file whose disk is said to be full is a damaged one.
 
         SQLite says SQLITE_FULL, too, of a page's number that is beyond the largest there may be. A

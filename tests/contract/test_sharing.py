@@ -100,7 +100,7 @@ async def test_a_puller_that_stands_still_is_not_waited_for(tmp_path, monkeypatc
         waiting = asyncio.create_task(all_have(*houses.values()))
         while len(centre.askers) < 2:
             # Both hang at the coordinator: neither waits for the other for ever.
-            if all(house.artifacts.turn.is_taken for house in houses.values()):
+            if all(house.artifacts.turn.is_leased for house in houses.values()):
                 break
             await asyncio.sleep(0.001)
         centre.hold.set()

@@ -12,7 +12,8 @@ import pytest
 
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
-from shared.runtime.db import Database, _Connection
+from shared.runtime.connection import Connection
+from shared.runtime.db import Database
 from shared.runtime.sqlite import SYNC_FULL, SYNC_NORMAL, give_back
 from tests.unit.db_parts import SCHEMA, insert, keys, no_value, put, start_all
 
@@ -250,7 +251,7 @@ async def test_a_writer_that_was_killed_strands_no_caller(tmp_path):
 
 # --- aiosqlite ----------------------------------------------------------------------------------
 async def test_aiosqlite_still_has_the_private_names_that_one_hop_needs():
-    connection = _Connection(lambda: sqlite3.connect(":memory:"))
+    connection = Connection(lambda: sqlite3.connect(":memory:"))
     connection.spare_the_process()
     await connection
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.artifacts import Span, Wanted
-from agent.core.neighbours import Advice, Pull, Says, TakeFrom, advise
-from agent.core.uplink import Delivered, LinkFailed
-from agent.services.http_connection import Take
+from agent.core.artifacts import Wanted
+from agent.core.neighbours import Advice, Pull, Says, advise
 from agent.services.turn import Turn
 from agent.store.artifacts import Shelf
 from shared.clock import MonoMs
@@ -49,7 +46,6 @@ class Near:
     chance: random.Random
     others: dict[str, Turn] = field(default_factory=dict)
     heard: list[Says] = field(default_factory=list)
-    known: int = 1
 
     async def ask(self, name: str, turn: Turn) -> Says:
         await loiter(self.chance)
@@ -64,20 +60,6 @@ class Near:
         me = Says(self.name, mine.held, mine.able, mine.pulling)
         return advise(me, wanted.size, self.heard, (), settled_in_ms=0)
 
-    def want(self, wants: Sequence[Wanted]) -> None:
-        raise NotImplementedError
-
-    async def get(
-        self, giver: TakeFrom, wanted: Wanted, span: Span, take: Take
-    ) -> Delivered | LinkFailed:
-        raise NotImplementedError
-
-    def altered(self, wanted: Wanted) -> None:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
 
 async def loiter(chance: random.Random) -> None:
     for _ in range(chance.randrange(4)):
@@ -90,14 +72,14 @@ def site(held: dict[str, int], chance: random.Random) -> dict[str, tuple[Turn, N
     found = {}
     for name, turn in turns.items():
         others = {other: one for other, one in turns.items() if other != name}
-        turn.neighbours = near = Near(name, chance, others)
+        turn.adviser = near = Near(name, chance, others)
         found[name] = turn, near
     return found
 
 
 async def begin(turn: Turn, chance: random.Random) -> bool:
     await loiter(chance)
-    return await turn.taken(WANTED)
+    return await turn.lease(WANTED)
 
 
 @given(
@@ -113,15 +95,15 @@ def test_of_those_who_begin_at_once_at_most_one_pulls_and_soon_one_does(
         turns = [turn for turn, _ in houses.values()]
         began = await asyncio.gather(*(begin(turn, chance) for turn in turns))
         assert began.count(True) <= 1
-        assert [turn.is_taken for turn in turns] == began
+        assert [turn.is_leased for turn in turns] == began
         if not any(began):
             # Each looks again, by what is so now.
             for turn, near in houses.values():
                 near.heard.clear()
                 mine = await turn.advice(WANTED, free=True)
                 if mine == Pull():
-                    assert await turn.taken(WANTED)
-            assert sum(turn.is_taken for turn in turns) == 1
+                    assert await turn.lease(WANTED)
+            assert sum(turn.is_leased for turn in turns) == 1
 
     asyncio.run(play())
 
@@ -133,17 +115,17 @@ async def test_what_was_said_a_while_ago_is_no_reason_to_begin() -> None:
     assert isinstance(a._shelf, Copy)
     a._shelf.now = 40
     assert await b.advice(WANTED, free=True) == Pull()
-    assert not await b.taken(WANTED)
-    assert await a.taken(WANTED)
+    assert not await b.lease(WANTED)
+    assert await a.lease(WANTED)
 
 
 async def test_who_has_the_turn_keeps_it_though_another_would_have_gone_first() -> None:
     houses = site({"a": 0, "b": 0}, random.Random(1))
     (a, _), (b, at_b) = houses["a"], houses["b"]
     at_b.others.clear()  # it has not found its neighbour yet
-    assert await b.taken(WANTED)
-    assert not await a.taken(WANTED)
+    assert await b.lease(WANTED)
+    assert not await a.lease(WANTED)
     at_b.others["a"] = a
-    assert await b.taken(WANTED)
+    assert await b.lease(WANTED)
     b.let_go(WANTED)
-    assert await a.taken(WANTED)
+    assert await a.lease(WANTED)

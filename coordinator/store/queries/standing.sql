@@ -6,6 +6,10 @@ UPDATE job SET cancel_ms = $2, cancel_by = $3 WHERE job_id = $1 AND cancel_ms IS
 -- name: newest_restore
 SELECT coalesce(max(at_ms), 0) FROM restore;
 
+-- name: job_older_than_restore
+SELECT 1 FROM job j WHERE j.job_id = $1
+    AND j.created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore);
+
 -- name: executions_call_off
 -- Of a job that is older than a restore nobody knows here whether it was ever signed.
 UPDATE execution SET state = $2, reason = $3, cancel_ms = $4, cancel_how = $5, updated_ms = $4,
