@@ -75,7 +75,7 @@ class Box:
             raise Peeked
 
         with pytest.raises(Peeked):
-            await self.contact.freeze(peek)
+            await self.contact.freeze(peek, WallMs(WALL))
         return found
 
     async def told(self) -> list[tuple[str, str, int]]:

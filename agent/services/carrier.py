@@ -250,7 +250,8 @@ class Carrier:
 
         await self._store.leave(
             make,
-            receipts_after=cursor.receipt,
+            at.wall_ms,
+            told_to=cursor.receipt,
             silent_ms=held.silent_ms,
             sealed=self._telemetry.next_block - 1,
             ledger_to=whole[-1].number if whole else 0,

@@ -197,7 +197,7 @@ class Contact:
                 signer=self._identity.signer,
             )
 
-        frozen = await self._store.freeze(make)
+        frozen = await self._store.freeze(make, at.wall_ms)
         self._asked_before, self._asked = self._asked, Ranges()
         # A report is resent until it is answered: what it says will be heard.
         self._told = health if said else self._told

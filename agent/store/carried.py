@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.core.contact import Standing
-from agent.store.contact import read_epoch, read_standing, save_time, settle_receipts
+from agent.store.contact import read_epoch, read_standing, save_time
 from agent.store.jobs_file import JobsFile
+from agent.store.receipts import receipts_after, settle_receipts
 from agent.store.standing_rows import flush_tales
 from shared import limits
 from shared.clock import WallMs
+from shared.errors import RefusedError
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
@@ -63,13 +65,21 @@ class CarriedStore:
         self._file = file
 
     async def leave(
-        self, make: Make, *, receipts_after: int, silent_ms: int, sealed: int, ledger_to: int
+        self,
+        make: Make,
+        at: WallMs,
+        *,
+        told_to: int,
+        silent_ms: int,
+        sealed: int,
+        ledger_to: int,
     ) -> bytes:
         """Number and make the next carried report; return its envelope.
 
         Args:
             make: called in the transaction.
-            receipts_after: the last one that is on the stick already.
+            at: the present, for what is told anew.
+            told_to: the last receipt that is on the stick already.
             silent_ms, sealed, ledger_to: remembered with it, as `Left` says.
 
         Raises:
@@ -80,9 +90,7 @@ class CarriedStore:
             [(number,)] = db.execute(_SQL["carried_reserve"]).fetchall()
             standing = read_standing(db)
             flush_tales(db, limits.RECEIPTS_PER_REPORT)
-            asked = bind(receipts_after, limits.RECEIPTS_PER_REPORT)
-            bodies = db.execute(_SQL["receipts_after"], asked).fetchall()
-            receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
+            receipts = receipts_after(db, told_to, at)
             first = db.execute(_SQL["first_receipt"]).fetchone()[0]
             envelope = make(Parcel(number, standing, receipts, first))
             digest, answered_ms = document_hash(envelope), standing.answered_ms
@@ -122,7 +130,10 @@ class CarriedStore:
             row = db.execute(_SQL["asked"]).fetchone()
             if row is None or row[0] != telemetry_epoch:
                 return Ranges()
-            spans = unpack(row[1], list[tuple[int, int]], bound=limits.DOCUMENT_BYTES)
+            try:
+                spans = unpack(row[1], list[tuple[int, int]], bound=limits.DOCUMENT_BYTES)
+            except RefusedError:
+                return Ranges()  # the next stick asks again
             return Ranges.joined((first, last) for first, last in spans if first <= last)
 
         return await self._file.read(query)

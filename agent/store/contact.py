@@ -13,12 +13,11 @@ from msgspec.structs import replace
 from agent.core.budget import Spent
 from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
-from agent.store.outbox import Fact, Outbox
+from agent.store.receipts import receipts_after, settle_receipts
 from agent.store.standing_rows import count_tales, flush_tales
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
-from shared.model.job import ExecutionState
 from shared.runtime.queries import bind, load_queries
 from shared.sync.outgoing import Freed, Frozen, thaw
 from shared.trust.counters import Counters, newest
@@ -108,10 +107,11 @@ class ContactStore:
         """Save what is known of time; a power cut may undo it."""
         await self._file.transact(lambda db: save_time(db, kept), durable=False)
 
-    async def freeze(self, make: Freeze) -> Frozen:
+    async def freeze(self, make: Freeze, at: WallMs) -> Frozen:
         """Return the report that waits for its answer; else make, number and keep the next one.
 
-        When this returns, a power cut cannot make the same number name another report.
+        When this returns, a power cut cannot make the same number name another report. `at` is the
+        present, for what is told anew.
         """
         standing = await self.standing()
         if standing.pending is not None:
@@ -124,8 +124,7 @@ class ContactStore:
             now = read_standing(db)
             waiting = db.execute(_JOBS["count_receipts"]).fetchone()[0]
             flush_tales(db, limits.RECEIPTS_PER_REPORT - waiting)
-            bodies = db.execute(_JOBS["receipts"], bind(limits.RECEIPTS_PER_REPORT)).fetchall()
-            receipts = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
+            receipts = receipts_after(db, 0, at)
             written: int = db.execute(_JOBS["newest_receipt"]).fetchone()[0]
             frozen = make(dataclasses.replace(now, next_receipt=written + 1), receipts)
             assert frozen.counter == now.counter + 1, "reports are numbered without a gap"
@@ -215,31 +214,6 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         refusals={Reason(reason).text: count for reason, count in refused},
         spent=_spent(spent),
     )
-
-
-def settle_receipts(db: sqlite3.Connection, freed: Freed, at: WallMs) -> int:
-    """Note which receipts a coordinator has; return how many it had not had before.
-
-    One that was put back since says what is left there: what it lacks waits again. Of what ended
-    and was told by receipts that nobody has any more, the end is told once more.
-    """
-    had = freed.had
-    if had is not None:
-        db.execute(_JOBS["tell_receipts_again"], bind(had.receipts_to))
-        untold = db.execute(_JOBS["ended_untold"], bind(had.receipts_to)).fetchall()
-        outbox = Outbox(db)
-        for execution, uid, state, reason in untold:
-            fact = Fact(state=ExecutionState(state), reason=Reason(reason) if reason else None)
-            receipt = outbox.write(uid, fact, at)
-            db.execute(_JOBS["set_newest_receipt"], bind(execution, receipt))
-        db.execute(_SQL["hear_epoch"], bind(had.restore_epoch))
-    waited: int = db.execute(_JOBS["count_receipts"]).fetchone()[0]
-    db.execute(_JOBS["free_receipts"], bind(freed.receipts_to))
-    db.execute(_JOBS["let_go_receipts"], bind(limits.RECEIPTS_KEPT))
-    oldest = db.execute(_JOBS["oldest_receipt"]).fetchone()[0]
-    db.execute(_JOBS["forget_executions"], bind(oldest, limits.EXECUTIONS_KEPT))
-    done: int = waited - db.execute(_JOBS["count_receipts"]).fetchone()[0]
-    return done
 
 
 def save_counters(db: sqlite3.Connection, counters: Counters) -> Counters:

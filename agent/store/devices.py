@@ -16,6 +16,7 @@ from agent.core.queue import Due, due_in, rebased
 from agent.store.jobs_file import JobsFile
 from agent.store.outbox import Fact, Outbox
 from agent.store.standing_rows import StandingRows, Tale
+from agent.store.stored import stored
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason
@@ -257,7 +258,7 @@ def _loan(row: tuple[str, str, bytes, int, bytes, int, int]) -> Loan:
     return Loan(
         device=DeviceId(device),
         point=point,
-        former=unpack(former, dict[str, int | float], bound=_FORMER_BYTES)[point],
+        former=stored(former, dict[str, int | float], bound=_FORMER_BYTES)[point],
         number=number,
         owner=Owner(execution, firing),
         tries=tries,

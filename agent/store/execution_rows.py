@@ -16,6 +16,7 @@ from agent.core.moment import Moment
 from agent.store.contact import save_approved
 from agent.store.outbox import Fact, Outbox
 from agent.store.standing_rows import StandingRows, seen_tasks
+from agent.store.stored import stored
 from shared import limits
 from shared.errors import Reason
 from shared.ids import parse_uuid
@@ -30,7 +31,7 @@ from shared.model.job import (
 )
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import AdmittedJob
-from shared.wire.codec import pack, unpack
+from shared.wire.codec import pack
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _ANY: Final = -1
@@ -293,9 +294,9 @@ def called_off(how: str) -> Fact:
 @lru_cache(maxsize=limits.WORKERS)
 def read_spec(packed: bytes) -> JobSpec:
     """Return a job as it was admitted; the tasks of one execution share it."""
-    return unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
+    return stored(packed, JobSpec, bound=limits.SPEC_BYTES)
 
 
 def read_course(packed: bytes) -> Course:
     """Return where a task stands, as its row says it."""
-    return unpack(packed, Course, bound=2 * limits.COURSE_BYTES) if packed else Course()
+    return stored(packed, Course, bound=2 * limits.COURSE_BYTES) if packed else Course()

@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 
 from msgspec.structs import replace
 
+from agent.store.stored import UnreadableRowError
 from shared import limits
 from shared.clock import Entropy
 from shared.errors import Reason, RefusedError, WorldError
@@ -54,6 +55,8 @@ class JobsFile:
         self._path = directory / NAME
         self._database: Database | None = None
         self._healing = asyncio.Lock()
+        self._damage: WorldError | None = None
+        """What a row said that was never written, until the file is replaced."""
         self._slots = read_slots(b"")
         self.trouble = ""
         """Why nothing works; empty while it does."""
@@ -97,11 +100,21 @@ class JobsFile:
 
     async def transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
         """Run `work` in a transaction, as `Database.transact`."""
-        return await self._usable().transact(work, durable=durable)
+        database = self._usable()
+        try:
+            return await database.transact(work, durable=durable)
+        except WorldError as error:
+            self._notice(database, error)
+            raise
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run read-only work, as `Database.read`."""
-        return await self._usable().read(query)
+        database = self._usable()
+        try:
+            return await database.read(query)
+        except WorldError as error:
+            self._notice(database, error)
+            raise
 
     @property
     def second(self) -> Counters | None:
@@ -130,11 +143,22 @@ class JobsFile:
     def _usable(self) -> Database:
         if self._database is None:
             raise WorldError(Reason.STORE_FAILED, self.trouble or f"{self._path} is not open")
+        if self._damage is not None:
+            raise WorldError(self._damage.reason, self._damage.detail) from self._damage
         return self._database
+
+    def _notice(self, database: Database, error: WorldError) -> None:
+        """Remember damage that only a row's reader sees: SQLite finds such a file whole."""
+        if isinstance(error, UnreadableRowError) and database is self._database:
+            self._damage = error
 
     async def _mend(self) -> None:
         if self._database is None:
             self._database = await self._open_or_replace()
+        elif self._damage is not None:
+            await self._database.close()
+            self._database = await self._replace(self._damage)
+            self._damage = None
         elif self._database.failure is not None:
             try:
                 await self._database.reopen()
@@ -146,17 +170,23 @@ class JobsFile:
 
     async def _open_or_replace(self) -> Database:
         try:
-            database = await self._open()
+            return await self._begun(await self._open())
         except WorldError as error:
             if error.reason is not Reason.STORE_CORRUPT:
                 raise
-            try:
-                aside = await asyncio.to_thread(set_aside_corrupt, self._path)
-            except OSError as refused:
-                raise WorldError(Reason.STORE_FAILED, f"{self._path}: {refused}") from error
-            self.losses += 1
-            _log.event("jobs_lost", level=logging.ERROR, kept_as=str(aside), cause=str(error))
-            database = await self._open()
+            return await self._replace(error)
+
+    async def _replace(self, damage: WorldError) -> Database:
+        """Set a damaged file aside, and begin a fresh one."""
+        try:
+            aside = await asyncio.to_thread(set_aside_corrupt, self._path)
+        except OSError as refused:
+            raise WorldError(Reason.STORE_FAILED, f"{self._path}: {refused}") from damage
+        self.losses += 1
+        _log.event("jobs_lost", level=logging.ERROR, kept_as=str(aside), cause=str(damage))
+        return await self._begun(await self._open())
+
+    async def _begun(self, database: Database) -> Database:
         try:
             await database.transact(self._begin, durable=True)
         except BaseException:

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Mapping
 
 from agent.store.jobs_file import JobsFile
+from agent.store.stored import stored
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.artifact import artifacts_of
 from shared.model.job import JobSpec
 from shared.runtime.queries import load_queries
-from shared.wire.codec import unpack
 
 _SQL = load_queries("agent.store", "queries/artifacts.sql")
 
@@ -33,7 +33,7 @@ class NeededFiles:
         def query(db: sqlite3.Connection) -> dict[bytes, int]:
             found: dict[bytes, int] = {}
             for (spec,) in db.execute(_SQL["specs_with_artifacts"]):
-                job = unpack(spec, JobSpec, bound=limits.SPEC_BYTES)
+                job = stored(spec, JobSpec, bound=limits.SPEC_BYTES)
                 try:
                     named = artifacts_of(job)
                 except MistakeError:

@@ -17,9 +17,10 @@ from agent.core.moment import Moment
 from agent.core.queue import TOLD_AS, Due, due_in
 from agent.core.rules import RuleMemory
 from agent.store.outbox import Fact, Outbox
+from agent.store.stored import stored
 from shared import limits
 from shared.clock import MonoMs, WallMs
-from shared.errors import Reason
+from shared.errors import Reason, RefusedError
 from shared.ids import DeviceId
 from shared.model.job import ExecutionState, JobSpec, TaskSeen, TaskState, Value, fold_tasks
 from shared.model.schedule import Overlap
@@ -188,8 +189,7 @@ class StandingRows:
         reason, result = int(tale.reason or 0), pack(dict(tale.result))
         alike = found is not None and found[1:4] == (tale.state, reason, tale.detail)
         if alike and tale.device and is_finding(tale.result):
-            body = unpack(found[4], dict[str, Value], bound=len(found[4]))
-            alike = same_finding(body, tale.result)
+            alike = same_finding(_found_out(found[4]), tale.result)
         if alike:
             row = bind(
                 found[0], tale.last_ms, tale.first_ms, tale.count, self._now.today_ms, result
@@ -266,14 +266,14 @@ class StandingRows:
         return Standing(
             number=number,
             execution=uid,
-            spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
+            spec=stored(spec, JobSpec, bound=limits.SPEC_BYTES),
             not_after_ms=WallMs(not_after),
             last_ms=WallMs(last),
             due=due,
-            runs=unpack(runs, tuple[Run, ...], bound=limits.SPEC_BYTES),
+            runs=stored(runs, tuple[Run, ...], bound=limits.SPEC_BYTES),
             trace=trace,
             memories={
-                DeviceId(device): unpack(memory, RuleMemory, bound=limits.SPEC_BYTES)
+                DeviceId(device): stored(memory, RuleMemory, bound=limits.SPEC_BYTES)
                 for device, memory in memories
             },
         )
@@ -302,13 +302,21 @@ def flush_tales(db: sqlite3.Connection, room: int) -> None:
             detail=detail,
             result={
                 **({"device": device} if device else {}),
-                **unpack(body, dict, bound=len(body)),
+                **_found_out(body),
             },
             firings=(first, last, count),
         )
         receipt = outbox.write(uid, fact, WallMs(wall))
         db.execute(_JOBS["set_newest_receipt"], bind(execution, receipt))
         db.execute(_SQL["told_tale"], bind(number))
+
+
+def _found_out(body: bytes) -> dict[str, Value]:
+    """Return a tale's result; one that damage made unreadable is told without it."""
+    try:
+        return unpack(body, dict[str, Value], bound=limits.REPORT_BYTES)
+    except RefusedError:
+        return {}
 
 
 def count_tales(db: sqlite3.Connection) -> int:

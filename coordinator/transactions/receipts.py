@@ -60,7 +60,7 @@ def reconcile_receipts(
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
     received = yield from without_lost(before, oldest, heard=heard_epoch)
-    again = [one for one in receipts if one.number in received]
+    again = [one for one in receipts if one.number in received and not one.is_void]
     new = yield from _of_an_older_card(agent, ordinal, again, now_ms)
     for receipt in receipts:
         grown = received.add(receipt.number)

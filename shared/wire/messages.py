@@ -16,6 +16,10 @@ class Announced(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes
 
 
+VOID = bytes(16)
+"""In place of an execution, where a receipt's number is all that its agent can still read."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """A fact about an execution, or about its task on one device, numbered per jobs epoch."""
 
@@ -39,6 +43,11 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """The last of those firings: several in a row that ended alike are told as one."""
     count: int = 0
     """How many they are."""
+
+    @property
+    def is_void(self) -> bool:
+        """Tell whether it only takes its number's place: what it told is lost."""
+        return self.execution == VOID
 
 
 class LossRow(msgspec.Struct, frozen=True, array_like=True):

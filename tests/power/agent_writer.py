@@ -124,7 +124,7 @@ class Writer:
 
     async def order(self) -> None:
         """Number a report, take an order, settle the report."""
-        sent = await self.contact.freeze(_report)
+        sent = await self.contact.freeze(_report, self.clock.now().wall_ms)
         say(report=[sent.counter, sent.digest.hex()])
         self.orders += 1
         bundle = admitted(self.orders, (uid(self.orders), write_job(5)))

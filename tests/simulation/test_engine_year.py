@@ -5,13 +5,15 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
+from agent.store.receipts import receipts_after
 from agent.store.standing_rows import flush_tales
 from shared import limits
+from shared.clock import WallMs
 from shared.ids import DeviceId
 from shared.model.plan import Alarm, Rule
 from shared.model.schedule import Schedule
 from shared.runtime.queries import bind, load_queries
-from shared.wire.codec import pack, unpack
+from shared.wire.codec import pack
 from shared.wire.messages import Receipt
 from tests.agent_parts import uid
 from tests.simulation.shop import Shop, play
@@ -26,8 +28,7 @@ async def report(shop: Shop) -> list[Receipt]:
     def work(db: sqlite3.Connection) -> list[Receipt]:
         waiting = db.execute(SQL["count_receipts"]).fetchone()[0]
         flush_tales(db, limits.RECEIPTS_PER_REPORT - waiting)
-        bodies = db.execute(SQL["receipts"], bind(limits.RECEIPTS_PER_REPORT)).fetchall()
-        told = [unpack(body, Receipt, bound=limits.REPORT_BYTES) for (body,) in bodies]
+        told = receipts_after(db, 0, WallMs(0))
         if told:
             db.execute(SQL["free_receipts"], bind(told[-1].number))
         return told

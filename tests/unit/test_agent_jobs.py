@@ -97,7 +97,7 @@ async def test_a_coordinator_that_forgot_is_told_where_the_execution_stands(box:
 async def free(box: Box, *, receipts_to: int) -> tuple[int, int]:
     """Settle as if a report that carried everything had been answered."""
 
-    sent = await box.contact.freeze(report)
+    sent = await box.contact.freeze(report, WallMs(WALL))
     freed = Freed(Ranges(), (), receipts_to, 0, ())
     kept = TimeKept(floor_ms=WallMs(WALL), silent_ms=0, boot_id=BOOT, mono_ms=MonoMs(1))
     return await box.contact.settle(
@@ -339,7 +339,7 @@ async def test_a_damaged_file_is_set_aside_and_numbers_never_go_back(box: Box):
 async def test_a_fresh_installation_begins_at_one(box: Box):
     standing = await box.contact.standing()
     assert (standing.counter, standing.previous, standing.pending) == (0, b"", None)
-    sent = await box.contact.freeze(report)
+    sent = await box.contact.freeze(report, WallMs(WALL))
     assert sent.counter == 1
 
 

@@ -42,7 +42,7 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
 
 async def answered(box: Box, *, receipts_to: int, epoch: int = 0) -> int:
     """Send what waits and take an answer; return how many receipts wait then."""
-    sent = await box.contact.freeze(report)
+    sent = await box.contact.freeze(report, WallMs(WALL))
     standing = await box.contact.standing()
     reply = Reply(NAME, sent.digest, WALL, 0, receipts_to=receipts_to, restore_epoch=epoch)
     freed = freed_by(
@@ -94,10 +94,10 @@ async def test_a_report_says_which_receipt_comes_next_also_when_none_waits(box: 
     for number in (0, 1):
         if number:
             await run_job(box, number)
-        sent = await box.contact.freeze(report)
+        sent = await box.contact.freeze(report, WallMs(WALL))
         told.append(read_report(sent.envelope).report)
         await answered(box, receipts_to=9)
-    last = await box.contact.freeze(report)
+    last = await box.contact.freeze(report, WallMs(WALL))
     assert told[0].next_receipt == 1
     assert told[1].next_receipt == told[1].receipts[-1].number + 1
     assert read_report(last.envelope).report.next_receipt == told[1].next_receipt
@@ -164,14 +164,14 @@ def _standing() -> Standing:
 async def test_a_report_under_a_key_that_was_changed_is_given_up_and_its_number_is_not(
     box: Box,
 ) -> None:
-    sent = await box.contact.freeze(report)
+    sent = await box.contact.freeze(report, WallMs(WALL))
     identity = Identity(NAME, make_root(), seal_root(make_root()), signer("agent"))
     assert is_signed_with(sent, identity)
     assert not is_signed_with(sent, replace(identity, signer=signer("another")))
     await box.contact.give_up(sent)
     standing = await box.contact.standing()
     assert (standing.pending, standing.counter, standing.previous) == (None, 1, sent.digest)
-    assert (await box.contact.freeze(report)).counter == 2
+    assert (await box.contact.freeze(report, WallMs(WALL))).counter == 2
 
 
 # --- the coordinator ------------------------------------------------------------------------------

@@ -17,10 +17,6 @@ FROM carried WHERE digest = $1
 -- name: carried_heard
 UPDATE carried SET silent_ms = silent_ms - $1
 
--- name: receipts_after
-SELECT body FROM outbox
-WHERE number > max($1, (SELECT freed_to FROM contact)) AND body <> x'' ORDER BY number LIMIT $2
-
 -- name: first_receipt
 SELECT coalesce(min(number), 0) FROM outbox WHERE number > (SELECT freed_to FROM contact)
 

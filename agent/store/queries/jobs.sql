@@ -227,8 +227,15 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0)
 -- name: write_receipt
 INSERT INTO outbox (number, body) VALUES ($1, $2)
 
--- name: receipts
-SELECT body FROM outbox WHERE number > (SELECT freed_to FROM contact) ORDER BY number LIMIT $1
+-- name: receipts_after
+SELECT number, body FROM outbox
+WHERE number > max($1, (SELECT freed_to FROM contact)) ORDER BY number LIMIT $2
+
+-- name: void_receipt
+UPDATE outbox SET body = $2 WHERE number = $1
+
+-- name: told_since
+SELECT number, id, state, reason FROM execution WHERE receipt >= $1 ORDER BY number
 
 -- name: count_receipts
 SELECT count(*) FROM outbox WHERE number > (SELECT freed_to FROM contact)

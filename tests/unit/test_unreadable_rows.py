@@ -1,0 +1,146 @@
+"""What jobs.db says is read as what was written, or known to be damaged."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.core.executor import Conclusion
+from agent.store.carried import CarriedStore, Parcel
+from coordinator.core.ports import execute, fetch, fetch_one
+from coordinator.transactions.receipts import reconcile_receipts
+from shared.clock import WallMs
+from shared.errors import Reason, WorldError
+from shared.model.job import ExecutionState, TaskState
+from shared.wire.codec import pack
+from shared.wire.messages import VOID, Receipt
+from tests.agent_parts import WALL, uid, write_job
+from tests.jobs_box import Box, at
+from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
+
+__all__ = ["store"]
+DONE = Conclusion(state=TaskState.DONE)
+EPOCH = b"J" * 16
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    made = await Box.open(tmp_path)
+    try:
+        yield made
+    finally:
+        await made.file.close()
+
+
+async def run_job(box: Box, number: int, *, end: bool = True) -> None:
+    await box.admit(number, (uid(number), write_job(5)), now=at(number))
+    for claim in await box.claim(at(number)):
+        if end:
+            await box.end(claim, DONE, at(number))
+
+
+async def damage(box: Box, statement: str, *values: object) -> None:
+    def work(db: sqlite3.Connection) -> None:
+        assert db.execute(statement, values).rowcount == 1
+
+    await box.file.transact(work, durable=False)
+
+
+async def on_a_stick(box: Box) -> list[Receipt]:
+    """Return what a stick carries."""
+    found: list[Receipt] = []
+
+    def make(parcel: Parcel) -> bytes:
+        found.extend(parcel.receipts)
+        return b"an envelope"
+
+    await CarriedStore(box.file).leave(
+        make, WallMs(WALL), told_to=0, silent_ms=0, sealed=0, ledger_to=0
+    )
+    return found
+
+
+@pytest.mark.parametrize("body", [b"\xc1", b"", pack([9, 9])])
+async def test_an_unreadable_receipt_keeps_its_number_and_what_it_told_is_told_anew(
+    box: Box, body: bytes
+) -> None:
+    await run_job(box, 1)
+    await run_job(box, 2, end=False)
+    before = await box.receipts()
+    ended = max(one.number for one in before if one.execution == uid(1))
+    await damage(box, "UPDATE outbox SET body = ? WHERE number = ?", body, ended)
+    carried = await on_a_stick(box)
+    assert [one.number for one in carried] == [one.number for one in before]
+    assert [one for one in carried if not one.is_void] == [
+        one for one in before if one.number != ended
+    ]
+    (void,) = [one for one in carried if one.is_void]
+    assert (void.number, void.reason, void.execution) == (ended, Reason.STORE_CORRUPT, VOID)
+    after = await box.receipts()
+    assert after[: len(before)] == carried
+    anew = {one.execution: one.state for one in after[len(before) :]}
+    assert anew == {uid(1): ExecutionState.SUCCEEDED, uid(2): ExecutionState.IN_PROGRESS}
+    assert await box.receipts() == after, "once"
+
+
+async def test_a_receipt_under_another_number_than_its_own_is_unreadable(box: Box) -> None:
+    await run_job(box, 1)
+    first, *rest = await box.receipts()
+    await damage(box, "UPDATE outbox SET body = ? WHERE number = ?", pack(rest[0]), first.number)
+    again = await box.receipts()
+    assert [one.number for one in again[: len(rest) + 1]] == [first.number, *map(_number, rest)]
+    assert again[0].is_void
+
+
+def _number(receipt: Receipt) -> int:
+    return receipt.number
+
+
+async def test_a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_else(
+    box: Box, tmp_path: Path
+) -> None:
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    epoch = (await box.contact.standing()).jobs_epoch
+    await damage(box, "UPDATE execution SET spec = ?", b"\xc1")
+    with pytest.raises(WorldError) as caught:
+        await box.claim(at(2))
+    assert caught.value.reason is Reason.STORE_CORRUPT
+    with pytest.raises(WorldError, match="not what was written"):
+        await box.contact.standing()
+    await box.file.heal()
+    assert (await box.contact.standing()).jobs_epoch != epoch
+    assert box.file.losses == 1
+    assert len(list(tmp_path.glob("jobs.db.corrupt-*"))) == 1
+    await run_job(box, 2)
+    assert [one.execution for one in await box.receipts()][-1] == uid(2)
+
+
+# --- the coordinator ------------------------------------------------------------------------------
+async def heard(store, *receipts: Receipt) -> int:
+    body = partial(reconcile_receipts, AGENT, EPOCH, receipts, now_ms=WallMs(NOW))
+    return (await store.run(body, durable=True)).receipts_to
+
+
+async def test_a_void_receipt_closes_the_gap_and_is_no_sign_of_an_older_card(store) -> None:
+    await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
+    await submitted(store)
+    (grant,) = (await issued(store, NOW)).grants
+    began = Receipt(1, grant.execution, "", ExecutionState.DELIVERED, 1, 0, NOW)
+    ended = Receipt(3, grant.execution, "", ExecutionState.SUCCEEDED, 1, 0, NOW)
+
+    def void(number: int) -> Receipt:
+        return Receipt(number, VOID, "", 0, 0, int(Reason.STORE_CORRUPT), NOW)
+
+    async def known() -> ExecutionState:
+        row = await store.read(partial(fetch_one, "execution_known", AGENT, grant.execution))
+        return ExecutionState(row[1])
+
+    assert await heard(store, began, void(2)) == 2
+    assert await heard(store, void(1), void(2)) == 2
+    assert await known() is ExecutionState.DELIVERED
+    assert await heard(store, ended) == 3
+    assert await known() is ExecutionState.SUCCEEDED
+    rows = await store.read(partial(fetch, "receipts_numbered", AGENT, 1, 1, 3))
+    assert sorted(row[0] for row in rows) == [1, 2, 3]
