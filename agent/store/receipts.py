@@ -59,7 +59,8 @@ def settle_receipts(db: sqlite3.Connection, freed: Freed, at: WallMs) -> int:
     had = freed.had
     if had is not None:
         db.execute(_SQL["tell_receipts_again"], bind(had.receipts_to))
-        _tell_anew(db, db.execute(_SQL["ended_untold"], bind(had.receipts_to)).fetchall(), at)
+        untold = db.execute(_SQL["ended_untold"], bind(had.receipts_to)).fetchall()
+        _tell_anew(db, untold, at)
         db.execute(_CONTACT["hear_epoch"], bind(had.restore_epoch))
     waited: int = db.execute(_SQL["count_receipts"]).fetchone()[0]
     db.execute(_SQL["free_receipts"], bind(freed.receipts_to))

@@ -162,7 +162,13 @@ def quick_check(db: sqlite3.Connection, where: str, *, table: str = "") -> None:
     Raises:
         WorldError: STORE_CORRUPT with SQLite's first complaint.
     """
-    complaint = db.execute(f"PRAGMA quick_check({table or 1})").fetchone()[0]
+    try:
+        complaint = db.execute(f"PRAGMA quick_check({table or 1})").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        # It evaluates what a table's definition demands of its rows: there the damage is.
+        raise WorldError(Reason.STORE_CORRUPT, f"{where}: {error}") from error
     if complaint != "ok":
         raise WorldError(Reason.STORE_CORRUPT, f"{where}: {complaint}")
 

@@ -14,8 +14,8 @@ _FORMAT_AT = 44
 """Four bytes of the header, sqlite.org/fileformat2.html 1.3: the schema's format, 4 at most."""
 
 
-def _settings(path: Path) -> Settings:
-    return Settings(path=path, schema=_JOBS, exclusive=True)
+def _settings(path: Path, *, quick_check: bool = False) -> Settings:
+    return Settings(path=path, schema=_JOBS, exclusive=True, quick_check=quick_check)
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def whole(tmp_path: Path) -> Path:
     return path
 
 
-def _refused_as(path: Path) -> Reason:
+def _refused_as(path: Path, *, quick_check: bool = False) -> Reason:
     with pytest.raises(WorldError) as refused:
-        connect(_settings(path))
+        connect(_settings(path, quick_check=quick_check))
     return refused.value.reason
 
 
@@ -56,3 +56,14 @@ def test_a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with(
     error = sqlite3.DataError('malformed database schema (contact) - unrecognized token: ""')
     error.sqlite_errorcode = sqlite3.SQLITE_TOOBIG
     assert reason_of(error) is Reason.STORE_CORRUPT
+
+
+def test_a_condition_that_names_no_function_is_damage(whole: Path):
+    data, sound = whole.read_bytes(), b"length(jobs_epoch)"
+    assert data.count(sound) == 1
+    whole.write_bytes(data.replace(sound, b"q" + sound[1:]))
+    # SQLite looks the name up where it needs it: here when it looks for damage.
+    with sqlite3.connect(whole) as db, pytest.raises(sqlite3.OperationalError, match="qength"):
+        db.execute("PRAGMA quick_check").fetchall()
+    db.close()
+    assert _refused_as(whole, quick_check=True) is Reason.STORE_CORRUPT

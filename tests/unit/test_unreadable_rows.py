@@ -9,11 +9,12 @@ import pytest
 
 from agent.core.executor import Conclusion
 from agent.store.carried import CarriedStore, Parcel
+from agent.store.stored import stored
 from coordinator.core.ports import execute, fetch, fetch_one
 from coordinator.transactions.receipts import reconcile_receipts
 from shared.clock import WallMs
 from shared.errors import Reason, WorldError
-from shared.model.job import ExecutionState, TaskState
+from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.wire.codec import pack
 from shared.wire.messages import VOID, Receipt
 from tests.agent_parts import WALL, uid, write_job
@@ -82,6 +83,7 @@ async def test_an_unreadable_receipt_keeps_its_number_and_what_it_told_is_told_a
     assert after[: len(before)] == carried
     anew = {one.execution: one.state for one in after[len(before) :]}
     assert anew == {uid(1): ExecutionState.SUCCEEDED, uid(2): ExecutionState.IN_PROGRESS}
+    assert await on_a_stick(box) == after
     assert await box.receipts() == after, "once"
 
 
@@ -115,6 +117,16 @@ async def test_a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_el
     assert len(list(tmp_path.glob("jobs.db.corrupt-*"))) == 1
     await run_job(box, 2)
     assert [one.execution for one in await box.receipts()][-1] == uid(2)
+
+
+async def test_nothing_is_written_to_a_file_that_a_reader_found_damaged(box: Box) -> None:
+    with pytest.raises(WorldError, match="a row that holds a JobSpec"):
+        await box.file.read(lambda _: stored(b"\xc1", JobSpec, bound=9))
+    with pytest.raises(WorldError) as caught:
+        await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    assert caught.value.reason is Reason.STORE_CORRUPT
+    await box.file.heal()
+    await run_job(box, 1)
 
 
 # --- the coordinator ------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tests.mutants.tables.replicas import REPLICAS
 from tests.mutants.tables.rollouts import ROLLOUTS
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
+from tests.mutants.tables.unreadable import UNREADABLE
 from tests.mutants.tables.updates import UPDATES
 from tests.mutants.tables.worlds import WORLDS
 
@@ -58,5 +59,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *REPLICAS,
     *EVENTS,
     *LOST,
+    *UNREADABLE,
     *WORLDS,
 )

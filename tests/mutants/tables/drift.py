@@ -16,7 +16,7 @@ _OTHER = "a_device_that_says_another_version_than_it_was_updated_to_is_missed"
 DRIFT = (
     _agent(
         "findings-as-one",
-        "            alike = same_finding(body, tale.result)\n",
+        "            alike = same_finding(_found_out(found[4]), tale.result)\n",
         "",
         "a_drift_in_an_outage_is_told_of_its_device_from_when_it_was_seen",
     ),

@@ -35,6 +35,13 @@ READINGS = (
         (_WORDS + "a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with",),
     ),
     Mutant(
+        "store-condition-that-names-nothing",
+        "shared/runtime/sqlite.py",
+        "        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:\n            raise\n",
+        "        raise\n",
+        (_WORDS + "a_condition_that_names_no_function_is_damage",),
+    ),
+    Mutant(
         "judge-deadband-quality",
         "agent/core/deadband.py",
         "if quality is kept_quality and self._near(kept, value):",

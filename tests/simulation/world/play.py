@@ -20,7 +20,7 @@ from tests.simulation.loop import World, simulate
 from tests.simulation.world.centre import Centre
 from tests.simulation.world.checks import Rest, unsettled
 from tests.simulation.world.disk import Disks
-from tests.simulation.world.files import at_rest
+from tests.simulation.world.files import at_rest, rows
 from tests.simulation.world.ground import HOUR_S, Ground
 from tests.simulation.world.life import GoneError
 from tests.simulation.world.once import found_once
@@ -153,10 +153,11 @@ class Play:
         until_s, left = self.ground.now_s + REST_S, "everything"
         while left and self.ground.now_s < until_s:
             await asyncio.sleep(0.5 * HOUR_S)
+            # Whoever was taken for a clone is let in again by somebody who looked; only from then
+            # on is it heard, and told what it may do.
+            left = self._left() or self._shut_out()
             for site in self.sites:
-                # Whoever was taken for a clone is let in again by somebody who looked.
                 await self.people.release(site.agent)
-            left = self._left()
         if left:
             self.ground.wrong(f"after {REST_S // HOUR_S} hours {left} has not settled")
 
@@ -168,6 +169,14 @@ class Play:
             for state in unsettled(self.centre.place.database, site):
                 return f"{site.name}'s {state.name} execution"
         return ""
+
+    def _shut_out(self) -> str:
+        found = rows(
+            self.centre.place.database,
+            "SELECT agent_id FROM agent WHERE quarantined_ms IS NOT NULL ORDER BY agent_id",
+        )
+        names = [site.name for site in self.sites if (site.agent,) in found]
+        return " and ".join(f"{name}, which was shut out," for name in names)
 
     async def _end(self) -> None:
         self.ended_s = self.ground.now_s

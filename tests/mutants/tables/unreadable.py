@@ -1,0 +1,48 @@
+"""Rows of a gateway's store that damage altered: what they cost, and what they must not."""
+
+from tests.mutants.mutant import cuts
+
+_TESTS = "tests/unit/test_unreadable_rows.py::test_"
+
+_receipts = cuts("unreadable", "agent/store/receipts.py", _TESTS)
+_file = cuts("unreadable", "agent/store/jobs_file.py", _TESTS)
+_coordinator = cuts("unreadable", "coordinator/transactions/receipts.py", _TESTS)
+_ANEW = "an_unreadable_receipt_keeps_its_number_and_what_it_told_is_told_anew"
+_COSTS = "a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_else"
+
+UNREADABLE = (
+    _receipts(
+        "number-given-up",
+        """        found.append(receipt)
+    if unreadable:""",
+        """        found.extend([] if receipt.is_void else [receipt])
+    if unreadable:""",
+        _ANEW,
+    ),
+    _receipts("told-no-more", "        _tell_anew(db, told, at)\n", "", _ANEW),
+    _receipts(
+        "void-for-a-report",
+        'db.execute(_SQL["void_receipt"], bind(its, pack(receipt)))',
+        "pass",
+        _ANEW,
+    ),
+    _receipts(
+        "any-number",
+        "receipt if receipt.number == number else None",
+        "receipt",
+        "a_receipt_under_another_number_than_its_own_is_unreadable",
+    ),
+    _file("job-tried-for-ever", "            self._damage = error\n", "            pass\n", _COSTS),
+    _file(
+        "file-touched-again",
+        "        if self._damage is not None:\n            raise",
+        "        if False:\n            raise",
+        "nothing_is_written_to_a_file_that_a_reader_found_damaged",
+    ),
+    _coordinator(
+        "taken-for-an-older-card",
+        " and not one.is_void]",
+        "]",
+        "a_void_receipt_closes_the_gap_and_is_no_sign_of_an_older_card",
+    ),
+)
