@@ -17,7 +17,7 @@ from typing import TypeAlias, cast
 import msgspec
 from msgspec.structs import replace
 
-from coordinator.core.buckets import Figures, Row, finite_sum
+from coordinator.core.buckets import Figures, Row, finite_sum, first_of, one_of
 from coordinator.core.retime import Sureness
 from shared.block.schema import Schema
 from shared.model.reading import Channel, Group, Quality, Value
@@ -155,7 +155,8 @@ def _one_a_minute(parts: list[_Rows]) -> Row | None:
     at: list[int] = []
     sure: list[int] = []
     values: list[int | float | None] = []
-    parts.sort(key=_first_minute)
+    if len(parts) > 1:
+        parts.sort(key=_first_minute)
     for runs, column, marks, sureness in parts:
         minutes = [minute for minute, _, _ in runs]
         if len(column) != len(minutes) or any(marks) or (at and at[-1] >= minutes[0]):
@@ -167,8 +168,7 @@ def _one_a_minute(parts: list[_Rows]) -> Row | None:
         return None
     if not all(map(math.isfinite, cast("list[float]", values))):
         return None
-    ones = [1] * len(at)
-    return Row(at, ones, ones, ones, sure, values, values, cast("list[float | None]", values))
+    return Row(first_of(at), 1, None, None, one_of(sure), values, None, None)
 
 
 def _first_minute(rows: _Rows) -> int:

@@ -19,6 +19,8 @@ from shared.model.reading import Group
 
 _Key = tuple[AgentId, bytes, int]
 _Groups = tuple[Group, ...] | None
+Planned = tuple[list[Hour], list[Due]]
+"""The hours that some orders touch, and the orders of blocks that cannot be decoded."""
 
 
 class Decoded:
@@ -43,8 +45,8 @@ class Decoded:
         return groups
 
 
-def plan(orders: Iterable[Due], decoded: Decoded) -> tuple[list[Hour], list[Due]]:
-    """Return the hours that some orders touch, and the orders of blocks that cannot be decoded."""
+def plan(orders: Iterable[Due], decoded: Decoded) -> Planned:
+    """Return what some orders come to."""
     touched: dict[tuple[AgentId, int], set[int]] = {}
     unreadable = []
     for one in orders:

@@ -9,12 +9,13 @@ is acknowledged for their checksums. Leaves out the arithmetic (`coordinator.ser
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from coordinator.core.ports import Store
+from coordinator.core.ports import Store, Tx
 from coordinator.core.rollup import Minutes
 from coordinator.services.bell import Bell
-from coordinator.services.rolling import Decoded, add, fold_all, plan
+from coordinator.services.rolling import Decoded, Planned, add, fold_all, plan
 from coordinator.transactions.retime import walk_boots
 from coordinator.transactions.rollups import (
     Due,
@@ -31,6 +32,7 @@ from coordinator.transactions.rollups import (
 from coordinator.transactions.unreadable import set_aside_unreadable
 from shared import limits
 from shared.clock import Clock, WallMs
+from shared.ids import AgentId
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -46,6 +48,15 @@ FOLLOW_S = 1.0
 """While there is work, how often another process is told so, and asked how far it has come."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last write of a step, which takes its orders off."""
+
+    agents: frozenset[AgentId]
+    """Whose orders these are: they are seen until then, and done."""
+    body: Callable[[], Tx[None]]
+
+
 class Rollups:
     """A service; `lag_s` is what its metrics show."""
 
@@ -57,6 +68,7 @@ class Rollups:
         """When the oldest block came whose readings are in no rollup yet."""
         self._looked_ms = clock.mono_ms()
         self._collect_s = 0.0
+        self._ending: Ending | None = None
 
     def lag_s(self) -> float:
         """Return for how many seconds the oldest block has waited to be rolled up; 0: none does."""
@@ -84,17 +96,39 @@ class Rollups:
             ring()
 
     async def step(self) -> bool:
-        """Do some of what is due; tell whether anything was."""
-        work = await self._store.read(due_work)
+        """Do some of what is due; tell whether anything was.
+
+        Where there is more, the last write waits for the next step, which decodes meanwhile:
+        contacts hold the database as often as not.
+        """
+        ending, self._ending = self._ending, None
+        work = await self._store.read(partial(due_work, ending.agents if ending else frozenset()))
         self.waiting_since_ms = work.since_ms
         looked_ms, self._looked_ms = self._looked_ms, self._clock.mono_ms()
         self._collect_s = collect_s(len(work.orders), (self._looked_ms - looked_ms) / 1000)
-        now_ms = self._clock.wall_ms()
+        now_ms, decoded = self._clock.wall_ms(), Decoded()
+        planning = asyncio.to_thread(plan, work.orders, decoded)
+        planned, had_ending = await asyncio.gather(planning, self._end(ending))
         if work.has_walks:
             await self._store.run(partial(walk_boots, now_ms), durable=False)
         elif work.orders:
-            await roll_up(self._store, work.orders, now_ms)
-        return work.has_walks or bool(work.orders)
+            ending = await roll_up(self._store, work.orders, planned, decoded, now_ms)
+            if self._collect_s:
+                await self._end(ending)
+            else:
+                self._ending = ending
+        return work.has_walks or bool(work.orders) or had_ending
+
+    async def _end(self, ending: Ending | None) -> bool:
+        """Write what is left of a step; tell whether anything is.
+
+        Durable by its place in the log: minutes that were lost with the power are ordered by rows
+        that came back with it.
+        """
+        if ending is None:
+            return False
+        await self._store.run(ending.body, durable=False)
+        return True
 
 
 def collect_s(orders: int, since_s: float) -> float:
@@ -112,10 +146,11 @@ def collect_s(orders: int, since_s: float) -> float:
     return min(COLLECT_S, since_s * limits.ROLLUP_AGENTS / orders)
 
 
-async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
-    """Compute every minute that some orders touch, then take the orders off."""
-    decoded = Decoded()
-    hours, unreadable = await asyncio.to_thread(plan, orders, decoded)
+async def roll_up(
+    store: Store, orders: Sequence[Due], planned: Planned, decoded: Decoded, now_ms: WallMs
+) -> Ending:
+    """Compute every minute that some orders touch; return what writes the last and ends them."""
+    hours, unreadable = planned
     found: list[Folded] = []
     while hours:
         grounds = await store.read(partial(grounds_of, hours))
@@ -134,9 +169,8 @@ async def roll_up(store: Store, orders: Sequence[Due], now_ms: WallMs) -> None:
     ]
     left = set(waiting)
     done = [one.number for one in orders if one.number not in left]
-    # Durable by its place in the log: minutes that were lost with the power are ordered by rows
-    # that came back with it.
-    await store.run(partial(end_orders, found, done, waiting), durable=False)
+    agents = frozenset(one.agent for one in orders)
+    return Ending(agents, partial(end_orders, found, done, waiting))
 
 
 async def _fold_some(store: Store, grounds: Sequence[Ground], decoded: Decoded) -> list[Folded]:

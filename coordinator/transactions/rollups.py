@@ -128,17 +128,19 @@ class Folded:
     rows: RollupRows
 
 
-def due_work() -> Tx[DueWork]:
+def due_work(busy: frozenset[AgentId]) -> Tx[DueWork]:
     """Return orders of the agents that have waited longest: of each all there are, or many.
 
     The further behind, the more of one agent's orders come together and share their minutes.
+    Agents that are `busy` are left out: their orders are about to be taken off.
     """
     has = yield from has_walks()
-    oldest = yield from fetch("rollup_due_oldest", limits.ROLLUP_AGENTS)
+    oldest = yield from fetch("rollup_due_oldest", limits.ROLLUP_AGENTS * (2 if busy else 1))
     if has or not oldest:
         return DueWork(has, oldest[0][1] if oldest else None)
     orders: list[Due] = []
-    for agent in dict.fromkeys(AgentId(row[0]) for row in oldest):
+    agents = [one for one in dict.fromkeys(AgentId(row[0]) for row in oldest) if one not in busy]
+    for agent in agents[: limits.ROLLUP_AGENTS]:
         left = limits.ROLLUP_ORDERS - len(orders)
         if left <= 0:
             break

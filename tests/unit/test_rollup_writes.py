@@ -34,7 +34,7 @@ async def store(request, tmp_path):
 async def folded_now(store):
     """Return what is due now, merged into what is stored now."""
     await settle_times(store)
-    work = await store.read(due_work)
+    work = await store.read(partial(due_work, frozenset()))
     assert work.orders
     decoded = Decoded()
     hours, unreadable = plan(work.orders, decoded)
@@ -87,7 +87,7 @@ async def test_what_is_stored_takes_room_as_blocks_do(store, monkeypatch):
     await roll_everything_up(store)
     await bring(store, block(2, group([BEGINS + 1, BEGINS + HOUR_MS], [1.5, 2.5])))
     await settle_times(store)
-    hours, _ = plan((await store.read(due_work)).orders, Decoded())
+    hours, _ = plan((await store.read(partial(due_work, frozenset()))).orders, Decoded())
     assert [len(await store.read(partial(grounds_of, some))) for some in (hours, hours[1:])] == [
         1,
         1,

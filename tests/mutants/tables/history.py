@@ -7,6 +7,8 @@ _TIME = "tests/unit/test_true_time.py::test_"
 _CLEAN = "tests/unit/test_cleaning.py::test_"
 _COST = "tests/unit/test_contact_cost.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
+_ROWS = "tests/property/test_buckets.py::test_"
+_PACE = "tests/unit/test_rollup_pace.py::test_"
 _WRITES = "tests/unit/test_rollup_writes.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -70,6 +72,29 @@ HISTORY = (
         "rows = one.rows if as_read else",
         "rows = one.rows if True else",
         (_WRITES + "minutes_that_somebody_wrote_meanwhile_stay",),
+    ),
+    Mutant(
+        "rollup-of-what-is-being-written",
+        "coordinator/transactions/rollups.py",
+        " if one not in busy]",
+        "]",
+        (_PACE + "a_full_steps_last_write_waits_for_the_next_step_which_leaves_its_agents_out",),
+    ),
+    Mutant(
+        "rollup-never-ended",
+        "coordinator/services/rollups.py",
+        "or bool(work.orders) or had_ending",
+        "or bool(work.orders)",
+        (_PACE + "a_full_steps_last_write_waits_for_the_next_step_which_leaves_its_agents_out",),
+    ),
+    Mutant(
+        "rollup-row-that-is-long",
+        "coordinator/core/buckets.py",
+        "if isinstance(column, int) and column == later:",
+        "if False:",
+        (
+            "tests/property/test_buckets.py::test_the_wanted_minutes_are_the_new_ones_and_all_others_stay",
+        ),
     ),
     Mutant(
         "rollup-of-an-hour-at-a-time",
