@@ -92,9 +92,7 @@ HISTORY = (
         "coordinator/core/buckets.py",
         "if isinstance(column, int) and column == later:",
         "if False:",
-        (
-            "tests/property/test_buckets.py::test_the_wanted_minutes_are_the_new_ones_and_all_others_stay",
-        ),
+        (_ROWS + "a_row_of_a_reading_a_minute_takes_few_bytes_also_when_it_grew",),
     ),
     Mutant(
         "rollup-of-an-hour-at-a-time",
