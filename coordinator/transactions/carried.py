@@ -113,7 +113,9 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
         oldest=carried.receipts_from,
         heard_epoch=report.restore_epoch,
     )
-    if reconciled.is_next:
+    is_first = row is None and (yield from _other_store(agent, report)) is not None
+    if reconciled.is_next or is_first:
+        # The link may have brought its first words, which nobody believed yet.
         yield from presume_unsure(agent, now_ms)
     if reconciled.new and reconciled.outlived:
         yield from _presume_lost(agent, report, now_ms)
@@ -186,9 +188,15 @@ def _is_current(agent: AgentId, report: Report) -> Tx[bool]:
 
 def _presume_lost(agent: AgentId, report: Report, now_ms: WallMs) -> Tx[None]:
     """Suppose again of what a store had begun, written before it was lost, that nobody knows."""
+    other = yield from _other_store(agent, report)
+    if other is not None:
+        yield from presume_lost(agent, other, now_ms)
+
+
+def _other_store(agent: AgentId, report: Report) -> Tx[bytes | None]:
+    """Return the store that the link speaks for, if it is another one than the report's."""
     row = yield from fetch_one("jobs_epoch_of", agent)
-    if row is not None and row[0] != report.jobs_epoch:
-        yield from presume_lost(agent, row[0], now_ms)
+    return None if row is None or row[0] == report.jobs_epoch else bytes(row[0])
 
 
 def _remember(

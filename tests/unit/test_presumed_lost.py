@@ -244,7 +244,9 @@ async def called(store, number: int, **said) -> None:
     """Let the agent with the old store make its next contact."""
     contact = Contact(
         agent=AGENT,
-        report=report(counter=number, previous=bytes([number - 1]) * 32, jobs_epoch=OLD, **said),
+        report=report(
+            counter=number, previous=bytes([number - 1]) * 32, **{"jobs_epoch": OLD, **said}
+        ),
         digest=bytes([number]) * 32,
         blocks=[],
         schemas=[],
@@ -325,13 +327,19 @@ async def test_a_stick_brings_a_new_store_nothing_that_was_signed_for_another_on
     assert await known(store, execution) == (ExecutionState.QUEUED, Reason.STORE_LOST)
 
 
-async def test_a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore(store):
-    await called(store, 1)
+@pytest.mark.parametrize("calls", [[], [OLD], [OLD, FRESH]], ids=["sticks-alone", "before", "both"])
+async def test_a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore(
+    store, calls
+):
+    if OLD in calls:
+        await called(store, 1)
     await store.run(partial(execute, "fleet_insert", b"f" * 16, "", b"k" * 32, NOW), durable=False)
     await submitted(store)
     await carried(store, OLD, 1)
     await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
-    assert await open_jobs(store) == 1
+    if FRESH in calls:
+        await called(store, 5, jobs_epoch=FRESH)
+    assert await open_jobs(store) == 1, "nobody believes it before it has answered an answer"
     await carried(store, FRESH, 1)
     assert await open_jobs(store) == 0
     assert await returned(store) is None

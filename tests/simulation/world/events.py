@@ -208,11 +208,11 @@ async def reflash(scene: Scene, chance: random.Random) -> None:
     if image.exists():
         return
 
-    taken_s = 0.0
+    taken_s, scribbled = 0.0, False
 
     def copy() -> None:
-        nonlocal taken_s
-        taken_s = scene.ground.now_s
+        nonlocal taken_s, scribbled
+        taken_s, scribbled = scene.ground.now_s, site.scribbled
         shutil.copytree(site.folder / "data", image)
 
     await _while_off(site, copy)
@@ -230,6 +230,7 @@ async def reflash(scene: Scene, chance: random.Random) -> None:
         scene.upset(site)
         site.took.append((0.0, scene.ground.now_s))
         site.put_back.append((scene.ground.now_s, taken_s))
+        site.put_back_store(scribbled=scribbled)
         scene.centre.walk.put_back.add(site.agent)
         site.walk.forget()
         shutil.rmtree(site.folder / "data")

@@ -215,6 +215,10 @@ class Site(Lives):
             self.scribbled = False
         self.saved_s = self.ground.now_s
 
+    def put_back_store(self, *, scribbled: bool) -> None:
+        """Note that telemetry.db is another one now, with the damage that it had when copied."""
+        self._rows_saved, self.scribbled = [], scribbled
+
     def moved(self, before: Path, after: Path) -> None:
         """Give copied journals the names that their new data directory expects."""
         old = JournalFolder(before / "run", before / "data")
