@@ -113,9 +113,8 @@ def record_carried(contact: CarriedContact) -> Tx[Taken]:
         oldest=carried.receipts_from,
         heard_epoch=report.restore_epoch,
     )
-    is_first = row is None and (yield from _other_store(agent, report)) is not None
-    if reconciled.is_next or is_first:
-        # The link may have brought its first words, which nobody believed yet.
+    if row is None and (yield from _other_store(agent, report)) is not None:
+        # The link may have brought the first words of this store; nobody believed them yet.
         yield from presume_unsure(agent, now_ms)
     if reconciled.new and reconciled.outlived:
         yield from _presume_lost(agent, report, now_ms)

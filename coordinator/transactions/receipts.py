@@ -38,8 +38,6 @@ class Reconciled:
     """Jobs whose counts may have changed."""
     outlived: bool = False
     """The agent had another jobs store after this one."""
-    is_next: bool = False
-    """It had another one before, and these are the first words of this one."""
 
 
 def reconcile_receipts(
@@ -56,7 +54,7 @@ def reconcile_receipts(
     `oldest` is the first that the agent still keeps; None: the first of these. `heard_epoch` is
     the last restore that it has heard of.
     """
-    ordinal, before, outlived, is_next = yield from _store_of(agent, epoch)
+    ordinal, before, outlived = yield from _store_of(agent, epoch)
     if oldest is None:
         oldest = min((receipt.number for receipt in receipts), default=0)
     received = yield from without_lost(before, oldest, heard=heard_epoch)
@@ -80,17 +78,17 @@ def reconcile_receipts(
     # Once all is folded in: who mended a device may be told by the same contact.
     yield from note_drift(agent, words, now_ms)
     count = sum(map(len, new.values()))
-    return Reconciled(contiguous(received), count, frozenset(words), outlived, is_next)
+    return Reconciled(contiguous(received), count, frozenset(words), outlived)
 
 
-def _store_of(agent: AgentId, epoch: bytes) -> Tx[tuple[int, Ranges, bool, bool]]:
+def _store_of(agent: AgentId, epoch: bytes) -> Tx[tuple[int, Ranges, bool]]:
     """Return a jobs store's ordinal, which receipts are known of it, and what `Reconciled` says."""
     row = yield from fetch_one("jobs_store", agent, epoch)
-    if is_first := row is None:
+    if row is None:
         row = yield from fetch_one("jobs_store_insert", agent, epoch, pack_ranges(Ranges()))
     assert row is not None, "RETURNING answers the row"
     ordinal, received, outlived = row
-    return ordinal, unpack_ranges(received), bool(outlived), is_first and ordinal > 1
+    return ordinal, unpack_ranges(received), bool(outlived)
 
 
 def _fold_all(

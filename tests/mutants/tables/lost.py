@@ -136,14 +136,8 @@ LOST = (
     ),
     _carried(
         "is-as-sure-as-before",
-        "if reconciled.is_next or is_first:",
-        "if is_first:",
-        "a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore",
-    ),
-    _carried(
-        "was-heard-of-by-the-link",
-        "if reconciled.is_next or is_first:",
-        "if reconciled.is_next:",
+        "if row is None and (yield from _other_store(agent, report)) is not None:",
+        "if False:",
         "a_stick_brings_a_new_store_nothing_that_may_have_been_signed_before_a_restore",
     ),
     _receipts(
