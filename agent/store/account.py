@@ -8,8 +8,10 @@ it cannot happen.
 import sqlite3
 from dataclasses import dataclass
 from operator import attrgetter
+from zlib import crc32
 
 from shared.clock import Instant, MonoMs, WallMs
+from shared.errors import Reason, WorldError
 from shared.ids import StoreEpoch
 from shared.runtime.queries import bind, load_queries
 from shared.wire.messages import Tally
@@ -64,9 +66,27 @@ def is_new(db: sqlite3.Connection) -> bool:
 
 
 def begin_state(db: sqlite3.Connection, epoch: StoreEpoch) -> State:
-    """Return the row; a new file gets one with this epoch."""
+    """Return the row; a new file gets one with this epoch.
+
+    The epoch is there twice. Where damage altered one of them, their checksum tells which.
+
+    Raises:
+        WorldError: STORE_CORRUPT, it tells neither.
+    """
     db.execute(QUERIES["begin"], bind(epoch))
-    return load_state(db)
+    state = load_state(db)
+    db.execute(QUERIES["begin_identity"], bind(state.epoch, crc32(state.epoch)))
+    other, crc = db.execute(QUERIES["identity"]).fetchone()
+    if state.epoch != other or crc32(other) != crc:
+        sound = [one for one in {state.epoch, other} if crc32(one) == crc]
+        if not sound and state.epoch != other:
+            raise WorldError(
+                Reason.STORE_CORRUPT, "telemetry.db does not say whose readings it has"
+            )
+        state.epoch = StoreEpoch(sound[0] if sound else other)
+        db.execute(QUERIES["set_epoch"], bind(state.epoch))
+        db.execute(QUERIES["set_identity"], bind(state.epoch, crc32(state.epoch)))
+    return state
 
 
 def load_state(db: sqlite3.Connection) -> State:

@@ -8,7 +8,7 @@ from agent.store.telemetry import TelemetryStore
 from shared.block.codec import decode
 from shared.block.schema import Schema
 from shared.clock import ClockState
-from shared.errors import Reason
+from shared.errors import Reason, WorldError
 from shared.model.reading import schema_ref
 from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
@@ -301,3 +301,45 @@ async def spoil(plant: Plant, store: TelemetryStore) -> None:
     with plant.database.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xa5" * (size - 4096))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE state SET epoch = CAST(x'00' || substr(epoch, 2) AS BLOB)",
+        "UPDATE identity SET epoch = CAST(x'00' || substr(epoch, 2) AS BLOB)",
+        "UPDATE identity SET crc = crc + 1",
+    ],
+)
+async def test_an_epoch_that_damage_altered_is_known_by_its_copy(plant, damage):
+    async with plant.running() as store:
+        values, epoch = await plant.record(store, 3), store.epoch
+        await store.seal()
+    with sqlite3.connect(plant.database) as db:
+        db.execute(damage)
+    db.close()
+    for _ in range(2):
+        async with plant.running() as store:
+            assert store.epoch == epoch, "or everything would be delivered once more"
+            assert await stored_values(store) == values
+    with sqlite3.connect(plant.database) as db:
+        assert db.execute("SELECT epoch FROM identity").fetchone() == (epoch,)
+    db.close()
+
+
+async def test_a_file_that_does_not_say_whose_readings_it_has_is_set_aside(plant):
+    async with plant.running() as store:
+        await plant.record(store, 3)
+        await store.seal()
+        epoch = store.epoch
+    with sqlite3.connect(plant.database) as db:
+        db.execute("UPDATE state SET epoch = CAST(x'00' || substr(epoch, 2) AS BLOB)")
+        db.execute("UPDATE identity SET crc = crc + 1")
+    db.close()
+    async with plant.running() as store:
+        with pytest.raises(WorldError, match="whose readings"):
+            await store.keep()  # it looks once more before it gives the file up
+        await store.keep()
+        assert store.epoch not in {epoch, b"\0" + epoch[1:]}
+        [lost] = await store.ledger()
+        assert (lost.reason, lost.estimated) == (Reason.STORE_CORRUPT, True)

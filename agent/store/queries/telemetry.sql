@@ -4,6 +4,18 @@
 INSERT INTO state VALUES (1, $1, 1, 0, 1, 0, 0, 0, 0, 0, x'', 0, 1, x'', 0, 0, 0, 0, 0)
 ON CONFLICT (one) DO NOTHING
 
+-- name: begin_identity
+INSERT INTO identity VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING
+
+-- name: identity
+SELECT epoch, crc FROM identity
+
+-- name: set_epoch
+UPDATE state SET epoch = $1
+
+-- name: set_identity
+UPDATE identity SET epoch = $1, crc = $2
+
 -- name: is_new
 SELECT NOT EXISTS (SELECT 1 FROM state)
 

@@ -12,6 +12,8 @@ _FILE = "tests/unit/test_runtime_db_file.py::test_"
 _WORDS = "tests/unit/test_damaged_words.py::test_"
 _DAMAGE = "tests/power/test_damage.py::test_"
 
+_RECOVERY = "tests/unit/test_telemetry_recovery.py::test_"
+
 READINGS = (
     Mutant(
         "store-row-that-cannot-be",
@@ -33,6 +35,20 @@ READINGS = (
         '"unsupported file format", "malformed database schema")',
         '"unsupported file format")',
         (_WORDS + "a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with",),
+    ),
+    Mutant(
+        "store-epoch-of-the-row",
+        "agent/store/account.py",
+        "state.epoch = StoreEpoch(sound[0] if sound else other)",
+        "pass",
+        (_RECOVERY + "an_epoch_that_damage_altered_is_known_by_its_copy",),
+    ),
+    Mutant(
+        "store-epoch-of-nobody",
+        "agent/store/account.py",
+        "if not sound and state.epoch != other:",
+        "if False:",
+        (_RECOVERY + "a_file_that_does_not_say_whose_readings_it_has_is_set_aside",),
     ),
     Mutant(
         "store-condition-that-names-nothing",
