@@ -6,7 +6,6 @@ order about the whole; whatever it moves to is told in the same transaction.
 """
 
 import sqlite3
-from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -16,7 +15,7 @@ from agent.core.moment import Moment
 from agent.store.contact import save_approved
 from agent.store.outbox import Fact, Outbox
 from agent.store.standing_rows import StandingRows, seen_tasks
-from agent.store.stored import stored
+from agent.store.stored import stored, stored_spec
 from shared import limits
 from shared.errors import Reason
 from shared.ids import parse_uuid
@@ -129,8 +128,7 @@ class ExecutionRows:
         """
         if not before.has_begun:
             return False
-        (packed,) = self._db.execute(_SQL["spec_of"], bind(execution)).fetchone()
-        spec = read_spec(packed)
+        spec = stored_spec(*self._db.execute(_SQL["spec_of"], bind(execution)).fetchone())
         if not (spec.final_steps or (after.phase is Phase.FAILED and spec.compensation)):
             return False
         due = bind(task, pack(after), self._now.boot_id, self._now.mono_ms)
@@ -289,12 +287,6 @@ def called_off(how: str) -> Fact:
     return Fact(
         state=ExecutionState.CANCELED, reason=Reason.CANCELED, detail=how, result={"cancel": how}
     )
-
-
-@lru_cache(maxsize=limits.WORKERS)
-def read_spec(packed: bytes) -> JobSpec:
-    """Return a job as it was admitted; the tasks of one execution share it."""
-    return stored(packed, JobSpec, bound=limits.SPEC_BYTES)
 
 
 def read_course(packed: bytes) -> Course:

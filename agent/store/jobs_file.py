@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 
 from msgspec.structs import replace
 
-from agent.store.stored import UnreadableRowError
+from agent.store.stored import UnreadableRowError, check_words
 from shared import limits
 from shared.clock import Entropy
 from shared.errors import Reason, RefusedError, WorldError
@@ -99,10 +99,20 @@ class JobsFile:
             self.trouble = ""
 
     async def transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
-        """Run `work` in a transaction, as `Database.transact`."""
+        """Run `work` in a transaction, as `Database.transact`.
+
+        What the tables refuse is blamed on the file: what is numbered by itself fits.
+        """
         database = self._usable()
+
+        def blamed(db: sqlite3.Connection) -> T:
+            try:
+                return work(db)
+            except sqlite3.IntegrityError as error:
+                raise UnreadableRowError(Reason.STORE_CORRUPT, f"{self._path}: {error}") from error
+
         try:
-            return await database.transact(work, durable=durable)
+            return await database.transact(blamed, durable=durable)
         except WorldError as error:
             self._notice(database, error)
             raise
@@ -204,7 +214,8 @@ class JobsFile:
         )
 
     def _begin(self, db: sqlite3.Connection) -> None:
-        """Write the one row of a fresh file; an existing one keeps its own."""
+        """Write the one row of a fresh file; an existing one keeps its own, if it can be read."""
+        check_words(db)
         second = self._slots.counters
         if second is None:
             # Enrolment writes the second copy: a gateway without either has lost both.

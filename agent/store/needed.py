@@ -7,11 +7,9 @@ import sqlite3
 from collections.abc import Mapping
 
 from agent.store.jobs_file import JobsFile
-from agent.store.stored import stored
-from shared import limits
+from agent.store.stored import stored_spec
 from shared.errors import MistakeError
 from shared.model.artifact import artifacts_of
-from shared.model.job import JobSpec
 from shared.runtime.queries import load_queries
 
 _SQL = load_queries("agent.store", "queries/artifacts.sql")
@@ -32,8 +30,8 @@ class NeededFiles:
 
         def query(db: sqlite3.Connection) -> dict[bytes, int]:
             found: dict[bytes, int] = {}
-            for (spec,) in db.execute(_SQL["specs_with_artifacts"]):
-                job = stored(spec, JobSpec, bound=limits.SPEC_BYTES)
+            for spec, digest in db.execute(_SQL["specs_with_artifacts"]):
+                job = stored_spec(spec, digest)
                 try:
                     named = artifacts_of(job)
                 except MistakeError:

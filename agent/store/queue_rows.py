@@ -17,9 +17,9 @@ from agent.store.execution_rows import (
     Seen,
     called_off,
     read_course,
-    read_spec,
 )
 from agent.store.outbox import Fact
+from agent.store.stored import stored_spec
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason
@@ -189,8 +189,8 @@ class QueueRows:
         row = self._db.execute(_SQL["claim"], bind(task)).fetchone()
         execution, device, attempt, crashes, firing, course = row
         found = self._db.execute(_SQL["ordered"], bind(execution)).fetchone()
-        spec, not_after_ms, job_class, grace_s, trace, *looked = found
-        seen, job = Seen(*looked), read_spec(spec)
+        spec, digest, not_after_ms, job_class, grace_s, trace, *looked = found
+        seen, job = Seen(*looked), stored_spec(spec, digest)
         if not (job.window or job.preconditions):
             fact = Fact(state=TaskState.RUNNING, attempt=attempt)
             self._executions.refold(execution, firing, fact, seen)

@@ -17,7 +17,7 @@ from agent.core.moment import Moment
 from agent.core.queue import TOLD_AS, Due, due_in
 from agent.core.rules import RuleMemory
 from agent.store.outbox import Fact, Outbox
-from agent.store.stored import stored
+from agent.store.stored import stored, stored_spec
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
@@ -250,7 +250,7 @@ class StandingRows:
         self._db.execute(_SQL["told_tale"], bind(older[0]))
 
     def _standing(
-        self, number: int, uid: bytes, spec: bytes, not_after: int, *rest: object
+        self, number: int, uid: bytes, spec: bytes, digest: bytes, not_after: int, *rest: object
     ) -> Standing:
         last, boot, mono, today, delay, runs, trace = rest
         due = None
@@ -266,7 +266,7 @@ class StandingRows:
         return Standing(
             number=number,
             execution=uid,
-            spec=stored(spec, JobSpec, bound=limits.SPEC_BYTES),
+            spec=stored_spec(spec, digest),
             not_after_ms=WallMs(not_after),
             last_ms=WallMs(last),
             due=due,

@@ -4,12 +4,26 @@ SQLite's own check sees the structure of a file, not what a row says: a value th
 shows when it is unpacked.
 """
 
+import sqlite3
+from functools import lru_cache
+from hashlib import sha256
 from typing import TypeVar
 
+from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
+from shared.model.job import ExecutionState, JobSpec, TaskState
+from shared.runtime.queries import load_queries
 from shared.wire.codec import unpack
 
 T = TypeVar("T")
+
+_SQL = load_queries("agent.store", "queries/jobs.sql")
+_WORDS = {
+    "words_of_tasks": frozenset(TaskState),
+    "words_of_executions": frozenset(ExecutionState),
+    "words_of_tales": frozenset(ExecutionState),
+}
+_REASONS = frozenset(Reason) | {0}
 
 
 class UnreadableRowError(WorldError):
@@ -27,3 +41,31 @@ def stored(data: bytes, type_: type[T], *, bound: int) -> T:
     except RefusedError as error:
         detail = f"jobs.db: a row that holds a {type_.__name__} is not what was written: {error}"
         raise UnreadableRowError(Reason.STORE_CORRUPT, detail) from error
+
+
+@lru_cache(maxsize=limits.WORKERS)
+def stored_spec(packed: bytes, digest: bytes) -> JobSpec:
+    """Return a job as it was admitted; the tasks of one execution share it.
+
+    Raises:
+        UnreadableRowError: as `stored`. A letter that fell over may leave a job that reads well.
+    """
+    if sha256(packed).digest() != digest:
+        raise UnreadableRowError(Reason.STORE_CORRUPT, "jobs.db: a job is not what was admitted")
+    return stored(packed, JobSpec, bound=limits.SPEC_BYTES)
+
+
+def check_words(db: sqlite3.Connection) -> None:
+    """Check that every state and reason in jobs.db is one that there is: some milliseconds.
+
+    Raises:
+        UnreadableRowError: STORE_CORRUPT, one is not.
+    """
+    for query, states in _WORDS.items():
+        for state, reason in db.execute(_SQL[query]):
+            if state not in states or reason not in _REASONS:
+                detail = f"jobs.db: nothing is in state {state} for reason {reason}"
+                raise UnreadableRowError(Reason.STORE_CORRUPT, detail)
+    for (reason,) in db.execute(_SQL["words_of_refusals"]):
+        if reason not in _REASONS:
+            raise UnreadableRowError(Reason.STORE_CORRUPT, f"jobs.db: there is no reason {reason}")

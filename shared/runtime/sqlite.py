@@ -23,6 +23,9 @@ _FLOOR = (3, 37, 0)
 """STRICT tables; RETURNING came with 3.35."""
 _AUTO_VACUUM_INCREMENTAL = 2
 _TEMP_STORE_MEMORY = 2
+_FORMATS = slice(18, 20)
+"""Where the header names the formats that are needed to write a file and to read it."""
+_KNOWN_FORMATS = frozenset({1, 2})
 _SUFFIXES = ("-wal", "-shm", "-journal")
 
 _REASONS = {
@@ -87,6 +90,8 @@ def connect(settings: Settings) -> sqlite3.Connection:
         )
     try:
         _create(path)
+        if settings.exclusive:
+            _check_formats(path)
         db = sqlite3.connect(path, isolation_level=None, cached_statements=limits.DB_STATEMENTS)
     except (OSError, sqlite3.Error) as error:
         raise WorldError(Reason.STORE_FAILED, f"{path} cannot be opened: {error}") from error
@@ -217,6 +222,20 @@ def _create(path: Path) -> None:
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _check_formats(path: Path) -> None:
+    """Check that SQLite would write a file as well as read it, before anybody has it open.
+
+    Raises:
+        WorldError: STORE_CORRUPT: its header names a format that does not exist, which SQLite
+            takes for one of a later version (sqlite.org/fileformat2.html, 1.3.3).
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        formats = file.read(_FORMATS.stop)[_FORMATS]
+    if any(one not in _KNOWN_FORMATS for one in formats):
+        raise WorldError(Reason.STORE_CORRUPT, f"{path}: its header names no format of SQLite")
 
 
 def _set_up(db: sqlite3.Connection, settings: Settings) -> None:

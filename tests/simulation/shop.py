@@ -230,8 +230,10 @@ class Shop:
         ]
 
     async def close(self) -> None:
-        await self.stop()
-        await self.file.close()
+        try:
+            await self.stop()
+        finally:
+            await self.file.close()
 
 
 def play(folder: Path, scenario: Any, **actions: CheckedAction) -> Any:

@@ -51,6 +51,13 @@ def test_a_format_that_does_not_exist_is_damage(whole: Path):
     assert _refused_as(whole) is Reason.STORE_CORRUPT
 
 
+@pytest.mark.parametrize("at", [18, 19])
+def test_a_format_that_no_sqlite_writes_is_damage(whole: Path, at: int):
+    data = whole.read_bytes()
+    whole.write_bytes(data[:at] + b"\x22" + data[at + 1 :])
+    assert _refused_as(whole) is Reason.STORE_CORRUPT
+
+
 def test_a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with():
     # Seen: a flipped bit in a table's text, told as SQLITE_TOOBIG.
     error = sqlite3.DataError('malformed database schema (contact) - unrecognized token: ""')

@@ -109,7 +109,7 @@ async def test_a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_el
     with pytest.raises(WorldError) as caught:
         await box.claim(at(2))
     assert caught.value.reason is Reason.STORE_CORRUPT
-    with pytest.raises(WorldError, match="not what was written"):
+    with pytest.raises(WorldError, match="not what was admitted"):
         await box.contact.standing()
     await box.file.heal()
     assert (await box.contact.standing()).jobs_epoch != epoch
@@ -117,6 +117,49 @@ async def test_a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_el
     assert len(list(tmp_path.glob("jobs.db.corrupt-*"))) == 1
     await run_job(box, 2)
     assert [one.execution for one in await box.receipts()][-1] == uid(2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE execution SET spec = CAST(replace(spec, 'setpoint', 'setpoinu') AS BLOB)",
+        "UPDATE sqlite_sequence SET seq = 0 WHERE name = 'outbox'",
+    ],
+)
+async def test_what_reads_well_and_was_never_written_costs_the_file_too(
+    box: Box, damage: str
+) -> None:
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    await box.file.transact(lambda db: db.execute(damage), durable=False)
+    with pytest.raises(WorldError) as caught:
+        for claim in await box.claim(at(2)):
+            await box.end(claim, DONE, at(2))
+    assert caught.value.reason is Reason.STORE_CORRUPT
+    await box.file.heal()
+    assert box.file.losses == 1
+    await run_job(box, 2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE task SET state = 18",
+        "UPDATE task SET reason = 9999",
+        "UPDATE execution SET state = 120",
+        "INSERT INTO refusal (reason, count) VALUES (9999, 1)",
+    ],
+)
+async def test_a_state_or_a_reason_that_there_is_none_of_is_found_at_the_start(
+    box: Box, damage: str
+) -> None:
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    await box.file.transact(lambda db: db.execute(damage), durable=False)
+    again = await box.again()
+    try:
+        assert again.file.losses == 1
+        assert await again.claim(at(2)) == []
+    finally:
+        await again.file.close()
 
 
 async def test_nothing_is_written_to_a_file_that_a_reader_found_damaged(box: Box) -> None:

@@ -77,7 +77,7 @@ UPDATE task SET state = 1, attempt = attempt + 1, reason = 0 WHERE number = $1
 RETURNING execution, device, attempt, crashes, firing, course
 
 -- name: ordered
-SELECT spec, not_after_ms, class, grace_s, trace,
+SELECT spec, digest, not_after_ms, class, grace_s, trace,
     id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tolerate_ppm > 0
 FROM execution WHERE number = $1
 
@@ -134,7 +134,7 @@ SELECT id, state, tolerate_ppm, canceled, max_parallel > 0 OR canary > 0 OR tole
 FROM execution WHERE number = $1
 
 -- name: spec_of
-SELECT spec FROM execution WHERE number = $1
+SELECT spec, digest FROM execution WHERE number = $1
 
 -- name: find_execution
 SELECT number, state FROM execution WHERE id = $1
@@ -281,3 +281,15 @@ SELECT state, count(*) FROM task GROUP BY state
 
 -- name: count_executions
 SELECT state, count(*) FROM execution GROUP BY state
+
+-- name: words_of_tasks
+SELECT DISTINCT state, reason FROM task
+
+-- name: words_of_executions
+SELECT DISTINCT state, reason FROM execution
+
+-- name: words_of_tales
+SELECT DISTINCT state, reason FROM tale
+
+-- name: words_of_refusals
+SELECT reason FROM refusal

@@ -7,6 +7,10 @@ _TESTS = "tests/unit/test_unreadable_rows.py::test_"
 _receipts = cuts("unreadable", "agent/store/receipts.py", _TESTS)
 _file = cuts("unreadable", "agent/store/jobs_file.py", _TESTS)
 _coordinator = cuts("unreadable", "coordinator/transactions/receipts.py", _TESTS)
+_rows = cuts("unreadable", "agent/store/stored.py", _TESTS)
+_sqlite = cuts("unreadable", "shared/runtime/sqlite.py", "tests/unit/test_damaged_words.py::test_")
+_NEVER = "what_reads_well_and_was_never_written_costs_the_file_too"
+_NONE = "a_state_or_a_reason_that_there_is_none_of_is_found_at_the_start"
 _ANEW = "an_unreadable_receipt_keeps_its_number_and_what_it_told_is_told_anew"
 _COSTS = "a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_else"
 
@@ -38,6 +42,21 @@ UNREADABLE = (
         "        if self._damage is not None:\n            raise",
         "        if False:\n            raise",
         "nothing_is_written_to_a_file_that_a_reader_found_damaged",
+    ),
+    _file(
+        "numbers-that-are-taken",
+        "except sqlite3.IntegrityError as error:",
+        "except ZeroDivisionError as error:",
+        _NEVER,
+    ),
+    _file("state-of-nothing", "        check_words(db)\n", "", _NONE),
+    _rows("reason-of-nothing", " or reason not in _REASONS", "", _NONE),
+    _rows("letter-of-a-job", "if sha256(packed).digest() != digest:", "if False:", _NEVER),
+    _sqlite(
+        "format-of-the-future",
+        "if any(one not in _KNOWN_FORMATS for one in formats):",
+        "if False:",
+        "a_format_that_no_sqlite_writes_is_damage",
     ),
     _coordinator(
         "taken-for-an-older-card",
