@@ -210,12 +210,13 @@ def _load(job: bytes, bench: Bench) -> Tx[_Case | None]:
 
 
 def _check_open(case: _Case, bench: Bench) -> None:
-    released_ms, denied_ms, denied_by, denied_reason, not_after_ms = case.row[7:12]
+    released_ms, denied_ms, denied_by, denied_reason, not_after_ms, expired_ms = case.row[7:13]
     if denied_ms is not None:
         raise SettledError(f"{denied_by} denied it: {denied_reason}")
     if released_ms is not None:
         raise SettledError("enough people agreed; it was released")
-    if bench.now_ms >= not_after_ms:
+    # It may have been settled since this request was received.
+    if expired_ms is not None or bench.now_ms >= not_after_ms:
         raise SettledError("the time in which it might have begun is over")
 
 

@@ -233,6 +233,9 @@ async def test_a_job_that_nobody_approved_in_time_is_over(store):
     assert await store.run(partial(expire, WallMs(NOW + 60_000)), durable=False) == [job]
     view = await store.read(partial(view_job, job, now_ms=WallMs(NOW + 60_001)))
     assert (view.state, view.counts, view.agreement.needed) == ("EXPIRED", {}, 2)
+    # A request that was received a moment before, and waited.
+    with pytest.raises(SettledError, match=r"time .* is over"):
+        await signed(store, job, "alice", at_ms=NOW + 59_999)
     assert await issued(store, NOW) is None
 
 

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant, cuts
 
 _TESTS = "tests/unit/test_trust_approval.py::test_"
+_TRANSACTIONS = "tests/unit/test_coordinator_transactions.py::test_"
 _ELSE = "an_approval_of_something_else_is_worth_nothing"
 
 
@@ -22,6 +23,13 @@ def _proof(name: str, old: str, new: str) -> Mutant:
 
 
 APPROVALS = (
+    Mutant(
+        "approval-of-what-is-over",
+        "coordinator/transactions/approvals.py",
+        "if expired_ms is not None or bench.now_ms >= not_after_ms:",
+        "if bench.now_ms >= not_after_ms:",
+        (_TRANSACTIONS + "a_job_that_nobody_approved_in_time_is_over",),
+    ),
     _line("_fleet"),
     _line("_job"),
     _line("_class"),
