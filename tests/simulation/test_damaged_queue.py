@@ -32,7 +32,7 @@ from tests.length import AT_LENGTH
 from tests.simulation.shop import Shop, play
 from tests.simulation.test_standing import stand
 
-EVERY = 7 if AT_LENGTH else 331
+EVERY = 13 if AT_LENGTH else 331
 KEPT = TimeKept(floor_ms=WallMs(WALL), silent_ms=0, boot_id=b"a" * 16, mono_ms=MonoMs(1))
 CALLS, PAUSE_S = 5, 700
 NOTHING_LEFT = {"told_to": 0, "silent_ms": 0, "sealed": 0, "ledger_to": 0}
