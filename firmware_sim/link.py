@@ -241,6 +241,7 @@ class LinkProxy:
             return
         for writer in passage.writers:
             writer.transport.set_write_buffer_limits(high=0)
+        broken = False
         try:
             async with asyncio.TaskGroup() as group:
                 for source, sink, way in (
@@ -251,6 +252,8 @@ class LinkProxy:
                     group.create_task(self._take_in(source, chunks, way))
                     group.create_task(self._give_out(passage, chunks, sink, way))
         except* ConnectionError:
+            broken = True  # what is raised in here, a cancellation too, would be raised as a group
+        if broken:
             # One side broke off; the other learns of it as soon as packets pass.
             await self._flows.wait()
             passage.reset()

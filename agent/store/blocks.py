@@ -26,7 +26,7 @@ from shared import limits
 from shared.block.codec import decode
 from shared.block.schema import Schema
 from shared.clock import Instant, WallMs
-from shared.errors import Reason
+from shared.errors import Reason, WorldError
 from shared.ids import BlockSeq
 from shared.model.judging import ROUTINE
 from shared.model.reading import SCHEMA_REF_BYTES
@@ -136,10 +136,17 @@ def held(db: sqlite3.Connection, state: State) -> Held:
 
 
 def waiting(db: sqlite3.Connection) -> list[Candidate]:
-    """Return the blocks one contact may choose from: urgent, oldest and newest ones."""
+    """Return the blocks one contact may choose from: urgent, oldest and newest ones.
+
+    Raises:
+        WorldError: STORE_CORRUPT, their numbers are out of order: one of them cannot be found.
+    """
     found: dict[int, Candidate] = {}
     for name in ("urgent", "oldest", "newest"):
-        rows = db.execute(QUERIES[name], bind(limits.WAITING_BLOCKS))
+        rows = db.execute(QUERIES[name], bind(limits.WAITING_BLOCKS)).fetchall()
+        numbers = [row[0] for row in rows]
+        if name != "urgent" and numbers != sorted(numbers, reverse=name == "newest"):
+            raise WorldError(Reason.STORE_CORRUPT, "telemetry.db: blocks are out of order")
         found.update((row[0], Candidate(*row)) for row in rows)
     return [found[seq] for seq in sorted(found)]
 

@@ -15,6 +15,7 @@ from agent.core.contact import Standing
 from agent.store.jobs_file import JobsFile
 from agent.store.receipts import receipts_after, settle_receipts
 from agent.store.standing_rows import count_tales, flush_tales
+from agent.store.stored import stored_counters, with_checksum
 from shared import limits
 from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
@@ -207,7 +208,7 @@ def read_standing(db: sqlite3.Connection) -> Standing:
         pending=_thawed(pending),
         echo=echo,
         heard_epoch=heard,
-        counters=_unpacked(counters),
+        counters=stored_counters(counters),
         answered_ms=None if answered is None else WallMs(answered),
         bytes_up=up,
         bytes_down=down,
@@ -220,13 +221,13 @@ def save_counters(db: sqlite3.Connection, counters: Counters) -> Counters:
     """Write counters, joined with what is there; return what is there then."""
     before = read_counters(db)
     after = counters if before is None else before.joined(counters)
-    db.execute(_SQL["save_counters"], bind(pack(after)))
+    db.execute(_SQL["save_counters"], bind(with_checksum(after)))
     return after
 
 
 def read_counters(db: sqlite3.Connection) -> Counters | None:
     """Return the database's copy of the counters; None when it never knew any."""
-    return _unpacked(db.execute(_SQL["counters"]).fetchone()[0])
+    return stored_counters(db.execute(_SQL["counters"]).fetchone()[0])
 
 
 def save_time(db: sqlite3.Connection, kept: TimeKept) -> None:
@@ -252,16 +253,6 @@ def _read_time(db: sqlite3.Connection) -> TimeKept | None:
     return TimeKept(
         floor_ms=WallMs(row[0]), silent_ms=row[1], boot_id=row[2], mono_ms=MonoMs(row[3])
     )
-
-
-def _unpacked(data: bytes | None) -> Counters | None:
-    """Return packed counters; those that the disk damaged are as good as lost."""
-    if data is None:
-        return None
-    try:
-        return unpack(data, Counters, bound=limits.COUNTER_SLOT_BYTES)
-    except RefusedError:
-        return None
 
 
 def _spent(data: bytes | None) -> Spent:

@@ -10,23 +10,23 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from msgspec.structs import replace
 
-from agent.store.stored import UnreadableRowError, check_words
+from agent.store.stored import UnreadableRowError, check_words, stored_counters, with_checksum
 from shared import limits
 from shared.clock import Entropy
-from shared.errors import Reason, RefusedError, WorldError
+from shared.errors import Reason, WorldError
 from shared.runtime.db import Database
 from shared.runtime.files import sync_directory
 from shared.runtime.logs import Events
 from shared.runtime.migrations import MigrationSet
 from shared.runtime.queries import bind, load_queries
-from shared.runtime.sqlite import set_aside_corrupt
+from shared.runtime.sqlite import quick_check, set_aside_corrupt
 from shared.trust.counters import FILE_BYTES, Counters, Slots, next_write, read_slots
-from shared.wire.codec import pack, unpack
 
 T = TypeVar("T")
 
@@ -34,6 +34,9 @@ NAME: Final = "jobs.db"
 COUNTERS_NAME: Final = "counters"
 _RESERVED_REPORTS: Final = 256
 """Report numbers reserved in one write of their file: one flash write per 256 contacts."""
+
+_PROBATION: Final = 1_000
+"""Transactions after a failure that may have been the disk's for once: some days' worth."""
 
 _PAGE_BYTES: Final = 1_024
 """Every contact commits one row twice: larger pages would only write what did not change."""
@@ -57,6 +60,8 @@ class JobsFile:
         self._healing = asyncio.Lock()
         self._damage: WorldError | None = None
         """What a row said that was never written, until the file is replaced."""
+        self._suspected = 0
+        """For how many transactions it still has to prove that it was not damaged after all."""
         self._slots = read_slots(b"")
         self.trouble = ""
         """Why nothing works; empty while it does."""
@@ -112,10 +117,12 @@ class JobsFile:
                 raise UnreadableRowError(Reason.STORE_CORRUPT, f"{self._path}: {error}") from error
 
         try:
-            return await database.transact(blamed, durable=durable)
+            value = await database.transact(blamed, durable=durable)
         except WorldError as error:
             self._notice(database, error)
             raise
+        self._suspected = max(0, self._suspected - 1)
+        return value
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run read-only work, as `Database.read`."""
@@ -169,14 +176,36 @@ class JobsFile:
             await self._database.close()
             self._database = await self._replace(self._damage)
             self._damage = None
-        elif self._database.failure is not None:
-            try:
-                await self._database.reopen()
-            except WorldError as error:
-                if error.reason is not Reason.STORE_CORRUPT:
-                    raise
-                await self._database.close()
-                self._database = await self._open_or_replace()
+        elif failure := self._database.failure:
+            await self._reopen(self._database, failure)
+
+    async def _reopen(self, database: Database, failure: WorldError) -> None:
+        """Open a failed file again; what is damaged is replaced.
+
+        So is a file that looked sound and soon fails again: no check reads what its texts say.
+        """
+        is_corrupt = failure.reason is Reason.STORE_CORRUPT
+        damage: WorldError | None = failure
+        if not (is_corrupt and self._suspected):
+            damage = await self._damage_of(database, with_indexes=is_corrupt)
+        if damage is not None:
+            await database.close()
+            self._database = await self._replace(damage)
+        elif is_corrupt:
+            self._suspected = _PROBATION
+
+    async def _damage_of(self, database: Database, *, with_indexes: bool) -> WorldError | None:
+        """Open a file again; return what is wrong with it."""
+        try:
+            await database.reopen()
+            if with_indexes:
+                check = partial(quick_check, where=str(self._path), with_indexes=True)
+                await database.read(check)
+        except WorldError as error:
+            if error.reason is not Reason.STORE_CORRUPT:
+                raise
+            return error
+        return None
 
     async def _open_or_replace(self) -> Database:
         try:
@@ -192,7 +221,7 @@ class JobsFile:
             aside = await asyncio.to_thread(set_aside_corrupt, self._path)
         except OSError as refused:
             raise WorldError(Reason.STORE_FAILED, f"{self._path}: {refused}") from damage
-        self.losses += 1
+        self.losses, self._suspected = self.losses + 1, 0
         _log.event("jobs_lost", level=logging.ERROR, kept_as=str(aside), cause=str(damage))
         return await self._begun(await self._open())
 
@@ -226,7 +255,7 @@ class JobsFile:
             counter = second.counter + 1 if second.counter else 0
             fresh = second.counter == second.bundle_seq == 0
             since_ms = 0 if fresh else second.floor_ms + 1
-            packed = pack(second)
+            packed = with_checksum(second)
         db.execute(_SQL["begin"], bind(self._entropy.token(16), counter, packed, since_ms))
         kept = db.execute(_SQL["counters"]).fetchone()[0]
         if second is not None and _is_behind(kept, second):
@@ -236,11 +265,8 @@ class JobsFile:
 
 def _is_behind(kept: bytes | None, second: Counters) -> bool:
     """Tell whether bundles were admitted that the database does not know of."""
-    if kept is None:
-        return True
-    try:
-        first = unpack(kept, Counters, bound=limits.COUNTER_SLOT_BYTES)
-    except RefusedError:
+    first = stored_counters(kept)
+    if first is None:
         return True
     return (first.epoch, first.restore_epoch, first.bundle_seq) < (
         second.epoch,

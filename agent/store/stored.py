@@ -8,12 +8,14 @@ import sqlite3
 from functools import lru_cache
 from hashlib import sha256
 from typing import TypeVar
+from zlib import crc32
 
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.runtime.queries import load_queries
-from shared.wire.codec import unpack
+from shared.trust.counters import Counters
+from shared.wire.codec import pack, unpack
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ _WORDS = {
     "words_of_tales": frozenset(ExecutionState),
 }
 _REASONS = frozenset(Reason) | {0}
+_CRC_BYTES = 4
 
 
 class UnreadableRowError(WorldError):
@@ -41,6 +44,25 @@ def stored(data: bytes, type_: type[T], *, bound: int) -> T:
     except RefusedError as error:
         detail = f"jobs.db: a row that holds a {type_.__name__} is not what was written: {error}"
         raise UnreadableRowError(Reason.STORE_CORRUPT, detail) from error
+
+
+def with_checksum(counters: Counters) -> bytes:
+    """Return what is stored of counters: a bit that fell over would shut out every later order."""
+    packed = pack(counters)
+    return packed + crc32(packed).to_bytes(_CRC_BYTES)
+
+
+def stored_counters(data: bytes | None) -> Counters | None:
+    """Return stored counters; those that the disk damaged are as good as lost."""
+    if data is None:
+        return None
+    packed, checksum = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
+    if crc32(packed).to_bytes(_CRC_BYTES) != checksum:
+        return None
+    try:
+        return unpack(packed, Counters, bound=limits.COUNTER_SLOT_BYTES)
+    except RefusedError:
+        return None
 
 
 @lru_cache(maxsize=limits.WORKERS)

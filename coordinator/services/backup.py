@@ -270,12 +270,32 @@ def check_copy(file: Path, directory: DataDirectory) -> None:
 def _unpack_keys(path: Path, directory: DataDirectory) -> None:
     try:
         with tarfile.open(path, "r:") as tar:
-            tar.extractall(directory.path, members=_own(tar.getmembers()), filter="data")
+            for member in _own(tar.getmembers()):
+                _unpack(tar, member, directory.path)
     except tarfile.TarError as error:
         raise MistakeError(f"holds no keys ({error})", where=str(path)) from error
     directory.keys.chmod(0o700)
     for key in directory.keys.iterdir():
         key.chmod(0o600)
+
+
+def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one member as `backup` put it there: tarfile's own filters came with CPython 3.11.4.
+
+    Raises:
+        tarfile.TarError: it is no plain file or directory below the folder.
+    """
+    target = folder / member.name
+    if ".." in target.parts or not (member.isdir() or member.isreg()):
+        raise tarfile.TarError(f"{member.name} is not from a backup")
+    if member.isdir():
+        target.mkdir(mode=0o700, exist_ok=True)
+        return
+    content = tar.extractfile(member)
+    assert content is not None, "it is a file"
+    with content:
+        target.write_bytes(content.read())
+    target.chmod(member.mode & 0o755)
 
 
 def _own(members: Sequence[tarfile.TarInfo]) -> list[tarfile.TarInfo]:

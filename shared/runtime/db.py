@@ -163,6 +163,10 @@ class Database:
             if isinstance(blamed, WorldError) and blamed.reason in BREAKING:
                 self._fail(blamed)
             raise blamed from error
+        except WorldError as error:
+            if error.reason in BREAKING:
+                self._fail(error)
+            raise
         finally:
             self._reading -= 1
 

@@ -161,14 +161,20 @@ def ask(db: sqlite3.Connection, pragma: str, value: str | int, *, expect: str | 
         raise WorldError(Reason.STORE_FAILED, f"PRAGMA {pragma} is {row}, not {expect}")
 
 
-def quick_check(db: sqlite3.Connection, where: str, *, table: str = "") -> None:
+def quick_check(
+    db: sqlite3.Connection, where: str, *, table: str = "", with_indexes: bool = False
+) -> None:
     """Read the file's structure from end to end, or that of one table.
+
+    What indexes hold is compared with their tables only `with_indexes`, which takes several times
+    as long.
 
     Raises:
         WorldError: STORE_CORRUPT with SQLite's first complaint.
     """
     try:
-        complaint = db.execute(f"PRAGMA quick_check({table or 1})").fetchone()[0]
+        pragma = "integrity_check" if with_indexes else "quick_check"
+        complaint = db.execute(f"PRAGMA {pragma}({table or 1})").fetchone()[0]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
             raise

@@ -320,7 +320,8 @@ async def test_who_announces_itself_is_a_candidate_by_its_name(tmp_path):
     async with announcing(kind, "shellyplus1-a8032abe54dc", gen="2", app="Plus1", ver="1.4.4"):
         found = []
         for _ in range(5):
-            found = await announced([f"{kind}.local."], listen_s=1, interfaces=[LOOPBACK])
+            # What was multicast a moment ago is so again after a second (RFC 6762, 6).
+            found = await announced([f"{kind}.local."], listen_s=2, interfaces=[LOOPBACK])
             if found:
                 break
     assert [(one.place, one.model, one.firmware) for one in found] == [

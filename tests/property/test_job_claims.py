@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from tests.length import examples
 
 SQL = load_queries("agent.store", "queries/jobs.sql")
 SPEC = pack(read_job("flow"))
+DIGEST = sha256(SPEC).digest()
 NOW = Moment(MonoMs(1_000), b"a" * 16, WallMs(WALL))
 
 
@@ -51,8 +53,8 @@ def queue(rows: list[Row]) -> Iterator[sqlite3.Connection]:
         db.execute("BEGIN")
         db.executemany(
             "INSERT INTO execution (number, id, spec, digest, not_after_ms, class, grace_s, state)"
-            " VALUES (?, ?, ?, x'', ?, 'operate', 0, 1)",
-            [(n, n.to_bytes(16), SPEC, NEVER) for n, _ in enumerate(rows, start=1)],
+            " VALUES (?, ?, ?, ?, ?, 'operate', 0, 1)",
+            [(n, n.to_bytes(16), SPEC, DIGEST, NEVER) for n, _ in enumerate(rows, start=1)],
         )
         db.executemany(
             "INSERT INTO task (number, execution, device, priority, due_mono_ms, state, blocked,"
