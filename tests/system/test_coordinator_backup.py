@@ -1,7 +1,10 @@
 """What `backup` and `restore` do with artifacts, and with a copy of the same name."""
 
 import hashlib
+import tarfile
 from functools import partial
+
+import pytest
 
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.services.backup import artifacts_of
@@ -100,3 +103,21 @@ async def test_a_copy_is_replaced_only_when_it_is_asked_for_and_gets_only_new_ar
     assert (status, "2 artifacts (12 bytes) are there" in out) == (0, True), err
     assert copy.stat().st_ino != first
     assert file.stat().st_ino == number
+
+
+@pytest.mark.parametrize("name", ["keys/../../elsewhere", "keys/link"])
+async def test_keys_that_no_backup_wrote_are_not_unpacked(tmp_path, name):
+    place = await found_in(tmp_path)
+    copy, other = tmp_path / "copy.db", tmp_path / "other"
+    status, _, err = await run_command(
+        "backup", "--data", place.directory.path, copy, "--with-keys"
+    )
+    assert status == 0, err
+    with tarfile.open(f"{copy}.keys", "a:") as tar:
+        member = tarfile.TarInfo(name)
+        member.type = tarfile.SYMTYPE if name.endswith("link") else tarfile.REGTYPE
+        member.linkname = "/etc/passwd"
+        tar.addfile(member)
+    status, _, err = await run_command("restore", copy, "--data", other)
+    assert (status, "is not from a backup" in err) == (2, True), err
+    assert not (tmp_path / "elsewhere").exists()

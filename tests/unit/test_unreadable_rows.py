@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.executor import Conclusion
 from agent.store.carried import CarriedStore, Parcel
@@ -169,6 +170,63 @@ async def test_nothing_is_written_to_a_file_that_a_reader_found_damaged(box: Box
     assert caught.value.reason is Reason.STORE_CORRUPT
     await box.file.heal()
     await run_job(box, 1)
+
+
+async def test_counters_that_damage_raised_shut_out_no_order(box: Box) -> None:
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    before = (await box.contact.standing()).counters
+    assert before is not None
+    raised = pack(replace(before, epoch=9)) + b"\0\0\0\0"
+    await damage(box, "UPDATE contact SET counters = ?", raised)
+    after = (await box.contact.standing()).counters
+    assert after is not None
+    assert after.epoch == before.epoch
+
+
+async def test_a_file_that_fails_once_is_kept_and_one_that_soon_fails_again_is_not(
+    box: Box,
+) -> None:
+    def refused(_: sqlite3.Connection) -> None:
+        raise WorldError(Reason.STORE_CORRUPT, "as the disk says")
+
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    for losses in (0, 1):
+        with pytest.raises(WorldError):
+            await box.file.read(refused)
+        with pytest.raises(WorldError):
+            await box.claim(at(2))
+        await box.file.heal()
+        assert box.file.losses == losses
+    await run_job(box, 2)
+
+
+async def test_an_index_that_says_something_else_than_its_table_is_found_once_a_file_failed(
+    box: Box, tmp_path: Path
+) -> None:
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    await box.file.close()
+    path = tmp_path / "jobs.db"
+    with sqlite3.connect(path) as db:
+        named = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_execution_1'"
+        [(page,)] = db.execute(named).fetchall()
+        [(size,)] = db.execute("PRAGMA page_size").fetchall()
+    db.close()
+    content = bytearray(path.read_bytes())
+    content[content.index(uid(1), (page - 1) * size) + 15] ^= 0x40
+    path.write_bytes(content)
+
+    def refused(_: sqlite3.Connection) -> None:
+        raise WorldError(Reason.STORE_CORRUPT, "as the disk says")
+
+    again = await Box.open(tmp_path)
+    try:
+        assert again.file.losses == 0, "no check of a start compares them"
+        with pytest.raises(WorldError):
+            await again.file.read(refused)
+        await again.file.heal()
+        assert again.file.losses == 1
+    finally:
+        await again.file.close()
 
 
 # --- the coordinator ------------------------------------------------------------------------------

@@ -58,6 +58,24 @@ UNREADABLE = (
         "if False:",
         "a_format_that_no_sqlite_writes_is_damage",
     ),
+    _file(
+        "tried-for-ever",
+        "if not (is_corrupt and self._suspected):",
+        "if True:",
+        "a_file_that_fails_once_is_kept_and_one_that_soon_fails_again_is_not",
+    ),
+    _file(
+        "index-believed",
+        "            if with_indexes:\n",
+        "            if False:\n",
+        "an_index_that_says_something_else_than_its_table_is_found_once_a_file_failed",
+    ),
+    _rows(
+        "counters-raised",
+        "if crc32(packed).to_bytes(_CRC_BYTES) != checksum:",
+        "if False:",
+        "counters_that_damage_raised_shut_out_no_order",
+    ),
     _coordinator(
         "taken-for-an-older-card",
         " and not one.is_void]",
