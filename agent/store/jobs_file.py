@@ -160,8 +160,6 @@ class JobsFile:
     def _usable(self) -> Database:
         if self._database is None:
             raise WorldError(Reason.STORE_FAILED, self.trouble or f"{self._path} is not open")
-        if self._damage is not None:
-            raise WorldError(self._damage.reason, self._damage.detail) from self._damage
         return self._database
 
     def _notice(self, database: Database, error: WorldError) -> None:

@@ -6,6 +6,7 @@ _TESTS = "tests/unit/test_unreadable_rows.py::test_"
 
 _receipts = cuts("unreadable", "agent/store/receipts.py", _TESTS)
 _file = cuts("unreadable", "agent/store/jobs_file.py", _TESTS)
+_database = cuts("unreadable", "shared/runtime/db.py", _TESTS)
 _coordinator = cuts("unreadable", "coordinator/transactions/receipts.py", _TESTS)
 _rows = cuts("unreadable", "agent/store/stored.py", _TESTS)
 _sqlite = cuts("unreadable", "shared/runtime/sqlite.py", "tests/unit/test_damaged_words.py::test_")
@@ -37,10 +38,13 @@ UNREADABLE = (
         "a_receipt_under_another_number_than_its_own_is_unreadable",
     ),
     _file("job-tried-for-ever", "            self._damage = error\n", "            pass\n", _COSTS),
-    _file(
+    _database(
         "file-touched-again",
-        "        if self._damage is not None:\n            raise",
-        "        if False:\n            raise",
+        """            if error.reason in BREAKING:
+                self._fail(error)
+            raise
+""",
+        "            raise\n",
         "nothing_is_written_to_a_file_that_a_reader_found_damaged",
     ),
     _file(
