@@ -343,3 +343,22 @@ async def test_a_file_that_does_not_say_whose_readings_it_has_is_set_aside(plant
         assert store.epoch not in {epoch, b"\0" + epoch[1:]}
         [lost] = await store.ledger()
         assert (lost.reason, lost.estimated) == (Reason.STORE_CORRUPT, True)
+
+
+async def test_a_file_whose_tables_refuse_what_is_counted_on_is_set_aside(plant):
+    async with plant.running() as store:
+        for _ in range(3):
+            await plant.record(store, 3)
+            await store.seal()
+    with sqlite3.connect(plant.database) as db:
+        db.execute("UPDATE state SET next_block = 2, sealed = 1")
+    db.close()
+    async with plant.running() as store:
+        await plant.record(store, 3)
+        for _ in range(2):  # it looks once more before it gives the file up
+            with pytest.raises(WorldError, match="UNIQUE"):
+                await store.keep()
+        await store.keep()
+        assert not store.status.trouble
+        [lost] = await store.ledger()
+        assert (lost.reason, lost.count) == (Reason.STORE_CORRUPT, 27)

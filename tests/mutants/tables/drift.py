@@ -17,7 +17,7 @@ DRIFT = (
     _agent(
         "findings-as-one",
         "            alike = same_finding(_found_out(found[4]), tale.result)\n",
-        "",
+        "            pass\n",
         "a_drift_in_an_outage_is_told_of_its_device_from_when_it_was_seen",
     ),
     _agent(

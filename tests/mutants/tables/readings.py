@@ -37,6 +37,13 @@ READINGS = (
         (_WORDS + "a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with",),
     ),
     Mutant(
+        "store-what-its-tables-refuse",
+        "agent/store/telemetry_file.py",
+        "except sqlite3.IntegrityError as error:",
+        "except sqlite3.NotSupportedError as error:",
+        (_RECOVERY + "a_file_whose_tables_refuse_what_is_counted_on_is_set_aside",),
+    ),
+    Mutant(
         "store-epoch-of-the-row",
         "agent/store/account.py",
         "state.epoch = StoreEpoch(sound[0] if sound else other)",

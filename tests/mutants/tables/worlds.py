@@ -16,7 +16,6 @@ _RUINED = "[a coordinator whose file is damaged]"
 _LOST_MEMORY = "[how a job ended was lost with the memory of it]"
 _HEARD_AGAIN = "[an event that a restored coordinator hears again]"
 _NO_END = "[a service that failed in cleaning up makes a stop wait for ever]"
-_REFUSED = "[rows that a damaged file itself refuses]"
 _TOLD_AGAIN = "[what a copy does not know to be lost is told again]"
 
 _happenings = cuts("world", "coordinator/transactions/happenings.py", _WORLD, usual=_OPERATORS)
@@ -35,7 +34,6 @@ _receiver = cuts("world", "agent/services/carrier.py", _WORLD, usual=_STRANGERS)
 _service = cuts("world", "shared/runtime/service.py", _WORLD, usual=_NO_END)
 _firmware = cuts("world", "agent/core/firmware.py", _WORLD, usual=_BOARDS)
 _blame = cuts("world", "shared/runtime/sqlite.py", _WORLD, usual=_RUINED)
-_file = cuts("world", "agent/store/telemetry_file.py", _WORLD, usual=_REFUSED)
 _losses = cuts("world", "agent/store/queries/telemetry.sql", _WORLD, usual=_TOLD_AGAIN)
 
 WORLDS = (
@@ -141,12 +139,6 @@ WORLDS = (
         "                    if _is_asked_to_stop():\n",
         "                    if False:\n",
         says="was told to stop, and went on",
-    ),
-    _file(
-        "what-its-tables-refuse-is-damage",
-        "except sqlite3.IntegrityError as error:",
-        "except sqlite3.NotSupportedError as error:",
-        says="crashed: IntegrityError",
     ),
     _losses(
         "losses-are-told-again",
