@@ -8,7 +8,6 @@ decision (`coordinator.core.rollout`), stragglers (`dispatch_stragglers`) and un
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -35,8 +34,7 @@ from coordinator.transactions.cancel import cancel
 from coordinator.transactions.dispatch_counts import count_events, moved_count
 from coordinator.transactions.dispatch_stragglers import put_off
 from coordinator.transactions.dispatch_undo import undo, undo_late
-from coordinator.transactions.folding import fold_history
-from coordinator.transactions.happenings import job_ended
+from coordinator.transactions.executions import recall
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from coordinator.transactions.rows import audit
@@ -248,17 +246,9 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
         )
         if made:
             yield from moved_count(loaded.job, stage, 0, len(made), len(made))
-            yield from _recall(loaded.job, made, bench.now_ms)
+            yield from recall(loaded.job, made, bench.now_ms)
         released += [agent for agent, _ in made]
     return released
-
-
-def _recall(job: JobId, made: Sequence[tuple[AgentId, bytes]], now_ms: WallMs) -> Tx[None]:
-    """Fold in what was told of executions by those who had them before a restore."""
-    if (yield from fetch_one("job_older_than_restore", job)) is not None:
-        for agent, execution in made:
-            yield from fold_history(agent, execution, now_ms)
-        yield from job_ended(job, now_ms)
 
 
 def _save(

@@ -6,7 +6,9 @@ A job with a rollout gets members instead, and executions as the rollout release
 from collections.abc import Sequence
 
 from coordinator.core.derived import execution_of
-from coordinator.core.ports import Tx, execute_many
+from coordinator.core.ports import Tx, execute_many, fetch_one
+from coordinator.transactions.folding import fold_history
+from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.rollouts_begin import begin, policy_of
 from coordinator.transactions.supersede import supersede
 from shared.clock import WallMs
@@ -19,8 +21,17 @@ def insert_executions(job: JobId, agents: Sequence[AgentId], *, now_ms: WallMs) 
     if policy is not None:
         yield from begin(job, policy, agents, now_ms)
         return
+    made = [(agent, execution_of(job, agent)) for agent in agents]
     yield from execute_many(
-        "execution_insert",
-        ((agent, execution_of(job, agent), job, now_ms) for agent in agents),
+        "execution_insert", ((agent, execution, job, now_ms) for agent, execution in made)
     )
+    yield from recall(job, made, now_ms)
     yield from supersede(job, agents, now_ms)
+
+
+def recall(job: JobId, made: Sequence[tuple[AgentId, bytes]], now_ms: WallMs) -> Tx[None]:
+    """Fold in what was told of executions by those who had them before a restore."""
+    if (yield from fetch_one("job_from_before_restore", job)) is not None:
+        for agent, execution in made:
+            yield from fold_history(agent, execution, now_ms)
+        yield from job_ended(job, now_ms)

@@ -9,6 +9,7 @@ from coordinator.core.derived import execution_of
 from coordinator.core.ports import execute, fetch_one
 from coordinator.transactions.carried import CarriedContact, prepare_return, record_carried
 from coordinator.transactions.contact import Contact, record_contact
+from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.firings import NEWEST as NEWEST_FIRING
 from coordinator.transactions.firings import WantedAlarms, list_alarms
 from coordinator.transactions.jobs import Wanted, list_executions
@@ -17,13 +18,13 @@ from coordinator.transactions.membership import release
 from coordinator.transactions.receipts import reconcile_receipts
 from shared.clock import WallMs
 from shared.errors import Reason
-from shared.ids import AgentId
+from shared.ids import AgentId, JobId
 from shared.model.job import ExecutionState
 from shared.trust.carried import Carried
 from shared.wire.messages import Receipt
 from tests.readings_office import report
 from tests.rollout_fleet import CANARY, STRICT, enrolled
-from tests.stores import ENGINES, open_store
+from tests.stores import ENGINES, ask, open_store, tell
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 
 __all__ = ["store"]
@@ -147,6 +148,21 @@ async def test_what_was_told_before_a_rollout_went_on_after_a_restore_counts(fle
     await fleet.store.run(body, durable=True)
     await forgets(fleet, agent, restored=True)
     assert (await fleet.states())[agent] is DONE
+
+
+@pytest.mark.parametrize(("origin", "after_ms"), [("", 1), ("trigger:x", -1)])
+async def test_what_was_told_before_a_job_is_queued_again_after_a_restore_counts(
+    store, origin, after_ms
+):
+    execution = await ordered(store)
+    [(job,)] = await ask(store, "SELECT job_id FROM job")
+    await tell(store, "DELETE FROM execution")
+    await tell(store, "UPDATE job SET origin = $1", origin)
+    await told(store, OLD, word(execution, 1, BEGUN), word(execution, 2, DONE))
+    await store.run(partial(execute, "restore_insert", 1, NOW + after_ms, NOW), durable=False)
+    queue = partial(insert_executions, JobId(job), [AgentId(AGENT)], now_ms=WallMs(NOW))
+    await store.run(queue, durable=False)
+    assert (await known(store, execution))[0] is DONE
 
 
 async def open_jobs(store) -> int:

@@ -6,9 +6,11 @@ UPDATE job SET cancel_ms = $2, cancel_by = $3 WHERE job_id = $1 AND cancel_ms IS
 -- name: newest_restore
 SELECT coalesce(max(at_ms), 0) FROM restore;
 
--- name: job_older_than_restore
+-- name: job_from_before_restore
+-- One that a trigger made may have been made before too, under the same id.
 SELECT 1 FROM job j WHERE j.job_id = $1
-    AND j.created_ms <= (SELECT coalesce(max(at_ms), 0) FROM restore);
+    AND CASE WHEN j.origin LIKE 'trigger:%' THEN 1 ELSE j.created_ms END
+        <= (SELECT coalesce(max(at_ms), 0) FROM restore);
 
 -- name: executions_call_off
 -- Of a job that is older than a restore nobody knows here whether it was ever signed.

@@ -23,6 +23,20 @@ _release = cuts("released", "coordinator/transactions/membership.py", _TESTS)
 _derived = cuts("derived", "coordinator/core/derived.py", "tests/unit/test_derived_ids.py::test_")
 
 LOST = (
+    Mutant(
+        "queued-again-untold",
+        "coordinator/transactions/executions.py",
+        "    yield from recall(job, made, now_ms)\n",
+        "",
+        (_TESTS + "what_was_told_before_a_job_is_queued_again_after_a_restore_counts",),
+    ),
+    Mutant(
+        "made-again-untold",
+        "coordinator/store/queries/standing.sql",
+        "CASE WHEN j.origin LIKE 'trigger:%' THEN 1 ELSE j.created_ms END",
+        "j.created_ms",
+        (_TESTS + "what_was_told_before_a_job_is_queued_again_after_a_restore_counts",),
+    ),
     _derived(
         "of-any-agent",
         'f"execution {agent}"',
