@@ -151,7 +151,7 @@ ROLLOUTS = (
     ),
     _rollout(
         "told-before-it-was-released-again",
-        "transactions/dispatch.py",
+        "transactions/executions.py",
         "            yield from fold_history(agent, execution, now_ms)\n",
         "            yield from ()\n",
         _STORE + "what_was_told_before_its_execution_is_released_again_counts_after_a_restore",
