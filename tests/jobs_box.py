@@ -1,6 +1,6 @@
 """One agent's jobs.db for tests: bundles go in, attempts begin and end, receipts come out."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,16 @@ class Box:
             (r.device, (TaskState if r.device else ExecutionState)(r.state).name, r.attempt)
             for r in await self.receipts()
         ]
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    """A fresh one, closed in the end."""
+    made = await Box.open(tmp_path)
+    try:
+        yield made
+    finally:
+        await made.file.close()
 
 
 def report(standing: Standing, receipts: Sequence[Receipt]) -> Frozen:

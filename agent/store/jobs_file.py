@@ -58,8 +58,6 @@ class JobsFile:
         self._path = directory / NAME
         self._database: Database | None = None
         self._healing = asyncio.Lock()
-        self._damage: WorldError | None = None
-        """What a row said that was never written, until the file is replaced."""
         self._suspected = 0
         """For how many transactions it still has to prove that it was not damaged after all."""
         self._slots = read_slots(b"")
@@ -108,7 +106,6 @@ class JobsFile:
 
         What the tables refuse is blamed on the file: what is numbered by itself fits.
         """
-        database = self._usable()
 
         def blamed(db: sqlite3.Connection) -> T:
             try:
@@ -116,22 +113,13 @@ class JobsFile:
             except sqlite3.IntegrityError as error:
                 raise UnreadableRowError(Reason.STORE_CORRUPT, f"{self._path}: {error}") from error
 
-        try:
-            value = await database.transact(blamed, durable=durable)
-        except WorldError as error:
-            self._notice(database, error)
-            raise
+        value = await self._usable().transact(blamed, durable=durable)
         self._suspected = max(0, self._suspected - 1)
         return value
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run read-only work, as `Database.read`."""
-        database = self._usable()
-        try:
-            return await database.read(query)
-        except WorldError as error:
-            self._notice(database, error)
-            raise
+        return await self._usable().read(query)
 
     @property
     def second(self) -> Counters | None:
@@ -162,32 +150,26 @@ class JobsFile:
             raise WorldError(Reason.STORE_FAILED, self.trouble or f"{self._path} is not open")
         return self._database
 
-    def _notice(self, database: Database, error: WorldError) -> None:
-        """Remember damage that only a row's reader sees: SQLite finds such a file whole."""
-        if isinstance(error, UnreadableRowError) and database is self._database:
-            self._damage = error
-
     async def _mend(self) -> None:
         if self._database is None:
             self._database = await self._open_or_replace()
-        elif self._damage is not None:
-            await self._database.close()
-            self._database = await self._replace(self._damage)
-            self._damage = None
         elif failure := self._database.failure:
             await self._reopen(self._database, failure)
 
     async def _reopen(self, database: Database, failure: WorldError) -> None:
         """Open a failed file again; what is damaged is replaced.
 
-        So is a file that looked sound and soon fails again: no check reads what its texts say.
+        So is one with a row that was never written, which SQLite finds whole, and one that looked
+        sound and soon fails again: no check reads what its texts say.
         """
         is_corrupt = failure.reason is Reason.STORE_CORRUPT
+        is_certain = isinstance(failure, UnreadableRowError) or (is_corrupt and self._suspected)
         damage: WorldError | None = failure
-        if not (is_corrupt and self._suspected):
+        if not is_certain:
             damage = await self._damage_of(database, with_indexes=is_corrupt)
         if damage is not None:
             await database.close()
+            self._database = None  # opened anew if the next is refused
             self._database = await self._replace(damage)
         elif is_corrupt:
             self._suspected = _PROBATION

@@ -30,7 +30,7 @@ _CRC_BYTES = 4
 
 
 class UnreadableRowError(WorldError):
-    """A row is not what was written; `JobsFile` then gives the file up, whole as it looks."""
+    """A row is not what was written; `JobsFile` gives the file up, whole as it looks."""
 
 
 def stored(data: bytes, type_: type[T], *, bound: int) -> T:
@@ -78,7 +78,7 @@ def stored_spec(packed: bytes, digest: bytes) -> JobSpec:
 
 
 def check_words(db: sqlite3.Connection) -> None:
-    """Check that every state and reason in jobs.db is one that there is: some milliseconds.
+    """Check that every state and reason in jobs.db is one that there is.
 
     Raises:
         UnreadableRowError: STORE_CORRUPT, one is not.

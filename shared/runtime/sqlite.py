@@ -166,8 +166,7 @@ def quick_check(
 ) -> None:
     """Read the file's structure from end to end, or that of one table.
 
-    What indexes hold is compared with their tables only `with_indexes`, which takes several times
-    as long.
+    What indexes hold is compared with their tables only `with_indexes`.
 
     Raises:
         WorldError: STORE_CORRUPT with SQLite's first complaint.

@@ -1,6 +1,5 @@
 """The queue in jobs.db: once admitted, one attempt at a time, every fact with its receipt."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,9 @@ from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
 from shared.trust.floor import TimeKept
 from tests.agent_parts import WALL, reached, uid, write_job
-from tests.jobs_box import BOOT, Box, at, report
+from tests.jobs_box import BOOT, Box, at, box, report
 
-
-@pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    made = await Box.open(tmp_path)
-    try:
-        yield made
-    finally:
-        await made.file.close()
+__all__ = ["box"]
 
 
 DONE = Conclusion(state=TaskState.DONE, result={"apply.setpoint": 5})

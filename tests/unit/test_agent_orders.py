@@ -1,8 +1,6 @@
 """The queue where jobs meet: called off, superseded, one after another, a few first, cut in two."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,19 +14,12 @@ from shared.ids import DeviceId, uuid_text
 from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.model.plan import Batch, Dependency
 from tests.agent_parts import admitted, read_job, uid, write_job
-from tests.jobs_box import Box, at
+from tests.jobs_box import Box, at, box
+
+__all__ = ["box"]
 
 DONE = Conclusion(state=TaskState.DONE)
 FAILED = Conclusion(state=TaskState.FAILED, reason=Reason.DEVICE_SILENT, detail="why")
-
-
-@pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    made = await Box.open(tmp_path)
-    try:
-        yield made
-    finally:
-        await made.file.close()
 
 
 def job(value: int = 1, **changes: Any) -> JobSpec:

@@ -1,9 +1,7 @@
 """A coordinator that comes back from a copy is told again what it had heard since."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -21,23 +19,14 @@ from shared.trust.documents import Reply, read_report
 from shared.trust.floor import TimeKept
 from shared.wire.messages import Receipt
 from tests.agent_parts import WALL, uid, write_job
-from tests.jobs_box import BOOT, Box, at, report
+from tests.jobs_box import BOOT, Box, at, box, report
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 from tests.unit.trust_world import NAME, make_root, seal_root, signer
 
-__all__ = ["store"]
+__all__ = ["box", "store"]
 EPOCH = b"J" * 16
 DONE = Conclusion(state=TaskState.DONE)
 KEPT = TimeKept(floor_ms=WallMs(WALL), silent_ms=0, boot_id=BOOT, mono_ms=MonoMs(1))
-
-
-@pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    made = await Box.open(tmp_path)
-    try:
-        yield made
-    finally:
-        await made.file.close()
 
 
 async def answered(box: Box, *, receipts_to: int, epoch: int = 0) -> int:

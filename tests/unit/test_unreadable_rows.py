@@ -1,7 +1,6 @@
 """What jobs.db says is read as what was written, or known to be damaged."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -19,21 +18,12 @@ from shared.model.job import ExecutionState, JobSpec, TaskState
 from shared.wire.codec import pack
 from shared.wire.messages import VOID, Receipt
 from tests.agent_parts import WALL, uid, write_job
-from tests.jobs_box import Box, at
+from tests.jobs_box import Box, at, box
 from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
 
-__all__ = ["store"]
+__all__ = ["box", "store"]
 DONE = Conclusion(state=TaskState.DONE)
 EPOCH = b"J" * 16
-
-
-@pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    made = await Box.open(tmp_path)
-    try:
-        yield made
-    finally:
-        await made.file.close()
 
 
 async def run_job(box: Box, number: int, *, end: bool = True) -> None:
@@ -198,6 +188,49 @@ async def test_a_file_that_fails_once_is_kept_and_one_that_soon_fails_again_is_n
         await box.file.heal()
         assert box.file.losses == losses
     await run_job(box, 2)
+
+
+async def test_a_file_that_cannot_be_set_aside_at_once_is_later(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> Path:
+        raise OSError(28, "no room for a name")
+
+    await box.admit(1, (uid(1), write_job(5)), now=at(1))
+    await damage(box, "UPDATE execution SET spec = ?", b"\xc1")
+    for losses in (0, 1):
+        with pytest.raises(WorldError):
+            await box.claim(at(2))
+        with monkeypatch.context() as disk:
+            if not losses:
+                disk.setattr("agent.store.jobs_file.set_aside_corrupt", refuse)
+                with pytest.raises(WorldError, match="no room for a name"):
+                    await box.file.heal()
+        await box.file.heal()
+        assert box.file.losses == losses
+    await run_job(box, 2)
+
+
+async def test_a_tale_whose_result_cannot_be_read_is_told_without_it(box: Box) -> None:
+    await run_job(box, 1)
+    await damage(
+        box,
+        "INSERT INTO tale (execution, device, state, reason, first_ms, last_ms, count, wall_ms,"
+        " detail, result) VALUES (1, 'pump-1', ?, 0, 5, 6, 2, 7, 'twice', ?)",
+        int(ExecutionState.SUCCEEDED),
+        b"\xc1",
+    )
+    told = (await box.receipts())[-1]
+    assert (told.count, told.detail, told.result) == (2, "twice", {"device": "pump-1"})
+
+
+async def test_what_a_stick_asked_for_and_nobody_can_read_is_forgotten(box: Box) -> None:
+    carried, epoch = CarriedStore(box.file), b"t" * 16
+    spans = "INSERT INTO carried_asked (one, telemetry_epoch, spans) VALUES (1, ?, ?)"
+    await damage(box, spans, epoch, pack([(3, 4)]))
+    assert list(await carried.asked(epoch)) == [(3, 4)]
+    await damage(box, "UPDATE carried_asked SET spans = ?", b"\xc1")
+    assert list(await carried.asked(epoch)) == []
 
 
 async def test_an_index_that_says_something_else_than_its_table_is_found_once_a_file_failed(

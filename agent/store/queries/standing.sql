@@ -7,8 +7,8 @@ INSERT INTO standing (execution, last_ms) VALUES ($1, $2)
 SELECT count(*) FROM standing
 
 -- name: all_standing
-SELECT standing.execution, execution.id, execution.spec, execution.digest, execution.not_after_ms, last_ms,
-    due_boot, due_mono_ms, due_today_ms, due_delay_ms, runs, trace
+SELECT standing.execution, execution.id, execution.spec, execution.digest,
+    execution.not_after_ms, last_ms, due_boot, due_mono_ms, due_today_ms, due_delay_ms, runs, trace
 FROM standing JOIN execution ON execution.number = standing.execution
 ORDER BY standing.execution
 

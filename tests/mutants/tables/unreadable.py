@@ -6,6 +6,8 @@ _TESTS = "tests/unit/test_unreadable_rows.py::test_"
 
 _receipts = cuts("unreadable", "agent/store/receipts.py", _TESTS)
 _file = cuts("unreadable", "agent/store/jobs_file.py", _TESTS)
+_carried = cuts("unreadable", "agent/store/carried.py", _TESTS)
+_tales = cuts("unreadable", "agent/store/standing_rows.py", _TESTS)
 _database = cuts("unreadable", "shared/runtime/db.py", _TESTS)
 _coordinator = cuts("unreadable", "coordinator/transactions/receipts.py", _TESTS)
 _rows = cuts("unreadable", "agent/store/stored.py", _TESTS)
@@ -37,7 +39,7 @@ UNREADABLE = (
         "receipt",
         "a_receipt_under_another_number_than_its_own_is_unreadable",
     ),
-    _file("job-tried-for-ever", "            self._damage = error\n", "            pass\n", _COSTS),
+    _file("job-tried-for-ever", "isinstance(failure, UnreadableRowError) or (", "(", _COSTS),
     _database(
         "file-touched-again",
         """            if error.reason in BREAKING:
@@ -64,9 +66,27 @@ UNREADABLE = (
     ),
     _file(
         "tried-for-ever",
-        "if not (is_corrupt and self._suspected):",
-        "if True:",
+        "(is_corrupt and self._suspected)",
+        "False",
         "a_file_that_fails_once_is_kept_and_one_that_soon_fails_again_is_not",
+    ),
+    _file(
+        "closed-for-ever",
+        "            self._database = None  # opened anew if the next is refused\n",
+        "",
+        "a_file_that_cannot_be_set_aside_at_once_is_later",
+    ),
+    _carried(
+        "asked-for-is-asked-for",
+        "except RefusedError:",
+        "except ZeroDivisionError:",
+        "what_a_stick_asked_for_and_nobody_can_read_is_forgotten",
+    ),
+    _tales(
+        "result-of-a-tale",
+        "    except RefusedError:\n        return {}",
+        "    except ZeroDivisionError:\n        return {}",
+        "a_tale_whose_result_cannot_be_read_is_told_without_it",
     ),
     _file(
         "index-believed",
