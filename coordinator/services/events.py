@@ -1,9 +1,10 @@
 """Events on their way out: who listens is woken, and what nobody else tells is told.
 
 The feed wakes streams when something new may be told: at once for what any replica commits, as far
-as hints carry it, and at its next look for the rest. The teller tells what only shows over time:
-that a job ended everywhere, that an agent fell silent. Leaves out what an event is
-(`coordinator.core.events`).
+as hints carry it, and at its next look for the rest. What a slower transaction holds back shows
+when that one ends, which nobody tells: both look for it again soon, then ever later. The teller
+tells what only shows over time: that a job ended everywhere, that an agent fell silent. Leaves out
+what an event is (`coordinator.core.events`).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from coordinator.core.events import BEGINNING, Place
 from coordinator.core.ports import Store
 from coordinator.services.bell import Bell
 from coordinator.services.waiting import Waiter, WaitingRoom
-from coordinator.transactions.events import newest_place
+from coordinator.transactions.events import held_place, newest_place
 from coordinator.transactions.telling import (
     completed_jobs,
     fell_silent,
@@ -29,6 +30,22 @@ _ANY = "any event"
 _IDLE_S = 3_600.0
 """Nobody listens: the next listener rings."""
 _log = Events(__name__)
+
+
+class _Patience:
+    """How long to sleep while an event is held back: about as long again as it was already."""
+
+    def __init__(self) -> None:
+        self._held: Place | None = None
+        self._pause_s = 0.0
+
+    def until_look_s(self, held: Place | None, longest_s: float) -> float:
+        if held is None:
+            return longest_s
+        first_s = limits.EVENT_HELD_MS / 1000
+        self._pause_s = 2 * self._pause_s if held == self._held else first_s
+        self._held = held
+        return min(self._pause_s, longest_s)
 
 
 class Feed:
@@ -72,15 +89,17 @@ class Feed:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        patience = _Patience()
         while True:
             if not len(self):
                 await self.bell.wait(_IDLE_S)
                 continue
+            held = await self._store.read(held_place)
             newest = await self._store.read(newest_place)
             if newest != self._newest:
                 self._newest = newest
                 self._room.wake_all()
-            await self.bell.wait(limits.EVENT_LOOK_MS / 1000)
+            await self.bell.wait(patience.until_look_s(held, limits.EVENT_LOOK_MS / 1000))
 
 
 class Teller:
@@ -101,10 +120,12 @@ class Teller:
     async def run(self) -> None:
         """Work until cancelled."""
         self._since_ms = self._clock.wall_ms()
+        patience = _Patience()
         while True:
+            held = await self._store.read(held_place)
             while await self.round():
                 pass
-            await self._bell.wait(limits.TELLER_LOOK_S)
+            await self._bell.wait(patience.until_look_s(held, limits.TELLER_LOOK_S))
 
     async def round(self) -> bool:
         """Tell some of what is to be told; tell whether there may be more at once."""

@@ -102,6 +102,15 @@ def newest_place() -> Tx[Place]:
     return BEGINNING if row is None else Place(*row)
 
 
+def held_place() -> Tx[Place | None]:
+    """Return the place of the first event that a slower transaction holds back, if one does.
+
+    Ask before reading what may be told: what was not held then is among it.
+    """
+    row = yield from fetch_one("event_held")
+    return None if row is None else Place(*row)
+
+
 def _rows(heard: Heard, place: Place, size: int, *, back: bool) -> Tx[Sequence[Row]]:
     about = heard.subject
     return (

@@ -122,6 +122,8 @@ EVENT_PAGE = 100
 """Events sent in one piece to a listener: some 40 kB."""
 EVENT_LOOK_MS = 500
 """Between two looks for events of other processes while somebody listens; own ones ring."""
+EVENT_HELD_MS = 20
+"""To the first look for an event that a slower transaction holds back; then twice as long."""
 EVENT_BEAT_S = 15
 """A stream that has nothing to say says so: proxies close what is silent for a minute."""
 EVENT_WRITE_S = 20

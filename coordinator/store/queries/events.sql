@@ -38,6 +38,10 @@ ORDER BY txn, number LIMIT 1;
 SELECT txn, number FROM event WHERE txn < (SELECT h.txn FROM event_horizon h)
 ORDER BY txn DESC, number DESC LIMIT 1;
 
+-- name: event_held
+SELECT txn, number FROM event WHERE txn >= (SELECT h.txn FROM event_horizon h)
+ORDER BY txn, number LIMIT 1;
+
 -- name: event_jump
 INSERT INTO event_jump (number) VALUES ($1) ON CONFLICT DO NOTHING;
 

@@ -53,6 +53,20 @@ REPLICAS = (
         (_EVENTS + "a_listener_at_one_replica_hears_at_once_of_an_event_at_another",),
     ),
     Mutant(
+        "event-held-back-and-forgotten",
+        "coordinator/services/events.py",
+        "patience.until_look_s(held, limits.EVENT_LOOK_MS / 1000)",
+        "limits.EVENT_LOOK_MS / 1000",
+        (_EVENTS + "a_listener_hears_of_an_event_soon_after_nothing_holds_it_back",),
+    ),
+    Mutant(
+        "event-end-held-back-and-forgotten",
+        "coordinator/services/events.py",
+        "patience.until_look_s(held, limits.TELLER_LOOK_S)",
+        "limits.TELLER_LOOK_S",
+        (_EVENTS + "the_end_of_a_job_is_told_soon_after_nothing_holds_it_back",),
+    ),
+    Mutant(
         "group-of-what-is-everybodys",
         "coordinator/store/postgres_groups.py",
         "if all(_is_own(name, values, self.agent) for name, values in asked):",
