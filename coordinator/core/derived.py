@@ -11,6 +11,7 @@ from shared.clock import WallMs
 from shared.ids import AgentId, ExecutionId, JobId, uuid7
 
 _STAMP_BYTES = 6
+_NOISE_BYTES = 10
 
 
 def execution_of(job: JobId, agent: AgentId) -> ExecutionId:
@@ -40,9 +41,14 @@ def time_of(uid: bytes) -> WallMs:
     return WallMs(int.from_bytes(uid[:_STAMP_BYTES]))
 
 
+def least_after(at_ms: WallMs) -> bytes:
+    """Return the least of all UUIDv7 that were made after a moment, or derived from such."""
+    return (at_ms + 1).to_bytes(_STAMP_BYTES) + bytes(_NOISE_BYTES)
+
+
 def _derived(job: JobId, what: str) -> bytes:
     return uuid7(time_of(job), _noise(job, what))
 
 
 def _noise(of: bytes, what: str) -> bytes:
-    return blake2b(what.encode(), digest_size=10, key=of).digest()
+    return blake2b(what.encode(), digest_size=_NOISE_BYTES, key=of).digest()

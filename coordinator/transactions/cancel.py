@@ -12,6 +12,7 @@ from coordinator.core.audit import split_actor
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import NEVER_DELIVERED, OPEN_BELOW
 from coordinator.core.rollout_policy import OPEN
+from coordinator.transactions.restored import certain_from
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared.clock import WallMs
@@ -50,8 +51,7 @@ def cancel(
     elif (yield from _is_over(job, row)):
         return CalledOff((), "it is over on every agent")
     yield from execute("job_cancel", job, now_ms, split_actor(actor)[0])
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
+    certain = yield from certain_from()
     never = yield from fetch(
         "executions_call_off",
         job,
@@ -59,7 +59,7 @@ def cancel(
         Reason.CANCELED,
         now_ms,
         NEVER_DELIVERED,
-        restored[0],
+        certain,
     )
     told = yield from fetch(
         "executions_ask_to_stop", job, now_ms, OPEN_BELOW, ExecutionState.OVERDUE

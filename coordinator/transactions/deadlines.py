@@ -8,6 +8,7 @@ did what it was for while it stood, and its agent says when it ended.
 
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.happenings import job_ended
+from coordinator.transactions.restored import certain_from
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -29,8 +30,7 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
     rows = yield from fetch("jobs_due", now_ms, limits.DEADLINE_BATCH)
     if not rows:
         return []
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
+    certain = yield from certain_from()
     for job, standing in rows:
         yield from execute(
             "executions_expire",
@@ -39,7 +39,7 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
             ExecutionState.EXPIRED,
             Reason.JOB_EXPIRED,
             now_ms,
-            restored[0],
+            certain,
         )
         yield from execute(
             "executions_overdue",

@@ -9,6 +9,7 @@ from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.core.rollout import PutOff
 from coordinator.core.rollout_policy import Policy
 from coordinator.transactions.dispatch_counts import give_room, moved_count
+from coordinator.transactions.restored import certain_from
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId, JobId
@@ -20,13 +21,12 @@ DROPPED = -1
 
 def put_off(job: JobId, policy: Policy, act: PutOff, now_ms: WallMs) -> Tx[list[AgentId]]:
     """Do what was decided about the stragglers of a stage; return who has to be told to stop."""
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
+    certain = yield from certain_from()
     if act.waiting:
         yield from _move_waiting(job, act)
     if act.drop:
-        return (yield from _drop(job, act.stage, restored[0], now_ms))
-    yield from _carry(job, policy, act.stage, restored[0])
+        return (yield from _drop(job, act.stage, certain, now_ms))
+    yield from _carry(job, policy, act.stage, certain)
     return []
 
 
@@ -45,15 +45,15 @@ def _move_waiting(job: JobId, act: PutOff) -> Tx[None]:
         yield from moved_count(job, after, len(rows), 0, 0)
 
 
-def _drop(job: JobId, stage: int, restored_ms: int, now_ms: WallMs) -> Tx[list[AgentId]]:
-    yield from fetch("rollout_remove", job, stage, restored_ms, ExecutionState.REMOVED, now_ms)
+def _drop(job: JobId, stage: int, certain: bytes, now_ms: WallMs) -> Tx[list[AgentId]]:
+    yield from fetch("rollout_remove", job, stage, certain, ExecutionState.REMOVED, now_ms)
     rows = yield from fetch("rollout_drop", job, stage, ExecutionState.OVERDUE, now_ms)
     return [AgentId(agent) for (agent,) in rows]
 
 
-def _carry(job: JobId, policy: Policy, stage: int, restored_ms: int) -> Tx[None]:
+def _carry(job: JobId, policy: Policy, stage: int, certain: bytes) -> Tx[None]:
     after = stage + 1
-    rows = yield from fetch("rollout_withdraw", job, stage, restored_ms, limits.ROLLOUT_RELEASES)
+    rows = yield from fetch("rollout_withdraw", job, stage, certain, limits.ROLLOUT_RELEASES)
     offset = limits.INT_MAX >> 24
     for (agent,) in rows:
         rank, ready = 0, 1

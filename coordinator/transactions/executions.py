@@ -6,9 +6,10 @@ A job with a rollout gets members instead, and executions as the rollout release
 from collections.abc import Sequence
 
 from coordinator.core.derived import execution_of
-from coordinator.core.ports import Tx, execute_many, fetch_one
+from coordinator.core.ports import Tx, execute_many
 from coordinator.transactions.folding import fold_history
 from coordinator.transactions.happenings import job_ended
+from coordinator.transactions.restored import certain_from
 from coordinator.transactions.rollouts_begin import begin, policy_of
 from coordinator.transactions.supersede import supersede
 from shared.clock import WallMs
@@ -31,7 +32,7 @@ def insert_executions(job: JobId, agents: Sequence[AgentId], *, now_ms: WallMs) 
 
 def recall(job: JobId, made: Sequence[tuple[AgentId, bytes]], now_ms: WallMs) -> Tx[None]:
     """Fold in what was told of executions by those who had them before a restore."""
-    if (yield from fetch_one("job_from_before_restore", job)) is not None:
+    if job < (yield from certain_from()):
         for agent, execution in made:
             yield from fold_history(agent, execution, now_ms)
         yield from job_ended(job, now_ms)

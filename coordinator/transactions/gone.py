@@ -5,9 +5,10 @@ reason, and stays so, for a word that came all the same would be refused: no job
 agent, and cleaning takes its jobs like others. Leaves out who may go (`membership`).
 """
 
-from coordinator.core.ports import Tx, fetch, fetch_one
+from coordinator.core.ports import Tx, fetch
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.transactions.happenings import job_ended
+from coordinator.transactions.restored import certain_from
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.model.job import ExecutionState
@@ -15,10 +16,9 @@ from shared.model.job import ExecutionState
 
 def gets_no_more(agent: str, reason: Reason, now_ms: WallMs) -> Tx[None]:
     """Take back what was never signed for an agent; what it has, it may still tell of."""
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
+    certain = yield from certain_from()
     rows = yield from fetch(
-        "executions_never_go", agent, ExecutionState.REMOVED, reason, now_ms, restored[0]
+        "executions_never_go", agent, ExecutionState.REMOVED, reason, now_ms, certain
     )
     for job in sorted({job for (job,) in rows}):
         yield from job_ended(job, now_ms)

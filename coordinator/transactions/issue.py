@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from coordinator.contract.trace import trace_id
 from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
+from coordinator.transactions.restored import certain_from
 from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs
@@ -89,9 +90,8 @@ def issue(
 
 def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:
     """Drop what newer work makes needless: an agent that was away for weeks gets a short plan."""
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
-    rows = yield from fetch("executions_waiting", agent, restored[0], limits.PLAN_EXECUTIONS)
+    certain = yield from certain_from()
+    rows = yield from fetch("executions_waiting", agent, certain, limits.PLAN_EXECUTIONS)
     if len(rows) < 2:
         return
     waiting = [

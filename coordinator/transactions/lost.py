@@ -9,6 +9,7 @@ from coordinator.core.ports import Tx, execute, fetch, fetch_one
 from coordinator.transactions.dispatch_counts import moved_count
 from coordinator.transactions.folding import fold_history
 from coordinator.transactions.happenings import job_ended
+from coordinator.transactions.restored import certain_from
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -50,22 +51,21 @@ def presume_unsure(agent: AgentId, now_ms: WallMs) -> Tx[None]:
 
     Signed once more, it might be done once more: the copy forgot the order, the agent the deed.
     """
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
-    if not restored[0]:
+    certain = yield from certain_from()
+    if not certain:
         return
-    yield from _release_unsure(agent, restored[0])
+    yield from _release_unsure(agent, certain)
     overdue, why = ExecutionState.OVERDUE, Reason.STORE_LOST
-    rows = yield from fetch("executions_unsure", agent, overdue, now_ms, why, *restored)
+    rows = yield from fetch("executions_unsure", agent, overdue, now_ms, why, certain)
     for _, execution in rows:
         yield from fold_history(agent, execution, now_ms)
     for job in sorted({job for job, _ in rows}):
         yield from job_ended(job, now_ms)
 
 
-def _release_unsure(agent: AgentId, restored_ms: int) -> Tx[None]:
+def _release_unsure(agent: AgentId, certain: bytes) -> Tx[None]:
     """Count as released what the agent was to get of open rollouts older than a restore."""
-    for job, stage, created_ms in (yield from fetch("members_unsure", agent, restored_ms)):
+    for job, stage, created_ms in (yield from fetch("members_unsure", agent, certain)):
         id_ = execution_of(job, agent)
         yield from execute("rollout_execution_insert", agent, id_, job, created_ms, stage)
         yield from execute("rollout_member_released", job, agent, id_)

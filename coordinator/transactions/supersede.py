@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from coordinator.core.minimal_plan import Dropped
 from coordinator.core.ports import Tx, execute_many, fetch_one
+from coordinator.transactions.restored import certain_from
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import AgentId
@@ -26,8 +27,7 @@ def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]
     key = row[0] if row else ""
     if not key:
         return
-    restored = yield from fetch_one("newest_restore")
-    assert restored is not None, "an aggregate always answers"
+    certain = yield from certain_from()
     state, reason = ExecutionState.SUPERSEDED, Reason.SUPERSEDED
     yield from execute_many(
         "execution_late",
@@ -35,10 +35,10 @@ def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]
     )
     yield from execute_many(
         "executions_supersede",
-        ((agent, job, key, state, reason, now_ms, restored[0]) for agent in agents),
+        ((agent, job, key, state, reason, now_ms, certain) for agent in agents),
     )
     yield from execute_many(
-        "executions_call_back", ((agent, job, key, now_ms, restored[0]) for agent in agents)
+        "executions_call_back", ((agent, job, key, now_ms, certain) for agent in agents)
     )
 
 

@@ -127,13 +127,13 @@ async def test_a_job_that_is_over_cannot_be_called_off(store):
     assert await called_off(store, b"?" * 16) is None
 
 
-@pytest.fixture(params=["at once", "by a stage that is released once more"])
+@pytest.fixture(params=["", "execution", "job"], ids=["at once", "by a stage", "by a trigger"])
 async def forgotten(request, store):
-    """Return a job that is older than a restore; its execution is, or is made once more since."""
+    """Return a job that is older than a restore; it, or its execution, is made once more since."""
     job = (await submitted(store)).job
     await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
-    if request.param != "at once":
-        await tell(store, "UPDATE execution SET created_ms = $1 RETURNING 1", NOW + 2)
+    if request.param:
+        await tell(store, f"UPDATE {request.param} SET created_ms = $1 RETURNING 1", NOW + 2)
     return job
 
 

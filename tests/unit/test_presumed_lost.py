@@ -150,16 +150,14 @@ async def test_what_was_told_before_a_rollout_went_on_after_a_restore_counts(fle
     assert (await fleet.states())[agent] is DONE
 
 
-@pytest.mark.parametrize(("origin", "after_ms"), [("", 1), ("trigger:x", -1)])
-async def test_what_was_told_before_a_job_is_queued_again_after_a_restore_counts(
-    store, origin, after_ms
-):
+@pytest.mark.parametrize("made_ms", [NOW, NOW + 2], ids=["found again", "made again"])
+async def test_what_was_told_before_a_job_is_queued_again_after_a_restore_counts(store, made_ms):
     execution = await ordered(store)
     [(job,)] = await ask(store, "SELECT job_id FROM job")
     await tell(store, "DELETE FROM execution")
-    await tell(store, "UPDATE job SET origin = $1", origin)
+    await tell(store, "UPDATE job SET created_ms = $1", made_ms)
     await told(store, OLD, word(execution, 1, BEGUN), word(execution, 2, DONE))
-    await store.run(partial(execute, "restore_insert", 1, NOW + after_ms, NOW), durable=False)
+    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
     queue = partial(insert_executions, JobId(job), [AgentId(AGENT)], now_ms=WallMs(NOW))
     await store.run(queue, durable=False)
     assert (await known(store, execution))[0] is DONE

@@ -4,7 +4,7 @@
 -- Never signed: nobody can have it. Of what is older than a restore nobody knows that here.
 UPDATE execution SET state = $2, reason = $3, updated_ms = $4, version = version + 1
 WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $5
+    AND job_id >= $5
 RETURNING job_id;
 
 -- name: executions_never_told

@@ -41,11 +41,11 @@ ORDER BY not_after_ms, job_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED;
 UPDATE job SET expired_ms = $2 WHERE job_id = $1;
 
 -- name: executions_expire
--- Of a job that is older than a restore nobody knows here whether it was ever signed, though
+-- Of a job whose id is older than a restore nobody knows here whether it was ever signed, though
 -- a stage was released since.
 UPDATE execution SET state = $3, reason = $4, updated_ms = $5, version = version + 1
 WHERE job_id = $1 AND state = $2 AND signed_seq IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6;
+    AND job_id >= $6;
 
 -- name: executions_overdue
 UPDATE execution SET state = $3, overdue_from = state, overdue_ms = $4, updated_ms = $4,

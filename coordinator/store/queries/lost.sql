@@ -10,12 +10,12 @@ WHERE agent_id = $1 AND state BETWEEN 1 AND 4 AND (fact_epoch <> coalesce(
 RETURNING job_id;
 
 -- name: executions_unsure
--- Of a job that is older than a restore nobody knows here whether it was signed; who could tell has
+-- Of a job whose id is older than a restore nobody knows here whether it was signed; who could tell has
 -- no memory of it either.
 UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, reason = $4,
     updated_ms = $3, version = version + 1
 WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5
+    AND job_id < $5
 RETURNING job_id, execution_id;
 
 -- name: members_unsure
@@ -23,7 +23,7 @@ RETURNING job_id, execution_id;
 SELECT m.job_id, m.stage, j.created_ms FROM rollout r
 JOIN job j ON j.job_id = r.job_id
 JOIN rollout_member m ON m.job_id = r.job_id AND m.agent_id = $1
-WHERE r.state < 10 AND j.created_ms <= $2 AND m.execution_id IS NULL AND m.stage >= 0
+WHERE r.state < 10 AND j.job_id < $2 AND m.execution_id IS NULL AND m.stage >= 0
 ORDER BY m.job_id;
 
 -- name: receipts_between

@@ -6,18 +6,12 @@ UPDATE job SET cancel_ms = $2, cancel_by = $3 WHERE job_id = $1 AND cancel_ms IS
 -- name: newest_restore
 SELECT coalesce(max(at_ms), 0) FROM restore;
 
--- name: job_from_before_restore
--- One that a trigger made may have been made before too, under the same id.
-SELECT 1 FROM job j WHERE j.job_id = $1
-    AND CASE WHEN j.origin LIKE 'trigger:%' THEN 1 ELSE j.created_ms END
-        <= (SELECT coalesce(max(at_ms), 0) FROM restore);
-
 -- name: executions_call_off
--- Of a job that is older than a restore nobody knows here whether it was ever signed.
+-- Of a job whose id is older than a restore nobody knows here whether it was ever signed.
 UPDATE execution SET state = $2, reason = $3, cancel_ms = $4, cancel_how = $5, updated_ms = $4,
     version = version + 1
 WHERE job_id = $1 AND state = 0 AND signed_seq IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6
+    AND job_id >= $6
 RETURNING agent_id;
 
 -- name: executions_ask_to_stop

@@ -13,11 +13,11 @@ WHERE agent_id = $1 AND job_id = $2 AND state = 0 AND signed_seq IS NULL AND EXI
     WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1 AND o.state <> $7);
 
 -- name: executions_supersede
--- Of a job that is older than a restore nobody knows here whether it was ever signed.
+-- Of a job whose id is older than a restore nobody knows here whether it was ever signed.
 UPDATE execution SET state = $4, reason = $5, superseded_by = $2, updated_ms = $6,
     version = version + 1
 WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL AND cancel_ms IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $7
+    AND job_id >= $7
     AND job_id IN (SELECT j.job_id FROM job j WHERE j.conflict_key = $3 AND j.job_id < $2)
     AND EXISTS (SELECT 1 FROM execution o WHERE o.agent_id = $1 AND o.job_id = $2 AND o.state = 0)
     AND NOT EXISTS (
@@ -27,10 +27,7 @@ WHERE agent_id = $1 AND state = 0 AND signed_seq IS NULL AND cancel_ms IS NULL
 -- name: executions_call_back
 UPDATE execution SET cancel_ms = $4, superseded_by = $2, version = version + 1
 WHERE agent_id = $1 AND state IN (0, 1, 2) AND cancel_ms IS NULL
-    AND (
-        signed_seq IS NOT NULL
-        OR (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5
-    )
+    AND (signed_seq IS NOT NULL OR job_id < $5)
     AND job_id IN (SELECT j.job_id FROM job j WHERE j.conflict_key = $3 AND j.job_id < $2)
     AND EXISTS (SELECT 1 FROM execution o WHERE o.agent_id = $1 AND o.job_id = $2 AND o.state = 0)
     AND NOT EXISTS (
@@ -41,7 +38,7 @@ WHERE agent_id = $1 AND state IN (0, 1, 2) AND cancel_ms IS NULL
 SELECT e.execution_id, e.job_id, j.spec, j.after_job
 FROM execution e JOIN job j ON j.job_id = e.job_id
 WHERE e.agent_id = $1 AND e.state = 0 AND e.cancel_ms IS NULL AND e.signed_seq IS NULL
-    AND j.created_ms > $2
+    AND e.job_id >= $2
 ORDER BY e.execution_id DESC LIMIT $3;
 
 -- name: execution_drop

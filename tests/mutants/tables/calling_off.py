@@ -39,8 +39,8 @@ CALLING_OFF = (
     _cancel(
         "what-a-restore-forgot",
         "transactions/cancel.py",
-        "        restored[0],\n",
-        "        0,\n",
+        "        certain,\n",
+        '        b"",\n',
         "what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent",
     ),
     _cancel(

@@ -16,6 +16,8 @@ _STORE = "tests/unit/test_telemetry_store.py::test_"
 _LISTEN = "tests/unit/test_coordinator_listen.py::test_"
 _SOURCES = "tests/unit/test_sources.py::test_"
 _ADDRESSES = "tests/system/test_coordinator_sources.py::test_"
+_MADE = "(SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id)"
+_RESTORED = "(SELECT coalesce(max(at_ms), 0) FROM restore)"
 _CANCEL = "tests/unit/test_coordinator_cancel.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
 
@@ -217,16 +219,30 @@ COORDINATOR = (
     Mutant(
         "restore-expires-what-was-signed",
         "coordinator/store/queries/jobs.sql",
-        "    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6;",
+        "    AND job_id >= $6;",
         "    AND $6 = $6;",
         (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
     ),
     Mutant(
         "restore-expires-a-later-stage",
         "coordinator/store/queries/jobs.sql",
-        "    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $6;",
-        "    AND created_ms > $6;",
+        "    AND job_id >= $6;",
+        f"    AND (job_id >= $6 OR created_ms > {_RESTORED});",
         (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
+    ),
+    Mutant(
+        "restore-expires-what-a-trigger-made-again",
+        "coordinator/store/queries/jobs.sql",
+        "    AND job_id >= $6;",
+        f"    AND (job_id >= $6 OR {_MADE} > {_RESTORED});",
+        (_CANCEL + "what_a_restore_forgot_to_have_signed_is_overdue_and_not_expired",),
+    ),
+    Mutant(
+        "restore-calls-off-what-a-trigger-made-again",
+        "coordinator/store/queries/standing.sql",
+        "    AND job_id >= $6\n",
+        f"    AND (job_id >= $6 OR {_MADE} > {_RESTORED})\n",
+        (_CANCEL + "what_a_restore_forgot_to_have_signed_is_called_off_at_the_agent",),
     ),
     Mutant(
         "restore-told-nothing",

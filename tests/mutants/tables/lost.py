@@ -32,9 +32,9 @@ LOST = (
     ),
     Mutant(
         "made-again-untold",
-        "coordinator/store/queries/standing.sql",
-        "CASE WHEN j.origin LIKE 'trigger:%' THEN 1 ELSE j.created_ms END",
-        "j.created_ms",
+        "coordinator/transactions/executions.py",
+        "    if job < (yield from certain_from()):\n",
+        "    if False:\n",
         (_TESTS + "what_was_told_before_a_job_is_queued_again_after_a_restore_counts",),
     ),
     _derived(
@@ -83,14 +83,14 @@ LOST = (
     ),
     _presume(
         "unsure-without-a-restore",
-        "job_id = execution.job_id) <= $5",
-        "job_id = execution.job_id) <= $5 + 9007199254740991 - $5",
+        "    AND job_id < $5\n",
+        "    AND $5 = $5\n",
         "what_was_ordered_after_a_restore_goes_to_whoever_forgot",
     ),
     _presume(
         "unsure-of-what-is-released-later",
-        "(SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) <= $5",
-        "created_ms <= $5",
+        "    AND job_id < $5\n",
+        "    AND job_id < $5 AND created_ms <= (SELECT max(at_ms) FROM restore)\n",
         "who_forgot_begins_no_rollout_that_went_on_after_the_restore",
     ),
     _presume(
