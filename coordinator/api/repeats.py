@@ -13,12 +13,16 @@ from coordinator.api.paging import page_token, read_page_token
 from coordinator.api.problems import Kind, ProblemError
 from coordinator.api.router import Answer
 from coordinator.contract.common import Page
+from coordinator.contract.job_parts import DependencyBody
 from coordinator.contract.job_spec import JobSubmission, SpecBody
 from coordinator.contract.jobs import JobPreview, JobView, SubmitQuery
 from coordinator.contract.repeats import CloneWish, JobEvent, JobEventQuery, RetryWish
+from coordinator.transactions.jobs import view_job
 from coordinator.transactions.repeats import failed_agents, list_job_events
 from coordinator.transactions.rollouts_again import said_of_rollout
 from shared import limits
+from shared.clock import WallMs
+from shared.ids import parse_uuid
 
 _NUMBER = struct.Struct(">q")
 
@@ -56,6 +60,8 @@ async def clone_job(
     read = partial(said_of_rollout, job_id, digest=view.digest, now_ms=now_ms)
     said = await call.parts.store.read(read)
     changes: dict[str, object] = {
+        "job_class": view.job_class,
+        "begins_after": await _waits_for(call, view, now_ms),
         "rollout": said.rollout,
         "gate": said.gate,
         "abort": said.abort,
@@ -91,6 +97,15 @@ async def get_job_events(call: Call, job: str, query: JobEventQuery) -> Page[Job
     events, more = found
     last = _NUMBER.pack(events[-1].number) if more else b""
     return Page(events, page_token(last, scope=scope, secret=secret) if more else None)
+
+
+async def _waits_for(call: Call, view: JobView, now_ms: WallMs) -> DependencyBody | None:
+    """Return what a job waited for; nothing where that is kept no more, having ended long ago."""
+    if view.waits_for is None:
+        return None
+    before = parse_uuid(view.waits_for.job, what="job")
+    found = await call.parts.store.read(partial(view_job, before, now_ms=now_ms))
+    return None if found is None else view.waits_for
 
 
 def _again(view: JobView, expires_in_s: int | None, changes: dict[str, object]) -> JobSubmission:

@@ -163,7 +163,7 @@ def wait(
     """Wait until a job is done, print it, and return OK only if every execution succeeded."""
     job = until_settled(client, screen, job_id, wait_s, first)
     show(client, screen, job_id)
-    return Exit.OK if set(job.counts) == {"SUCCEEDED"} else Exit.FAILED
+    return Exit.OK if job.succeeded_everywhere else Exit.FAILED
 
 
 def _waits_for(client: Client, job: JobView) -> list[tuple[str, object]]:

@@ -94,6 +94,17 @@ class JobView(msgspec.Struct, frozen=True):
     trace: str = ""
     """The trace id of the request's ``traceparent``, hex; the agents' logs name it too."""
 
+    @property
+    def succeeded_everywhere(self) -> bool:
+        """Whether each of its agents did it, also those that its rollout had yet to come to.
+
+        Not where its rollout was stopped or taken back, whatever had been done by then.
+        """
+        done = self.counts.get("SUCCEEDED", 0)
+        return (
+            set(self.counts) == {"SUCCEEDED"} and self.state != "ABORTED" and done >= self.targets
+        )
+
 
 class JobQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``GET /v1/jobs``, newest first."""

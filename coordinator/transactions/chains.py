@@ -72,4 +72,4 @@ def _how_it_ended(job: bytes, now_ms: WallMs) -> Tx[str]:
     view = yield from view_job(job, now_ms=now_ms)
     if view is None or view.state not in _ENDED:
         return "" if view is not None else "FAILED"
-    return "SUCCEEDED" if set(view.counts) == {"SUCCEEDED"} else "FAILED"
+    return "SUCCEEDED" if view.succeeded_everywhere else "FAILED"

@@ -117,6 +117,8 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
         return done
     yield from _presume_overdue(loaded, bench.now_ms)
     counted, done_late, more = yield from count_events(job)
+    if done_late and loaded.row[4] is not None:
+        done.agents += yield from undo_late(loaded.row, bench.now_ms)
     loaded = yield from load(job)
     assert loaded is not None, "it was read in this transaction"
     if more:
@@ -126,8 +128,6 @@ def step(job: JobId, bench: Bench) -> Tx[Stepped]:
     progress = decision.progress
     for act in decision.acts:
         progress = yield from _do(act, loaded, progress, bench, done)
-    if done_late and loaded.row[4] is not None:
-        yield from undo_late(loaded.row, bench.now_ms)
     done.changed = counted or progress != loaded.progress
     yield from _save(loaded, decision, progress, bench, done)
     return done

@@ -84,15 +84,20 @@ def undo(row: Row, policy: Policy, now_ms: WallMs) -> Tx[list[AgentId]]:
 
 
 def undo_late(row: Row, now_ms: WallMs) -> Tx[list[AgentId]]:
-    """Undo what is known only now to have been done, whole or in part; return where."""
+    """Undo what is known only now to have been done, whole or in part; return where.
+
+    Its time is as long as if the undoing began now. Nothing where somebody called that off.
+    """
     by = JobId(row[4])
     job = yield from fetch_one("job", by)
     assert job is not None, "jobs are kept"
     agents = yield from _to_undo(row[0], by)
-    if job[10] or not agents:
+    needs_people, canceled = job[10] > 0, job[17] is not None
+    if needs_people or canceled or not agents:
         return []
-    yield from insert_executions(by, agents, now_ms=now_ms)
     yield from execute("job_targets_added", by, len(agents))
+    yield from execute("job_reopened", by, now_ms + limits.JOB_EXPIRES_S * 1000)
+    yield from insert_executions(by, agents, now_ms=now_ms)
     return agents
 
 

@@ -1,9 +1,13 @@
 """A job once more, and the story of one: the command line against a real coordinator."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 from shared.errors import Reason
+from shared.ids import parse_uuid
 from shared.model.job import ExecutionState
+from shared.trust.starter import OPERATE
 from tests.system.coordinator_world import job_body
 from tests.system.test_cli_jobs import pump, world
 
@@ -44,6 +48,25 @@ async def test_a_clone_is_a_new_job_for_whom_one_likes(run, world, pump):
     assert (status, made["targets"], made["origin"]) == (0, 1, f"clone:{job['id']}")
     status, out, _ = await run("jobs", "clone", job["id"], "--json")
     assert json.loads(out)["targets"] == 2
+
+
+async def test_a_clone_is_of_the_same_class_and_waits_for_the_same_job(run, world, pump):
+    first = await world.submit("pump-1")
+    after = {"job": first["id"], "outcome": "ANY"}
+    job = await world.submit("pump-1", begins_after=after, job_class=OPERATE)
+    assert (job["state"], job["job_class"]) == ("SCHEDULED", OPERATE)
+    _, out, _ = await run("jobs", "clone", job["id"], "--json")
+    clone = json.loads(out)
+    assert [clone[of] for of in ("state", "waits_for", "job_class")] == [
+        "SCHEDULED",
+        after,
+        OPERATE,
+    ]
+    with closing(sqlite3.connect(world.place.database)) as database, database:
+        before = parse_uuid(first["id"], what="job")
+        assert database.execute("DELETE FROM job WHERE job_id = ?", (before,)).rowcount == 1
+    _, out, _ = await run("jobs", "clone", job["id"], "--json")
+    assert json.loads(out)["waits_for"] is None, "the other one was cleaned up"
 
 
 async def test_the_story_of_a_job_and_of_each_execution_is_told(run, world, pump):

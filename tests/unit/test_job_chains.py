@@ -165,3 +165,19 @@ async def test_what_was_done_about_a_job_is_told_newest_first(store):
     assert ([event.what for event in events], more) == (["job.cancel", "job.submit"], False)
     assert events[0].who == "anna"
     assert await store.read(partial(list_job_events, b"x" * 16, before=9, size=9)) is None
+
+
+@pytest.mark.parametrize("over", ["called off", "late"])
+async def test_a_job_that_is_over_since_it_was_looked_at_does_not_begin(store, over):
+    first = await submitted(store)
+    second = await submitted(store, begins_after={"job": uuid_text(first)})
+    await ends(store, ExecutionState.SUCCEEDED)
+    assert await store.read(partial(ready_chains, NOW)) == [(second, True)]
+    if over == "called off":
+        await store.run(partial(cancel, second, actor="anna", now_ms=NOW), durable=True)
+    else:
+        late = WallMs(NOW + (limits.JOB_EXPIRES_S + 1) * 1000)
+        await store.run(partial(expire, late), durable=True)
+    before = await view_of(store, second)
+    begin = await store.run(partial(begin_chain, second, wished=True, now_ms=NOW), durable=True)
+    assert (begin.done, await view_of(store, second)) == (False, before)

@@ -1,11 +1,14 @@
 """Rollouts against a real store: taken back, called off, over, and what is told too late."""
 
+import asyncio
 from functools import partial
 
 import msgspec
 import pytest
 
 from coordinator.core.ports import execute
+from coordinator.transactions.cancel import cancel
+from coordinator.transactions.chains import ready_chains
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.dispatch import OvertakenError, load, save
 from coordinator.transactions.dispatch_joiners import add_members, joiners
@@ -13,12 +16,15 @@ from coordinator.transactions.fleet import count_everything
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.rollouts_steer import NotNowError
 from coordinator.transactions.rollouts_view import list_rollouts
+from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import uuid_text
+from shared.ids import parse_uuid, uuid_text
 from shared.model.job import ExecutionState
 from tests.rollout_fleet import CANARY, DAY_MS, POLICY, STRICT, UNDO, _executions, enrolled
 from tests.stores import ENGINES, open_store
+
+AGENTS = [f"a{number:02}" for number in range(20)]
 
 
 @pytest.fixture(params=ENGINES)
@@ -213,3 +219,72 @@ async def test_a_fleet_counts_a_job_as_what_is_said_of_it(fleet):
 
 async def shown(fleet):
     return await fleet.store.read(partial(view_job, fleet.job, now_ms=WallMs(fleet.now)))
+
+
+@pytest.mark.parametrize("ended", ["cancel", "rollback", "end", "time"])
+async def test_who_waits_for_all_to_succeed_is_not_told_of_a_part(fleet, ended):
+    rollout = {"stages": CANARY, "end": "2026-11-18T12:06:40Z"}
+    await fleet.submit(
+        rollout=rollout if ended == "end" else {"stages": CANARY},
+        gate={**STRICT, "soak_minutes": 120},
+        compensation=UNDO,
+        expires_in_s=3_600,
+    )
+    first = fleet.job
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await shown(fleet)).counts == {"SUCCEEDED": 2}
+    await fleet.submit(begins_after={"job": uuid_text(first)})
+    fleet.job = first
+    assert await fleet.store.read(partial(ready_chains, WallMs(fleet.now))) == []
+    if ended in {"cancel", "rollback"}:
+        await fleet.ask(ended)
+    fleet.now += 3_600_000
+    if ended == "time":
+        await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=False)
+    await fleet.settle()
+    ((_, wished),) = await fleet.store.read(partial(ready_chains, WallMs(fleet.now)))
+    assert (wished, (await shown(fleet)).succeeded_everywhere) == (False, False)
+
+
+async def undoing(fleet) -> bytes:
+    """Let the gate take a rollout back that two did, while the last agent is at work."""
+    await fleet.submit(gate={**STRICT, "error_action": "rollback"}, compensation=UNDO)
+    await fleet.sign(AGENTS[-1])
+    await fleet.tell(AGENTS[-1], ExecutionState.IN_PROGRESS)
+    await fleet.tell_all(ExecutionState.SUCCEEDED, AGENTS[:2])
+    await fleet.tell_all(ExecutionState.FAILED, AGENTS[2:6])
+    return parse_uuid((await fleet.view()).undo, what="the job that undoes it")
+
+
+async def test_what_takes_a_rollout_back_and_was_called_off_begins_nowhere_later(fleet):
+    undo = await undoing(fleet)
+    await fleet.store.run(partial(cancel, undo, actor="anna", now_ms=fleet.now), durable=False)
+    await fleet.tell(AGENTS[-1], ExecutionState.SUCCEEDED)
+    job = await fleet.store.read(partial(view_job, undo, now_ms=fleet.now))
+    assert (job.state, job.counts) == ("CANCELED", {"CANCELED": 2})
+
+
+async def test_what_is_told_after_the_undoing_was_over_is_undone_all_the_same(fleet):
+    undo = await undoing(fleet)
+    fleet.now += (limits.JOB_EXPIRES_S + 60) * 1000
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=True)
+    await fleet.tell(AGENTS[-1], ExecutionState.CANCELED, cancel="stopped")
+    job = await fleet.store.read(partial(view_job, undo, now_ms=fleet.now))
+    assert (job.state, job.targets, job.counts["QUEUED"]) == ("IN_PROGRESS", 3, 1)
+    (grant,) = (await fleet.sign(AGENTS[-1])).grants
+    assert grant.job == undo
+    fleet.now += (limits.JOB_EXPIRES_S + 60) * 1000
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=True)
+    job = await fleet.store.read(partial(view_job, undo, now_ms=fleet.now))
+    assert (job.state, job.counts) == ("COMPLETED", {"EXPIRED": 2, "OVERDUE": 1})
+
+
+async def test_a_late_success_among_more_than_one_step_counts_is_undone(fleet, monkeypatch):
+    undo = await undoing(fleet)
+    monkeypatch.setattr(limits, "ROLLOUT_EVENTS", 1)
+    settle, fleet.settle = fleet.settle, partial(asyncio.sleep, 0)
+    await fleet.tell(AGENTS[-1], ExecutionState.SUCCEEDED)
+    await fleet.tell(AGENTS[0], ExecutionState.FAILED)
+    await settle()
+    undone = await fleet.store.read(partial(_executions, undo))
+    assert sorted(row[1] for row in undone) == [*AGENTS[:2], AGENTS[-1]]

@@ -21,4 +21,5 @@ ORDER BY job_id LIMIT $1;
 SELECT job_id FROM job WHERE job_id = $1 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: job_begun
-UPDATE job SET begun_ms = $2 WHERE job_id = $1 AND begun_ms IS NULL RETURNING targets;
+UPDATE job SET begun_ms = $2 WHERE job_id = $1 AND begun_ms IS NULL
+    AND denied_ms IS NULL AND cancel_ms IS NULL AND expired_ms IS NULL RETURNING targets;

@@ -168,14 +168,14 @@ WHERE job_id = $1 AND agent_id IN (
 DELETE FROM execution WHERE execution_id IN (
     SELECT execution_id FROM execution
     WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL
-        AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $3
+        AND job_id >= $3
     LIMIT $4
 ) RETURNING agent_id;
 
 -- name: rollout_remove
 UPDATE execution SET state = $4, updated_ms = $5, version = version + 1
 WHERE job_id = $1 AND stage = $2 AND state = 0 AND signed_seq IS NULL
-    AND (SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id) > $3
+    AND job_id >= $3
 RETURNING agent_id;
 
 -- name: rollout_carry
@@ -244,6 +244,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: job_targets_added
 UPDATE job SET targets = targets + $2 WHERE job_id = $1;
+
+-- name: job_reopened
+UPDATE job SET expired_ms = NULL,
+    not_after_ms = CASE WHEN not_after_ms < $2 THEN CAST($2 AS BIGINT) ELSE not_after_ms END
+WHERE job_id = $1;
 
 -- name: contact_habits
 SELECT agent_id, last_ms, interval_ms FROM contact;

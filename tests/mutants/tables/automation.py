@@ -6,6 +6,7 @@ _TRIGGERS = "tests/unit/test_triggers.py::test_"
 _FIRINGS = "tests/unit/test_firing_ids.py::test_"
 _SUPERSEDED = "tests/unit/test_supersession.py::test_"
 _CHAINS = "tests/unit/test_job_chains.py::test_"
+_REPEATS = "tests/system/test_cli_repeats.py::test_"
 _TEMPLATES = "tests/unit/test_templates.py::test_"
 
 
@@ -75,8 +76,8 @@ AUTOMATION = (
     _mutant(
         "a-signed-one-is-called-off",
         "store/queries/supersede.sql",
-        "        signed_seq IS NOT NULL\n        OR (SELECT",
-        "        signed_seq IS NULL\n        AND (SELECT",
+        "(signed_seq IS NOT NULL OR job_id < $5)",
+        "(signed_seq IS NULL AND job_id < $5)",
         _SUPERSEDED + "an_old_bundle_that_was_lost_never_brings_back_what_was_replaced",
     ),
     _mutant(
@@ -99,6 +100,35 @@ AUTOMATION = (
         'fetch_one("job_begun", job, now_ms)) is None:',
         'fetch_one("job_begun", job, now_ms)) is False:',
         _CHAINS + "a_second_look_at_a_chain_that_begun_queues_nothing_twice",
+    ),
+    _mutant(
+        "a-chain-begins-after-its-end",
+        "store/queries/repeats.sql",
+        "    AND denied_ms IS NULL AND cancel_ms IS NULL AND expired_ms IS NULL RETURNING targets;",
+        "    RETURNING targets;",
+        _CHAINS + "a_job_that_is_over_since_it_was_looked_at_does_not_begin",
+    ),
+    _mutant(
+        "a-chain-after-a-part",
+        "contract/jobs.py",
+        'self.state != "ABORTED" and done >= self.targets',
+        "done > 0",
+        "tests/unit/test_rollout_endings.py::"
+        "test_who_waits_for_all_to_succeed_is_not_told_of_a_part",
+    ),
+    _mutant(
+        "clones-need-fewer-people",
+        "api/repeats.py",
+        '        "job_class": view.job_class,\n        "begins_after"',
+        '        "begins_after"',
+        _REPEATS + "a_clone_is_of_the_same_class_and_waits_for_the_same_job",
+    ),
+    _mutant(
+        "clones-wait-for-nothing",
+        "api/repeats.py",
+        "    return None if found is None else view.waits_for\n",
+        "    return None\n",
+        _REPEATS + "a_clone_is_of_the_same_class_and_waits_for_the_same_job",
     ),
     _mutant(
         "no-blanks-in-values",

@@ -166,8 +166,8 @@ ROLLOUTS = (
     _rollout(
         "signed-work-is-not-taken-back",
         "store/queries/rollouts.sql",
-        "AND state = 0 AND signed_seq IS NULL\n        AND (SELECT",
-        "AND state = 0\n        AND (SELECT",
+        "AND state = 0 AND signed_seq IS NULL\n        AND job_id",
+        "AND state = 0\n        AND job_id",
         _STORE + "a_straggler_whose_work_was_signed_only_counts_in_the_next_stage",
     ),
     _rollout(
@@ -190,5 +190,26 @@ ROLLOUTS = (
         '"_version" in told_by_it and',
         '"never" in told_by_it and',
         _DEVICES + "a_device_that_was_updated_is_no_target_of_the_next_one",
+    ),
+    _rollout(
+        "undone-though-called-off",
+        "transactions/dispatch_undo.py",
+        "if needs_people or canceled or not agents:",
+        "if needs_people or not agents:",
+        _ENDINGS + "what_takes_a_rollout_back_and_was_called_off_begins_nowhere_later",
+    ),
+    _rollout(
+        "undoing-stays-over",
+        "transactions/dispatch_undo.py",
+        '    yield from execute("job_reopened", by, now_ms + limits.JOB_EXPIRES_S * 1000)\n',
+        "",
+        _ENDINGS + "what_is_told_after_the_undoing_was_over_is_undone_all_the_same",
+    ),
+    _rollout(
+        "late-among-many-is-not-undone",
+        "transactions/dispatch.py",
+        "    if done_late and loaded.row[4] is not None:\n",
+        "    if done_late and not more and loaded.row[4] is not None:\n",
+        _ENDINGS + "a_late_success_among_more_than_one_step_counts_is_undone",
     ),
 )
