@@ -143,7 +143,10 @@ def _ended(policy: Policy, progress: Progress, facts: Facts, now_ms: int) -> Dec
         why = "the time in which its job may begin is over"
         return Decision(progress=replace(progress, state=RolloutState.EXPIRED, why=why))
     if policy.end_ms and now_ms >= policy.end_ms:
-        after = replace(progress, state=RolloutState.EXPIRED, why="its end has come")
+        why = "its end has come"
+        if progress.state is RolloutState.PAUSED and not policy.cancels_at_end:
+            why = f"{why}; what its pause held back is not signed any more"
+        after = replace(progress, state=RolloutState.EXPIRED, why=why)
         return Decision(progress=after, acts=[CallOff()] if policy.cancels_at_end else [])
     return None
 

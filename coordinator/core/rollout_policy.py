@@ -20,7 +20,7 @@ class RolloutState(IntEnum):
     """Its time has not come."""
     RUNNING = 1
     PAUSED = 2
-    """It releases nothing, and what was not signed yet is not signed."""
+    """It releases nothing, and what was not signed yet is not signed, at its end neither."""
     FINISHED = 10
     """All of its members ended or were given up."""
     STOPPED = 11

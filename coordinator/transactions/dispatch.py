@@ -282,10 +282,10 @@ def _save(
 
 
 def hold(job: JobId, progress: Progress, now_ms: WallMs) -> Tx[None]:
-    """Let a job into bundles, or not while its rollout is paused."""
+    """Keep a job out of bundles from a pause on until somebody lets it go on; no end does."""
     if progress.state is RolloutState.PAUSED:
         yield from execute("job_hold", job, now_ms)
-    else:
+    elif progress.state in OPEN:
         yield from execute("job_let_go", job)
 
 

@@ -21,7 +21,7 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import parse_uuid, uuid_text
 from shared.model.job import ExecutionState
-from tests.rollout_fleet import CANARY, DAY_MS, POLICY, STRICT, UNDO, _executions, enrolled
+from tests.rollout_fleet import CANARY, DAY_MS, NOW, POLICY, STRICT, UNDO, _executions, enrolled
 from tests.stores import ENGINES, open_store
 
 AGENTS = [f"a{number:02}" for number in range(20)]
@@ -139,6 +139,42 @@ async def test_it_begins_at_its_start_and_stops_at_its_end(fleet):
     await fleet.later(3_600_000)
     assert (await fleet.view()).state == "EXPIRED"
     assert list((await fleet.states()).values()) == [ExecutionState.CANCELED]
+
+
+END = "2026-11-19T01:00:00Z"
+END_MS = 1_795_046_400_000 + 3_600_000
+
+
+async def paused_at_its_end(fleet) -> list[str]:
+    """Let a gate pause a rollout, and its end come; return whom the pause held it back from."""
+    await fleet.submit(rollout={"end": END}, gate=STRICT, expires_in_s=DAY_MS // 1000)
+    agents = sorted(await fleet.states())
+    await fleet.tell_all(ExecutionState.FAILED, agents[:8])
+    assert (await fleet.view()).state == "PAUSED"
+    await fleet.later(END_MS - fleet.now)
+    view = await fleet.view()
+    held = "what its pause held back is not signed any more"
+    assert (view.state, view.why) == ("EXPIRED", ["its end has come", held])
+    assert all([await fleet.sign(agent) is None for agent in agents[8:]])
+    return agents[8:]
+
+
+async def test_what_a_pause_held_back_expires_unsigned_with_its_job(fleet):
+    held = await paused_at_its_end(fleet)
+    fleet.now = NOW + DAY_MS
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=False)
+    await fleet.settle()
+    states = await fleet.states()
+    assert {states[agent] for agent in held} == {ExecutionState.EXPIRED}
+    assert (await shown(fleet)).state == "COMPLETED"
+
+
+async def test_what_a_pause_held_back_can_be_called_off_after_its_end(fleet):
+    held = await paused_at_its_end(fleet)
+    await fleet.ask("cancel")
+    states = await fleet.states()
+    assert {states[agent] for agent in held} == {ExecutionState.CANCELED}
+    assert (await shown(fleet)).state == "CANCELED"
 
 
 async def test_late_joiners_wait_under_the_same_limits(fleet):

@@ -91,6 +91,13 @@ ROLLOUTS = (
         _STORE + "a_paused_rollout_signs_nothing_that_it_had_released",
     ),
     _rollout(
+        "ends-let-nothing-go",
+        "transactions/dispatch.py",
+        "    elif progress.state in OPEN:\n",
+        "    else:\n",
+        _ENDINGS + "what_a_pause_held_back_expires_unsigned_with_its_job",
+    ),
+    _rollout(
         "over-is-over",
         "core/rollout.py",
         "    if progress.state not in OPEN:\n        return Decision(progress=progress)\n",
