@@ -139,15 +139,16 @@ def _ended(policy: Policy, progress: Progress, facts: Facts, now_ms: int) -> Dec
     if facts.canceled:
         why = progress.why or "its job was called off"
         return Decision(progress=replace(progress, state=RolloutState.STOPPED, why=why))
-    if now_ms >= facts.not_after_ms:
-        why = "the time in which its job may begin is over"
-        return Decision(progress=replace(progress, state=RolloutState.EXPIRED, why=why))
-    if policy.end_ms and now_ms >= policy.end_ms:
+    if 0 < policy.end_ms <= min(now_ms, facts.not_after_ms):
+        # Before the job's own time, which may be over too where nobody looked for a while.
         why = "its end has come"
         if progress.state is RolloutState.PAUSED and not policy.cancels_at_end:
             why = f"{why}; what its pause held back is not signed any more"
         after = replace(progress, state=RolloutState.EXPIRED, why=why)
         return Decision(progress=after, acts=[CallOff()] if policy.cancels_at_end else [])
+    if now_ms >= facts.not_after_ms:
+        why = "the time in which its job may begin is over"
+        return Decision(progress=replace(progress, state=RolloutState.EXPIRED, why=why))
     return None
 
 

@@ -141,7 +141,7 @@ async def test_it_begins_at_its_start_and_stops_at_its_end(fleet):
     assert list((await fleet.states()).values()) == [ExecutionState.CANCELED]
 
 
-END = "2026-11-19T01:00:00Z"
+END, SOON_AFTER = "2026-11-19T01:00:00Z", "2026-11-19T01:00:30Z"
 END_MS = 1_795_046_400_000 + 3_600_000
 
 
@@ -175,6 +175,34 @@ async def test_what_a_pause_held_back_can_be_called_off_after_its_end(fleet):
     states = await fleet.states()
     assert {states[agent] for agent in held} == {ExecutionState.CANCELED}
     assert (await shown(fleet)).state == "CANCELED"
+
+
+@pytest.mark.parametrize("not_after", [END, SOON_AFTER])
+async def test_an_end_that_calls_off_does_so_though_the_jobs_time_is_over_too(fleet, not_after):
+    """Nobody looked for a minute: deadlines are settled, and only then the rollout's turn comes."""
+    await fleet.submit(rollout={"end": END, "end_behavior": "cancel"}, not_after=not_after)
+    at_work = sorted(await fleet.states())[:3]
+    for agent in at_work:
+        await fleet.sign(agent)
+        await fleet.tell(agent, ExecutionState.IN_PROGRESS)
+    fleet.now = END_MS + 60_000
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=False)
+    await fleet.settle()
+    view = await fleet.view()
+    assert (view.state, view.why) == ("EXPIRED", ["its end has come"])
+    assert all([len((await fleet.sign(agent)).cancels) == 1 for agent in at_work])
+
+
+async def test_an_end_after_the_jobs_time_calls_nothing_off(fleet):
+    await fleet.submit(rollout={"end": SOON_AFTER, "end_behavior": "cancel"}, not_after=END)
+    agent = min(await fleet.states())
+    await fleet.sign(agent)
+    await fleet.tell(agent, ExecutionState.IN_PROGRESS)
+    fleet.now = END_MS + 60_000
+    await fleet.settle()
+    view = await fleet.view()
+    assert view.why == ["the time in which its job may begin is over"]
+    assert await fleet.sign(agent) is None
 
 
 async def test_late_joiners_wait_under_the_same_limits(fleet):

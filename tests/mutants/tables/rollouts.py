@@ -98,6 +98,20 @@ ROLLOUTS = (
         _ENDINGS + "what_a_pause_held_back_expires_unsigned_with_its_job",
     ),
     _rollout(
+        "its-end-before-the-jobs",
+        "core/rollout.py",
+        "    if 0 < policy.end_ms <= min(now_ms, facts.not_after_ms):\n",
+        "    if 0 < policy.end_ms <= now_ms < facts.not_after_ms:\n",
+        _ENDINGS + "an_end_that_calls_off_does_so_though_the_jobs_time_is_over_too",
+    ),
+    _rollout(
+        "an-end-after-the-jobs",
+        "core/rollout.py",
+        "    if 0 < policy.end_ms <= min(now_ms, facts.not_after_ms):\n",
+        "    if 0 < policy.end_ms <= now_ms:\n",
+        _ENDINGS + "an_end_after_the_jobs_time_calls_nothing_off",
+    ),
+    _rollout(
         "over-is-over",
         "core/rollout.py",
         "    if progress.state not in OPEN:\n        return Decision(progress=progress)\n",
