@@ -126,6 +126,7 @@ def decide(policy: Policy, progress: Progress, facts: Facts, now_ms: int) -> Dec
             opened_ms=now_ms,
             accepted=(0,) * len(policy.stages),
         )
+    progress = _still_soaking(policy, progress, facts)
     stopped = _too_bad(policy, progress, facts)
     if stopped is not None:
         return _with_due(stopped, policy, facts, 0)
@@ -150,6 +151,15 @@ def _ended(policy: Policy, progress: Progress, facts: Facts, now_ms: int) -> Dec
         why = "the time in which its job may begin is over"
         return Decision(progress=replace(progress, state=RolloutState.EXPIRED, why=why))
     return None
+
+
+def _still_soaking(policy: Policy, progress: Progress, facts: Facts) -> Progress:
+    """Return the progress, without its soak where its gate is not met any more, paused or not."""
+    stage = progress.stage
+    if progress.stage_state is not StageState.SOAKING:
+        return progress
+    said = judge(policy.gate or Gate(), seen_of(facts, stage), facts.stages[stage].planned)
+    return progress if said.good else replace(progress, stage_state=StageState.RUNNING)
 
 
 def _too_bad(policy: Policy, progress: Progress, facts: Facts) -> Decision | None:
@@ -273,15 +283,13 @@ def _pass_gate(
             drop = gate.stragglers is Stragglers.DROP
             return progress, [PutOff(progress.stage, drop)], "", 0
         words = f"stage {name}: {said.words}"
-        progress = replace(progress, stage_state=StageState.RUNNING)
         if said.settled:
             # Each time that somebody lets it go on: else it would wait in silence for ever.
             why = f"{words}, and nobody is left; cancel it, or advance if you know better"
             progress = replace(progress, state=RolloutState.PAUSED, why=why)
         return progress, [], words, due_ms
     if progress.stage_state is StageState.RUNNING and gate.soak_ms:
-        since = progress.soak_since_ms or now_ms
-        progress = replace(progress, stage_state=StageState.SOAKING, soak_since_ms=since)
+        progress = replace(progress, stage_state=StageState.SOAKING, soak_since_ms=now_ms)
     over_ms = progress.soak_since_ms + gate.soak_ms
     if gate.soak_ms and now_ms < over_ms:
         left = -((now_ms - over_ms) // 60_000)

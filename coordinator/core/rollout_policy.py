@@ -150,6 +150,7 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     opened_ms: int = 0
     """When that stage was opened; 0: none was."""
     soak_since_ms: int = 0
+    """Since when the gate of that stage is met without a break, while it soaks."""
     why: str = ""
     """Why it is paused or was stopped, for people."""
     recent: tuple[tuple[int, int], ...] = ()

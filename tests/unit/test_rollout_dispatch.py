@@ -145,6 +145,38 @@ async def test_a_good_stage_soaks_before_the_next_one(fleet):
     assert len(await fleet.states()) == 20
 
 
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_stage_soaks_anew_when_its_gate_is_met_anew(fleet, paused):
+    stages = [{"name": "canary", "percentage": 50}, {"name": "fleet", "percentage": 100}]
+    gate = {"success_percentage": 60, "error_percentage": 30, "min_executed": 5}
+    await fleet.submit(rollout={"stages": stages}, gate={**gate, "soak_minutes": 60})
+    agents = sorted(await fleet.states())
+    await fleet.tell_all(ExecutionState.SUCCEEDED, agents[:5])
+    assert (await fleet.view()).stages[0].state == "SOAKING"
+    if paused:
+        await fleet.ask("pause")
+    await fleet.tell_all(ExecutionState.IN_PROGRESS, agents[5:])
+    assert (await fleet.view()).stages[0].state == "RUNNING"
+    await fleet.later(7_200_000)
+    await fleet.tell_all(ExecutionState.SUCCEEDED, agents[5:])
+    if paused:
+        await fleet.ask("resume")
+    assert (await fleet.view()).stages[0].state == "SOAKING"
+    await fleet.later(3_599_999)
+    assert len(await fleet.states()) == 10
+    await fleet.later(1)
+    assert len(await fleet.states()) == 20
+
+
+async def test_a_pause_that_its_gate_outlasts_is_no_break_of_the_soak(fleet):
+    await fleet.submit(rollout={"stages": CANARY}, gate={**STRICT, "soak_minutes": 60})
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    await fleet.ask("pause")
+    await fleet.later(3_600_000)
+    await fleet.ask("resume")
+    assert len(await fleet.states()) == 20
+
+
 async def test_stragglers_are_carried_into_the_next_stage(fleet):
     gate = {**STRICT, "min_executed": 1, "reach_deadline": "P1D", "stragglers": "carry_forward"}
     await fleet.submit(rollout={"stages": CANARY, "max_concurrent_per_site": 1}, gate=gate)

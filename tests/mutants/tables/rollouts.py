@@ -112,6 +112,20 @@ ROLLOUTS = (
         _ENDINGS + "an_end_after_the_jobs_time_calls_nothing_off",
     ),
     _rollout(
+        "soaks-since-the-first-time",
+        "core/rollout.py",
+        "stage_state=StageState.SOAKING, soak_since_ms=now_ms)\n",
+        "stage_state=StageState.SOAKING, soak_since_ms=progress.soak_since_ms or now_ms)\n",
+        _STORE + "a_stage_soaks_anew_when_its_gate_is_met_anew",
+    ),
+    _rollout(
+        "soaks-whatever-a-pause-brings",
+        "core/rollout.py",
+        "    if progress.stage_state is not StageState.SOAKING:\n",
+        "    if (progress.state, progress.stage_state) != (1, StageState.SOAKING):\n",
+        _STORE + "a_stage_soaks_anew_when_its_gate_is_met_anew",
+    ),
+    _rollout(
         "over-is-over",
         "core/rollout.py",
         "    if progress.state not in OPEN:\n        return Decision(progress=progress)\n",
