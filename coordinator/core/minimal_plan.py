@@ -2,7 +2,8 @@
 
 Of several waiting executions with one conflict key only the newest job's is kept, and of plain
 configurations only the newest where it says at least as much. What another kept one waits for is
-kept too: a chain with a link missing would wait for ever. Pure; who is told what is decided by
+kept too: a chain with a link missing would wait for ever. What a pause holds back takes no older
+one's place, for that might be dropped for nothing. Pure; who is told what is decided by
 `coordinator.transactions.issue`.
 """
 
@@ -25,6 +26,8 @@ class Waiting:
     spec: JobSpec
     after: bytes | None = None
     """The job that it waits for on its agent."""
+    held: bool = False
+    """Its rollout is paused: nobody knows whether it ever goes, so it takes no one's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ def needless(waiting: Sequence[Waiting]) -> list[Dropped]:
         if by is not None:
             dropped.append(Dropped(one.execution, by.job))
             continue
-        kept.append(one)
+        if not one.held:
+            kept.append(one)
         if one.after is not None:
             needed.add(one.after)
     return dropped

@@ -91,7 +91,8 @@ def issue(
 def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:
     """Drop what newer work makes needless: an agent that was away for weeks gets a short plan."""
     certain = yield from certain_from()
-    rows = yield from fetch("executions_waiting", agent, certain, limits.PLAN_EXECUTIONS)
+    most = limits.PLAN_EXECUTIONS
+    rows = yield from fetch("executions_waiting", agent, certain, now_ms, most)
     if len(rows) < 2:
         return
     waiting = [
@@ -100,8 +101,9 @@ def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:
             job=job,
             spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
             after=after,
+            held=bool(held),
         )
-        for execution, job, spec, after in rows
+        for execution, job, spec, after, held in rows
     ]
     yield from drop(agent, needless(waiting), now_ms)
 

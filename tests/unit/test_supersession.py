@@ -112,9 +112,10 @@ async def test_after_weeks_an_agent_gets_only_the_newest_configuration(store):
 STEP = {"id": "apply", "action": "device.configure", "params": {"setpoint": 1}}
 
 
-def waiting(number, after=None, **changes):
+def waiting(number, after=None, *, held=False, **changes):
     spec = to_spec(parse_submission({"name": "j", "steps": [STEP], **changes}))
-    return Waiting(execution=b"e%d" % number, job=b"%d" % number, spec=spec, after=after)
+    execution, job = b"e%d" % number, b"%d" % number
+    return Waiting(execution=execution, job=job, spec=spec, after=after, held=held)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +150,11 @@ def test_a_chain_that_is_replaced_as_a_whole_is_dropped_as_a_whole():
     chain = [waiting(1, conflict_key="a"), waiting(2, b"1", conflict_key="a")]
     dropped = needless([*chain, waiting(3, conflict_key="a")])
     assert [one.execution for one in dropped] == [b"e2", b"e1"]
+
+
+def test_what_a_pause_holds_back_takes_no_place_and_keeps_what_it_waits_for():
+    assert needless([waiting(1), waiting(2, held=True)]) == []
+    write = [{**STEP, "action": "device.write"}]
+    assert needless([waiting(1), waiting(2, b"1", held=True, steps=write), waiting(3)]) == []
+    (dropped,) = needless([waiting(1, held=True), waiting(2)])
+    assert (dropped.execution, dropped.by) == (b"e1", b"2")

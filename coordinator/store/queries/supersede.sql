@@ -2,15 +2,19 @@
 SELECT conflict_key FROM job WHERE job_id = $1;
 
 -- name: execution_late
--- This job's own execution, where a newer job of the key was there before it.
+-- This job's own execution, where a newer job of the key was there before it: one that may have
+-- come there, or that goes out now.
+WITH newer AS (
+    SELECT n.job_id FROM job n JOIN execution o ON o.job_id = n.job_id
+    WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1 AND o.state <> $7 AND (
+        o.signed_seq IS NOT NULL OR o.fact_epoch > 0 OR n.job_id < $8
+        OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))
+    ORDER BY n.job_id DESC LIMIT 1
+)
 UPDATE execution SET state = $4, reason = $5, updated_ms = $6, version = version + 1,
-    superseded_by = (
-        SELECT n.job_id FROM job n JOIN execution o ON o.job_id = n.job_id
-        WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1 AND o.state <> $7
-        ORDER BY n.job_id DESC LIMIT 1)
-WHERE agent_id = $1 AND job_id = $2 AND state = 0 AND signed_seq IS NULL AND EXISTS (
-    SELECT 1 FROM job n JOIN execution o ON o.job_id = n.job_id
-    WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1 AND o.state <> $7);
+    superseded_by = (SELECT job_id FROM newer)
+WHERE agent_id = $1 AND job_id = $2 AND state = 0 AND signed_seq IS NULL
+    AND EXISTS (SELECT 1 FROM newer);
 
 -- name: executions_supersede
 -- Of a job whose id is older than a restore nobody knows here whether it was ever signed.
@@ -35,11 +39,12 @@ WHERE agent_id = $1 AND state IN (0, 1, 2) AND cancel_ms IS NULL
         WHERE w.after_job = execution.job_id AND d.agent_id = execution.agent_id AND d.state < 10);
 
 -- name: executions_waiting
-SELECT e.execution_id, e.job_id, j.spec, j.after_job
+-- What is over takes no place, and what a pause holds back only keeps what it waits for.
+SELECT e.execution_id, e.job_id, j.spec, j.after_job, j.held_ms IS NOT NULL
 FROM execution e JOIN job j ON j.job_id = e.job_id
 WHERE e.agent_id = $1 AND e.state = 0 AND e.cancel_ms IS NULL AND e.signed_seq IS NULL
-    AND e.job_id >= $2
-ORDER BY e.execution_id DESC LIMIT $3;
+    AND e.job_id >= $2 AND j.not_after_ms > $3
+ORDER BY e.execution_id DESC LIMIT $4;
 
 -- name: execution_drop
 UPDATE execution SET state = $4, reason = $5, superseded_by = $3, updated_ms = $6,

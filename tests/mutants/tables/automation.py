@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _TRIGGERS = "tests/unit/test_triggers.py::test_"
 _FIRINGS = "tests/unit/test_firing_ids.py::test_"
 _SUPERSEDED = "tests/unit/test_supersession.py::test_"
+_ROLLOUTS = "tests/unit/test_supersession_rollouts.py::test_"
 _CHAINS = "tests/unit/test_job_chains.py::test_"
 _REPEATS = "tests/system/test_cli_repeats.py::test_"
 _TEMPLATES = "tests/unit/test_templates.py::test_"
@@ -86,6 +87,62 @@ AUTOMATION = (
         "        by = None if one.job in needed else _replaced_by(one, kept)\n",
         "        by = _replaced_by(one, kept)\n",
         _SUPERSEDED + "a_whole_chain_is_kept",
+    ),
+    _mutant(
+        "held-back-takes-a-place",
+        "core/minimal_plan.py",
+        "        if not one.held:\n",
+        "        if True:\n",
+        _ROLLOUTS + "a_configuration_goes_out_while_a_newer_one_is_held_back",
+    ),
+    _mutant(
+        "held-back-needs-nothing",
+        "store/queries/supersede.sql",
+        "    AND e.job_id >= $2 AND j.not_after_ms > $3\n",
+        "    AND e.job_id >= $2 AND j.not_after_ms > $3 AND j.held_ms IS NULL\n",
+        _ROLLOUTS + "what_a_held_back_job_waits_for_is_kept",
+    ),
+    _mutant(
+        "over-takes-a-place",
+        "store/queries/supersede.sql",
+        "    AND e.job_id >= $2 AND j.not_after_ms > $3\n",
+        "    AND e.job_id >= $2 AND j.not_after_ms >= $3\n",
+        _ROLLOUTS + "a_configuration_goes_out_where_a_newer_ones_time_is_over",
+    ),
+    _mutant(
+        "late-for-what-is-held-back",
+        "store/queries/supersede.sql",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR (o.state = 0 AND n.not_after_ms > $6))",
+        _ROLLOUTS + "what_is_released_late_goes_while_a_newer_one_is_held_back",
+    ),
+    _mutant(
+        "late-for-what-is-over",
+        "store/queries/supersede.sql",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms <> $6))",
+        _ROLLOUTS + "what_is_released_late_goes_where_a_newer_ones_time_is_over",
+    ),
+    _mutant(
+        "late-though-it-was-signed",
+        "store/queries/supersede.sql",
+        "        o.signed_seq IS NOT NULL OR o.fact_epoch > 0 OR",
+        "        o.fact_epoch > 0 OR",
+        _ROLLOUTS + "what_is_released_late_is_dropped_where_a_newer_one_may_be",
+    ),
+    _mutant(
+        "late-though-it-was-told-of",
+        "store/queries/supersede.sql",
+        "        o.signed_seq IS NOT NULL OR o.fact_epoch > 0 OR",
+        "        o.signed_seq IS NOT NULL OR",
+        _ROLLOUTS + "what_is_released_late_is_dropped_where_a_newer_one_may_be",
+    ),
+    _mutant(
+        "late-though-a-copy-forgot-it",
+        "store/queries/supersede.sql",
+        " OR n.job_id < $8\n",
+        " OR n.created_ms > $8 + 9999\n",
+        _ROLLOUTS + "what_is_released_late_is_dropped_where_a_newer_one_may_be",
     ),
     _mutant(
         "nothing-unknown-again",
