@@ -79,10 +79,13 @@ SELECT due_ms FROM job_trigger
 WHERE due_ms IS NOT NULL AND paused_ms IS NULL AND deleted_ms IS NULL ORDER BY due_ms LIMIT 1;
 
 -- name: trigger_busy
+-- A rollout may have nobody at work: it soaks between two stages, or waits for a person.
 SELECT j.job_id FROM trigger_firing f JOIN job j ON j.job_id = f.job_id
 WHERE f.trigger_id = $1 AND j.denied_ms IS NULL AND (
     (j.released_ms IS NULL AND j.expired_ms IS NULL AND j.cancel_ms IS NULL)
-    OR EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10))
+    OR EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10)
+    OR (j.cancel_ms IS NULL AND EXISTS (SELECT 1 FROM rollout r
+        WHERE r.job_id = j.job_id AND r.begun_ms IS NOT NULL AND r.state < 10)))
 ORDER BY f.at_ms DESC LIMIT 1;
 
 -- name: firing_begin

@@ -6,6 +6,7 @@ _TRIGGERS = "tests/unit/test_triggers.py::test_"
 _FIRINGS = "tests/unit/test_firing_ids.py::test_"
 _SUPERSEDED = "tests/unit/test_supersession.py::test_"
 _ROLLOUTS = "tests/unit/test_supersession_rollouts.py::test_"
+_ROLLING = "tests/unit/test_trigger_rollouts.py::test_"
 _CHAINS = "tests/unit/test_job_chains.py::test_"
 _REPEATS = "tests/system/test_cli_repeats.py::test_"
 _TEMPLATES = "tests/unit/test_templates.py::test_"
@@ -24,6 +25,34 @@ AUTOMATION = (
         "SELECT at_ms, agent_id, detail FROM trigger_firing\n"
         "WHERE trigger_id = $1 AND occasion = $2;\n",
         _TRIGGERS + "what_was_too_much_stays_undone_for_who_has_looked_before",
+    ),
+    _mutant(
+        "a-soaking-rollout-is-over",
+        "store/queries/triggers.sql",
+        "r.begun_ms IS NOT NULL AND r.state < 10)",
+        "r.begun_ms IS NOT NULL AND r.state < 1)",
+        _ROLLING + "a_rollout_that_soaks_between_stages_is_not_over",
+    ),
+    _mutant(
+        "a-paused-rollout-is-over",
+        "store/queries/triggers.sql",
+        "r.begun_ms IS NOT NULL AND r.state < 10)",
+        "r.begun_ms IS NOT NULL AND r.state < 2)",
+        _ROLLING + "a_paused_rollout_is_not_over_until_it_is_called_off",
+    ),
+    _mutant(
+        "busy-though-it-was-called-off",
+        "store/queries/triggers.sql",
+        "    OR (j.cancel_ms IS NULL AND EXISTS (SELECT 1 FROM rollout r\n",
+        "    OR (EXISTS (SELECT 1 FROM rollout r\n",
+        _ROLLING + "a_job_that_was_called_off_is_over_though_its_rollout_soaked",
+    ),
+    _mutant(
+        "busy-though-it-never-began",
+        "store/queries/triggers.sql",
+        "        WHERE r.job_id = j.job_id AND r.begun_ms IS NOT NULL AND r.state < 10)",
+        "        WHERE r.job_id = j.job_id AND r.state < 10)",
+        _ROLLING + "a_rollout_that_nobody_agreed_to_in_time_is_over",
     ),
     _mutant(
         "deadlines-hear-of-its-jobs",
@@ -141,7 +170,7 @@ AUTOMATION = (
         "late-though-a-copy-forgot-it",
         "store/queries/supersede.sql",
         " OR n.job_id < $8\n",
-        " OR n.created_ms > $8 + 9999\n",
+        " OR n.job_id > $8\n",
         _ROLLOUTS + "what_is_released_late_is_dropped_where_a_newer_one_may_be",
     ),
     _mutant(
