@@ -21,18 +21,18 @@ def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]
     """Drop what a job replaces on agents that it has executions for since now.
 
     A job that was submitted before, and released only now, does not replace a newer one: its own
-    execution is dropped then. Not so where that one never came there and cannot go now, for its
-    rollout is paused or its time is over: neither would arrive.
+    execution is dropped then. Not so where that one ended there and was never done, or never came
+    there and cannot go now, for its rollout is paused or its time is over: neither would arrive.
     """
     row = yield from fetch_one("conflict_key_of_job", job)
     key = row[0] if row else ""
     if not key:
         return
     certain = yield from certain_from()
-    state, reason, off = ExecutionState.SUPERSEDED, Reason.SUPERSEDED, ExecutionState.CANCELED
+    state, reason = ExecutionState.SUPERSEDED, Reason.SUPERSEDED
     yield from execute_many(
         "execution_late",
-        ((agent, job, key, state, reason, now_ms, off, certain) for agent in agents),
+        ((agent, job, key, state, reason, now_ms, certain) for agent in agents),
     )
     yield from execute_many(
         "executions_supersede",

@@ -1,11 +1,14 @@
 """Newer jobs take the place of older ones, and an agent that was away gets a short plan."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from coordinator.contract.job_spec import parse_submission, to_spec
 from coordinator.core.minimal_plan import Waiting, needless
+from coordinator.transactions.cancel import cancel
+from coordinator.transactions.chains import begin_chain
 from coordinator.transactions.jobs import Wanted, list_executions
 from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.submit import Submission, submit
@@ -13,6 +16,7 @@ from shared.clock import WallMs
 from shared.ids import uuid_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
+from tests.stores import tell
 from tests.unit.test_coordinator_transactions import (
     AGENT,
     ENTROPY,
@@ -30,6 +34,21 @@ async def submitted(store, at_ms=0, **changes):
     who = Submission(actor="me", token_id="t", now_ms=WallMs(NOW + at_ms))
     job = drafted(lasts_ms=9 * WEEK_MS, **changes)
     return (await store.run(partial(submit, job, who, ENTROPY), durable=False)).job
+
+
+async def held_back(store, **changes):
+    """A job that is there already and goes out later, and what lets it go."""
+    first = await submitted(store)
+    who = Submission(actor="me", token_id="t", now_ms=NOW)
+    job = replace(drafted(lasts_ms=9 * WEEK_MS, **changes), waits=(first, "ANY"))
+    old = (await store.run(partial(submit, job, who, ENTROPY), durable=False)).job
+
+    async def goes_out():
+        body = partial(begin_chain, old, wished=True, now_ms=WallMs(NOW + 9))
+        await store.run(body, durable=False)
+        return (await states(store))[uuid_text(old)]
+
+    return goes_out
 
 
 async def states(store):
@@ -82,6 +101,49 @@ async def test_one_that_is_at_work_goes_on(store):
     await submitted(store, 2, conflict_key="setpoint")
     assert (await issued(store, NOW + 3)).cancels == []
     assert (await states(store))[uuid_text(old)] == ("IN_PROGRESS", None)
+
+
+@pytest.mark.parametrize(
+    ("newer", "then"),
+    [
+        (ExecutionState.QUEUED, "SUPERSEDED"),
+        (ExecutionState.IN_PROGRESS, "SUPERSEDED"),
+        (ExecutionState.SUCCEEDED, "SUPERSEDED"),
+        (ExecutionState.FAILED, "SUPERSEDED"),
+        (ExecutionState.OVERDUE, "SUPERSEDED"),
+        (ExecutionState.REJECTED, "QUEUED"),
+        (ExecutionState.EXPIRED, "QUEUED"),
+        (ExecutionState.CANCELED, "QUEUED"),
+        (ExecutionState.REMOVED, "QUEUED"),
+    ],
+)
+async def test_an_older_job_that_goes_out_late_gives_way_to_what_was_done(store, newer, then):
+    goes_out = await held_back(store, conflict_key="setpoint")
+    new = await submitted(store, 1, conflict_key="setpoint")
+    change = "UPDATE execution SET state = $2 WHERE job_id = $1 RETURNING state"
+    await tell(store, change, new, int(newer))
+    by = uuid_text(new) if then == "SUPERSEDED" else None
+    assert await goes_out() == (then, by)
+
+
+async def test_who_gave_way_to_a_job_that_was_called_off_stops_no_older_one(store):
+    goes_out = await held_back(store, conflict_key="setpoint")
+    await submitted(store, 1, conflict_key="setpoint")
+    newest = await submitted(store, 2, conflict_key="setpoint")
+    await store.run(partial(cancel, newest, actor="me", now_ms=WallMs(NOW + 3)), durable=False)
+    assert await goes_out() == ("QUEUED", None)
+
+
+async def test_what_a_newer_configuration_says_too_is_not_brought_back(store):
+    def configure(value):
+        return [{"id": "apply", "action": "device.configure", "params": {"setpoint": value}}]
+
+    goes_out = await held_back(store, conflict_key="setpoint", steps=configure(1))
+    new = await submitted(store, 1, conflict_key="setpoint", steps=configure(2))
+    plain = await submitted(store, 2, steps=configure(3))
+    await issued(store, NOW + 3)
+    assert (await states(store))[uuid_text(new)] == ("SUPERSEDED", uuid_text(plain))
+    assert await goes_out() == ("SUPERSEDED", uuid_text(new))
 
 
 async def test_what_another_job_waits_for_is_not_dropped(store):

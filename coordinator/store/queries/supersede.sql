@@ -3,12 +3,15 @@ SELECT conflict_key FROM job WHERE job_id = $1;
 
 -- name: execution_late
 -- This job's own execution, where a newer job of the key was there before it: one that may have
--- come there, or that goes out now.
+-- come there, or that goes out now. What was REJECTED, EXPIRED, CANCELED or REMOVED was never done;
+-- what another job of the key took the place of was not either: that one is asked for itself.
 WITH newer AS (
     SELECT n.job_id FROM job n JOIN execution o ON o.job_id = n.job_id
-    WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1 AND o.state <> $7 AND (
-        o.signed_seq IS NOT NULL OR o.fact_epoch > 0 OR n.job_id < $8
-        OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))
+    WHERE n.conflict_key = $3 AND n.job_id > $2 AND o.agent_id = $1
+        AND o.state NOT IN (15, 17, 20, 22) AND (o.state <> $4 OR NOT EXISTS (
+            SELECT 1 FROM job s WHERE s.job_id = o.superseded_by AND s.conflict_key = $3))
+        AND (o.signed_seq IS NOT NULL OR o.fact_epoch > 0 OR n.job_id < $7 OR o.state = $4
+            OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))
     ORDER BY n.job_id DESC LIMIT 1
 )
 UPDATE execution SET state = $4, reason = $5, updated_ms = $6, version = version + 1,
