@@ -35,6 +35,7 @@ from coordinator.transactions.dispatch_counts import count_events, moved_count
 from coordinator.transactions.dispatch_stragglers import put_off
 from coordinator.transactions.dispatch_undo import undo, undo_late
 from coordinator.transactions.executions import recall
+from coordinator.transactions.gone import went_before
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.rollouts_begin import read_policy, read_progress
 from coordinator.transactions.rows import audit
@@ -196,7 +197,7 @@ def _do(act: Act, loaded: Loaded, progress: Progress, bench: Bench, done: Steppe
     match act:
         case Release(members):
             most = min(members, limits.ROLLOUT_RELEASES)
-            released = yield from _release(loaded, progress.stage, most, bench)
+            released = yield from _release(loaded, progress.stage, most, bench, done)
             done.agents += released
             done.again = done.again or (members > most and len(released) == most)
             return note_release(progress, bench.now_ms, len(released))
@@ -227,14 +228,16 @@ def call_off(job: JobId, now_ms: WallMs, done: Stepped) -> Tx[None]:
     done.agents += () if off is None else off.agents
 
 
-def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[AgentId]]:
+def _release(
+    loaded: Loaded, upto: int, most: int, bench: Bench, done: Stepped
+) -> Tx[list[AgentId]]:
     """Queue up to `most` members of the opened stages, the earliest first."""
     released: list[AgentId] = []
     for stage in range(upto + 1):
         if not loaded.facts.stages[stage].waiting or len(released) == most:
             continue
         rows = yield from fetch("rollout_next", loaded.job, stage, most - len(released))
-        made = [(AgentId(agent), execution_of(loaded.job, AgentId(agent))) for agent, _ in rows]
+        made = [(AgentId(agent), execution_of(loaded.job, AgentId(agent))) for agent, *_ in rows]
         in_order = sorted(made)  # of their key: many of them land on the same page then
         yield from execute_many(
             "rollout_execution_insert",
@@ -247,6 +250,8 @@ def _release(loaded: Loaded, upto: int, most: int, bench: Bench) -> Tx[list[Agen
         if made:
             yield from moved_count(loaded.job, stage, 0, len(made), len(made))
             yield from recall(loaded.job, made, bench.now_ms)
+            # Whoever comes next at their sites, or their gate, waits for nothing else.
+            done.again |= yield from went_before(rows, bench.now_ms)
         released += [agent for agent, _ in made]
     return released
 

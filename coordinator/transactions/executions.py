@@ -6,8 +6,9 @@ A job with a rollout gets members instead, and executions as the rollout release
 from collections.abc import Sequence
 
 from coordinator.core.derived import execution_of
-from coordinator.core.ports import Tx, execute_many
+from coordinator.core.ports import Tx, execute_many, fetch
 from coordinator.transactions.folding import fold_history
+from coordinator.transactions.gone import went_before
 from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.restored import certain_from
 from coordinator.transactions.rollouts_begin import begin, policy_of
@@ -28,6 +29,7 @@ def insert_executions(job: JobId, agents: Sequence[AgentId], *, now_ms: WallMs) 
     )
     yield from recall(job, made, now_ms)
     yield from supersede(job, agents, now_ms)
+    yield from went_before((yield from fetch("gone_of_job", job)), now_ms)
 
 
 def recall(job: JobId, made: Sequence[tuple[AgentId, bytes]], now_ms: WallMs) -> Tx[None]:

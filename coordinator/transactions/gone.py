@@ -2,10 +2,14 @@
 
 What was never signed is REMOVED: nobody can have it. What was signed is presumed OVERDUE with the
 reason, and stays so, for a word that came all the same would be refused: no job waits for such an
-agent, and cleaning takes its jobs like others. Leaves out who may go (`membership`).
+agent, and cleaning takes its jobs like others. What is queued for it afterwards (it was a target
+before it went, and its turn came only now) ends as if it had gone after that. Leaves out who may
+go (`membership`).
 """
 
-from coordinator.core.ports import Tx, fetch
+from collections.abc import Iterable
+
+from coordinator.core.ports import Row, Tx, fetch
 from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.restored import certain_from
@@ -32,3 +36,24 @@ def says_no_more(agent: str, reason: Reason, now_ms: WallMs) -> Tx[None]:
     )
     for job in sorted({job for (job,) in rows}):
         yield from job_ended(job, now_ms)
+
+
+def went_before(rows: Iterable[Row], now_ms: WallMs) -> Tx[bool]:
+    """End what was queued just now for agents that had gone before; tell whether any had.
+
+    Args:
+        rows: (agent, when it was revoked, asked to leave, left), null: never.
+        now_ms: the present.
+    """
+    gone = False
+    for agent, revoked_ms, leave_ms, left_ms in sorted(rows):
+        if revoked_ms is not None:
+            yield from says_no_more(agent, Reason.REVOKED, now_ms)
+        elif left_ms is not None:
+            yield from says_no_more(agent, Reason.DECOMMISSIONED, now_ms)
+        elif leave_ms is not None:
+            yield from gets_no_more(agent, Reason.DECOMMISSIONED, now_ms)
+        else:
+            continue
+        gone = True
+    return gone

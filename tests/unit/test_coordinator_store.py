@@ -203,6 +203,8 @@ def test_every_statement_is_what_the_schema_can_run():
         ("job_is_over", "execution_by_job (job_id=? AND state=? AND <expr>>?)"),
         ("receipts_between", "execution_id=? AND epoch=? AND number>?"),
         ("receipts_of_execution", "agent_id=? AND execution_id=?"),
+        ("gone_of_job", "execution_by_job (job_id=? AND state=?)"),
+        ("rollout_next", "rollout_member_waiting (job_id=? AND stage=? AND ready=?)"),
         ("rollout_oldest", "execution_by_job (job_id=? AND state=?)"),
         ("rollout_overdue", "execution_by_job (job_id=? AND state=? AND <expr><?)"),
     ],

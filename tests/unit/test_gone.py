@@ -1,21 +1,33 @@
 """The work of an agent that is let in no more ends, and nothing is made up about it."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions.cancel import cancel
+from coordinator.transactions.chains import begin_chain
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.jobs import view_job
 from coordinator.transactions.membership import decommission, revoke, take_word
 from coordinator.transactions.receipts import reconcile_receipts
+from coordinator.transactions.submit import Submission, submit
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.model.job import ExecutionState
 from shared.trust.words import Leave
 from shared.wire.messages import Receipt
 from tests.stores import ask
-from tests.unit.test_coordinator_transactions import AGENT, NOW, issued, store, submitted
+from tests.unit.test_coordinator_transactions import (
+    AGENT,
+    ENTROPY,
+    NOW,
+    drafted,
+    issued,
+    store,
+    submitted,
+)
 
 __all__ = ["store"]
 BEGUN, DONE, OVERDUE, REMOVED = (
@@ -109,6 +121,47 @@ async def test_what_an_agent_did_not_tell_before_it_went_nobody_waits_for(store)
     await leave(store)
     assert await end(store, signed) == (OVERDUE, Reason.DECOMMISSIONED)
     assert await state_of(store, signed) == "COMPLETED"
+
+
+async def waiting_for(store, first):
+    """Have a job that goes out once another one ended."""
+    who = Submission(actor="me", token_id="t", now_ms=NOW)
+    job = replace(drafted(), waits=(first, "ANY"))
+    return (await store.run(partial(submit, job, who, ENTROPY), durable=False)).job
+
+
+@pytest.mark.parametrize(
+    ("act", "left", "why"),
+    [
+        (revoke, False, Reason.REVOKED),
+        (decommission, False, Reason.DECOMMISSIONED),
+        (decommission, True, Reason.DECOMMISSIONED),
+    ],
+)
+async def test_who_went_before_a_job_goes_out_has_no_work_of_it(store, act, left, why):
+    first = (await submitted(store)).job
+    second = await waiting_for(store, first)
+    await steer(store, act)
+    if left:
+        await leave(store)
+    body = partial(begin_chain, second, wished=True, now_ms=NOW)
+    await store.run(body, durable=True)
+    assert await end(store, second) == (REMOVED, why)
+    assert await state_of(store, second) == "COMPLETED"
+
+
+@pytest.mark.parametrize(("left", "then"), [(True, OVERDUE), (False, ExecutionState.QUEUED)])
+async def test_what_a_restore_may_have_forgotten_ends_once_its_agent_has_left(store, left, then):
+    first = (await submitted(store)).job
+    second = await waiting_for(store, first)
+    await store.run(partial(execute, "restore_insert", 1, NOW + 1, NOW), durable=False)
+    await steer(store, decommission)
+    if left:
+        await leave(store)
+    await store.run(partial(cancel, first, actor="me", now_ms=NOW), durable=True)
+    body = partial(begin_chain, second, wished=True, now_ms=NOW)
+    await store.run(body, durable=True)
+    assert (await end(store, second))[0] == then
 
 
 @pytest.mark.parametrize("gone", [True, False])

@@ -7,9 +7,11 @@ import pytest
 from coordinator.core.ports import execute
 from coordinator.transactions.dispatch import next_due
 from coordinator.transactions.jobs import view_job
+from coordinator.transactions.membership import decommission, revoke
+from shared.clock import WallMs
 from shared.model.job import ExecutionState
 from tests.rollout_fleet import CANARY, DAY_MS, STRICT, enrolled
-from tests.stores import ENGINES, open_store
+from tests.stores import ENGINES, ask, open_store
 
 
 @pytest.fixture(params=ENGINES)
@@ -91,6 +93,51 @@ async def test_who_is_lost_keeps_his_site_to_himself(fleet):
     await fleet.later(3_600_000)
     assert set((await fleet.states()).values()) == {ExecutionState.OVERDUE}
     assert len(await fleet.states()) == 10
+
+
+async def goes(fleet, act, agent):
+    body = partial(act, agent, actor="me", now_ms=WallMs(fleet.now))
+    assert await fleet.store.run(body, durable=True)
+    await fleet.settle()
+
+
+async def test_who_went_before_its_turn_leaves_it_to_the_next_one_of_its_site(fleet):
+    await fleet.enroll(3, first=20, per_site=30)
+    await fleet.submit(rollout={"max_concurrent_per_site": 1})
+    (first,) = {"a00", "a01", "a20", "a21", "a22"} & set(await fleet.states())
+    rest = "SELECT agent_id FROM rollout_member WHERE site = 's0' AND ready = 0 ORDER BY rank"
+    second, third, *_ = [agent for (agent,) in await ask(fleet.store, rest)]
+    await goes(fleet, revoke, second)
+    await fleet.tell(first, ExecutionState.SUCCEEDED)
+    states = await fleet.states()
+    assert states[second] is ExecutionState.REMOVED
+    assert states[third] is ExecutionState.QUEUED
+    assert (await fleet.view()).stages[0].counts == {"QUEUED": 10, "SUCCEEDED": 1, "REMOVED": 1}
+
+
+async def test_whoever_comes_after_one_that_went_is_not_left_until_the_next_look(fleet):
+    await fleet.submit(rollout={"start": "2026-11-19T00:00:00Z"})
+    for agent in ("a00", "a01"):
+        await goes(fleet, revoke, agent)
+    fleet.now = 1_795_046_400_000
+    assert [(await fleet.step()).again for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_canary_asks_a_person_whenever_its_last_member_went(fleet, early):
+    rollout = {"stages": CANARY, "maximum_per_minute": 1}
+    await fleet.submit(rollout=rollout, gate=STRICT)
+    (here,) = await fleet.states()
+    if not early:
+        await fleet.later(60_000)
+    canary = "SELECT agent_id FROM rollout_member WHERE stage = 0 AND agent_id <> $1"
+    ((gone,),) = await ask(fleet.store, canary, here)
+    await goes(fleet, decommission, gone)
+    await fleet.later(60_000)
+    await fleet.tell(here, ExecutionState.SUCCEEDED)
+    view = await fleet.view()
+    assert (view.state, view.stages[0].counts) == ("PAUSED", {"SUCCEEDED": 1, "REMOVED": 1})
+    assert "nobody is left" in view.why[0]
 
 
 async def test_a_percentage_bounds_what_is_open(fleet):

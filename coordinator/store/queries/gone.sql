@@ -13,3 +13,8 @@ UPDATE execution SET overdue_from = CASE WHEN state = $2 THEN overdue_from ELSE 
     updated_ms = $4, version = version + 1
 WHERE agent_id = $1 AND (state < $5 OR state = $2) AND NOT (state = $2 AND reason = $3)
 RETURNING job_id;
+
+-- name: gone_of_job
+SELECT a.agent_id, a.revoked_ms, a.leave_ms, a.left_ms
+FROM execution e JOIN agent a ON a.agent_id = e.agent_id
+WHERE e.job_id = $1 AND e.state = 0 AND (a.revoked_ms IS NOT NULL OR a.leave_ms IS NOT NULL);

@@ -101,7 +101,8 @@ SELECT agent_id, stage, execution_id IS NOT NULL FROM rollout_member
 WHERE job_id = $1 AND agent_id > $2 ORDER BY agent_id LIMIT $3;
 
 -- name: rollout_next
-SELECT agent_id, site FROM rollout_member
+SELECT a.agent_id, a.revoked_ms, a.leave_ms, a.left_ms
+FROM rollout_member m JOIN agent a ON a.agent_id = m.agent_id
 WHERE job_id = $1 AND stage = $2 AND ready = 1 AND execution_id IS NULL ORDER BY place LIMIT $3;
 
 -- name: rollout_member_released

@@ -7,6 +7,7 @@ _MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _WORDS = "tests/unit/test_trust_words.py::test_"
 _CLAIMS = "tests/system/test_coordinator_enrolment.py::test_"
 _GONE = "tests/unit/test_gone.py::test_"
+_DISPATCH = "tests/unit/test_rollout_dispatch.py::test_"
 _ROVING = "tests/unit/test_agent_roving.py::test_"
 _CERTIFICATES = "tests/unit/test_client_certificates.py::test_"
 _ENROLL = "coordinator/transactions/enroll.py"
@@ -290,6 +291,35 @@ MEMBERSHIP = (
         "        yield from says_no_more(agent, Reason.DECOMMISSIONED, now_ms)",
         "        pass",
         _GONE + "what_an_agent_did_not_tell_before_it_went_nobody_waits_for",
+    ),
+    _mutant(
+        "gone-before-its-turn-in-a-rollout",
+        "coordinator/transactions/dispatch.py",
+        "yield from went_before(rows, bench.now_ms)",
+        "False",
+        _DISPATCH + "who_went_before_its_turn_leaves_it_to_the_next_one_of_its_site",
+    ),
+    _mutant(
+        "gone-in-a-rollout-is-looked-at-now",
+        "coordinator/transactions/dispatch.py",
+        "            done.again |= yield from went_before(",
+        "            yield from went_before(",
+        _DISPATCH + "whoever_comes_after_one_that_went_is_not_left_until_the_next_look",
+    ),
+    _mutant(
+        "gone-before-it-went-out",
+        "coordinator/transactions/executions.py",
+        '    yield from went_before((yield from fetch("gone_of_job", job)), now_ms)\n',
+        "",
+        _GONE + "who_went_before_a_job_goes_out_has_no_work_of_it",
+    ),
+    _mutant(
+        "gone-before-a-restore",
+        "coordinator/transactions/gone.py",
+        "        elif left_ms is not None:\n"
+        "            yield from says_no_more(agent, Reason.DECOMMISSIONED, now_ms)\n",
+        "",
+        _GONE + "what_a_restore_may_have_forgotten_ends_once_its_agent_has_left",
     ),
     _mutant(
         "revoked-work-stays-for-ever",
