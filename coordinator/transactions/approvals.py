@@ -14,8 +14,10 @@ from coordinator.contract.common import to_time
 from coordinator.core.approvals import Question, Standing, Vote, read_vote, stand
 from coordinator.core.audit import split_actor
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
+from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.job_state import job_state
+from coordinator.transactions.rollouts_begin import never_begins
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared import limits
@@ -177,6 +179,7 @@ def deny(job: bytes, reason: str, bench: Bench, *, actor: str) -> Tx[bool]:
         return False
     _check_open(case, bench)
     yield from execute("job_deny", job, bench.now_ms, split_actor(actor)[0], reason)
+    yield from never_begins(job, RolloutState.STOPPED, "its job was denied", bench.now_ms)
     yield from audit(
         bench.now_ms,
         actor=actor,

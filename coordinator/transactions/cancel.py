@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from coordinator.core.audit import split_actor
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import NEVER_DELIVERED, OPEN_BELOW
-from coordinator.core.rollout_policy import OPEN
+from coordinator.core.rollout_policy import OPEN, RolloutState
 from coordinator.transactions.restored import certain_from
+from coordinator.transactions.rollouts_begin import never_begins
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared.clock import WallMs
@@ -51,6 +52,7 @@ def cancel(
     elif (yield from _is_over(job, row)):
         return CalledOff((), "it is over on every agent")
     yield from execute("job_cancel", job, now_ms, split_actor(actor)[0])
+    yield from never_begins(job, RolloutState.STOPPED, "its job was called off", now_ms)
     certain = yield from certain_from()
     never = yield from fetch(
         "executions_call_off",

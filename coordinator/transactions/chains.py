@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from coordinator.contract.jobs import JobState
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.jobs import view_job
+from coordinator.transactions.rollouts_begin import never_begins
 from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
@@ -57,6 +59,8 @@ def begin_chain(job: bytes, *, wished: bool, now_ms: WallMs) -> Tx[Begun]:
         yield from insert_executions(JobId(job), agents, now_ms=now_ms)
     else:
         yield from execute("job_cancel", job, now_ms, ACTOR)
+        why = "the job that it waited for ended otherwise"
+        yield from never_begins(job, RolloutState.STOPPED, why, now_ms)
     yield from audit(
         now_ms,
         actor=ACTOR,

@@ -7,8 +7,10 @@ did what it was for while it stood, and its agent says when it ended.
 """
 
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.restored import certain_from
+from coordinator.transactions.rollouts_begin import never_begins
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -50,5 +52,7 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
             standing,
         )
         yield from execute("job_expired", job, now_ms)
+        why = "the time in which its job may begin is over"
+        yield from never_begins(job, RolloutState.EXPIRED, why, now_ms)
         yield from job_ended(job, now_ms)
     return [JobId(job) for job, _ in rows]

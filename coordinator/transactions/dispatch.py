@@ -37,7 +37,7 @@ from coordinator.transactions.dispatch_undo import undo, undo_late
 from coordinator.transactions.executions import recall
 from coordinator.transactions.gone import went_before
 from coordinator.transactions.outbox import tell
-from coordinator.transactions.rollouts_begin import read_policy, read_progress
+from coordinator.transactions.rollouts_begin import ACTOR, read_policy, read_progress
 from coordinator.transactions.rows import audit
 from coordinator.transactions.supersede import supersede
 from shared import limits
@@ -47,8 +47,6 @@ from shared.ids import AgentId, JobId, uuid_text
 from shared.model.job import ExecutionState
 from shared.trust.policy import Policy as TrustPolicy
 from shared.wire.codec import pack
-
-ACTOR = "rollout"
 
 
 class OvertakenError(OutstationError):

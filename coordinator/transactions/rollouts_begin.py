@@ -1,18 +1,24 @@
 """A rollout comes into being: its policy with its job, its members once the job may go out.
 
-Leaves out what happens to them then (`coordinator.transactions.dispatch`).
+Or never, and then it ends when its job does: there is no step that would notice. Leaves out what
+happens to them then (`coordinator.transactions.dispatch`).
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from coordinator.core.cohorts import Candidate, Member, plan
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
-from coordinator.core.rollout_policy import Policy, Progress
+from coordinator.core.rollout_policy import OPEN, Policy, Progress, RolloutState
+from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
-from shared.ids import AgentId, JobId
+from shared.ids import AgentId, JobId, uuid_text
 from shared.wire.codec import pack, unpack
+
+ACTOR = "rollout"
 
 
 def store_policy(job: JobId, policy: Policy, now_ms: WallMs) -> Tx[None]:
@@ -57,6 +63,32 @@ def begin(job: JobId, policy: Policy, agents: Iterable[AgentId], now_ms: WallMs)
             ((job, site, number, policy.per_site) for site, number in sites.items()),
         )
     yield from execute("rollout_begin", job, now_ms)
+
+
+def never_begins(job: bytes, state: RolloutState, why: str, now_ms: WallMs) -> Tx[None]:
+    """End the rollout of a job that is over and never went out; one that began ends by its steps.
+
+    Args:
+        job: whose.
+        state: how it ends.
+        why: for people.
+        now_ms: the present.
+    """
+    row = yield from fetch_one("rollout", job)
+    if row is None or row[5] is not None:
+        return
+    policy, before = read_policy(row[1]), read_progress(row[2])
+    if before.state not in OPEN:
+        return
+    after = pack(replace(before, state=state, why=why))
+    yield from execute("rollout_save", job, row[3], after, state, None, why, now_ms)
+    yield from audit(
+        now_ms,
+        actor=ACTOR,
+        action=f"rollout.{state.name.lower()}",
+        object_=f"job:{uuid_text(job)}",
+        detail={"stage": policy.stages[before.stage].name, "why": why},
+    )
 
 
 def member_row(

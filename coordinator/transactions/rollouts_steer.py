@@ -50,9 +50,10 @@ def steer(job: bytes, asked: Asked, bench: Bench) -> Tx[Stepped | None]:
     loaded = yield from load(job)
     if loaded is None or not (yield from sees_job(job, asked.limit)):
         return None
-    if not loaded.begun:
-        raise NotNowError("people have yet to agree to its job")
     done = Stepped()
+    if not loaded.begun:
+        yield from _before_it_begins(loaded, asked, bench, done)
+        return done
     progress = yield from _apply(loaded, asked, bench, done)
     if progress is loaded.progress:
         return done
@@ -67,6 +68,18 @@ def steer(job: bytes, asked: Asked, bench: Bench) -> Tx[Stepped | None]:
         detail={"stage": loaded.policy.stages[progress.stage].name},
     )
     return done
+
+
+def _before_it_begins(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[None]:
+    """Call off what waits to begin: it can be asked nothing else."""
+    if asked.verb == "cancel":
+        yield from _cancel(loaded, asked, bench, done)
+        return
+    _check_open(loaded.progress)
+    agreed = loaded.row[18] is not None
+    raise NotNowError(
+        "its job waits for another one" if agreed else "people have yet to agree to its job"
+    )
 
 
 def _apply(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[Progress]:

@@ -6,9 +6,10 @@ from functools import partial
 import msgspec
 import pytest
 
-from coordinator.core.ports import execute
+from coordinator.core.ports import execute, fetch_one
+from coordinator.transactions import approvals
 from coordinator.transactions.cancel import cancel
-from coordinator.transactions.chains import ready_chains
+from coordinator.transactions.chains import begin_chain, ready_chains
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.dispatch import OvertakenError, load, save
 from coordinator.transactions.dispatch_joiners import add_members, joiners
@@ -19,10 +20,10 @@ from coordinator.transactions.rollouts_view import list_rollouts
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
-from shared.ids import parse_uuid, uuid_text
+from shared.ids import FleetId, parse_uuid, uuid_text
 from shared.model.job import ExecutionState
 from tests.rollout_fleet import CANARY, DAY_MS, NOW, POLICY, STRICT, UNDO, _executions, enrolled
-from tests.stores import ENGINES, open_store
+from tests.stores import ENGINES, ask, open_store, tell
 
 AGENTS = [f"a{number:02}" for number in range(20)]
 
@@ -258,6 +259,85 @@ async def test_a_rollout_whose_time_is_over_says_so(fleet):
     assert (await fleet.view()).state == "EXPIRED"
     page, more = await fleet.store.read(partial(list_rollouts, before=b"\xff" * 16, size=5))
     assert ([one.state for one in page], more) == (["EXPIRED"], False)
+
+
+WAITS = "UPDATE job SET threshold = 1, released_ms = NULL WHERE job_id = $1 RETURNING name"
+"""People have yet to agree."""
+
+
+async def waiting(fleet, *, agreed=True):
+    """A rollout that has not begun: its job waits, for another one or for people."""
+    await fleet.submit()
+    await fleet.submit(rollout={}, begins_after={"job": uuid_text(fleet.job)}, expires_in_s=600)
+    if not agreed:
+        await tell(fleet.store, WAITS, fleet.job)
+
+
+def deny(job, *, actor, now_ms):
+    bench = approvals.Bench(fleet=FleetId(bytes(16)), policy=POLICY, now_ms=now_ms)
+    return approvals.deny(job, "no", bench, actor=actor)
+
+
+async def told(fleet):
+    rows = await ask(fleet.store, "SELECT type FROM event WHERE type LIKE 'rollout.%'")
+    return [kind for (kind,) in rows]
+
+
+@pytest.mark.parametrize(
+    ("agreed", "end", "state"),
+    [
+        (True, partial(cancel, actor="anna"), "STOPPED"),
+        (False, partial(cancel, actor="anna"), "STOPPED"),
+        (False, partial(deny, actor="anna"), "STOPPED"),
+        (True, partial(begin_chain, wished=False), "STOPPED"),
+        (True, None, "EXPIRED"),
+        (False, None, "EXPIRED"),
+    ],
+)
+async def test_a_rollout_that_never_began_ends_with_its_job(fleet, agreed, end, state):
+    await waiting(fleet, agreed=agreed)
+    if end is None:
+        fleet.now += 600_000
+        body = partial(expire, WallMs(fleet.now))
+    else:
+        body = partial(end, fleet.job, now_ms=WallMs(fleet.now))
+    await fleet.store.run(body, durable=False)
+    ready = partial(list_rollouts, before=b"\xff" * 16, size=5, state=0)
+    assert await fleet.store.read(ready) == ([], False)
+    view = await fleet.view()
+    assert (view.state, len(view.why), await told(fleet)) == (
+        state,
+        1,
+        [f"rollout.{state.lower()}"],
+    )
+    with pytest.raises(NotNowError, match=f"it is {state}: "):
+        await fleet.ask("resume")
+    await fleet.ask("cancel")
+    await fleet.later(600_000)
+    await fleet.store.run(partial(expire, WallMs(fleet.now)), durable=False)
+    late_ms = fleet.now + 1
+    over = partial(fetch_one, "job_is_over", fleet.job, late_ms, late_ms)
+    assert await fleet.store.read(over) is not None
+    assert ((await fleet.view()).state, len(await told(fleet))) == (state, 1)
+
+
+@pytest.mark.parametrize(("agreed", "why"), [(True, "waits for another"), (False, "have yet to")])
+async def test_what_has_not_begun_can_be_called_off_and_nothing_else(fleet, agreed, why):
+    await waiting(fleet, agreed=agreed)
+    with pytest.raises(NotNowError, match=why):
+        await fleet.ask("pause")
+    await fleet.ask("cancel")
+    assert ((await fleet.view()).state, (await shown(fleet)).state) == ("STOPPED", "CANCELED")
+
+
+async def test_a_rollout_that_began_ends_by_its_own_step(fleet):
+    await fleet.submit(rollout={"maximum_per_minute": 5})
+    await fleet.store.run(
+        partial(cancel, fleet.job, actor="anna", now_ms=WallMs(fleet.now)), durable=False
+    )
+    assert (await fleet.view()).state == "RUNNING"
+    await fleet.settle()
+    assert ((await fleet.view()).state, (await told(fleet))[-1]) == ("STOPPED", "rollout.stopped")
 
 
 async def counted(fleet) -> dict[str, int]:
