@@ -12,6 +12,7 @@ from coordinator.core.audit import split_actor
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.reconcile import NEVER_DELIVERED, OPEN_BELOW
 from coordinator.core.rollout_policy import OPEN, RolloutState
+from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.restored import certain_from
 from coordinator.transactions.rollouts_begin import never_begins
 from coordinator.transactions.rows import audit
@@ -73,6 +74,7 @@ def cancel(
         object_=f"job:{uuid_text(job)}",
         detail={"never_signed": len(never), "to_be_told": len(told)},
     )
+    yield from job_ended(job, now_ms)
     return CalledOff([AgentId(agent) for (agent,) in told])
 
 

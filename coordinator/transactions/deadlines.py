@@ -34,6 +34,7 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
         return []
     certain = yield from certain_from()
     for job, standing in rows:
+        busy = yield from fetch_one("job_is_busy", job)
         yield from execute(
             "executions_expire",
             job,
@@ -54,5 +55,6 @@ def expire(now_ms: WallMs) -> Tx[list[JobId]]:
         yield from execute("job_expired", job, now_ms)
         why = "the time in which its job may begin is over"
         yield from never_begins(job, RolloutState.EXPIRED, why, now_ms)
-        yield from job_ended(job, now_ms)
+        if busy is not None:  # what ended before was told then
+            yield from job_ended(job, now_ms)
     return [JobId(job) for job, _ in rows]

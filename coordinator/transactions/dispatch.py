@@ -36,6 +36,7 @@ from coordinator.transactions.dispatch_stragglers import put_off
 from coordinator.transactions.dispatch_undo import undo, undo_late
 from coordinator.transactions.executions import recall
 from coordinator.transactions.gone import went_before
+from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.rollouts_begin import ACTOR, read_policy, read_progress
 from coordinator.transactions.rows import audit
@@ -161,8 +162,9 @@ def load(job: bytes) -> Tx[Loaded | None]:
 
 
 def _presume_overdue(loaded: Loaded, now_ms: WallMs) -> Tx[None]:
+    late = False
     for state, span_ms in _overdue_spans(loaded.policy):
-        yield from execute(
+        rows = yield from fetch(
             "rollout_overdue",
             loaded.job,
             ExecutionState.OVERDUE,
@@ -170,6 +172,9 @@ def _presume_overdue(loaded: Loaded, now_ms: WallMs) -> Tx[None]:
             state,
             now_ms - span_ms,
         )
+        late = late or bool(rows)
+    if late:
+        yield from job_ended(loaded.job, now_ms)
 
 
 def _overdue_spans(policy: Policy) -> list[tuple[int, int]]:
@@ -312,3 +317,5 @@ def save(
     )
     if saved is None:
         raise OvertakenError
+    if progress.state not in OPEN and loaded.progress.state in OPEN:
+        yield from job_ended(loaded.job, now_ms)

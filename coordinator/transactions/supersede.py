@@ -9,7 +9,8 @@ is needless for other reasons (`coordinator.core.minimal_plan`).
 from collections.abc import Sequence
 
 from coordinator.core.minimal_plan import Dropped
-from coordinator.core.ports import Tx, execute_many, fetch_one
+from coordinator.core.ports import Tx, execute_many, fetch, fetch_one
+from coordinator.transactions.happenings import job_ended
 from coordinator.transactions.restored import certain_from
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -30,6 +31,7 @@ def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]
         return
     certain = yield from certain_from()
     state, reason = ExecutionState.SUPERSEDED, Reason.SUPERSEDED
+    rivals = yield from fetch("rivals_waiting", key, job)
     yield from execute_many(
         "execution_late",
         ((agent, job, key, state, reason, now_ms, certain) for agent in agents),
@@ -41,6 +43,8 @@ def supersede(job: bytes, agents: Sequence[AgentId], now_ms: WallMs) -> Tx[None]
     yield from execute_many(
         "executions_call_back", ((agent, job, key, now_ms, certain) for agent in agents)
     )
+    for one in sorted({job, *(rival for (rival,) in rivals)}):
+        yield from job_ended(one, now_ms)
 
 
 def drop(agent: AgentId, dropped: Sequence[Dropped], now_ms: WallMs) -> Tx[None]:
@@ -52,3 +56,7 @@ def drop(agent: AgentId, dropped: Sequence[Dropped], now_ms: WallMs) -> Tx[None]
             for one in dropped
         ),
     )
+    for one in dropped:
+        row = yield from fetch_one("execution_known", agent, one.execution)
+        assert row is not None, "it waited in this transaction"
+        yield from job_ended(row[0], now_ms)

@@ -225,7 +225,8 @@ DELETE FROM rollout_event WHERE job_id = $1 AND event_id <= $2;
 UPDATE execution SET state = $2, overdue_from = state, overdue_ms = $3, updated_ms = $3,
     version = version + 1
 WHERE job_id = $1 AND state = $4
-    AND CASE WHEN state < 10 THEN created_ms ELSE updated_ms END <= $5;
+    AND CASE WHEN state < 10 THEN created_ms ELSE updated_ms END <= $5
+RETURNING agent_id;
 
 -- name: rollout_oldest
 SELECT created_ms FROM execution WHERE job_id = $1 AND state = $2

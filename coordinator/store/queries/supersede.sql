@@ -1,6 +1,10 @@
 -- name: conflict_key_of_job
 SELECT conflict_key FROM job WHERE job_id = $1;
 
+-- name: rivals_waiting
+SELECT job_id FROM job j WHERE conflict_key = $1 AND job_id < $2
+    AND EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state = 0);
+
 -- name: execution_late
 -- This job's own execution, where a newer job of the key was there before it: one that may have
 -- come there, or that goes out now. What was REJECTED, EXPIRED, CANCELED or REMOVED was never done;

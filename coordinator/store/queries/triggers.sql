@@ -7,14 +7,18 @@ WHERE kind = $1 AND paused_ms IS NULL AND deleted_ms IS NULL
 ON CONFLICT (trigger_id, occasion) DO NOTHING;
 
 -- name: trigger_job_ended
+-- Nothing of it is open, nor its rollout, which may release more. One that went to nobody ended
+-- nowhere; one that did not get to all of its agents failed.
 INSERT INTO trigger_firing (trigger_id, occasion, at_ms, agent_id)
 SELECT t.trigger_id, CAST($2 AS TEXT), CAST($3 AS BIGINT), ''
 FROM job_trigger t JOIN job j ON j.job_id = $1 AND j.name = t.of_job
 WHERE t.kind IN ('job.succeeded', 'job.failed') AND t.paused_ms IS NULL AND t.deleted_ms IS NULL
     AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.job_id = $1 AND e.state < 10)
+    AND NOT EXISTS (SELECT 1 FROM rollout r WHERE r.job_id = $1 AND r.state < 10)
+    AND EXISTS (SELECT 1 FROM execution e WHERE e.job_id = $1)
     AND (t.kind = 'job.failed')
-        = EXISTS (SELECT 1 FROM execution e WHERE e.job_id = $1 AND e.state <> 10)
-    AND (SELECT count(*) FROM execution e WHERE e.job_id = $1) >= j.targets
+        = (EXISTS (SELECT 1 FROM execution e WHERE e.job_id = $1 AND e.state <> 10)
+            OR (SELECT count(*) FROM execution e WHERE e.job_id = $1) < j.targets)
 ON CONFLICT (trigger_id, occasion) DO NOTHING;
 
 -- name: device_seen

@@ -9,6 +9,7 @@ _ROLLOUTS = "tests/unit/test_supersession_rollouts.py::test_"
 _ROLLING = "tests/unit/test_trigger_rollouts.py::test_"
 _CHAINS = "tests/unit/test_job_chains.py::test_"
 _REPEATS = "tests/system/test_cli_repeats.py::test_"
+_ENDS = "tests/unit/test_job_ends.py::test_"
 _TEMPLATES = "tests/unit/test_templates.py::test_"
 
 
@@ -207,6 +208,77 @@ AUTOMATION = (
         'fetch_one("job_begun", job, now_ms)) is None:',
         'fetch_one("job_begun", job, now_ms)) is False:',
         _CHAINS + "a_second_look_at_a_chain_that_begun_queues_nothing_twice",
+    ),
+    # --- when a job has ended
+    _mutant(
+        "called-off-is-an-end",
+        "transactions/cancel.py",
+        "    yield from job_ended(job, now_ms)\n",
+        "",
+        _ENDS + "a_job_that_was_called_off_failed_at_once_and_not_a_month_later",
+    ),
+    _mutant(
+        "ended-before-its-deadline",
+        "transactions/deadlines.py",
+        "        if busy is not None:",
+        "        if True:",
+        _ENDS + "who_listens_only_since_a_job_ended_does_not_hear_of_it_when_its_time_is_over",
+    ),
+    _mutant(
+        "went-to-nobody",
+        "store/queries/triggers.sql",
+        "    AND EXISTS (SELECT 1 FROM execution e WHERE e.job_id = $1)\n",
+        "",
+        _ENDS + "a_job_that_went_to_nobody_ended_nowhere",
+    ),
+    _mutant(
+        "replaced-is-an-end",
+        "transactions/supersede.py",
+        "*(rival for (rival,) in rivals)",
+        "*()",
+        _ENDS + "a_job_that_a_newer_one_replaced_ends_with_that",
+    ),
+    _mutant(
+        "too-late-is-an-end",
+        "transactions/supersede.py",
+        "sorted({job, *(",
+        "sorted({*(",
+        _ENDS + "a_job_that_goes_out_too_late_ends_with_that",
+    ),
+    _mutant(
+        "needless-is-an-end",
+        "transactions/supersede.py",
+        "        yield from job_ended(row[0], now_ms)\n",
+        "",
+        _ENDS + "a_configuration_that_became_needless_ends_with_that",
+    ),
+    _mutant(
+        "its-rollout-goes-on",
+        "store/queries/triggers.sql",
+        "r.job_id = $1 AND r.state < 10)",
+        "r.job_id = $1 AND r.state < 0)",
+        _ENDS + "a_rollout_that_did_well_until_it_was_called_off_failed",
+    ),
+    _mutant(
+        "its-rollout-is-over",
+        "transactions/dispatch.py",
+        "    if progress.state not in OPEN and loaded.progress.state in OPEN:\n",
+        "    if False:\n",
+        _ENDS + "a_rollout_ends_when_it_releases_nobody_more",
+    ),
+    _mutant(
+        "not-all-had-it",
+        "store/queries/triggers.sql",
+        "\n            OR (SELECT count(*) FROM execution e WHERE e.job_id = $1) < j.targets)",
+        ")",
+        _ENDS + "a_rollout_that_did_well_until_it_was_called_off_failed",
+    ),
+    _mutant(
+        "given-up-is-an-end",
+        "transactions/dispatch.py",
+        "    if late:\n",
+        "    if False:\n",
+        _ENDS + "who_is_given_up_after_its_rollout_ended_ends_its_job",
     ),
     _mutant(
         "a-chain-begins-after-its-end",
