@@ -6,6 +6,7 @@ _GATES = "tests/property/test_rollout_gates.py::test_"
 _STORE = "tests/unit/test_rollout_dispatch.py::test_"
 _DEVICES = "tests/unit/test_device_targets.py::test_"
 _ENDINGS = "tests/unit/test_rollout_endings.py::test_"
+_UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 
 
 def _rollout(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -168,14 +169,14 @@ ROLLOUTS = (
         "transactions/dispatch.py",
         "    if done_late and loaded.row[4] is not None:\n",
         "    if False:\n",
-        _ENDINGS + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
+        _UNDOING + "a_rollback_undoes_where_it_succeeded_and_calls_off_elsewhere",
     ),
     _rollout(
         "half-done-undone",
         "transactions/dispatch_counts.py",
         "    ended_so = {ExecutionState.SUCCEEDED, ExecutionState.CANCELED}\n",
         "    ended_so = {ExecutionState.SUCCEEDED}\n",
-        _ENDINGS + "a_rollback_undoes_what_was_stopped_half_way_and_not_what_had_not_begun",
+        _UNDOING + "a_rollback_undoes_what_was_stopped_half_way_and_not_what_had_not_begun",
     ),
     _rollout(
         "overtaken",
@@ -231,21 +232,21 @@ ROLLOUTS = (
         "transactions/dispatch_undo.py",
         "if needs_people or canceled or not agents:",
         "if needs_people or not agents:",
-        _ENDINGS + "what_takes_a_rollout_back_and_was_called_off_begins_nowhere_later",
+        _UNDOING + "what_takes_a_rollout_back_and_was_called_off_begins_nowhere_later",
     ),
     _rollout(
         "undoing-stays-over",
         "transactions/dispatch_undo.py",
         '    yield from execute("job_reopened", by, now_ms + limits.JOB_EXPIRES_S * 1000)\n',
         "",
-        _ENDINGS + "what_is_told_after_the_undoing_was_over_is_undone_all_the_same",
+        _UNDOING + "what_is_told_after_the_undoing_was_over_is_undone_all_the_same",
     ),
     _rollout(
         "late-among-many-is-not-undone",
         "transactions/dispatch.py",
         "    if done_late and loaded.row[4] is not None:\n",
         "    if done_late and not more and loaded.row[4] is not None:\n",
-        _ENDINGS + "a_late_success_among_more_than_one_step_counts_is_undone",
+        _UNDOING + "a_late_success_among_more_than_one_step_counts_is_undone",
     ),
     _rollout(
         "unbegun-and-called-off",
