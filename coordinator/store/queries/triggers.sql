@@ -89,7 +89,7 @@ WHERE f.trigger_id = $1 AND j.denied_ms IS NULL AND (
     (j.released_ms IS NULL AND j.expired_ms IS NULL AND j.cancel_ms IS NULL)
     OR EXISTS (SELECT 1 FROM execution e WHERE e.job_id = j.job_id AND e.state < 10)
     OR (j.cancel_ms IS NULL AND EXISTS (SELECT 1 FROM rollout r
-        WHERE r.job_id = j.job_id AND r.begun_ms IS NOT NULL AND r.state < 10)))
+        WHERE r.job_id = j.job_id AND r.state < 10)))
 ORDER BY f.at_ms DESC LIMIT 1;
 
 -- name: firing_begin

@@ -30,15 +30,15 @@ AUTOMATION = (
     _mutant(
         "a-soaking-rollout-is-over",
         "store/queries/triggers.sql",
-        "r.begun_ms IS NOT NULL AND r.state < 10)",
-        "r.begun_ms IS NOT NULL AND r.state < 1)",
+        "WHERE r.job_id = j.job_id AND r.state < 10)))",
+        "WHERE r.job_id = j.job_id AND r.state < 1)))",
         _ROLLING + "a_rollout_that_soaks_between_stages_is_not_over",
     ),
     _mutant(
         "a-paused-rollout-is-over",
         "store/queries/triggers.sql",
-        "r.begun_ms IS NOT NULL AND r.state < 10)",
-        "r.begun_ms IS NOT NULL AND r.state < 2)",
+        "WHERE r.job_id = j.job_id AND r.state < 10)))",
+        "WHERE r.job_id = j.job_id AND r.state < 2)))",
         _ROLLING + "a_paused_rollout_is_not_over_until_it_is_called_off",
     ),
     _mutant(
@@ -47,13 +47,6 @@ AUTOMATION = (
         "    OR (j.cancel_ms IS NULL AND EXISTS (SELECT 1 FROM rollout r\n",
         "    OR (EXISTS (SELECT 1 FROM rollout r\n",
         _ROLLING + "a_job_that_was_called_off_is_over_though_its_rollout_soaked",
-    ),
-    _mutant(
-        "busy-though-it-never-began",
-        "store/queries/triggers.sql",
-        "        WHERE r.job_id = j.job_id AND r.begun_ms IS NOT NULL AND r.state < 10)",
-        "        WHERE r.job_id = j.job_id AND r.state < 10)",
-        _ROLLING + "a_rollout_that_nobody_agreed_to_in_time_is_over",
     ),
     _mutant(
         "deadlines-hear-of-its-jobs",
@@ -163,15 +156,15 @@ AUTOMATION = (
     _mutant(
         "late-for-what-is-held-back",
         "store/queries/supersede.sql",
-        "OR (n.held_ms IS NULL AND n.not_after_ms > $6))",
-        "OR (n.not_after_ms > $6))",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR (o.state = 0 AND n.not_after_ms > $6))",
         _ROLLOUTS + "what_is_released_late_goes_while_a_newer_one_is_held_back",
     ),
     _mutant(
         "late-for-what-is-over",
         "store/queries/supersede.sql",
-        "OR (n.held_ms IS NULL AND n.not_after_ms > $6))",
-        "OR (n.held_ms IS NULL AND n.not_after_ms <> $6))",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms <> $6))",
         _ROLLOUTS + "what_is_released_late_goes_where_a_newer_ones_time_is_over",
     ),
     _mutant(
