@@ -21,7 +21,9 @@ from coordinator.core.rollout_policy import (
     Stage,
     Stragglers,
 )
-from shared.errors import MistakeError
+from coordinator.transactions.rollouts_begin import read_policy
+from shared.errors import MistakeError, RefusedError
+from shared.wire.codec import pack
 
 
 def choose_policy(body: JobSubmission, *, digest: bytes, guarded: bool) -> Policy | None:
@@ -42,7 +44,21 @@ def choose_policy(body: JobSubmission, *, digest: bytes, guarded: bool) -> Polic
             where="rollout.target_selection",
             mend="use snapshot",
         )
+    if policy is not None:
+        _check_kept(policy)
     return policy
+
+
+def _check_kept(policy: Policy) -> None:
+    """Refuse what nobody could read when the job's turn comes."""
+    try:
+        read_policy(pack(policy))
+    except RefusedError:
+        raise MistakeError(
+            "it cannot be kept like this",
+            where="rollout",
+            mend="name stages and labels more briefly, and write 0 instead of -0.0",
+        ) from None
 
 
 def to_policy(body: JobSubmission, digest: bytes) -> Policy | None:

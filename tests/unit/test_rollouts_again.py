@@ -6,8 +6,10 @@ from msgspec.structs import replace
 from coordinator.contract.common import to_time
 from coordinator.contract.job_spec import JobSubmission, parse_submission
 from coordinator.transactions.rollouts_again import say
-from coordinator.transactions.rollouts_policy import to_policy
+from coordinator.transactions.rollouts_policy import choose_policy, to_policy
+from shared import limits
 from shared.clock import WallMs
+from shared.errors import MistakeError
 
 NOW = WallMs(1_800_000_000_000)
 DIGEST = bytes(range(32))
@@ -81,3 +83,22 @@ def test_a_time_that_has_passed_and_a_seed_that_nobody_gave_are_left_out() -> No
     words = say(policy, digest="spring", now_ms=WallMs(NOW + 300_000)).rollout
     assert words is not None
     assert (words.start, words.end, words.seed) == (None, to_time(NOW + 600_000), "")
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"stratify_by": ["x" * (limits.TEXT_BYTES + 1)]},
+        {"stratify_by": ["x" * limits.TEXT_BYTES] * 4},
+        {"percentage": -0.0, "min_targets": 1},
+    ],
+    ids=["text", "long", "zero"],
+)
+def test_a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused(
+    stage: dict[str, object],
+) -> None:
+    stages = [{"name": "first", "percentage": 1, **stage}, {"name": "all"}]
+    said = submission(rollout={"stages": stages})
+    with pytest.raises(MistakeError, match="cannot be kept") as told:
+        choose_policy(said, digest=DIGEST, guarded=False)
+    assert told.value.where == "rollout"

@@ -7,6 +7,7 @@ _STORE = "tests/unit/test_rollout_dispatch.py::test_"
 _DEVICES = "tests/unit/test_device_targets.py::test_"
 _ENDINGS = "tests/unit/test_rollout_endings.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
+_AGAIN = "tests/unit/test_rollouts_again.py::test_"
 
 
 def _rollout(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
@@ -191,6 +192,13 @@ ROLLOUTS = (
         "            yield from fold_history(agent, execution, now_ms)\n",
         "            yield from ()\n",
         _STORE + "what_was_told_before_its_execution_is_released_again_counts_after_a_restore",
+    ),
+    _rollout(
+        "kept-as-it-can-be-read",
+        "transactions/rollouts_policy.py",
+        "        read_policy(pack(policy))\n",
+        "        pack(policy)\n",
+        _AGAIN + "a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused",
     ),
     _rollout(
         "joiners-under-limits",
