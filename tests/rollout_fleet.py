@@ -16,6 +16,7 @@ from coordinator.transactions.submit import Submission, draft_body, submit
 from shared.clock import WallMs
 from shared.ids import AgentId, JobId
 from shared.model.job import ExecutionState, Value
+from shared.model.selector import parse_selector
 from shared.runtime.clock import SystemEntropy
 from shared.trust.starter import first_policy
 from shared.wire.messages import EnrollRequest, Receipt
@@ -73,11 +74,13 @@ class Fleet:
             request = EnrollRequest(secret, secret * 9, f"a{index:02}")
             await self.store.run(partial(enroll, request, now_ms=WallMs(self.now)), durable=False)
 
-    async def submit(self, **members: object) -> None:
+    async def submit(self, limit: str = "", **members: object) -> None:
+        """Hand in a rollout; `limit`: of the token that does."""
         document = {"name": "look", "steps": [READ], "targets": {"selector": "site"}, **members}
         body = parse_submission(document)
         job = draft_body(body, POLICY, WallMs(self.now))
-        who = Submission(actor="me", token_id="t", now_ms=WallMs(self.now))
+        within = parse_selector(limit) if limit else None
+        who = Submission(actor="me", token_id="t", now_ms=WallMs(self.now), limit=within)
         made = await self.store.run(partial(submit, job, who, ENTROPY), durable=False)
         self.job = made.job
         await self.settle()

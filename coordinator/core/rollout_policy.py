@@ -138,6 +138,9 @@ class Policy(msgspec.Struct, frozen=True, array_like=True):
     cancels_at_end: bool = False
     """At `end_ms` what was released is called off too."""
     seed: str = ""
+    limit: str = ""
+    """Of the token it was handed in with: nobody beyond this selector joins; empty: there is none.
+    """
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):

@@ -1,7 +1,8 @@
 """Agents that join the targets of a continuous rollout while it runs.
 
 They become members of its last stage, at its end, and wait there under the same limits as all
-others. Looked for while the rollout runs, at most once a minute; the look itself only reads.
+others. Who is beyond the limit of the token that handed it in stays out. Looked for while the
+rollout runs, at most once a minute; the look itself only reads.
 """
 
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
@@ -14,6 +15,7 @@ from shared import limits
 from shared.clock import WallMs
 from shared.ids import JobId
 from shared.model.job import JobSpec
+from shared.model.selector import parse_selector
 from shared.wire.codec import unpack
 
 
@@ -33,12 +35,16 @@ def joiners(job: JobId, now_ms: WallMs) -> Tx[list[str]]:
     if selector is None:
         return []
     members = {agent for (agent,) in (yield from fetch("rollout_members", job))}
+    limit = parse_selector(policy.limit)
     labels = fold_labels((yield from fetch("labels_of_targets")))
     having = yield from agents_with(spec.targets)
     return sorted(
         agent
         for agent, own in labels.items()
-        if agent not in members and selector.matches(own) and (having is None or agent in having)
+        if agent not in members
+        and selector.matches(own)
+        and limit.matches(own)
+        and (having is None or agent in having)
     )
 
 

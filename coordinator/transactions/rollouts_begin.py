@@ -16,15 +16,20 @@ from coordinator.transactions.rows import audit
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import AgentId, JobId, uuid_text
+from shared.model.selector import Selector
 from shared.wire.codec import pack, unpack
 
 ACTOR = "rollout"
 
 
-def store_policy(job: JobId, policy: Policy, now_ms: WallMs) -> Tx[None]:
-    """Keep what was asked of a job's rollout; it begins when the job is released."""
+def store_policy(job: JobId, policy: Policy, limit: Selector | None, now_ms: WallMs) -> Tx[None]:
+    """Keep what was asked of a job's rollout; it begins when the job is released.
+
+    `limit`: of the token that asked; who joins later has to be within it too.
+    """
+    kept = policy if limit is None else replace(policy, limit=limit.text)
     progress = Progress()
-    yield from execute("rollout_insert", job, pack(policy), pack(progress), progress.state, now_ms)
+    yield from execute("rollout_insert", job, pack(kept), pack(progress), progress.state, now_ms)
 
 
 def policy_of(job: bytes) -> Tx[Policy | None]:

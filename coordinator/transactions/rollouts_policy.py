@@ -1,5 +1,7 @@
 """What people wrote about a rollout, as the core knows it."""
 
+from msgspec.structs import replace
+
 from coordinator.contract.common import Time, to_wall_ms
 from coordinator.contract.job_spec import JobSubmission
 from coordinator.contract.rollout import (
@@ -22,8 +24,11 @@ from coordinator.core.rollout_policy import (
     Stragglers,
 )
 from coordinator.transactions.rollouts_begin import read_policy
+from shared import limits
 from shared.errors import MistakeError, RefusedError
 from shared.wire.codec import pack
+
+_LONGEST = "\U0010ffff" * limits.SELECTOR_CHARS
 
 
 def choose_policy(body: JobSubmission, *, digest: bytes, guarded: bool) -> Policy | None:
@@ -50,9 +55,9 @@ def choose_policy(body: JobSubmission, *, digest: bytes, guarded: bool) -> Polic
 
 
 def _check_kept(policy: Policy) -> None:
-    """Refuse what nobody could read when the job's turn comes."""
+    """Refuse what nobody could read when the job's turn comes, with a token's limit beside it."""
     try:
-        read_policy(pack(policy))
+        read_policy(pack(replace(policy, limit=_LONGEST)))
     except RefusedError:
         raise MistakeError(
             "it cannot be kept like this",

@@ -237,7 +237,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     yield from _insert(job_id, job, submission, len(agents))
     yield from name_artifacts(job_id, job.spec)
     if job.rollout is not None:
-        yield from store_policy(job_id, job.rollout, now_ms)
+        yield from store_policy(job_id, job.rollout, submission.limit, now_ms)
     targets = [AgentId(agent) for agent in agents]
     if job.waits is not None:
         yield from execute("job_wait", job_id, *job.waits)

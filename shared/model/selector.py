@@ -59,6 +59,18 @@ class Requirement:
         hit = present if self.values is None else present and labels[self.key] in self.values
         return hit is not self.negated
 
+    @property
+    def text(self) -> str:
+        """Return it as it can be read again; no longer than it was written."""
+        if self.values is None:
+            return "!" * self.negated + self.key
+        if self.order:
+            return self.key + self.order + "".join(self.values)
+        words = [_quoted(value) for value in sorted(self.values)]
+        if len(words) == 1:
+            return f"{self.key}{'!=' if self.negated else '='}{words[0]}"
+        return f"{self.key} {'notin' if self.negated else 'in'} ({','.join(words)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Selector:
@@ -69,6 +81,15 @@ class Selector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether every clause holds."""
         return all(requirement.holds(labels) for requirement in self.requirements)
+
+    @property
+    def text(self) -> str:
+        """Return it as `parse_selector` reads it again.
+
+        >>> parse_selector('site in (south, north), model == "Big Pump"').text
+        'site in (north,south),model="Big Pump"'
+        """
+        return ",".join(requirement.text for requirement in self.requirements)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -150,6 +171,10 @@ def _clause(text: str, position: int, where: str) -> tuple[Requirement, int]:
 
 def _plain(value: str) -> str:
     return value[1:-1] if value.startswith('"') else value
+
+
+def _quoted(value: str) -> str:
+    return value if re.fullmatch(_VALUE, value) else f'"{value}"'
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import MistakeError, Reason
 from shared.model.job import (
@@ -174,3 +176,31 @@ def test_selectors_match_as_in_kubernetes(text: str, labels: dict[str, str], hit
 def test_what_is_no_selector_is_refused_with_the_column(text: str) -> None:
     with pytest.raises(MistakeError):
         parse_selector(text)
+
+
+_KEYS = st.from_regex(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,5}[A-Za-z0-9])?", fullmatch=True)
+_WORDS = st.from_regex(r'[A-Za-z0-9_.-]{0,6}|"[^"\\\x00-\x1f]{0,6}"', fullmatch=True)
+_GAPS = st.sampled_from(["", " "])
+_CLAUSES = st.one_of(
+    st.builds("{}{}{}{}{}".format, _KEYS, _GAPS, st.sampled_from(["=", "==", "!="]), _GAPS, _WORDS),
+    st.builds(
+        "{} {} ({})".format,
+        _KEYS,
+        st.sampled_from(["in", "notin"]),
+        st.lists(_WORDS, min_size=1, max_size=4).map(" , ".join),
+    ),
+    st.builds(
+        "{}{}{}".format,
+        _KEYS,
+        st.sampled_from(["<", "<=", ">", ">="]),
+        st.from_regex(r"v?[0-9]{1,3}(\.[0-9]){0,2}(\+[0-9])?", fullmatch=True),
+    ),
+    st.builds("{}{}".format, st.sampled_from(["", "!"]), _KEYS),
+)
+
+
+@given(st.lists(_CLAUSES, max_size=4).map(",".join))
+def test_a_selector_is_written_as_it_is_read_again(text: str) -> None:
+    selector = parse_selector(text)
+    assert parse_selector(selector.text) == selector
+    assert len(selector.text) <= len(text)

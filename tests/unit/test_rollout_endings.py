@@ -159,6 +159,16 @@ async def test_late_joiners_wait_under_the_same_limits(fleet):
     assert (await fleet.view()).released == 22
 
 
+async def test_who_is_beyond_the_limit_of_a_token_joins_nothing_of_it(fleet):
+    rollout = {"target_selection": "continuous"}
+    await fleet.submit(limit='site in (s0, "s10")', rollout=rollout)
+    assert sorted(await fleet.states()) == ["a00", "a01"]
+    await fleet.enroll(4, first=20)
+    fleet.now += 60_000
+    found = await fleet.store.read(partial(joiners, fleet.job, WallMs(fleet.now)))
+    assert found == ["a20", "a21"], "the site of its own, and neither an old nor a new one besides"
+
+
 async def test_what_was_called_off_releases_nobody_more(fleet):
     await fleet.submit(rollout={"maximum_per_minute": 5})
     await fleet.ask("cancel")

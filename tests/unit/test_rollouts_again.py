@@ -1,15 +1,18 @@
 """A rollout said again is the same rollout, whatever was asked of it."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from coordinator.contract.common import to_time
 from coordinator.contract.job_spec import JobSubmission, parse_submission
 from coordinator.transactions.rollouts_again import say
+from coordinator.transactions.rollouts_begin import read_policy
 from coordinator.transactions.rollouts_policy import choose_policy, to_policy
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
+from shared.wire.codec import pack
 
 NOW = WallMs(1_800_000_000_000)
 DIGEST = bytes(range(32))
@@ -90,9 +93,10 @@ def test_a_time_that_has_passed_and_a_seed_that_nobody_gave_are_left_out() -> No
     [
         {"stratify_by": ["x" * (limits.TEXT_BYTES + 1)]},
         {"stratify_by": ["x" * limits.TEXT_BYTES] * 4},
+        {"stratify_by": ["x" * 4_000] * 3 + ["x" * 1_000]},
         {"percentage": -0.0, "min_targets": 1},
     ],
-    ids=["text", "long", "zero"],
+    ids=["text", "long", "beside-a-limit", "zero"],
 )
 def test_a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused(
     stage: dict[str, object],
@@ -102,3 +106,9 @@ def test_a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused(
     with pytest.raises(MistakeError, match="cannot be kept") as told:
         choose_policy(said, digest=DIGEST, guarded=False)
     assert told.value.where == "rollout"
+
+
+def test_a_rollout_that_was_kept_before_limits_were_has_none() -> None:
+    policy = to_policy(submission(**ALL), DIGEST)
+    kept = msgspec.to_builtins(policy)
+    assert read_policy(pack(kept[:-1])) == policy

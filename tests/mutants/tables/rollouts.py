@@ -196,9 +196,30 @@ ROLLOUTS = (
     _rollout(
         "kept-as-it-can-be-read",
         "transactions/rollouts_policy.py",
-        "        read_policy(pack(policy))\n",
+        "        read_policy(pack(replace(policy, limit=_LONGEST)))\n",
         "        pack(policy)\n",
         _AGAIN + "a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused",
+    ),
+    _rollout(
+        "kept-beside-a-limit",
+        "transactions/rollouts_policy.py",
+        "pack(replace(policy, limit=_LONGEST))",
+        "pack(policy)",
+        _AGAIN + "a_rollout_that_could_not_be_read_when_its_turn_comes_is_refused",
+    ),
+    _rollout(
+        "joiners-within-the-limit-of-who-asked",
+        "transactions/dispatch_joiners.py",
+        "        and limit.matches(own)\n",
+        "",
+        _ENDINGS + "who_is_beyond_the_limit_of_a_token_joins_nothing_of_it",
+    ),
+    _rollout(
+        "limit-of-who-asked-is-kept",
+        "transactions/rollouts_begin.py",
+        "replace(policy, limit=limit.text)",
+        "policy",
+        _ENDINGS + "who_is_beyond_the_limit_of_a_token_joins_nothing_of_it",
     ),
     _rollout(
         "joiners-under-limits",
