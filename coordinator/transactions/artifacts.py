@@ -129,14 +129,13 @@ def forget_abandoned(now_ms: WallMs) -> Tx[Sequence[bytes]]:
     return gone
 
 
-def name_artifacts(job: JobId, spec: JobSpec) -> Tx[None]:
-    """Note which artifacts a new job names, once all of them are here.
+def check_artifacts(spec: JobSpec) -> Tx[None]:
+    """Check that all the artifacts that a new job names are here.
 
     Raises:
         MistakeError: one is not, or has another size.
     """
-    named = artifacts_of(spec)
-    for digest, size in named.items():
+    for digest, size in artifacts_of(spec).items():
         row = yield from fetch_one("artifact", digest)
         if row is None or row[9] is None:
             raise MistakeError(
@@ -147,6 +146,11 @@ def name_artifacts(job: JobId, spec: JobSpec) -> Tx[None]:
         if size not in {-1, row[1]}:
             what = f"{artifact_text(digest)} has {row[1]} bytes, not {size}"
             raise MistakeError(what, where="steps")
+
+
+def name_artifacts(job: JobId, spec: JobSpec) -> Tx[None]:
+    """Note which artifacts a new job names."""
+    named = artifacts_of(spec)
     yield from execute_many("job_artifact_insert", ((job, digest) for digest in named))
 
 

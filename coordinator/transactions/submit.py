@@ -16,7 +16,7 @@ from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import Policy as RolloutPolicy
 from coordinator.core.targeting import check_targets, fold_labels, resolve
-from coordinator.transactions.artifacts import name_artifacts
+from coordinator.transactions.artifacts import check_artifacts, name_artifacts
 from coordinator.transactions.device_words import agents_with
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.releases import check_releases
@@ -223,7 +223,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     """Store a job and its executions.
 
     Raises:
-        MistakeError: as `preview`.
+        MistakeError: as `preview`, or it names a file that is not here.
         KeyReusedError: the Idempotency-Key belongs to another body.
     """
     before = yield from _before(submission)
@@ -232,6 +232,8 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
     agents = yield from preview(job, submission.limit, submission.only)
     if submission.catalog is not None:
         yield from check_releases(job.spec, agents, submission.catalog)
+    # Before anything is written: who tells a refusal may do so in this very transaction.
+    yield from check_artifacts(job.spec)
     now_ms = submission.now_ms
     job_id = submission.job or JobId(uuid7(now_ms, entropy.token(10)))
     yield from _insert(job_id, job, submission, len(agents))

@@ -13,9 +13,7 @@ from coordinator.core.ports import execute, fetch
 from coordinator.services.triggers import Triggers
 from coordinator.services.waiting import WaitingRoom
 from coordinator.transactions.cancel import cancel
-from coordinator.transactions.happenings import (
-    happened,
-)
+from coordinator.transactions.happenings import happened
 from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.templates import save_template
 from coordinator.transactions.trigger_firings import (
@@ -36,21 +34,17 @@ from coordinator.transactions.triggers import (
 from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import AgentId, parse_uuid
+from shared.model.artifact import artifact_text
 from shared.model.job import ExecutionState
 from shared.wire.messages import Receipt
 from tests.agent_parts import HandClock
-from tests.unit.test_coordinator_transactions import (
-    AGENT,
-    ENTROPY,
-    NOW,
-    POLICY,
-    issued,
-    store,
-)
+from tests.unit.test_coordinator_transactions import AGENT, ENTROPY, NOW, POLICY, issued, store
 from tests.unit.test_templates import template
 
 __all__ = ["store"]
 MINUTE_MS = 60_000
+FILE = {"artifact": artifact_text(b"?" * 32), "size": 9}
+GET = {"id": "get", "action": "agent.fetch", "params": FILE}
 EVERY_MINUTE = {"schedule": {"interval_s": 60}}
 HEALTH = {"template": "check-health", "targets": {"agents": [AGENT]}}
 
@@ -326,13 +320,21 @@ async def test_a_job_of_a_trigger_is_its_authors(store):
     assert rows[0][19] == "trigger:t"
 
 
-async def test_what_cannot_be_submitted_is_told(store):
-    await saved(store, **on("agent.online"), targets={"selector": "site=nowhere"})
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"targets": {"selector": "site=nowhere"}}, "no agent matches"),
+        ({"template": "", "job": {"steps": [GET]}}, "is not here; hand it in first"),
+    ],
+)
+async def test_what_cannot_be_submitted_is_told_and_leaves_no_job(store, changes, why):
+    await saved(store, **{**on("agent.online"), **changes})
     await told(store)
     await look(store)
     (found,) = await occasions(store)
     assert found.outcome == "refused"
-    assert "no agent matches" in found.detail
+    assert why in found.detail
+    assert await store.read(partial(fetch, "jobs_before", b"\xff" * 16, 9, "")) == []
 
 
 async def test_a_paused_trigger_makes_nothing_up(store):

@@ -114,6 +114,13 @@ ARTIFACTS = (
         _COORDINATOR + "a_job_that_names_what_is_not_here_is_refused",
     ),
     _mutant(
+        "refused-before-anything-is-written",
+        "coordinator/transactions/submit.py",
+        "    yield from check_artifacts(job.spec)\n",
+        "",
+        "tests/unit/test_triggers.py::test_what_cannot_be_submitted_is_told_and_leaves_no_job",
+    ),
+    _mutant(
         "job-says-the-size",
         _TRANSACTIONS,
         "        if size not in {-1, row[1]}:\n",
