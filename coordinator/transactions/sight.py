@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from coordinator.core.ports import Row, Scalar, Tx, fetch
+from coordinator.core.ports import Row, Scalar, Tx, fetch, fetch_one
 from coordinator.core.targeting import fold_labels
 from shared import limits
 from shared.model.selector import Selector
@@ -15,10 +15,17 @@ def sees_agent(agent: str, limit: Selector | None) -> Tx[bool]:
 
 
 def sees_job(job: bytes, limit: Selector | None) -> Tx[bool]:
-    """Tell whether every agent that a job is for is within a token's limit."""
+    """Tell whether every agent that a job is for is within a token's limit.
+
+    One that undoes what nobody has done yet is for nobody, and seen like what it undoes. Any other
+    that is for nobody may name agents of anybody.
+    """
     if limit is None:
         return True
     labels = fold_labels((yield from fetch("label_rows_of_job", job)))
+    if not labels:
+        undone = yield from fetch_one("rollout_undone", job)
+        return undone is not None and (yield from sees_job(undone[0], limit))
     return all(map(limit.matches, labels.values()))
 
 

@@ -14,7 +14,8 @@ from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import parse_uuid
 from shared.model.job import ExecutionState
-from tests.rollout_fleet import POLICY, STRICT, UNDO, _executions, enrolled
+from shared.model.selector import parse_selector
+from tests.rollout_fleet import NOW, POLICY, STRICT, UNDO, _executions, enrolled
 from tests.stores import ENGINES, open_store
 
 AGENTS = [f"a{number:02}" for number in range(20)]
@@ -131,3 +132,18 @@ async def test_a_late_success_among_more_than_one_step_counts_is_undone(fleet, m
     await settle()
     undone = await fleet.store.read(partial(_executions, undo))
     assert sorted(row[1] for row in undone) == [*AGENTS[:2], AGENTS[-1]]
+
+
+async def test_what_undoes_is_seen_by_who_sees_what_it_undoes(fleet):
+    await fleet.submit(compensation=UNDO, rollout={})
+
+    async def sees(job, limit):
+        view = partial(view_job, job, now_ms=WallMs(NOW), limit=parse_selector(limit))
+        return await fleet.store.read(view) is not None
+
+    await fleet.ask("rollback")
+    undo = bytes.fromhex((await fleet.view()).undo.replace("-", ""))
+    assert not await fleet.store.read(partial(_executions, undo)), "nobody had done it"
+    for job in (fleet.job, undo):
+        assert [await sees(job, limit) for limit in ("site", "site=s0")] == [True, False]
+    assert not await sees(b"?" * 16, "site"), "there is no such job"

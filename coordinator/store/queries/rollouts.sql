@@ -63,6 +63,9 @@ WHERE job_id = $1 AND version = $2 RETURNING version;
 -- name: rollout_undone_by
 UPDATE rollout SET undo = $2 WHERE job_id = $1;
 
+-- name: rollout_undone
+SELECT job_id FROM rollout WHERE undo = $1;
+
 -- name: job_hold
 UPDATE job SET held_ms = $2 WHERE job_id = $1 AND held_ms IS NULL;
 

@@ -7,6 +7,7 @@ _TOKENS = "tests/unit/test_coordinator_core.py::test_"
 _VOTES = "tests/unit/test_coordinator_approvals.py::test_"
 _LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
 _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
+_ENDINGS = "tests/unit/test_rollout_endings.py::test_"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
 
@@ -87,6 +88,20 @@ ACCESS = (
         "transactions/sight",
         "    return all(map(limit.matches, labels.values()))\n",
         "    return True\n",
+    ),
+    Mutant(
+        "sight-of-what-is-for-nobody",
+        "coordinator/transactions/sight.py",
+        "        return undone is not None and (yield from sees_job(undone[0], limit))\n",
+        "        return True\n",
+        (_UNDOING + "what_undoes_is_seen_by_who_sees_what_it_undoes",),
+    ),
+    Mutant(
+        "sight-of-what-undoes",
+        "coordinator/transactions/sight.py",
+        "        return undone is not None and (yield from sees_job(undone[0], limit))\n",
+        "        return False\n",
+        (_UNDOING + "what_undoes_is_seen_by_who_sees_what_it_undoes",),
     ),
     _audit(
         "hash",
