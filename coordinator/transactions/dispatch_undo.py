@@ -14,6 +14,7 @@ from coordinator.core.derived import undoing_of
 from coordinator.core.job_class import choose_class
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.reconcile import STOPPED
+from coordinator.transactions.artifacts import name_artifacts
 from coordinator.transactions.executions import insert_executions
 from coordinator.transactions.rows import audit
 from shared import limits
@@ -68,6 +69,7 @@ def undo(row: Row, policy: Policy, now_ms: WallMs) -> Tx[list[AgentId]]:
         rule.threshold,
         None if rule.threshold else now_ms,
     )
+    yield from name_artifacts(job, spec)
     if rule.threshold:
         yield from execute_many("job_target_insert", ((job, agent) for agent in agents))
     else:

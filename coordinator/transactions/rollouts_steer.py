@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from coordinator.core.ports import Tx
 from coordinator.core.rollout import resume
 from coordinator.core.rollout_policy import OPEN, Progress, RolloutState
+from coordinator.transactions.artifacts import check_artifacts
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.dispatch import Bench, Loaded, Stepped, hold, load, save
-from coordinator.transactions.dispatch_undo import undo
+from coordinator.transactions.dispatch_undo import undo, undo_spec
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import sees_job
 from shared import limits
@@ -45,7 +46,7 @@ def steer(job: bytes, asked: Asked, bench: Bench) -> Tx[Stepped | None]:
 
     Raises:
         NotNowError: it makes no sense now.
-        MistakeError: the job does not say how it is taken back.
+        MistakeError: the job does not say how it is taken back, or a file for that is gone.
     """
     loaded = yield from load(job)
     if loaded is None or not (yield from sees_job(job, asked.limit)):
@@ -110,12 +111,16 @@ def _roll_back(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[
     progress = loaded.progress
     if progress.state is RolloutState.ROLLED_BACK:
         return progress
-    if not unpack(loaded.row[10], JobSpec, bound=limits.SPEC_BYTES).compensation:
+    spec = unpack(loaded.row[10], JobSpec, bound=limits.SPEC_BYTES)
+    if not spec.compensation:
         raise MistakeError(
             "the job does not say how it is taken back",
             where="compensation.steps",
             mend="hand in a job that does",
         )
+    if progress.state not in OPEN:
+        # Nobody kept its files since it was over.
+        yield from check_artifacts(undo_spec(spec))
     done.agents += yield from undo(loaded.row, bench.policy, bench.now_ms)
     yield from _cancel(loaded, asked, bench, done)
     by = asked.actor.split(" at ")[0]

@@ -6,6 +6,15 @@ from functools import partial
 import msgspec
 import pytest
 
+from coordinator.transactions.artifacts import (
+    Artifact,
+    NeededError,
+    announce,
+    complete,
+    find,
+    forget,
+    may_fetch,
+)
 from coordinator.transactions.cancel import cancel
 from coordinator.transactions.deadlines import expire
 from coordinator.transactions.jobs import view_job
@@ -13,11 +22,14 @@ from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError
 from shared.ids import parse_uuid
+from shared.model.artifact import artifact_text
 from shared.model.job import ExecutionState
 from shared.model.selector import parse_selector
 from tests.rollout_fleet import NOW, POLICY, STRICT, UNDO, _executions, enrolled
 from tests.stores import ENGINES, open_store
 
+FILE = {"artifact": artifact_text(b"?" * 32), "size": 9}
+BACK = {"steps": [{"id": "back", "action": "agent.fetch", "params": FILE}]}
 AGENTS = [f"a{number:02}" for number in range(20)]
 
 
@@ -147,3 +159,46 @@ async def test_what_undoes_is_seen_by_who_sees_what_it_undoes(fleet):
     for job in (fleet.job, undo):
         assert [await sees(job, limit) for limit in ("site", "site=s0")] == [True, False]
     assert not await sees(b"?" * 16, "site"), "there is no such job"
+
+
+async def handed_in(fleet) -> bytes:
+    digest = b"?" * 32
+    file = Artifact(
+        digest=digest,
+        size=9,
+        kind="file",
+        name="",
+        version="",
+        labels={},
+        created_ms=fleet.now,
+        created_by="",
+    )
+    told = {"actor": "me", "now_ms": fleet.now}
+    await fleet.store.run(partial(announce, file, **told), durable=False)
+    await fleet.store.run(partial(complete, digest, image="", **told), durable=False)
+    return digest
+
+
+async def test_what_undoes_may_fetch_its_files_and_they_stay(fleet):
+    digest = await handed_in(fleet)
+    await fleet.submit(compensation=BACK, rollout={})
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    assert (await fleet.view()).state == "FINISHED"
+    await fleet.ask("rollback")
+    assert await fleet.sign("a00")
+    assert await fleet.store.read(partial(may_fetch, "a00", digest)) == 9
+    assert (await fleet.store.read(partial(find, digest))).jobs == [(await fleet.view()).undo]
+
+
+async def test_files_of_a_rollout_stay_while_it_may_be_joined_or_taken_back(fleet):
+    digest = await handed_in(fleet)
+    gone = partial(forget, digest, actor="me", now_ms=WallMs(fleet.now))
+    await fleet.submit(compensation=BACK, rollout={"target_selection": "continuous"})
+    await fleet.tell_all(ExecutionState.SUCCEEDED)
+    with pytest.raises(NeededError):
+        await fleet.store.run(gone, durable=False)
+    await fleet.ask("cancel")
+    assert await fleet.store.run(gone, durable=False)
+    with pytest.raises(MistakeError, match="hand it in first"):
+        await fleet.ask("rollback")
+    assert (await fleet.view()).state == "STOPPED"

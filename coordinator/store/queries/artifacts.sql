@@ -30,8 +30,8 @@ SELECT digest FROM artifact WHERE completed_ms IS NULL AND created_ms < $1 LIMIT
 -- name: job_artifact_insert
 INSERT INTO job_artifact (job_id, digest) VALUES ($1, $2);
 
--- A job needs its files while an agent may still have to do it. One without executions waits for
--- people, or for its turn.
+-- A job needs its files while an agent may still have to do it, or undo it. One without executions
+-- waits for people, or for its turn; a rollout that goes on may be joined, and taken back.
 -- name: jobs_needing_artifact
 SELECT j.job_id FROM job_artifact n JOIN job j ON j.job_id = n.job_id
 WHERE n.digest = $1 AND (
@@ -42,6 +42,10 @@ WHERE n.digest = $1 AND (
     OR (
         j.expired_ms IS NULL AND j.cancel_ms IS NULL AND j.denied_ms IS NULL
         AND (SELECT count(*) FROM execution e WHERE e.job_id = j.job_id) < j.targets
+    )
+    OR EXISTS (
+        SELECT 1 FROM rollout r
+        WHERE r.job_id = j.job_id AND r.begun_ms IS NOT NULL AND r.state < 10
     )
 )
 ORDER BY j.job_id LIMIT $2;

@@ -7,7 +7,7 @@ _TOKENS = "tests/unit/test_coordinator_core.py::test_"
 _VOTES = "tests/unit/test_coordinator_approvals.py::test_"
 _LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
 _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
-_ENDINGS = "tests/unit/test_rollout_endings.py::test_"
+_UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
 

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _COORDINATOR = "tests/system/test_coordinator_artifacts.py::test_"
 _LIES = "tests/simulation/test_artifacts.py::test_"
+_UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _UNIT = "tests/unit/test_artifacts.py::test_"
 _FETCHERS = _COORDINATOR + "only_an_agent_that_was_given_work_with_a_file_may_fetch_it"
 _TRANSACTIONS = "coordinator/transactions/artifacts.py"
@@ -105,6 +106,27 @@ ARTIFACTS = (
         "    if known.jobs:\n",
         "    if False:\n",
         _FETCHERS,
+    ),
+    _mutant(
+        "named-by-what-undoes",
+        "coordinator/transactions/dispatch_undo.py",
+        "    yield from name_artifacts(job, spec)\n",
+        "",
+        _UNDOING + "what_undoes_may_fetch_its_files_and_they_stay",
+    ),
+    _mutant(
+        "needed-while-a-rollout-goes-on",
+        "coordinator/store/queries/artifacts.sql",
+        "r.begun_ms IS NOT NULL AND r.state < 10",
+        "r.begun_ms IS NOT NULL AND r.state < 0",
+        _UNDOING + "files_of_a_rollout_stay_while_it_may_be_joined_or_taken_back",
+    ),
+    _mutant(
+        "taken-back-with-what-is-here",
+        "coordinator/transactions/rollouts_steer.py",
+        "        yield from check_artifacts(undo_spec(spec))\n",
+        "        pass\n",
+        _UNDOING + "files_of_a_rollout_stay_while_it_may_be_joined_or_taken_back",
     ),
     _mutant(
         "job-names-what-is-here",
