@@ -87,6 +87,8 @@ class Call:
     """As it came; empty where the route takes none."""
     source: str = ""
     """The address it came from."""
+    path: str = ""
+    """What it is about: a body alone does not say it."""
 
     @property
     def actor(self) -> str:

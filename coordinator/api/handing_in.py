@@ -26,6 +26,7 @@ from shared.ids import AgentId, uuid_text
 from shared.model.selector import Selector
 from shared.runtime.logs import Events
 from shared.trust.catalog import Catalog
+from shared.wire.codec import pack
 
 _log = Events(__name__)
 _SAMPLE = 20
@@ -52,7 +53,7 @@ async def hand_in(
 
     Raises:
         MistakeError: names the member at fault.
-        ProblemError: the key had another body.
+        ProblemError: the key belongs to another request.
     """
     parts = call.parts
     shelf = parts.documents.now.shelf
@@ -95,7 +96,7 @@ def _submission(
         origin=origin,
         only=only,
         key=key,
-        body_digest=sha256(call.body).digest(),
+        body_digest=sha256(pack([call.path, call.body])).digest(),
         catalog=call.parts.documents.now.shelf.catalog,
     )
 

@@ -44,7 +44,7 @@ _WAIT = re.compile(r"(?:^|[\s,;])wait=([0-9]{1,6})(?:$|[\s,;])")
 
 
 class SubmitHeaders(msgspec.Struct, frozen=True, rename={"idempotency_key": "idempotency-key"}):
-    """A repeated request with the same key and body is one job."""
+    """A repeated request with the same key, path and body is one job."""
 
     idempotency_key: Annotated[str, Meta(max_length=64, pattern=r"^[\x21-\x7e]*$")] = ""
 

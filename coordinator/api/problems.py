@@ -30,7 +30,7 @@ class Kind(Enum):
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This cannot be done here")
     TIMED_OUT = ("timed-out", 408, "The request's body did not come")
     CONFLICT = ("conflict", 409, "It does not fit what happened before")
-    KEY_REUSED = ("idempotency-key-reused", 409, "This Idempotency-Key had another body")
+    KEY_REUSED = ("idempotency-key-reused", 409, "This Idempotency-Key belongs to another request")
     TOO_LARGE = ("too-large", 413, "The request's body is over its bound")
     WRONG_MEDIA_TYPE = ("wrong-media-type", 415, "The body is of another type")
     BAD_RANGE = ("bad-range", 416, "The range is beyond the end")

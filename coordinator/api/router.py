@@ -148,6 +148,7 @@ def adapt(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
             trace=read_traceparent(*request.headers.getall("traceparent", ())),
             body=raw,
             source=request.remote or "",
+            path=request.path,
         )
         return _respond(await route.handler(call, **arguments))
 

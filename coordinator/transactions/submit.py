@@ -90,6 +90,7 @@ class Submission:
     key: str = ""
     """The Idempotency-Key; empty: every request is a new job."""
     body_digest: bytes = b""
+    """Of what was asked: the body, and what it was sent to."""
     job: JobId | None = None
     """Its id, where it would be the same job if it were made once more; None: a new one."""
     catalog: Catalog | None = None
@@ -109,7 +110,7 @@ class Submitted:
 
 
 class KeyReusedError(OutstationError):
-    """An Idempotency-Key came again with another body: which one was meant is not ours to guess."""
+    """An Idempotency-Key came again for something else: which was meant is not ours to guess."""
 
 
 def draft(
@@ -224,7 +225,7 @@ def submit(job: Draft, submission: Submission, entropy: Entropy) -> Tx[Submitted
 
     Raises:
         MistakeError: as `preview`, or it names a file that is not here.
-        KeyReusedError: the Idempotency-Key belongs to another body.
+        KeyReusedError: the Idempotency-Key belongs to another request.
     """
     before = yield from _before(submission)
     if before is not None:

@@ -62,6 +62,20 @@ async def test_the_same_idempotency_key_and_body_is_one_job(world, gateway):
     assert len((await world.read("/v1/jobs"))["items"]) == 2
 
 
+async def test_the_same_idempotency_key_for_something_else_is_refused(world, gateway):
+    jobs = [await world.submit(gateway.name, name=name) for name in ("one", "two")]
+    clones = [f"/v1/jobs/{job['id']}/clone" for job in jobs]
+    templates = [f"/v1/templates/{name}/submit" for name in ("check-health", "sync-devices")]
+    for number, paths in enumerate((clones, templates)):
+        headers = {"Idempotency-Key": f"k-{number}"}
+        body = {"targets": {"agents": [gateway.name]}}
+        first, other, again = [
+            await world.post(path, body, headers=headers) for path in (*paths, paths[0])
+        ]
+        assert (other.status, other.problem) == (409, "idempotency-key-reused")
+        assert (again.status, again.json["id"]) == (202, first.json["id"])
+
+
 async def test_an_idempotency_key_belongs_to_its_token(world, gateway):
     headers = {"Idempotency-Key": "k-1"}
     first = await world.post("/v1/jobs", job_body(), headers=headers)

@@ -8,6 +8,7 @@ _VOTES = "tests/unit/test_coordinator_approvals.py::test_"
 _LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
 _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
+_ANSWERS = "tests/system/test_coordinator_answers.py::test_"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
 
@@ -102,6 +103,13 @@ ACCESS = (
         "        return undone is not None and (yield from sees_job(undone[0], limit))\n",
         "        return False\n",
         (_UNDOING + "what_undoes_is_seen_by_who_sees_what_it_undoes",),
+    ),
+    Mutant(
+        "key-of-one-request",
+        "coordinator/api/handing_in.py",
+        "sha256(pack([call.path, call.body]))",
+        "sha256(call.body)",
+        (_ANSWERS + "the_same_idempotency_key_for_something_else_is_refused",),
     ),
     _audit(
         "hash",
