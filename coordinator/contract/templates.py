@@ -54,7 +54,7 @@ class TemplateView(TemplateBody, frozen=True, kw_only=True):
 class TemplateQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``GET /v1/templates/{template}?version=2``; without one the newest."""
 
-    version: Annotated[int, Meta(ge=0)] | None = None
+    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None
 
 
 class TemplatesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +67,7 @@ class TemplatesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TemplateUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``POST /v1/templates/{template}/submit``: a job made from a template."""
 
-    version: Annotated[int, Meta(ge=0)] | None = None
+    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None
     """Left out: the newest."""
     values: Annotated[dict[str, Filling], Meta(max_length=limits.TEMPLATE_PARAMETERS)] = {}
     targets: TargetsBody | None = None

@@ -78,7 +78,7 @@ class TriggerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     schedule: TimesBody | None = None
     event: EventBody | None = None
     template: str = ""
-    version: Annotated[int, Meta(ge=0)] | None = None
+    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None
     """Of the template; left out: the one that is the newest when the trigger is saved."""
     values: Annotated[dict[str, Filling], Meta(max_length=limits.TEMPLATE_PARAMETERS)] = {}
     job: dict[str, Any] | None = None

@@ -39,6 +39,9 @@ INVALID = [
     ("/v1/tokens", {"name": "x x", "scopes": ["viewer"]}, "name", "cannot name", "lower case"),
     ("/v1/claims", {"site": "The North"}, "site", "cannot name", "lower case"),
     ("/v1/claims", {"site": "north", "count": 0}, "count", ">= 1", ""),
+    ("/v1/templates/check-health/submit", {"version": 1 << 53}, "version", "<=", ""),
+    ("/v1/triggers", {"name": "t", "template": "check-health", "version": 1 << 53}, "version",
+     "<=", ""),
     ("/v1/claims", {"site": "north", "cuont": 1}, "cuont", "there is no", "did you mean count?"),
 ]  # fmt: skip
 
@@ -71,6 +74,7 @@ async def test_a_mistake_in_a_body_is_pointed_at(world, path, body, at, said, me
         ("/v1/approvals?page_token=abc", "query.page_token"),
         ("/v1/audit?page_size=501", "query.page_size"),
         ("/v1/tokens?page_token=abc", "query.page_token"),
+        ("/v1/templates/check-health?version=9007199254740992", "query.version"),
     ],
 )
 async def test_a_mistake_in_a_query_is_pointed_at(world, path, at):

@@ -9,6 +9,7 @@ _LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
 _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _ANSWERS = "tests/system/test_coordinator_answers.py::test_"
+_VERSION = "    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
 
@@ -103,6 +104,20 @@ ACCESS = (
         "        return undone is not None and (yield from sees_job(undone[0], limit))\n",
         "        return False\n",
         (_UNDOING + "what_undoes_is_seen_by_who_sees_what_it_undoes",),
+    ),
+    *(
+        Mutant(
+            f"bounded-version-{name}",
+            f"coordinator/contract/{file}.py",
+            text,
+            text.replace(", le=limits.INT_MAX", ""),
+            (f"tests/system/test_rest_mistakes.py::test_a_mistake_in_a_{part}_is_pointed_at",),
+        )
+        for name, file, text, part in (
+            ("read", "templates", f"{_VERSION}\n\n\nclass TemplatesQuery", "query"),
+            ("used", "templates", f'{_VERSION}\n    """Left out: the newest."""', "body"),
+            ("pinned", "triggers", f'{_VERSION}\n    """Of the template;', "body"),
+        )
     ),
     Mutant(
         "key-of-one-request",
