@@ -11,6 +11,7 @@ from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import Policy
 from coordinator.transactions.device_words import reach_of
 from coordinator.transactions.rollouts_begin import candidates
+from coordinator.transactions.sight import sees_job
 from coordinator.transactions.submit import Draft
 from coordinator.transactions.submit import preview as resolve_targets
 from shared.clock import WallMs
@@ -37,7 +38,7 @@ def preview_rollout(
     for one in members:
         if len(sample[one.stage]) < _SAMPLE:
             sample[one.stage].append(one.agent)
-    conflicts = yield from _conflicts(job.spec.conflict_key, agents)
+    conflicts = yield from _conflicts(job.spec.conflict_key, agents, limit)
     reach = yield from reach_of(job.spec.targets, agents)
     return RolloutPreview(
         digest=job.digest.hex(),
@@ -75,7 +76,8 @@ def _prospects(members: Sequence[Member]) -> Tx[list[Prospect]]:
     ]
 
 
-def _conflicts(key: str, agents: Sequence[str]) -> Tx[list[ConflictView]]:
+def _conflicts(key: str, agents: Sequence[str], limit: Selector | None) -> Tx[list[ConflictView]]:
+    """Return the open jobs of this key that a token may know of, each with how many it is in."""
     if not key:
         return []
     found: dict[tuple[bytes, str], int] = defaultdict(int)
@@ -83,7 +85,11 @@ def _conflicts(key: str, agents: Sequence[str]) -> Tx[list[ConflictView]]:
     for job, name, agent in (yield from fetch("open_with_conflict_key", key, OPEN_BELOW)):
         if agent in chosen:
             found[job, name] += 1
-    return [ConflictView(uuid_text(job), name, count) for (job, name), count in found.items()]
+    views = []
+    for (job, name), count in found.items():
+        if (yield from sees_job(job, limit)):
+            views.append(ConflictView(uuid_text(job), name, count))
+    return views
 
 
 def _view(name: str, outlook: Outlook, sample: list[str]) -> OutlookView:

@@ -58,6 +58,19 @@ async def test_a_limited_token_sees_jobs_that_stay_within_its_agents(world, sout
     assert seen == [200, 404, 404]
 
 
+async def test_a_preview_names_no_job_that_reaches_beyond_its_agents(world, south):
+    body = job_body("pump-s", conflict_key="firmware")
+
+    async def named(token=None):
+        found = await world.post("/v1/rollouts/preview", body, token=token)
+        return [one["job"] for one in found.json["conflicts"]]
+
+    hidden = await world.submit("pump-n", "pump-s", conflict_key="firmware")
+    assert (await named(), await named(south)) == ([hidden["id"]], [])
+    mine = await world.submit("pump-s", conflict_key="firmware")
+    assert await named(south) == [mine["id"]]
+
+
 async def test_pages_of_a_limited_token_are_whole(world, south):
     for _ in range(3):
         await world.submit("pump-n")

@@ -9,6 +9,7 @@ _LIES = "tests/simulation/test_approvals_at_the_agent.py::test_"
 _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _ANSWERS = "tests/system/test_coordinator_answers.py::test_"
+_LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _VERSION = "    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
@@ -90,6 +91,13 @@ ACCESS = (
         "transactions/sight",
         "    return all(map(limit.matches, labels.values()))\n",
         "    return True\n",
+    ),
+    Mutant(
+        "sight-of-conflicts",
+        "coordinator/transactions/rollouts_preview.py",
+        "        if (yield from sees_job(job, limit)):\n",
+        "        if (yield from sees_job(job, None)):\n",
+        (_LIMITS + "a_preview_names_no_job_that_reaches_beyond_its_agents",),
     ),
     Mutant(
         "sight-of-what-is-for-nobody",
