@@ -91,6 +91,8 @@ class _Stream:
     def __init__(self, call: Call, request: web.Request, heard: Heard, waiter: Waiter) -> None:
         self._call, self._request, self._heard = call, request, heard
         self._waiter = waiter
+        # The request itself was looked at just now.
+        self._checked_s = self._said_s = asyncio.get_running_loop().time()
         self._response = web.StreamResponse(
             headers={
                 "Content-Type": EVENT_STREAM_TYPE,
@@ -122,28 +124,34 @@ class _Stream:
         return self._response
 
     async def _follow(self, place: Place, seconds: int) -> str:
-        parts, ends = self._call.parts, asyncio.get_running_loop().time() + seconds
+        parts, clock = self._call.parts, asyncio.get_running_loop().time
+        ends = clock() + seconds
         while True:
+            # Every event of the fleet wakes a listener, also what it may not see: whatever did.
+            if clock() >= self._checked_s + limits.EVENT_BEAT_S and not await self._may_hear():
+                return "come back: your token is another one now"
             body = partial(read_events, self._heard, place=place, size=limits.EVENT_PAGE)
             heap = await parts.store.read(body)
+            place = heap.last
             if heap.events:
                 await self._send(_lines(heap.events))
-            place = heap.last
+            elif clock() >= self._said_s + limits.EVENT_BEAT_S:
+                # A number without data moves on where the listener will resume, and shows nothing.
+                await self._send(b": nothing new\nid: %d\n\n" % max(0, place.number))
             if heap.more:
                 continue
             if parts.feed.closed:
                 return "come back: the coordinator stops"
-            left_s = ends - asyncio.get_running_loop().time()
-            if left_s <= 0:
+            if clock() >= ends:
                 return "come back: the stream's time is over"
-            if await self._waiter.wait(min(left_s, limits.EVENT_BEAT_S)):
-                continue
-            # Whose token ended meanwhile hears nothing more.
-            principal = await authenticate(self._request, parts, _SCOPE, limited=True)
-            if principal.limit != self._call.limit:
-                return "come back: your token is another one now"
-            # A number without data moves on where the listener will resume, and shows nothing.
-            await self._send(b": nothing new\nid: %d\n\n" % max(0, place.number))
+            next_s = min(self._checked_s, self._said_s) + limits.EVENT_BEAT_S
+            await self._waiter.wait(max(0.0, min(ends, next_s) - clock()))
+
+    async def _may_hear(self) -> bool:
+        """Look at the token again: whose ended meanwhile hears nothing more."""
+        principal = await authenticate(self._request, self._call.parts, _SCOPE, limited=True)
+        self._checked_s = asyncio.get_running_loop().time()
+        return principal.limit == self._call.limit
 
     async def _send(self, data: bytes) -> None:
         try:
@@ -151,6 +159,7 @@ class _Stream:
                 await self._response.write(data)
         except TimeoutError:
             raise _SlowError from None
+        self._said_s = asyncio.get_running_loop().time()
 
     async def _cut(self) -> None:
         """End the stream with a sentence behind what the listener has not taken yet."""

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from coordinator.contract.events import EVENT_STREAM_TYPE
+from coordinator.services.waiting import Waiter
 from shared import limits
 from shared.model.job import ExecutionState
 from tests.system.approvals_world import token_of
@@ -137,6 +138,48 @@ async def test_a_stream_ends_with_its_token(world, pump, monkeypatch):
     async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
         await world.post(f"/v1/tokens/{made['id']}/revoke", {})
         assert await listener.event() is None
+    assert listener.comments[-1].startswith("come back later")
+
+
+async def always_woken(waiter, seconds):
+    """Wait as on a fleet where something happens all the time."""
+    await asyncio.sleep(0)
+    return True
+
+
+async def test_a_stream_whose_filter_hides_what_happens_shows_that_it_lives(
+    world, pump, monkeypatch
+):
+    monkeypatch.setattr(limits, "EVENT_BEAT_S", 0.01)
+    monkeypatch.setattr(Waiter, "wait", always_woken)
+    async with listening(world, "?type=alarm&seconds=1") as listener:
+        assert await listener.event() is None
+    assert set(listener.comments[:-1]) == {"nothing new"}
+
+
+async def test_a_stream_ends_with_its_token_whatever_happens_meanwhile(world, pump, monkeypatch):
+    monkeypatch.setattr(limits, "EVENT_BEAT_S", 0.01)
+    monkeypatch.setattr(Waiter, "wait", always_woken)
+    made = (await world.post("/v1/tokens", {"name": "guest", "scopes": ["viewer"]})).json
+    async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
+        await world.post(f"/v1/tokens/{made['id']}/revoke", {})
+        assert await listener.event() is None
+    assert listener.comments[-1].startswith("come back later")
+
+
+async def test_a_stream_ends_with_its_token_in_the_middle_of_what_was_missed(
+    world, pump, monkeypatch
+):
+    count = 2_000
+    tell_much(world, count, "x" * 8_000)  # more than what lies on its way in the system's buffers
+    monkeypatch.setattr(limits, "EVENT_BEAT_S", 0.01)
+    made = (await world.post("/v1/tokens", {"name": "guest", "scopes": ["viewer"]})).json
+    query, heard = "?type=alarm&after=0&seconds=0", 0
+    async with listening(world, query, token=made["token"]) as listener:
+        await world.post(f"/v1/tokens/{made['id']}/revoke", {})
+        while await listener.event():
+            heard += 1
+    assert heard < count
     assert listener.comments[-1].startswith("come back later")
 
 

@@ -53,8 +53,28 @@ EVENTS: tuple[Mutant, ...] = (
     ),
     _stream(
         "ends-with-its-token",
-        "            principal = await authenticate(self._request, parts, _SCOPE, limited=True)\n",
-        "            principal = self._call.principal\n",
+        "principal = await authenticate(self._request, self._call.parts, _SCOPE, limited=True)",
+        "principal = self._call.principal",
         "a_stream_ends_with_its_token",
+    ),
+    _stream(
+        "ends-with-its-token-though-woken",
+        "            await self._waiter.wait(max(0.0, min(ends, next_s) - clock()))\n",
+        "            if await self._waiter.wait(max(0.0, min(ends, next_s) - clock())):\n"
+        "                self._checked_s = clock()\n",
+        "a_stream_ends_with_its_token_whatever_happens_meanwhile",
+    ),
+    _stream(
+        "ends-with-its-token-though-behind",
+        "            if heap.more:\n",
+        "            if heap.more:\n                self._checked_s = clock()\n",
+        "a_stream_ends_with_its_token_in_the_middle_of_what_was_missed",
+    ),
+    _stream(
+        "lives-though-woken",
+        "            await self._waiter.wait(max(0.0, min(ends, next_s) - clock()))\n",
+        "            if await self._waiter.wait(max(0.0, min(ends, next_s) - clock())):\n"
+        "                self._said_s = clock()\n",
+        "a_stream_whose_filter_hides_what_happens_shows_that_it_lives",
     ),
 )
