@@ -90,9 +90,11 @@ class Minutes:
     def add(
         self, schema: Schema, groups: Iterable[Group], shift_ms: int, sureness: Sureness
     ) -> None:
-        """Take in the readings of one block that lie in the wanted minutes."""
-        for one in groups:
-            group = _in_order(one)
+        """Take in the readings of one block that lie in the wanted minutes.
+
+        `groups`: rows in the order of time (`in_order`).
+        """
+        for group in groups:
             runs = self._runs(group.times_ms, shift_ms)
             if not runs:
                 continue
@@ -207,7 +209,7 @@ def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int
     return touched
 
 
-def _in_order(group: Group) -> Group:
+def in_order(group: Group) -> Group:
     """Return a group whose rows are in the order of time, as nearly every one is."""
     times = group.times_ms
     if sorted(times) == times:

@@ -2,8 +2,10 @@
 
 Works off orders in steps of many agents: one look for blocks, one thread that computes, a few small
 transactions. So a contact waits behind milliseconds of it at most, memory holds some megabytes of
-blocks, and a restart repeats the last step. Blocks are decoded here for the first time: a contact
-is acknowledged for their checksums. Leaves out the arithmetic (`coordinator.services.rolling`).
+blocks, and a restart repeats the last step. Agents have their turns: whose blocks touch more hours
+than a step takes goes on when the others had theirs. Blocks are decoded here for the first time: a
+contact is acknowledged for their checksums. Leaves out the arithmetic
+(`coordinator.services.rolling`).
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from functools import partial
 from coordinator.core.ports import Store, Tx
 from coordinator.core.rollup import Minutes
 from coordinator.services.bell import Bell
-from coordinator.services.rolling import Decoded, Planned, add, fold_all, plan
+from coordinator.services.rolling import Decoded, Planned, Rest, add, fold_all, plan
 from coordinator.transactions.retime import walk_boots
 from coordinator.transactions.rollups import (
     Due,
@@ -69,6 +71,10 @@ class Rollups:
         self._looked_ms = clock.mono_ms()
         self._collect_s = 0.0
         self._ending: Ending | None = None
+        self._last = ""
+        """Whose turn it was: the agents after it are next."""
+        self._begun: dict[AgentId, Rest] = {}
+        """Of each agent the order that a piece was taken of. A restart begins with its first."""
 
     def lag_s(self) -> float:
         """Return for how many seconds the oldest block has waited to be rolled up; 0: none does."""
@@ -102,22 +108,36 @@ class Rollups:
         contacts hold the database as often as not.
         """
         ending, self._ending = self._ending, None
-        work = await self._store.read(partial(due_work, ending.agents if ending else frozenset()))
+        busy = ending.agents if ending else frozenset()
+        work = await self._store.read(partial(due_work, busy, self._last))
         self.waiting_since_ms = work.since_ms
         looked_ms, self._looked_ms = self._looked_ms, self._clock.mono_ms()
         self._collect_s = collect_s(len(work.orders), (self._looked_ms - looked_ms) / 1000)
         now_ms, decoded = self._clock.wall_ms(), Decoded()
-        planning = asyncio.to_thread(plan, work.orders, decoded)
+        planning = asyncio.to_thread(plan, work.orders, decoded, self._begun)
         planned, had_ending = await asyncio.gather(planning, self._end(ending))
         if work.has_walks:
             await self._store.run(partial(walk_boots, now_ms), durable=False)
         elif work.orders:
-            ending = await roll_up(self._store, work.orders, planned, decoded, now_ms)
-            if self._collect_s:
+            ending = await roll_up(self._store, planned, decoded, now_ms)
+            if not planned.is_all:
+                self._collect_s = 0.0
+                await self._end(ending)
+            elif self._collect_s:
                 await self._end(ending)
             else:
                 self._ending = ending
+            self._next_turn(planned)
         return work.has_walks or bool(work.orders) or had_ending
+
+    def _next_turn(self, planned: Planned) -> None:
+        """Note how far the orders went whose hours are written, or are about to be."""
+        for one in planned.orders:
+            self._begun.pop(one.agent, None)
+        if planned.last is not None:
+            self._last = planned.last
+            if planned.rest is not None:
+                self._begun[planned.last] = planned.rest
 
     async def _end(self, ending: Ending | None) -> bool:
         """Write what is left of a step; tell whether anything is.
@@ -146,11 +166,9 @@ def collect_s(orders: int, since_s: float) -> float:
     return min(COLLECT_S, since_s * limits.ROLLUP_AGENTS / orders)
 
 
-async def roll_up(
-    store: Store, orders: Sequence[Due], planned: Planned, decoded: Decoded, now_ms: WallMs
-) -> Ending:
-    """Compute every minute that some orders touch; return what writes the last and ends them."""
-    hours, unreadable = planned
+async def roll_up(store: Store, planned: Planned, decoded: Decoded, now_ms: WallMs) -> Ending:
+    """Compute every minute that was planned; return what writes the last and ends the orders."""
+    hours, orders, unreadable = planned.hours, planned.orders, planned.unreadable
     found: list[Folded] = []
     while hours:
         grounds = await store.read(partial(grounds_of, hours))
@@ -186,10 +204,10 @@ async def _fold_long(store: Store, ground: Ground, decoded: Decoded) -> Folded:
     """Return the minutes of an hour whose blocks had no room at once."""
     hour, stored = ground.hour, ground.stored
     minutes = Minutes(hour.hour_ms, hour.minutes)
-    await asyncio.to_thread(add, minutes, ground, decoded)
+    await asyncio.to_thread(add, [(ground, minutes)], decoded)
     while ground.after is not None:
         ground = await store.read(partial(ground_of, hour, ground.after, {}, limits.ROLLUP_BYTES))
-        await asyncio.to_thread(add, minutes, ground, decoded)
+        await asyncio.to_thread(add, [(ground, minutes)], decoded)
     (one,) = await asyncio.to_thread(lambda: folded([(hour, minutes.buckets(), stored)]))
     return one
 

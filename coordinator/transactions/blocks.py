@@ -207,7 +207,7 @@ def _take(
         quarantined=quarantined,
     )
     match verdict:
-        case BlockVerdict.STORE if not shelf.quota.admits(block.header.priority, len(block.data)):
+        case BlockVerdict.STORE if not shelf.quota.admits(block.header, len(block.data)):
             shelf.refused[Reason.STORE_QUOTA] += 1
         case BlockVerdict.STORE:
             shelf.arrived += block.header.count

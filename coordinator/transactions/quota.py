@@ -9,7 +9,9 @@ from functools import lru_cache
 
 from coordinator.core.ports import Query, Tx, fetch_one
 from coordinator.core.retention import Keeping, keeping_of
-from coordinator.core.rollup import DAY_MS
+from coordinator.core.rollup import DAY_MS, HOUR_MS
+from shared import limits
+from shared.block.codec import BlockHeader
 from shared.clock import WallMs
 from shared.ids import AgentId
 
@@ -26,9 +28,10 @@ class Quota:
     held_back: int = 0
     """Blocks that have to wait for tomorrow."""
 
-    def admits(self, priority: int, size: int) -> bool:
+    def admits(self, header: BlockHeader, size: int) -> bool:
         """Take a block of so many bytes into account, or hold it back."""
-        most = self.keeping.quota_bytes(priority)
+        size = max(size, cost(header))
+        most = self.keeping.quota_bytes(header.priority)
         if most is not None and self.bytes + size > most:
             self.held_back += 1
             return False
@@ -41,6 +44,16 @@ class Quota:
         if not self.held_back:
             return 0
         return (DAY_MS - self.now_ms % DAY_MS) // 1000 + 1
+
+
+def cost(header: BlockHeader) -> int:
+    """Return what a block counts at least, however few bytes say what it says.
+
+    Rollups have rows for each hour and channel that it has readings in. Its header may say less
+    than its columns do: then it is unreadable, and has none.
+    """
+    hours = min(header.count, (header.last_ms - header.first_ms) // HOUR_MS + 1)
+    return max(hours * limits.QUOTA_HOUR_BYTES, header.count * limits.QUOTA_READING_BYTES)
 
 
 def load_quota(agent: AgentId, now_ms: WallMs) -> Tx[Quota]:

@@ -31,6 +31,8 @@ class Due:
     shift_ms: int
     is_readable: bool
     """Its channel list is known."""
+    schema: SchemaRef | None
+    """Names that list; None with the block."""
     data: bytes | None
     """None: the block is gone, and so is the order."""
 
@@ -128,28 +130,38 @@ class Folded:
     rows: RollupRows
 
 
-def due_work(busy: frozenset[AgentId]) -> Tx[DueWork]:
-    """Return orders of the agents that have waited longest: of each all there are, or many.
+def due_work(busy: frozenset[AgentId], last: str = "") -> Tx[DueWork]:
+    """Return orders of the agents whose turn it is after the `last` one: of each all, or many.
 
-    The further behind, the more of one agent's orders come together and share their minutes.
-    Agents that are `busy` are left out: their orders are about to be taken off.
+    The further behind, the more of one agent's orders come together and share their minutes. No
+    agent waits until another one has none left. Those that are `busy` are left out: their orders
+    are about to be taken off.
     """
     has = yield from has_walks()
-    oldest = yield from fetch("rollup_due_oldest", limits.ROLLUP_AGENTS * (2 if busy else 1))
-    if has or not oldest:
-        return DueWork(has, oldest[0][1] if oldest else None)
+    since_ms = yield from oldest_order()
+    if has or since_ms is None:
+        return DueWork(has, since_ms)
     orders: list[Due] = []
-    agents = [one for one in dict.fromkeys(AgentId(row[0]) for row in oldest) if one not in busy]
+    due = yield from _agents_due(last, limits.ROLLUP_AGENTS + len(busy))
+    agents = [one for one in due if one not in busy]
     for agent in agents[: limits.ROLLUP_AGENTS]:
         left = limits.ROLLUP_ORDERS - len(orders)
         if left <= 0:
             break
         rows = yield from fetch("rollup_due_of_agent", agent, left)
         orders += [
-            Due(number, agent, epoch, seq, shift_ms, bool(readable), data)
-            for number, epoch, seq, shift_ms, readable, data in rows
+            Due(number, agent, epoch, seq, shift_ms, bool(readable), schema, data)
+            for number, epoch, seq, shift_ms, readable, schema, data in rows
         ]
-    return DueWork(has_walks=False, since_ms=oldest[0][1], orders=orders)
+    return DueWork(has_walks=False, since_ms=since_ms, orders=orders)
+
+
+def _agents_due(last: str, most: int) -> Tx[list[AgentId]]:
+    """Return agents that have orders, those after the last one first."""
+    rows = yield from fetch("rollup_due_agents", last, most)
+    if last and len(rows) < most:
+        rows = [*rows, *(yield from fetch("rollup_due_agents", "", most))]
+    return list(dict.fromkeys(AgentId(row[0]) for row in rows))
 
 
 def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
@@ -312,8 +324,8 @@ def end_orders(found: Sequence[Folded], done: Sequence[int], waiting: Sequence[i
 
 def oldest_order() -> Tx[int | None]:
     """Return when the block of the oldest order came; None: everything is rolled up."""
-    row = yield from fetch_one("rollup_due_oldest", 1)
-    return None if row is None else row[1]
+    row = yield from fetch_one("rollup_due_oldest")
+    return None if row is None else row[0]
 
 
 def rollup_lag() -> Tx[Lag]:

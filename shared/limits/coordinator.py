@@ -39,9 +39,13 @@ RETIME_BLOCKS = 256
 RETIME_BOOTS = 32
 """Boots looked at in one such transaction."""
 ROLLUP_AGENTS = 64
-"""Oldest orders that are looked at for whose they are; all of these agents are rolled up."""
+"""Agents that are rolled up together; then it is the next ones' turn."""
 ROLLUP_ORDERS = 128
 """Blocks rolled up together: those of an agent's hour share most of its minutes; 16 MB at most."""
+ROLLUP_HOURS = 512
+"""Hours computed together, about a second: an agent with more goes on when it is its turn again."""
+ROLLUP_HOUR_CHANNELS = 32
+"""So many channels more make an hour count once more among them."""
 ROLLUP_BYTES = 2_097_152
 """Stored blocks in memory that some hours are computed from, and the rows they are merged into; one
 hour's blocks go on in such pieces."""
@@ -52,6 +56,11 @@ BACKGROUND_NICE = 2
 ROLLUP_SERIES = 512
 """Channels' hours written in one transaction, two rows each, and one agent's hour at least: some
 milliseconds, then contacts go in between."""
+QUOTA_HOUR_BYTES = 64
+"""What an hour that a block has readings in counts at least: its minutes and its day's hours are
+rows, whatever few bytes the block has."""
+QUOTA_READING_BYTES = 2
+"""What a reading counts at least: a steady column costs no wire, but rows of its minutes too."""
 FIRINGS_KEPT = 10_000
 """Pieces of history of one standing job on one agent that the coordinator keeps, the newest."""
 JOB_EXPIRES_S = 2_592_000

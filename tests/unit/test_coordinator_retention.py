@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from coordinator.core.retention import DEFAULTS, keeping_of, parse_setting, show_setting
-from coordinator.core.rollup import DAY_MS, HOUR_S, MINUTE_S
+from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.retention import Retention
 from coordinator.transactions.blocks import store_blocks
 from coordinator.transactions.receipts import reconcile_receipts
@@ -149,6 +149,22 @@ async def test_bytes_of_the_day_are_counted_over_contacts(store):
     await keep(store, quota=len(first) + len(second) - 1)
     assert (await bring(store, first)).acked == [(1, 1)]
     assert (await bring(store, second)).acked == []
+
+
+@pytest.mark.parametrize(
+    ("count", "apart_ms", "cost"),
+    [(24, HOUR_MS, 24 * 64), (24, 2 * HOUR_MS, 24 * 64), (900, 1, 1_800)],
+)
+async def test_a_block_counts_for_what_it_costs_however_few_bytes_it_has(
+    store, count, apart_ms, cost
+):
+    await add_agent(store, "other")
+    data = block(1, group([NOW + apart_ms * row for row in range(count)], [1.5] * count))
+    assert len(data) < 50
+    await keep(store, quota=cost - 1)
+    assert (await bring(store, data)).refused == {Reason.STORE_QUOTA: 1}
+    await keep(store, quota=cost)
+    assert (await bring(store, data, agent="other")).acked == [(1, 1)]
 
 
 async def test_what_contradicts_in_a_quarantine_is_kept_up_to_a_bound_and_then_left_there(

@@ -37,9 +37,10 @@ async def folded_now(store):
     work = await store.read(partial(due_work, frozenset()))
     assert work.orders
     decoded = Decoded()
-    hours, unreadable = plan(work.orders, decoded)
-    assert not unreadable
-    return fold_all(await store.read(partial(grounds_of, hours)), decoded)
+    planned = plan(work.orders, decoded, {})
+    assert planned.is_all
+    assert not planned.unreadable
+    return fold_all(await store.read(partial(grounds_of, planned.hours)), decoded)
 
 
 async def counts(store, width_s: int) -> list[int]:
@@ -87,7 +88,8 @@ async def test_what_is_stored_takes_room_as_blocks_do(store, monkeypatch):
     await roll_everything_up(store)
     await bring(store, block(2, group([BEGINS + 1, BEGINS + HOUR_MS], [1.5, 2.5])))
     await settle_times(store)
-    hours, _ = plan((await store.read(partial(due_work, frozenset()))).orders, Decoded())
+    orders = (await store.read(partial(due_work, frozenset()))).orders
+    hours = plan(orders, Decoded(), {}).hours
     assert [len(await store.read(partial(grounds_of, some))) for some in (hours, hours[1:])] == [
         1,
         1,

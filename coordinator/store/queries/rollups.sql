@@ -8,10 +8,23 @@ VALUES ($1, $2, $3, $4, $5, 0);
 UPDATE rollup_due SET waits = 0 WHERE agent_id = $1 AND waits = 1;
 
 -- name: rollup_due_oldest
-SELECT agent_id, since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT $1;
+SELECT since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT 1;
+
+-- name: rollup_due_agents
+-- From one agent to the next, however many orders each has.
+WITH RECURSIVE walk(agent_id) AS (
+    SELECT min(agent_id) FROM rollup_due WHERE agent_id > $1
+    UNION ALL
+    SELECT (SELECT min(d.agent_id) FROM rollup_due d WHERE d.agent_id > w.agent_id)
+    FROM walk w WHERE w.agent_id IS NOT NULL
+)
+SELECT w.agent_id FROM walk w
+WHERE w.agent_id IS NOT NULL
+    AND EXISTS (SELECT 1 FROM rollup_due d WHERE d.agent_id = w.agent_id AND d.waits = 0)
+LIMIT $2;
 
 -- name: rollup_due_of_agent
-SELECT d.number, d.epoch, d.seq, d.shift_ms, s.data IS NOT NULL, b.data
+SELECT d.number, d.epoch, d.seq, d.shift_ms, s.data IS NOT NULL, b.schema_ref, b.data
 FROM rollup_due d
 LEFT JOIN block b ON b.agent_id = d.agent_id AND b.epoch = d.epoch AND b.seq = d.seq
 LEFT JOIN schema s ON s.agent_id = b.agent_id AND s.schema_ref = b.schema_ref

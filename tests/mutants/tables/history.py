@@ -9,6 +9,7 @@ _COST = "tests/unit/test_contact_cost.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _ROWS = "tests/property/test_buckets.py::test_"
 _PACE = "tests/unit/test_rollup_pace.py::test_"
+_TURNS = "tests/unit/test_rollup_turns.py::test_"
 _WRITES = "tests/unit/test_rollup_writes.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -86,6 +87,58 @@ HISTORY = (
         "or bool(work.orders) or had_ending",
         "or bool(work.orders)",
         (_PACE + "a_full_steps_last_write_waits_for_the_next_step_which_leaves_its_agents_out",),
+    ),
+    Mutant(
+        "rollup-of-hours-without-end",
+        "coordinator/services/rolling.py",
+        "return not more or more <= self._room",
+        "return True",
+        (_TURNS + "a_block_of_many_hours_goes_on_when_the_others_had_their_turn",),
+    ),
+    Mutant(
+        "rollup-piece-again",
+        "coordinator/services/rolling.py",
+        "before.number == one.number:",
+        "False:",
+        (_TURNS + "a_block_of_many_hours_goes_on_when_the_others_had_their_turn",),
+    ),
+    Mutant(
+        "rollup-of-one-agent-first",
+        "coordinator/services/rollups.py",
+        "            self._last = planned.last\n",
+        "",
+        (_TURNS + "a_block_of_many_hours_goes_on_when_the_others_had_their_turn",),
+    ),
+    Mutant(
+        "rollup-of-many-channels",
+        "coordinator/services/rolling.py",
+        "1 + width // limits.ROLLUP_HOUR_CHANNELS",
+        "1",
+        (_TURNS + "an_hour_of_many_channels_counts_as_several",),
+    ),
+    Mutant(
+        "rollup-hours-counted-twice",
+        "coordinator/services/rolling.py",
+        "limits.ROLLUP_HOUR_CHANNELS - known)",
+        "limits.ROLLUP_HOUR_CHANNELS)",
+        (_TURNS + "blocks_of_the_same_hours_count_once",),
+    ),
+    Mutant(
+        "rollup-decodes-for-each-hour",
+        "coordinator/services/rolling.py",
+        "            for minutes, schema, one in some:\n",
+        "            for minutes, schema, one in some:\n"
+        "                groups = decoded.groups(key, one.data) or ()\n",
+        (_TURNS + "a_block_of_many_hours_is_decoded_once_for_all_of_them",),
+    ),
+    Mutant(
+        "rollup-of-rows-out-of-order",
+        "coordinator/services/rolling.py",
+        "tuple(map(in_order, said))",
+        "said",
+        (
+            "tests/property/test_rollups.py::test_a_rollup_of_any_blocks_is_the_rollup_of_all_their_rows",
+        ),
     ),
     Mutant(
         "rollup-row-that-is-long",
@@ -170,6 +223,20 @@ HISTORY = (
         "if most is not None and self.bytes + size > most:",
         "if False:",
         (_KEEP + "over_its_quota_an_agent_waits_for_tomorrow_and_loses_nothing",),
+    ),
+    Mutant(
+        "quota-of-hours",
+        "coordinator/transactions/quota.py",
+        "hours * limits.QUOTA_HOUR_BYTES, ",
+        "0, ",
+        (_KEEP + "a_block_counts_for_what_it_costs_however_few_bytes_it_has",),
+    ),
+    Mutant(
+        "quota-of-readings",
+        "coordinator/transactions/quota.py",
+        ", header.count * limits.QUOTA_READING_BYTES)",
+        ", 0)",
+        (_KEEP + "a_block_counts_for_what_it_costs_however_few_bytes_it_has",),
     ),
     Mutant(
         "quota-of-the-day",
