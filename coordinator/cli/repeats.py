@@ -83,6 +83,8 @@ def show_execution(client: Client, screen: Screen, execution: str) -> None:
         ("NUMBER", "AT (UTC)", "DEVICE", "STATE", "TRY", "WHY", "TOLD (UTC)"),
         [_fact(one) for one in view.history],
     )
+    if view.has_earlier:
+        screen.text("What the agent told before that is not shown.")
 
 
 def _fact(one: FactView) -> tuple[object, ...]:

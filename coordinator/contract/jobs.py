@@ -185,3 +185,5 @@ class ExecutionView(msgspec.Struct, frozen=True):
     """Its job's."""
     moving: MovingView | None = None
     """What is on its way at the agent, for whatever work; only while it is at this one."""
+    has_earlier: bool = False
+    """Its history is longer: this is the end of it."""

@@ -3,13 +3,16 @@
 A fact replaces another about the same thing when it ranks higher: a terminal one above any that
 is not, then the newer jobs store, then the higher receipt number. That is the maximum of a total
 order, so facts may come in any order, any number of times, in any batches, and the outcome is
-the same. What the coordinator itself supposed (queued, overdue) gives way to any fact.
+the same. What the coordinator itself supposed (queued, overdue) gives way to any fact. Of more
+devices than an execution may touch those with the first names are kept, which depends on no order
+either.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from shared import limits
 from shared.model.job import (
     TERMINAL_EXECUTION,
     TERMINAL_TASK,
@@ -155,7 +158,11 @@ def _with_task(known: Known, receipt: Receipt, epoch: int) -> Known:
         detail=receipt.detail,
         result=receipt.result,
     )
-    known = replace(known, tasks={**known.tasks, receipt.device: task})
+    tasks = {**known.tasks, receipt.device: task}
+    if len(tasks) > limits.TASKS_PER_EXECUTION:
+        # No agent has more. Which ones stay follows from their names alone, as facts have no order.
+        tasks = {device: tasks[device] for device in sorted(tasks)[: limits.TASKS_PER_EXECUTION]}
+    known = replace(known, tasks=tasks)
     if known.rank is None:
         # The fact about the execution itself is still on the way; it has begun, that is sure.
         known = replace(known, state=ExecutionState.IN_PROGRESS, reason=0)

@@ -57,6 +57,8 @@ def fold_in(
     for device, task in after.tasks.items():
         if before.tasks.get(device) is not task:
             yield from _save_task(agent, execution, device, task)
+    for device in before.tasks.keys() - after.tasks.keys():
+        yield from execute("task_forget", agent, execution, device)
     return after.state in TERMINAL_EXECUTION and before.state not in TERMINAL_EXECUTION
 
 

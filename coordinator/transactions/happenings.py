@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from coordinator.core.events import Subject
 from coordinator.core.ports import Tx, execute, fetch_one
 from coordinator.transactions.outbox import tell
+from shared import limits
 from shared.block.schema import Schema
 from shared.clock import WallMs
 from shared.errors import Reason
@@ -56,9 +57,10 @@ def disk_told(agent: str, numbers: Sequence[int], now_ms: WallMs) -> Tx[None]:
 
 
 def devices_told(agent: str, devices: Sequence[str], now_ms: WallMs) -> Tx[None]:
-    """Remember devices that an agent has; a new one is an event."""
+    """Remember devices that an agent has, up to a bound; a new one is an event."""
+    most = limits.DEVICES_SEEN
     for device in sorted(set(devices)):
-        if (yield from fetch_one("device_seen", agent, device, now_ms)) is not None:
+        if (yield from fetch_one("device_seen", agent, device, now_ms, most)) is not None:
             yield from happened(
                 "device.discovered", f"{agent} {device}", agent=agent, now_ms=now_ms, device=device
             )

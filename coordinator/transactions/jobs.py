@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from coordinator.contract.agents import MovingView
 from coordinator.contract.common import to_time
 from coordinator.contract.job_parts import DependencyBody
@@ -72,14 +74,16 @@ def list_jobs(
 
 
 def view_execution(execution: bytes, limit: Selector | None = None) -> Tx[ExecutionView | None]:
-    """Return one execution with its history, None when there is none within a token's limit."""
+    """Return one execution with its newest history, None when a token's limit has none."""
     row = yield from fetch_one("execution", execution)
     if row is None or not (yield from sees_agent(row[1], limit)):
         return None
     agent = row[1]
     tasks = yield from fetch("task_known", agent, execution)
-    facts = yield from fetch("receipts_of_execution", agent, execution)
-    return _execution_view(row, tasks, facts, (yield from _moving(row)))
+    most = limits.FACTS_SHOWN
+    newest = yield from fetch("receipts_of_execution", agent, execution, most + 1)
+    view = _execution_view(row, tasks, newest[:most][::-1], (yield from _moving(row)))
+    return replace(view, has_earlier=len(newest) > most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,10 @@ class Wanted:
 def list_executions(
     wanted: Wanted, *, before: bytes, size: int
 ) -> Tx[tuple[list[ExecutionView], bool]]:
-    """Return up to `size` executions older than an id, newest first, and whether there are more."""
+    """Return up to `size` executions older than an id, newest first, and whether there are more.
+
+    They are less where they have many tasks, but one at least.
+    """
     rows: list[Row] = []
     seen: dict[str, bool] = {}
     while len(rows) <= size:
@@ -108,11 +115,15 @@ def list_executions(
         if len(page) <= size:
             break
         before = page[-1][0]
-    views = []
+    views: list[ExecutionView] = []
+    room = limits.TASKS_LISTED
     for row in rows[:size]:
+        if room <= 0:
+            break
         tasks = yield from fetch("task_known", row[1], row[0])
+        room -= len(tasks)
         views.append(_execution_view(row, tasks, (), (yield from _moving(row))))
-    return views, len(rows) > size
+    return views, len(rows) > len(views)
 
 
 def _moving(row: Row) -> Tx[MovingView | None]:

@@ -167,6 +167,13 @@ SOURCES_WATCHED = 16_384
 """Addresses whose contacts failed, some 300 bytes each."""
 WISHES = 1_024
 """Comparisons of an agent's devices that are kept: four for each device that it may have."""
+DEVICES_SEEN = 2_048
+"""Devices an agent was heard to have: eight times as many as it may have at once, for their names
+change over the years; what is beyond is told nobody as a new one."""
+FACTS_SHOWN = 2_000
+"""Receipts of one execution in one answer, the newest: all of its devices, tried a few times."""
+TASKS_LISTED = 16_384
+"""Devices' tasks in one page of executions: what goes beyond it comes with the next page."""
 MISSING_NAMED = 100
 """Devices of a group that a count of compliance names; `GET /v1/drift` has all of them."""
 MENDING_JOBS = 16

@@ -101,9 +101,9 @@ async def _check(fleet: Fleet, walks: list[list[_X]], facts: list[list[Receipt]]
     assert +counted == Counter(states.values())
     for number, told in enumerate(facts):
         rows = await fleet.store.read(
-            partial(fetch, "receipts_of_execution", f"a{number:02}", told[0].execution)
+            partial(fetch, "receipts_of_execution", f"a{number:02}", told[0].execution, 1_000)
         )
-        assert [row[0] for row in rows] == [one.number for one in told], "kept once each"
+        assert [row[0] for row in rows[::-1]] == [one.number for one in told], "kept once each"
 
 
 @PLAYS

@@ -1,14 +1,16 @@
 """Receipts give one outcome, however they travel: any order, any repetition, any batches."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.core.reconcile import REPORTABLE, Known, fold
+from shared import limits
 from shared.model.job import TERMINAL_EXECUTION, TERMINAL_TASK, ExecutionState, TaskState
 from shared.wire.messages import Receipt
 
 QUEUED = Known(state=ExecutionState.QUEUED)
-DEVICES = ["", "pump-1", "pump-2"]
+DEVICES = ["", "pump-1", "pump-2", "pump-3", "pump-4"]
 
 
 @st.composite
@@ -52,6 +54,19 @@ def arrive(facts):
 def test_any_order_and_repetition_gives_the_same_outcome(journey):
     facts, arrival = journey
     assert arrive(arrival) == arrive(facts)
+
+
+@given(journeys(), st.integers(1, 3))
+def test_of_more_devices_than_are_kept_the_same_stay_in_any_order(journey, most):
+    facts, arrival = journey
+    everything = arrive(facts)
+    first = sorted(everything.tasks)[:most]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "TASKS_PER_EXECUTION", most)
+        known = arrive(arrival)
+        assert known == arrive(facts)
+    assert known.tasks == {device: everything.tasks[device] for device in first}
+    assert (known.state, known.rank) == (everything.state, everything.rank)
 
 
 @given(receipts(), st.data())

@@ -134,6 +134,9 @@ ON CONFLICT (agent_id, execution_id, device) DO UPDATE SET
     fact_epoch = excluded.fact_epoch,
     fact_number = excluded.fact_number;
 
+-- name: task_forget
+DELETE FROM task WHERE agent_id = $1 AND execution_id = $2 AND device = $3;
+
 -- name: jobs_store
 -- And whether its agent had another store after it: somebody put the older one back.
 SELECT s.ordinal, s.received, EXISTS (SELECT 1 FROM jobs_store n
@@ -158,5 +161,7 @@ SELECT epoch, number, device, state, attempt, reason, wall_ms, detail, result
 FROM receipt WHERE agent_id = $1 AND execution_id = $2 ORDER BY epoch, number;
 
 -- name: receipts_of_execution
+-- The newest first.
 SELECT number, device, state, attempt, reason, detail, wall_ms, received_ms
-FROM receipt WHERE agent_id = $1 AND execution_id = $2 ORDER BY epoch, number;
+FROM receipt WHERE agent_id = $1 AND execution_id = $2
+ORDER BY epoch DESC, number DESC LIMIT $3;

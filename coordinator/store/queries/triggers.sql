@@ -22,7 +22,10 @@ WHERE t.kind IN ('job.succeeded', 'job.failed') AND t.paused_ms IS NULL AND t.de
 ON CONFLICT (trigger_id, occasion) DO NOTHING;
 
 -- name: device_seen
-INSERT INTO device_seen (agent_id, device, first_ms) VALUES ($1, $2, $3)
+INSERT INTO device_seen (agent_id, device, first_ms)
+SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT)
+WHERE NOT EXISTS (SELECT 1 FROM device_seen WHERE agent_id = $1 AND device = $2)
+    AND (SELECT count(*) FROM device_seen WHERE agent_id = $1) < $4
 ON CONFLICT (agent_id, device) DO NOTHING RETURNING device;
 
 -- name: device_lost

@@ -20,9 +20,14 @@ _MADE = "(SELECT j.created_ms FROM job j WHERE j.job_id = execution.job_id)"
 _RESTORED = "(SELECT coalesce(max(at_ms), 0) FROM restore)"
 _CANCEL = "tests/unit/test_coordinator_cancel.py::test_"
 _HEAD = "tests/unit/test_contact_head.py::test_"
+_MADE_UP = "tests/unit/test_made_up_devices.py::test_"
 
 
 _chain = cuts("chain", "shared/sync/incoming.py", _CHAIN)
+_fold = cuts("made-up", "coordinator/core/reconcile.py")
+_folding = cuts("made-up", "coordinator/transactions/folding.py", _MADE_UP)
+_shown = cuts("made-up", "coordinator/transactions/jobs.py", _MADE_UP)
+_seen = cuts("made-up", "coordinator/store/queries/triggers.sql", _MADE_UP)
 
 
 def _machine(name: str, file: str, old: str, new: str, play: str) -> Mutant:
@@ -334,5 +339,42 @@ COORDINATOR = (
         "self._turns.turn(seen.agent)",
         'self._turns.turn(AgentId(""))',
         (_DOOR + "one_agents_flood_is_turned_away_and_others_are_taken_in",),
+    ),
+    _fold(
+        "tasks",
+        "if len(tasks) > limits.TASKS_PER_EXECUTION:",
+        "if False:",
+        _MADE_UP + "of_more_devices_than_an_execution_may_touch_the_same_stay",
+    ),
+    _fold(
+        "tasks-as-they-come",
+        "for device in sorted(tasks)[: limits",
+        "for device in list(tasks)[: limits",
+        "tests/property/test_reconcile.py"
+        "::test_of_more_devices_than_are_kept_the_same_stay_in_any_order",
+    ),
+    _folding(
+        "tasks-that-gave-way",
+        '        yield from execute("task_forget", agent, execution, device)\n',
+        "        pass\n",
+        "of_more_devices_than_an_execution_may_touch_the_same_stay",
+    ),
+    _seen(
+        "devices",
+        "WHERE agent_id = $1) < $4",
+        "WHERE agent_id = $1) < $4 + 9",
+        "devices_of_an_agent_are_remembered_up_to_a_bound",
+    ),
+    _shown(
+        "history",
+        "newest[:most][::-1]",
+        "newest[::-1]",
+        "the_end_of_a_long_history_is_shown_and_that_there_is_more",
+    ),
+    _shown(
+        "pages",
+        "        room -= len(tasks)\n",
+        "",
+        "executions_of_many_tasks_come_on_more_pages",
     ),
 )
