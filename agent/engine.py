@@ -136,6 +136,7 @@ def make_engine(
     lock.changed = unlocked
     standing = ground.standing(known, alarmed, fired=executor.wake)
     calendar.watch(standing.wake)
+    calendar.watch(executor.set_right)
     return Engine(executor, standing, restorer, caretaker, lock, runner)
 
 

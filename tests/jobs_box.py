@@ -28,7 +28,7 @@ BOOT = b"a" * 16
 
 
 def at(ms: int, *, boot: bytes = BOOT) -> Moment:
-    return Moment(MonoMs(ms), boot, WallMs(WALL + ms))
+    return Moment(MonoMs(ms), boot, WallMs(WALL + ms), proven_ms=WallMs(WALL + ms))
 
 
 @dataclass

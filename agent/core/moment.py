@@ -1,7 +1,8 @@
 """The agent's best idea of now: monotonic time for waiting, a defensible UTC for expiry.
 
 A gateway without a battery-backed clock boots in 1970, and nobody may make a job run late by
-moving its clock. What a coordinator signed in answer to a fresh report is believed first.
+moving its clock. What a coordinator signed in answer to a fresh report is believed first. A wall
+clock alone may hold something back; it ends nothing for good, for it may be years ahead.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,16 @@ class Moment:
     """The best known UTC; never used for ordering."""
     sure: bool = True
     """Whether somebody vouches for `today_ms` on this boot."""
+    proven_ms: WallMs = WallMs(0)
+    """It is no earlier than this, by signed words and powered time since: no clock moves it."""
+
+    def is_over(self, end_ms: int) -> bool:
+        """Tell whether a time is proven to have passed: only then something ends for good."""
+        return end_ms < self.proven_ms
+
+    def may_be_over(self, end_ms: int) -> bool:
+        """Tell whether a time has passed by whatever clock is latest: nothing begins after it."""
+        return end_ms < max(self.today_ms, self.proven_ms)
 
 
 def moment(at: Instant, anchor: Anchor | None, *, floor_ms: WallMs) -> Moment:
@@ -37,8 +48,9 @@ def moment(at: Instant, anchor: Anchor | None, *, floor_ms: WallMs) -> Moment:
     cannot be before the floor, the latest time that any verified document proved.
     """
     if anchor is not None and anchor.boot_id == at.boot_id:
-        today = anchor.now_ms + (at.mono_ms - anchor.mono_ms)
-        return Moment(at.mono_ms, at.boot_id, WallMs(today))
+        today = WallMs(anchor.now_ms + (at.mono_ms - anchor.mono_ms))
+        return Moment(at.mono_ms, at.boot_id, today, proven_ms=today)
     if at.state in (ClockState.SYNCED, ClockState.HOLDOVER):
-        return Moment(at.mono_ms, at.boot_id, at.wall_ms)
-    return Moment(at.mono_ms, at.boot_id, WallMs(max(at.wall_ms, floor_ms)), sure=False)
+        return Moment(at.mono_ms, at.boot_id, at.wall_ms, proven_ms=floor_ms)
+    today = WallMs(max(at.wall_ms, floor_ms))
+    return Moment(at.mono_ms, at.boot_id, today, sure=False, proven_ms=floor_ms)

@@ -22,7 +22,7 @@ class Calendar:
         self._watchers: list[Callable[[], None]] = []
 
     def watch(self, moved: Callable[[], None]) -> None:
-        """Have `moved` called whenever a signed time says something else than was believed."""
+        """Have `moved` called whenever signed words say another time, or prove a later one."""
         self._watchers.append(moved)
 
     def now(self) -> Moment:
@@ -32,8 +32,9 @@ class Calendar:
 
     def raise_floor(self, floor_ms: WallMs) -> None:
         """Note that it cannot be earlier than this; a stored floor, or an issue time."""
-        mono_ms = self._clock.mono_ms()
-        self._floor_ms, self._floor_at = max(self._floor(mono_ms), floor_ms), mono_ms
+        before = self.now()
+        self._raise(floor_ms)
+        self._tell(before)
 
     def present(self) -> WallMs | None:
         """Return the time that a verified reply of this boot told, carried on; else None."""
@@ -54,11 +55,23 @@ class Calendar:
         if self._anchor is not None:
             now_ms = max(now_ms, before.today_ms)
         self._anchor = Anchor(now_ms, at.mono_ms, at.boot_id)
-        self.raise_floor(now_ms)
-        if not before.sure or abs(now_ms - before.today_ms) > _STEP_MS:
+        self._raise(now_ms)
+        self._tell(before)
+        return now_ms
+
+    def _raise(self, floor_ms: WallMs) -> None:
+        mono_ms = self._clock.mono_ms()
+        self._floor_ms, self._floor_at = max(self._floor(mono_ms), floor_ms), mono_ms
+
+    def _tell(self, before: Moment) -> None:
+        """Call who watches, if what was just learned says more than `before`."""
+        now = self.now()
+        stepped = not before.sure and now.sure
+        for then, since in ((before.today_ms, now.today_ms), (before.proven_ms, now.proven_ms)):
+            stepped |= abs(since - then) > _STEP_MS
+        if stepped:
             for moved in self._watchers:
                 moved()
-        return now_ms
 
     def _floor(self, mono_ms: MonoMs) -> WallMs:
         """Return what it cannot be earlier than at `mono_ms`: powered time passes for it too."""

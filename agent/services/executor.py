@@ -1,8 +1,9 @@
 """Works the queue off: claims due tasks, walks their programs on the devices, writes down the end.
 
 Owns the attempts in flight. Nothing polls: it wakes when a bundle was admitted, when an attempt
-ended and when the next task is due. Decisions stand in `agent.core.program`, rows in
-`agent.store.jobs`, one step in `agent.services.step_runner`. What a stop interrupts between two
+ended and when the next task is due; while something is held back because a wall clock calls it
+over, also when the time was told, and now and then. Decisions stand in `agent.core.program`, rows
+in `agent.store.jobs`, one step in `agent.services.step_runner`. What a stop interrupts between two
 steps is given back and is no failure.
 """
 
@@ -66,6 +67,9 @@ class Executor:
         self._began_ms = now().mono_ms
         self._release = self._ordered = False
         self._canceled: frozenset[tuple[bytes, int]] = frozenset()
+        self._settle_ms: MonoMs | None = None
+        """When to look at what is held back; None: nothing is."""
+        self._looks_again = False
 
     @property
     def running(self) -> int:
@@ -80,6 +84,11 @@ class Executor:
     def release_held(self) -> None:
         """Let what waits at a gate look again now: the site was unlocked."""
         self._release = True
+        self._woken.set()
+
+    def set_right(self) -> None:
+        """Look at what was held back: signed words said what time it is."""
+        self._looks_again = True
         self._woken.set()
 
     async def run(self) -> None:
@@ -101,6 +110,7 @@ class Executor:
             self._ordered = False
             self._canceled = await self._store.canceled()
         now = self._now()
+        await self._settle(now)
         # Whatever takes the power down with it begins again soon after the boot, and counts then.
         young = now.mono_ms - self._began_ms < limits.CRASH_LOOK_MS
         claimed = await self._store.claim(now, room=limits.WORKERS - self._running, durable=young)
@@ -109,7 +119,21 @@ class Executor:
             attempts.create_task(self._attempt(claim), name=f"task {claim.task}")
         if claimed.receipts:
             self._told()
-        await self._sleep(claimed.next_due_ms)
+        if claimed.held and self._settle_ms is None:
+            self._settle_ms = MonoMs(now.mono_ms + limits.STANDING_LOOK_MS)
+        wakes = [at for at in (claimed.next_due_ms, self._settle_ms) if at is not None]
+        await self._sleep(min(wakes, default=None))
+
+    async def _settle(self, now: Moment) -> None:
+        """Let go what was held back, once it is due to look at it.
+
+        A clock that is set right by itself tells nobody: so it is looked at now and then, too.
+        """
+        again, self._looks_again = self._looks_again, False
+        if self._settle_ms is None or not (again or now.mono_ms >= self._settle_ms):
+            return
+        held = await self._store.settle(now)
+        self._settle_ms = MonoMs(now.mono_ms + limits.STANDING_LOOK_MS) if held else None
 
     async def _recover(self) -> None:
         """Put right what was running: in the first life of this process, it crashed the last."""

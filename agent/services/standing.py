@@ -3,7 +3,8 @@
 Owns when to look. A schedule is looked at when its next time comes, when the clock is learned and
 once an hour, because timers stand still in suspend; firings that come within each other's slack
 share a wake-up. A rule is looked at when a reading of one of its points came, and when `for_s`
-ends. What is decided stands in `agent.core.standing` and `agent.core.rules`, rows in
+ends. What is over by a wall clock alone is held back, and ends once its time is proven to be over.
+What is decided stands in `agent.core.standing` and `agent.core.rules`, rows in
 `agent.store.standing`.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from datetime import tzinfo
 
 from agent.core.device import DeviceSettings
 from agent.core.judge import Judged
@@ -25,7 +27,7 @@ from shared.clock import MonoMs
 from shared.errors import MistakeError, WorldError
 from shared.ids import DeviceId, uuid_text
 from shared.model.job import ExecutionState, JobSpec
-from shared.model.schedule import Schedule, find_zone, jitter_ms
+from shared.model.schedule import Schedule, find_zone, jitter_ms, next_nominal
 from shared.runtime.logs import Events
 
 _log = Events(__name__)
@@ -65,6 +67,8 @@ class StandingJobs:
         self._woken = asyncio.Event()
         self._armed: set[int] = set()
         self._jobs: list[Standing] | None = None
+        self._held: set[int] = set()
+        """Jobs that do nothing now: by some clock they are over."""
 
     def wake(self) -> None:
         """Look again: a bundle came, or the clock is known now."""
@@ -94,24 +98,20 @@ class StandingJobs:
     async def _look(self) -> int | None:
         """Do what is due; return for how long nothing will be, None: until something happens."""
         now = self._now()
-        # Readings come every second, orders do not: the rows are read again when they changed.
-        jobs = self._jobs if self._jobs is not None else await self._store.load(now)
-        self._jobs = jobs
+        jobs = await self._load(now)
         self._armed &= {job.number for job in jobs}
         latest: list[MonoMs] = []
         for job in jobs:
             if job.number not in self._armed:
                 await self._store.arm(job, now)
                 self._armed.add(job.number)
-            if job.not_after_ms < now.today_ms:
+            if now.is_over(job.not_after_ms):
                 await self._end(job, ExecutionState.EXPIRED, now)
-            elif job.spec.schedule is not None:
+            elif job.number not in self._held and job.spec.schedule is not None:
                 due = await self._keep(job, job.spec.schedule, now)
                 if due is not None:
                     latest.append(due)
-        rules = [
-            job for job in jobs if job.spec.rule is not None and job.not_after_ms >= now.today_ms
-        ]
+        rules = [job for job in jobs if job.spec.rule is not None and job.number not in self._held]
         if await self._rules.look(rules, now):
             self._fired()
         if (again := self._rules.next_look_ms) is not None:
@@ -120,6 +120,17 @@ class StandingJobs:
             return None
         until = min([*latest, now.mono_ms + limits.STANDING_LOOK_MS])
         return max(0, until - self._now().mono_ms)
+
+    async def _load(self, now: Moment) -> list[Standing]:
+        """Return the orders, having noted which of them are held back."""
+        # Readings come every second, orders do not: the rows are read again when they changed.
+        jobs = self._jobs if self._jobs is not None else await self._store.load(now)
+        held = {job.number for job in jobs if now.may_be_over(job.not_after_ms)}
+        if held != self._held:
+            # A rule that comes back goes on with what it remembers, not with what it once did.
+            jobs = await self._store.load(now)
+        self._jobs, self._held = jobs, held
+        return jobs
 
     async def _keep(self, job: Standing, schedule: Schedule, now: Moment) -> MonoMs | None:
         """Let a schedule fire if it is due; return the latest moment of its next look."""
@@ -135,13 +146,15 @@ class StandingJobs:
         key = self._agent.encode() + job.execution
         delays = [jitter_ms(schedule, key, nominal) for nominal in todo.fire]
         devices = self._devices(job) if todo.fire else ()
-        fired = await self._store.follow(job, todo, devices, now=now, delays_ms=delays)
-        self._jobs = None
+        fired = 0
+        if todo.fire or todo.missed or todo.due or job.due:
+            fired = await self._store.follow(job, todo, devices, now=now, delays_ms=delays)
+            self._jobs = None
         if fired:
             execution, trace = uuid_text(job.execution), job.trace or None
             _log.event("schedule_fired", execution=execution, count=fired, trace=trace)
             self._fired()
-        if todo.due is None and now.sure:
+        if todo.due is None and now.sure and _is_done(schedule, now, zone):
             await self._end(job, ExecutionState.SUCCEEDED, now)
             return None
         return None if todo.due is None else MonoMs(todo.due.mono_ms + schedule.slack_s * 1000)
@@ -158,6 +171,11 @@ class StandingJobs:
         await self._store.end(job, state, now)
         self._jobs = None
         self._fired()
+
+
+def _is_done(schedule: Schedule, now: Moment, zone: tzinfo) -> bool:
+    """Tell whether a schedule is proven to have no time to come."""
+    return next_nominal(schedule, now.proven_ms, zone) is None
 
 
 def _is_early(job: Standing, now: Moment) -> bool:

@@ -38,6 +38,8 @@ class Claimed:
     next_due_ms: MonoMs | None
     receipts: int
     """Receipts this wrote: expired and begun executions."""
+    held: int = 0
+    """Tasks this held back: by a wall clock alone they are too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +91,28 @@ class JobStore:
     async def claim(self, now: Moment, *, room: int, durable: bool = False) -> Claimed:
         """Begin an attempt at up to `room` due tasks, one per idle device.
 
-        Tasks that are due but whose execution may no longer begin end here instead. `durable`: a
-        power cut that one of them is the cause of is counted.
+        Tasks that are due but whose execution may no longer begin end here instead, or are held
+        back. `durable`: a power cut that one of them is the cause of is counted.
         """
 
         def work(db: sqlite3.Connection) -> Claimed:
             queue = QueueRows(db, now)
             queue.end_late()
             claims, next_due_ms = queue.claim(room)
-            return Claimed(tuple(claims), next_due_ms, queue.receipts)
+            return Claimed(tuple(claims), next_due_ms, queue.receipts, queue.held)
 
         # Not durable as a rule: after a power cut the task is READY again and nothing of it was
         # told. What does harm twice is made durable right before its first byte, by `note`.
         return await self._file.transact(work, durable=durable)
+
+    async def settle(self, now: Moment) -> bool:
+        """Let go what was held back and need not be any more; tell whether anything still is."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            return QueueRows(db, now).settle()
+
+        # Not durable: after a power cut everything is looked at anyway.
+        return await self._file.transact(work, durable=False)
 
     async def release(self, reason: Reason, now: Moment) -> None:
         """Make due now whatever waits for this reason."""

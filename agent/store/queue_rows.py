@@ -53,6 +53,8 @@ class QueueRows:
     def __init__(self, db: sqlite3.Connection, now: Moment) -> None:
         self._db, self._now = db, now
         self._executions = ExecutionRows(db, now)
+        self.held = 0
+        """Tasks that were held back so far."""
 
     @property
     def receipts(self) -> int:
@@ -141,13 +143,21 @@ class QueueRows:
 
     # --- attempts ---------------------------------------------------------------------------------
     def end_late(self) -> None:
-        """End waiting tasks whose execution may no longer begin."""
-        late = self._db.execute(_SQL["late_tasks"], bind(self._now.mono_ms, self._now.today_ms))
+        """End waiting tasks whose execution may no longer begin.
+
+        Where only a wall clock says so they are held back: it may be years ahead. What has
+        something to put in order does that by any clock: it is not left half-way for months.
+        """
+        latest_ms = max(self._now.today_ms, self._now.proven_ms)
+        late = self._db.execute(_SQL["late_tasks"], bind(self._now.mono_ms, latest_ms))
         causes: dict[tuple[int, int], Fact] = {}
-        for task, execution, device, attempt, reason, firing, packed in late.fetchall():
+        for task, execution, device, attempt, reason, firing, packed, end_ms in late.fetchall():
             course = read_course(packed)
             turned = course.expired(_TOO_LATE)
             if course.is_ending or self._executions.turn(task, execution, course, turned):
+                continue
+            if not self._now.is_over(end_ms):
+                self._hold_back(task, end_ms)
                 continue
             state, why = expire(attempt, Reason(reason) if reason else None)
             fact = Fact(
@@ -163,6 +173,20 @@ class QueueRows:
         # All of an execution's tasks first: half of them would not fold to EXPIRED.
         for (execution, firing), cause in causes.items():
             self._executions.refold(execution, firing, cause)
+
+    def _hold_back(self, task: int, end_ms: int) -> None:
+        """Let a task wait until it is over for certain, by powered time, or is let go before."""
+        until_ms = self._now.mono_ms + end_ms - self._now.proven_ms + 1
+        self._db.execute(_SQL["hold_back"], bind(task, until_ms))
+        self.held += 1
+
+    def settle(self) -> bool:
+        """Let go what was held back and need not be any more; tell whether anything still is."""
+        now = self._now
+        may_begin_ms = max(now.today_ms, now.proven_ms)
+        row = bind(now.boot_id, now.mono_ms, may_begin_ms, now.proven_ms)
+        self._db.execute(_SQL["settle_held_back"], row)
+        return bool(self._db.execute(_SQL["is_held_back"]).fetchone()[0])
 
     def claim(self, room: int) -> tuple[list[Claim], MonoMs | None]:
         """Begin attempts at the first due tasks of devices that have none running.
@@ -180,9 +204,10 @@ class QueueRows:
         if len(due) > room:
             later.append(self._now.mono_ms)
         # Who waits for another job is in no device's lane, but may wait no longer than allowed.
-        (ends_ms,) = self._db.execute(_SQL["dependents_end"], bind(self._now.today_ms)).fetchone()
+        proven_ms = self._now.proven_ms
+        (ends_ms,) = self._db.execute(_SQL["dependents_end"], bind(proven_ms)).fetchone()
         if ends_ms is not None:
-            later.append(self._now.mono_ms + ends_ms - self._now.today_ms + 1)
+            later.append(self._now.mono_ms + ends_ms - proven_ms + 1)
         return claims, MonoMs(min(later)) if later else None
 
     def _begin(self, task: int) -> Claim:

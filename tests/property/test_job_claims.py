@@ -24,7 +24,7 @@ from tests.length import examples
 SQL = load_queries("agent.store", "queries/jobs.sql")
 SPEC = pack(read_job("flow"))
 DIGEST = sha256(SPEC).digest()
-NOW = Moment(MonoMs(1_000), b"a" * 16, WallMs(WALL))
+NOW = Moment(MonoMs(1_000), b"a" * 16, WallMs(WALL), proven_ms=WallMs(WALL))
 
 
 class Row(NamedTuple):

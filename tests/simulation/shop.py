@@ -140,6 +140,7 @@ class Shop:
             fired=self.executor.wake,
         )
         self.calendar.watch(self.standing.wake)
+        self.calendar.watch(self.executor.set_right)
         self.work = [
             asyncio.create_task(self.executor.run()),
             asyncio.create_task(self.standing.run()),

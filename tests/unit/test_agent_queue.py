@@ -1,6 +1,7 @@
 """What the queue decides: devices of a job, due times over boots, and what tasks add up to."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -114,6 +115,21 @@ def test_an_unconfirmed_clock_is_never_before_what_was_proven(state):
     at = Instant(wall_ms=WallMs(5), mono_ms=MonoMs(9_000), boot_id=b"a" * 16, state=state)
     assert moment(at, None, floor_ms=WallMs(WALL)).today_ms == WALL
     assert moment(at, None, floor_ms=WallMs(3)).today_ms == 5
+
+
+@pytest.mark.parametrize("state", list(ClockState))
+def test_no_wall_clock_proves_that_a_time_is_over(state):
+    ahead, floor = WallMs(WALL + 400 * DAY), WallMs(WALL)
+    at = Instant(wall_ms=ahead, mono_ms=MonoMs(9_000), boot_id=b"a" * 16, state=state)
+    now = moment(at, None, floor_ms=floor)
+    assert (now.today_ms, now.proven_ms) == (ahead, floor)
+    assert now.may_be_over(WALL + DAY)
+    assert not now.is_over(WALL + DAY)
+    assert now.is_over(WALL - 1)
+    told = moment(at, Anchor(WallMs(WALL), MonoMs(4_000), b"a" * 16), floor_ms=floor)
+    assert told.proven_ms == told.today_ms == WALL + 5_000, "signed words do"
+    slow = replace(at, wall_ms=WallMs(5))
+    assert moment(slow, None, floor_ms=floor).may_be_over(WALL - 1), "a slow one hides nothing"
 
 
 def test_what_never_began_is_called_off_and_what_had_begun_failed():

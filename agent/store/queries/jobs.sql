@@ -22,7 +22,7 @@ SELECT count(*) FROM task WHERE state IN (0, 1)
 -- name: late_tasks
 -- Waiting tasks that are due although their execution may no longer begin.
 SELECT task.number, task.execution, task.device, task.attempt, task.reason, task.firing,
-    task.course
+    task.course, execution.not_after_ms
 FROM execution INDEXED BY execution_open
 JOIN task ON task.execution = execution.number
 WHERE execution.state < 10 AND execution.not_after_ms < $2
@@ -96,6 +96,20 @@ UPDATE task SET course = $3 WHERE number = $1 AND attempt = $2 AND state = 1
 
 -- name: release_held
 UPDATE task SET due_boot = $2, due_mono_ms = $3 WHERE state = 0 AND reason = $1
+
+-- name: hold_back
+-- Due in the terms of no boot: until it is known what time it is, or it is over for certain.
+UPDATE task SET due_boot = x'', due_mono_ms = $2 WHERE number = $1
+
+-- name: settle_held_back
+-- What is held back, and may begin by every clock, or is over for certain.
+UPDATE task SET due_boot = $1, due_mono_ms = $2
+WHERE state = 0 AND due_boot = x'' AND execution IN (
+    SELECT number FROM execution WHERE not_after_ms >= $3 OR not_after_ms < $4
+)
+
+-- name: is_held_back
+SELECT EXISTS (SELECT 1 FROM task WHERE state = 0 AND due_boot = x'')
 
 -- name: end_waiting
 UPDATE task SET state = $2, reason = $3 WHERE number = $1 AND state = 0

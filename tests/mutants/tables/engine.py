@@ -15,6 +15,9 @@ _JOBS = "tests/unit/test_agent_jobs.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
 _STANDING = "tests/simulation/test_standing.py"
 _SELECTION = "tests/simulation/test_selection.py::test_"
+_CLOCK = "tests/simulation/test_wrong_clock.py::test_"
+_AHEAD = _CLOCK + "a_clock_that_is_years_ahead_ends_nothing_for_good"
+_UNSURE = _CLOCK + "what_may_be_over_waits_for_word_without_keeping_anybody_awake"
 
 ENGINE = (
     Mutant(
@@ -142,6 +145,104 @@ ENGINE = (
         "                rows.note_runs(standing.number, todo.runs)\n",
         "                pass\n",
         (_MINUTE,),
+    ),
+    Mutant(
+        "engine-clock-proves-nothing",
+        "agent/core/moment.py",
+        "at.wall_ms, proven_ms=floor_ms)\n    today",
+        "at.wall_ms, proven_ms=at.wall_ms)\n    today",
+        ("tests/unit/test_agent_queue.py::test_no_wall_clock_proves_that_a_time_is_over",),
+    ),
+    Mutant(
+        "engine-clock-ends-no-standing-job",
+        "agent/services/standing.py",
+        "if now.is_over(job.not_after_ms):",
+        "if now.may_be_over(job.not_after_ms):",
+        (_AHEAD,),
+    ),
+    Mutant(
+        "engine-clock-ends-no-task",
+        "agent/store/queue_rows.py",
+        "            if not self._now.is_over(end_ms):\n",
+        "            if False:\n",
+        (_AHEAD,),
+    ),
+    Mutant(
+        "engine-clock-ends-no-schedule",
+        "agent/services/standing.py",
+        " and _is_done(schedule, now, zone):",
+        ":",
+        (_CLOCK + "a_schedule_is_done_only_when_its_last_time_is_proven_to_have_passed",),
+    ),
+    Mutant(
+        "engine-clock-holds-tasks-back",
+        "agent/store/queue_rows.py",
+        "        latest_ms = max(self._now.today_ms, self._now.proven_ms)\n",
+        "        latest_ms = self._now.proven_ms\n",
+        (_UNSURE,),
+    ),
+    Mutant(
+        "engine-clock-holds-schedules-back",
+        "agent/services/standing.py",
+        "elif job.number not in self._held and job.spec",
+        "elif job.spec",
+        (_UNSURE,),
+    ),
+    Mutant(
+        "engine-clock-holds-rules-back",
+        "agent/services/standing.py",
+        "is not None and job.number not in self._held]",
+        "is not None]",
+        (_AHEAD,),
+    ),
+    Mutant(
+        "engine-held-back-rule-remembers",
+        "agent/services/standing.py",
+        "        if held != self._held:\n",
+        "        if False:\n",
+        (_CLOCK + "a_rule_that_was_held_back_remembers_what_it_did_before",),
+    ),
+    Mutant(
+        "engine-held-back-until-told",
+        "agent/services/executor.py",
+        "        self._looks_again = True\n",
+        "",
+        (_AHEAD,),
+    ),
+    Mutant(
+        "engine-held-back-until-proven",
+        "agent/services/calendar.py",
+        "(before.proven_ms, now.proven_ms)",
+        "(now.proven_ms, now.proven_ms)",
+        (_UNSURE,),
+    ),
+    Mutant(
+        "engine-held-back-until-set-right",
+        "agent/services/executor.py",
+        "limits.STANDING_LOOK_MS)\n        wakes",
+        "99 * limits.STANDING_LOOK_MS)\n        wakes",
+        (_CLOCK + "a_clock_that_is_set_right_by_itself_lets_everything_go_on",),
+    ),
+    Mutant(
+        "engine-held-back-writes-nothing",
+        "agent/services/standing.py",
+        "        if todo.fire or todo.missed or todo.due or job.due:\n",
+        "        if True:\n",
+        (_CLOCK + "a_schedule_that_waits_for_the_proof_of_its_end_writes_nothing_meanwhile",),
+    ),
+    Mutant(
+        "engine-held-back-over-a-boot",
+        "agent/store/queries/jobs.sql",
+        "UPDATE task SET due_boot = x'', due_mono_ms = $2 WHERE number = $1",
+        "UPDATE task SET due_mono_ms = $2 WHERE number = $1",
+        (_AHEAD,),
+    ),
+    Mutant(
+        "engine-waits-for-a-job-until-proven",
+        "agent/store/queue_rows.py",
+        '_SQL["dependents_end"], bind(proven_ms)',
+        '_SQL["dependents_end"], bind(self._now.today_ms)',
+        (_JOBS,),
     ),
     Mutant(
         "engine-slack-is-on-time",
