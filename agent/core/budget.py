@@ -25,6 +25,8 @@ class Today:
     """Days since 0001-01-01, as `datetime.date.toordinal` counts."""
     month: int
     """Months since the year 0."""
+    told: bool = False
+    """Whether signed words of this boot say so; else it may be later than this."""
 
 
 class Spent(msgspec.Struct, frozen=True, array_like=True):
@@ -58,11 +60,20 @@ class BudgetSettings:
 def turned(spent: Spent, today: Today) -> Spent:
     """Return the count as of a day: a later day or month begins at nothing.
 
-    A clock that was set back begins nothing anew: otherwise it would be a way to spend twice.
+    Time that went back begins nothing anew, also not when it comes forward again: otherwise it
+    would be a way to spend twice. A count whose day has yet to come goes on as today's, bytes and
+    all, once today is told: it would stand still until then.
     """
-    day_bytes = 0 if today.day > spent.day else spent.day_bytes
-    month_bytes = 0 if today.month > spent.month else spent.month_bytes
-    return Spent(today.day, day_bytes, today.month, month_bytes)
+    day, day_bytes = _as_of(today.day, spent.day, spent.day_bytes, told=today.told)
+    month, month_bytes = _as_of(today.month, spent.month, spent.month_bytes, told=today.told)
+    return Spent(day, day_bytes, month, month_bytes)
+
+
+def _as_of(now: int, counted: int, size: int, *, told: bool) -> tuple[int, int]:
+    """Return which day or month a count is of, and the count."""
+    if now > counted:
+        return now, 0
+    return (now if told else counted), size
 
 
 def charged(spent: Spent, today: Today, size: int) -> Spent:

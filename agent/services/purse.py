@@ -1,8 +1,9 @@
 """The link's bytes in this process: what was spent as the disk knows it, and what is left.
 
-Owns the count in memory, the site's calendar day and the tokens. Leaves out what the numbers mean
-(`agent.core.budget`, `agent.core.ladder`) and writing them down, which every contact does in a
-transaction of its own anyway (`agent.store.contact`).
+Owns the count in memory, the site's calendar day and the tokens. Days pass by the time that is
+proven: no wall clock gives bytes back, and none that is years ahead keeps them for years. Leaves
+out what the numbers mean (`agent.core.budget`, `agent.core.ladder`) and writing them down, which
+every contact does in a transaction of its own anyway (`agent.store.contact`).
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -45,7 +46,10 @@ class Purse:
     @property
     def spent(self) -> Spent:
         """Return what was spent, as of today."""
-        return turned(self._spent or Spent(), self._today())
+        spent = turned(self._spent or Spent(), self._today())
+        if self._spent is not None:
+            self._spent = spent
+        return spent
 
     def load(self, spent: Spent) -> None:
         """Take over what the disk knows; only the first time counts."""
@@ -76,7 +80,8 @@ class Purse:
 
     def _today(self) -> Today:
         now = self._now()
-        return Today(now.toordinal(), now.year * _MONTHS + now.month - 1)
+        told = self._calendar.present() is not None
+        return Today(now.toordinal(), now.year * _MONTHS + now.month - 1, told=told)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._calendar.now().today_ms / 1000, self._zone)
+        return datetime.fromtimestamp(self._calendar.now().proven_ms / 1000, self._zone)

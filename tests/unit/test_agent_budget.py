@@ -1,5 +1,7 @@
 """Bytes of a day and a month: counted, paced, and what is left out as they run short."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,10 @@ from agent.core.uplink import (
     nudged,
     weighed,
 )
-from shared.clock import MonoMs
+from agent.services.calendar import Calendar
+from agent.services.purse import Purse
+from shared.clock import ClockState, MonoMs, WallMs
+from tests.agent_parts import WALL, HandClock
 
 DAY_MS = 86_400_000
 LIMITED = BudgetSettings(day_bytes=100_000, month_bytes=1_000_000)
@@ -47,7 +52,51 @@ def test_a_new_day_begins_at_nothing_and_the_month_goes_on():
 
 def test_a_clock_that_is_set_back_does_not_let_a_day_be_spent_twice():
     spent = charged(Spent(), Today(9, 2), 700)
-    assert charged(spent, Today(3, 1), 50) == Spent(3, 750, 1, 750)
+    back = charged(spent, Today(3, 1), 50)
+    assert back == Spent(9, 750, 2, 750)
+    assert turned(back, Today(9, 2)) == Spent(9, 750, 2, 750), "nor when it comes right again"
+    assert turned(back, Today(10, 3)) == Spent(10, 0, 3, 0)
+
+
+def test_a_day_that_was_never_reached_does_not_hold_the_count_for_years():
+    spent = charged(Spent(), Today(400, 14), 700)
+    told = charged(spent, Today(9, 2, told=True), 50)
+    assert told == Spent(9, 750, 2, 750), "nothing is given back"
+    assert turned(told, Today(10, 2)) == Spent(10, 0, 2, 750)
+
+
+@pytest.mark.parametrize("state", [ClockState.SYNCED, ClockState.UNSYNCED])
+def test_no_wall_clock_turns_the_day(state: ClockState):
+    clock = HandClock(state=state)
+    calendar = Calendar(clock)
+    calendar.raise_floor(WallMs(WALL))
+    purse = Purse(LIMITED, clock=clock, calendar=calendar)
+    purse.load(Spent())
+    purse.charge(700)
+    for days in (400, -20_000, 0):
+        clock.wall = WALL + days * DAY_MS
+        purse.charge(50)
+    assert purse.spent.day_bytes == purse.spent.month_bytes == 850
+    clock.wall = WALL + 400 * DAY_MS
+    clock.mono += DAY_MS
+    assert (purse.spent.day_bytes, purse.spent.month_bytes) == (0, 850), "powered time does"
+    calendar.learn(WallMs(WALL + 3 * DAY_MS))
+    purse.charge(20)
+    assert purse.spent.day_bytes == 20, "so does who tells the time"
+
+
+def test_a_count_that_is_told_to_be_ahead_turns_at_the_next_midnight():
+    clock = HandClock()
+    calendar = Calendar(clock)
+    purse = Purse(LIMITED, clock=clock, calendar=calendar)
+    ahead = datetime.fromtimestamp(WALL / 1000, UTC).toordinal() + 400
+    purse.load(Spent(ahead, 90_000, 12 * 3_000, 90_000))
+    calendar.raise_floor(WallMs(WALL))
+    assert purse.spent.day_bytes == 90_000
+    calendar.learn(WallMs(WALL))
+    assert purse.spent.day_bytes == 90_000
+    clock.advance(DAY_MS)
+    assert purse.spent.day_bytes == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**6)), max_size=20))
