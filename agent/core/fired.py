@@ -1,7 +1,8 @@
 """Which nominal times of a schedule have fired: runs of them, so that years fit into a few numbers.
 
-A time is never fired twice, whatever the clock does; what was missed while it stood wrong may still
-fire when it comes again. Pure. Leaves out when something fires (`agent.core.standing`).
+A time is never fired twice, whatever the clock does, but for those that a clock far ahead fired,
+beyond what there is room for: they may fire once more when they come. What was missed while it
+stood wrong may still fire then. Pure. Leaves out when something fires (`agent.core.standing`).
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +32,15 @@ def count_fired(runs: Sequence[Run], first_ms: int, last_ms: int, period_ms: int
     return count
 
 
-def with_fired(runs: Sequence[Run], nominal: WallMs, following: Following) -> tuple[Run, ...]:
+def with_fired(
+    runs: Sequence[Run], nominal: WallMs, following: Following, *, past_ms: int
+) -> tuple[Run, ...]:
     """Return the runs, ascending, with one time more.
 
-    Of more than `limits.FIRED_RUNS` the two oldest become one: what was missed between them will
-    not fire either when the clock is set back as far as that.
+    Of more than `limits.FIRED_RUNS` the two oldest become one, if what lies between them has passed
+    for certain, by `past_ms`: what was missed there will not fire either when the clock is set back
+    as far as that. Else the one farthest ahead is forgotten: what lies between a past and a future
+    run has yet to fire.
     """
     if has_fired(runs, nominal):
         return tuple(runs)
@@ -50,5 +55,8 @@ def with_fired(runs: Sequence[Run], nominal: WallMs, following: Following) -> tu
             kept.append(run)
     after = sorted([*kept, (first, last)])
     while len(after) > limits.FIRED_RUNS:
-        after[:2] = [(after[0][0], after[1][1])]
+        if after[1][0] <= past_ms:
+            after[:2] = [(after[0][0], after[1][1])]
+        else:
+            del after[-2 if after[-1] == (first, last) else -1]
     return tuple(after)

@@ -6,6 +6,7 @@ vouches for it, it stepped back, the agent was off. Leaves out rows (`agent.stor
 
 from dataclasses import dataclass, replace
 from datetime import tzinfo
+from functools import partial
 
 from agent.core.fired import Run, count_fired, has_fired, with_fired
 from agent.core.moment import Moment
@@ -67,9 +68,11 @@ def agenda(
         runs: what has fired before.
     """
     found = _found(schedule, last, now, zone, (elapsed_due, runs))
+    past_ms = min(now.today_ms, now.proven_ms)
     fire = tuple(nominal for nominal in found.fire if not has_fired(runs, nominal))
     for nominal in fire:
-        runs = with_fired(runs, nominal, lambda after: next_nominal(schedule, after, zone))
+        following = partial(next_nominal, schedule, zone=zone)
+        runs = with_fired(runs, nominal, following, past_ms=past_ms)
     return replace(found, fire=fire, runs=runs)
 
 

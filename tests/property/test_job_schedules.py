@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.actions.registry import ACTIONS
 from agent.core.fired import has_fired, with_fired
+from agent.core.moment import Moment
+from agent.core.standing import agenda
 from shared import limits
-from shared.clock import ClockState, WallMs
+from shared.clock import ClockState, MonoMs, WallMs
 from shared.model.job import JobSpec, Step, Targets
 from shared.model.schedule import Misfire, Overlap, Schedule, Unsynced, next_nominal
 from shared.model.spec_check import check_spec
@@ -214,9 +217,45 @@ def test_a_schedule_that_may_be_late_is_not_missed():
 def test_runs_know_what_has_fired_and_nothing_else(order: list[int], period: int):
     runs: tuple[tuple[int, int], ...] = ()
     for nominal in order:
-        runs = with_fired(runs, WallMs(nominal * period), lambda at: WallMs(at + period))
+        runs = with_fired(
+            runs, WallMs(nominal * period), lambda at: WallMs(at + period), past_ms=301 * period
+        )
         assert len(runs) <= limits.FIRED_RUNS
     if len({*order}) <= limits.FIRED_RUNS:
         known = {at for at in range(0, 301 * period, period) if has_fired(runs, at)}
         assert known == {nominal * period for nominal in order}
     assert all(has_fired(runs, nominal * period) for nominal in order)
+
+
+@example(list(range(0, 300, 2)), 0)
+@example(list(range(300, 0, -2)), 100)
+@given(st.lists(st.integers(0, 300), max_size=150), st.integers(0, 300))
+def test_no_time_to_come_is_taken_for_fired(order: list[int], past: int):
+    runs: tuple[tuple[int, int], ...] = ()
+    for nominal in order:
+        runs = with_fired(runs, WallMs(nominal), lambda at: WallMs(at + 1), past_ms=past)
+        assert len(runs) <= limits.FIRED_RUNS
+        assert has_fired(runs, nominal)
+    assert {at for at in range(past + 1, 301) if has_fired(runs, at)} <= {*order}
+
+
+@pytest.mark.parametrize("ahead_days", [40, 150])
+def test_a_clock_that_is_months_ahead_at_each_boot_silences_no_schedule(ahead_days: int):
+    """Each morning the battery's clock is wrong, until the coordinator tells the time."""
+    schedule, begin = Schedule(interval_s=HOUR), 1_795_000_000_000 // (HOUR * 1000) * HOUR * 1000
+    last: WallMs = WallMs(begin)
+    runs: tuple[tuple[int, int], ...] = ()
+    for day in range(1, 301):
+        today, boot = begin + day * DAY_MS, day.to_bytes(16)
+        wrong = WallMs(today + ahead_days * DAY_MS)
+        looks = [Moment(MonoMs(0), boot, wrong, sure=False, proven_ms=WallMs(today))]
+        for hour in range(12):
+            told = WallMs(today + hour * HOUR * 1000 + 60_000)
+            looks.append(Moment(MonoMs(hour * HOUR * 1000), boot, told, proven_ms=told))
+        fired: set[int] = set()
+        for now in looks:
+            todo = agenda(schedule, last, now, UTC, elapsed_due=None, runs=runs)
+            last, runs = todo.last_ms, todo.runs
+            fired |= {nominal for nominal in todo.fire if now.sure}
+        # Of those that the wrong clock fired already, one each day comes at its time.
+        assert len(fired) >= 11

@@ -6,6 +6,7 @@ _CRASH = "tests/property/test_job_crashes.py::test_"
 _EVERY = _CRASH + "a_cut_after_every_single_commit_is_survived"
 _SCHEDULES = "tests/property/test_job_schedules.py::test_"
 _MINUTE = _SCHEDULES + "a_minute_schedule_repeats_nothing_when_half_a_day_comes_again"
+_SILENCED = _SCHEDULES + "a_clock_that_is_months_ahead_at_each_boot_silences_no_schedule"
 _CLAIMS = "tests/property/test_job_claims.py::test_"
 _HEADS = _CLAIMS + "the_most_urgent_due_task_of_each_idle_device_begins"
 _POISON = "tests/property/test_invariants.py::test_a_job_that_kills_its_agent"
@@ -145,6 +146,27 @@ ENGINE = (
         "                rows.note_runs(standing.number, todo.runs)\n",
         "                pass\n",
         (_MINUTE,),
+    ),
+    Mutant(
+        "engine-runs-join-in-the-past",
+        "agent/core/fired.py",
+        "        if after[1][0] <= past_ms:\n",
+        "        if True:\n",
+        (_SILENCED, _SCHEDULES + "no_time_to_come_is_taken_for_fired"),
+    ),
+    Mutant(
+        "engine-runs-join-in-the-proven-past",
+        "agent/core/standing.py",
+        "past_ms = min(now.today_ms, now.proven_ms)",
+        "past_ms = now.today_ms",
+        (_SILENCED,),
+    ),
+    Mutant(
+        "engine-runs-keep-the-newest",
+        "agent/core/fired.py",
+        "del after[-2 if after[-1] == (first, last) else -1]",
+        "del after[-1]",
+        (_SCHEDULES + "no_time_to_come_is_taken_for_fired",),
     ),
     Mutant(
         "engine-clock-proves-nothing",
