@@ -142,8 +142,11 @@ class StandingRows:
         return True
 
     def firing_ended(self, execution: int, firing: int, detail: str, result: object) -> None:
-        """Turn a firing whose tasks are all over into history; one that is not stays."""
+        """Turn a firing whose tasks are all over into history, once; one that is not stays."""
         seen = seen_tasks(self._db, execution, firing)
+        if not seen:
+            # It is history: the end of one task may have called off all that was left.
+            return
         if any(task.state in {TaskState.READY, TaskState.RUNNING} for task in seen):
             return
         (tolerate,) = self._db.execute(_SQL["tolerated"], bind(execution)).fetchone()

@@ -14,6 +14,7 @@ from tests.mutants.tables.documents import DOCUMENTS
 from tests.mutants.tables.engine import ENGINE
 from tests.mutants.tables.envelope import ENVELOPE
 from tests.mutants.tables.events import EVENTS
+from tests.mutants.tables.firings import FIRINGS
 from tests.mutants.tables.firmware import FIRMWARE
 from tests.mutants.tables.history import HISTORY
 from tests.mutants.tables.known import KNOWN
@@ -52,6 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *DEVICES,
     *UPDATES,
     *ENGINE,
+    *FIRINGS,
     *DISCOVERY,
     *ROLLOUTS,
     *ARTIFACTS,
