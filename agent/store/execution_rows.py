@@ -6,6 +6,7 @@ order about the whole; whatever it moves to is told in the same transaction.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -35,6 +36,9 @@ from shared.wire.codec import pack
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _ANY: Final = -1
 _SUPERSEDED: Final = ExecutionState.SUPERSEDED
+
+_Waiting = tuple[int, str, int, int, bytes]
+"""A task that waits: its row number, device, attempt, firing and packed course."""
 
 
 class ExecutionRows:
@@ -202,7 +206,8 @@ class ExecutionRows:
         stuck = cautious and at_work == 0
         if stuck or (failed and (cautious or (too_many and (canary or tolerate)))):
             why = "the first devices failed" if cautious else "more failed than is tolerated"
-            self.end_waiting(execution, Reason.CANARY_FAILED, why, blocked_only=True)
+            blocked = self._db.execute(_SQL["blocked_tasks"], bind(execution, firing)).fetchall()
+            self._end_all(execution, blocked, Reason.CANARY_FAILED, why)
             return
         if cautious:
             return
@@ -244,16 +249,17 @@ class ExecutionRows:
             elif self._db.execute(_SQL["count_running_of"], bind(rival)).fetchone()[0] == 0:
                 self.end_waiting(rival, Reason.SUPERSEDED, f"a newer job has {conflict_key}")
 
-    def end_waiting(
-        self, execution: int, reason: Reason, detail: str, *, blocked_only: bool = False
-    ) -> None:
+    def end_waiting(self, execution: int, reason: Reason, detail: str) -> None:
         """Call off every task of an execution that waits, in all its firings."""
-        query = "blocked_tasks" if blocked_only else "waiting_tasks"
+        waiting = self._db.execute(_SQL["waiting_tasks"], bind(execution)).fetchall()
+        self._end_all(execution, waiting, reason, detail)
+
+    def _end_all(
+        self, execution: int, tasks: Sequence[_Waiting], reason: Reason, detail: str
+    ) -> None:
         firings = set()
         fact = Fact(state=TaskState.CANCELED, reason=reason, detail=detail)
-        for task, device, attempt, firing, packed in self._db.execute(
-            _SQL[query], bind(execution)
-        ).fetchall():
+        for task, device, attempt, firing, packed in tasks:
             course = read_course(packed)
             if course.is_ending or self.turn(task, execution, course, course.called_off(reason)):
                 continue

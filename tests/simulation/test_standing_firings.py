@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.ports import StepOutcome
+from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.plan import Batch
-from shared.model.schedule import Schedule
-from tests.simulation.shop import Shop, play
+from shared.model.schedule import Misfire, Schedule
+from tests.simulation.shop import Shop, SlowAction, play
 from tests.simulation.test_standing import stand
 
 EVERY_S = 600
 EVERY = Schedule(interval_s=EVERY_S)
 BOTH = "id in (pump-1,pump-2)"
+SILENT = StepOutcome(Reason.DEVICE_SILENT)
 
 
 # --- turns ----------------------------------------------------------------------------------------
@@ -30,3 +33,19 @@ def test_a_firing_that_calls_off_its_own_rest_is_told_once(tmp_path: Path, batch
         assert [tale[:3] for tale in await shop.tales()] == [("FAILED", "device_silent", 3)]
 
     play(tmp_path, scenario)
+
+
+def test_a_canary_that_fails_holds_up_its_own_firing_alone(tmp_path: Path):
+    slow = SlowAction(seconds=5, fails=[SILENT])
+
+    async def scenario(shop: Shop) -> None:
+        twice = Schedule(interval_s=EVERY_S, misfire=Misfire.ALL, max_catchup=2)
+        await stand(shop, 1, pumps=BOTH, batch=Batch(canary=1), schedule=twice)
+        await shop.close()
+        await asyncio.sleep(2 * EVERY_S + 100)
+        await shop.open()
+        await asyncio.sleep(60)
+        assert [device for device, _ in slow.begun] == ["pump-1", "pump-1", "pump-2"]
+        assert sorted(tale[0] for tale in await shop.tales()) == ["FAILED", "SUCCEEDED"]
+
+    play(tmp_path, scenario, slow=slow)

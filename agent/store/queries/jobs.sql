@@ -163,8 +163,9 @@ SELECT number, device, attempt, firing, course FROM task
 WHERE execution = $1 AND state = 0 ORDER BY number
 
 -- name: blocked_tasks
+-- Of one firing: others have first ones of their own.
 SELECT number, device, attempt, firing, course FROM task
-WHERE execution = $1 AND state = 0 AND blocked = 1 ORDER BY number
+WHERE execution = $1 AND firing = $2 AND state = 0 AND blocked = 1 ORDER BY number
 
 -- name: dependency
 SELECT after_job, after_state, id, max_parallel, canary FROM execution WHERE number = $1

@@ -4,6 +4,7 @@ from tests.mutants.mutant import cuts
 
 _FIRINGS = "tests/simulation/test_standing_firings.py::test_"
 
+_queue = cuts("firings", "agent/store/queries/jobs.sql", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
 
 FIRINGS = (
@@ -12,5 +13,11 @@ FIRINGS = (
         "        if not seen:\n",
         "        if False:\n",
         "a_firing_that_calls_off_its_own_rest_is_told_once",
+    ),
+    _queue(
+        "canary-of-another",
+        "WHERE execution = $1 AND firing = $2 AND state = 0 AND blocked = 1 ORDER BY number",
+        "WHERE execution = $1 AND $2 > 0 AND state = 0 AND blocked = 1 ORDER BY number",
+        "a_canary_that_fails_holds_up_its_own_firing_alone",
     ),
 )
