@@ -103,20 +103,20 @@ class RuleWatch:
         reset = _opposite(holds) if watched.reset is None else watched.reset.evaluate(find)
         memory = watched.memories.get(device, RuleMemory())
         after, verdict, again = look(rule, memory, now, holds=holds, reset=reset)
-        if verdict is Verdict.FIRE:
-            await self._fire(watched, device, after, now)
-        elif verdict is not Verdict.NOTHING:
+        fired = verdict is Verdict.FIRE and await self._fire(watched, device, after, now)
+        if verdict not in {Verdict.FIRE, Verdict.NOTHING}:
             tale = _held_back(device, now) if verdict is Verdict.HELD_BACK else None
             await self._store.remember(watched.job, device, after, tale, now)
         # Only once it is written: what the disk refused has not happened.
         watched.memories[device], watched.looks[device] = after, again
-        return verdict is Verdict.FIRE
+        return fired
 
     async def _fire(
         self, watched: "_Watched", device: DeviceId, memory: RuleMemory, now: Moment
-    ) -> None:
+    ) -> bool:
         tale = _alarm(watched, device, self._latest.get(device, {}), now)
-        await self._store.fire_rule(watched.job, device, memory, tale, now=now)
+        if not await self._store.fire_rule(watched.job, device, memory, tale, now=now):
+            return False
         _log.event(
             "rule_fired",
             level=logging.WARNING if tale else logging.INFO,
@@ -126,6 +126,7 @@ class RuleWatch:
         )
         if tale is not None:
             self._alarmed()
+        return True
 
     def _watch(self, job: Standing) -> "_Watched":
         planned = self._plan(job.spec)

@@ -44,6 +44,8 @@ class StandingStore:
     ) -> int:
         """Do what a schedule's agenda says; return how many firings it began.
 
+        One that is no longer in force begins none.
+
         Args:
             standing: the job.
             todo: its agenda.
@@ -54,6 +56,8 @@ class StandingStore:
 
         def work(db: sqlite3.Connection) -> int:
             rows = StandingRows(db, now)
+            if not rows.in_force(standing.number):
+                return 0
             if todo.missed is not None:
                 missed = todo.missed
                 tale = Tale(
@@ -83,8 +87,10 @@ class StandingStore:
         tale: Tale | None,
         *,
         now: Moment,
-    ) -> None:
+    ) -> bool:
         """Let a rule fire for a device: its alarm is told, its steps become a task.
+
+        Returns whether it did; one that is no longer in force does not.
 
         Args:
             standing: the job.
@@ -94,15 +100,18 @@ class StandingStore:
             now: when.
         """
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> bool:
             rows = StandingRows(db, now)
+            if not rows.in_force(standing.number):
+                return False
             rows.remember(standing.number, device, memory)
             if tale is not None:
                 rows.tell(standing.number, tale)
             if standing.spec.steps:
                 rows.fire(standing, now.today_ms, [device])
+            return True
 
-        await self._file.transact(work, durable=True)
+        return await self._file.transact(work, durable=True)
 
     async def remember(
         self,

@@ -77,6 +77,10 @@ class StandingRows:
         """Let a standing job fire no more; tell whether it was in force."""
         return self._db.execute(_SQL["end_standing"], bind(execution)).rowcount == 1
 
+    def in_force(self, execution: int) -> bool:
+        """Tell whether a standing job is in force still: it may be called off since it was read."""
+        return bool(self._db.execute(_SQL["in_force"], bind(execution)).fetchone()[0])
+
     def all(self) -> list[Standing]:
         """Return every standing job in force."""
         rows = self._db.execute(_SQL["all_standing"]).fetchall()

@@ -30,13 +30,14 @@ async def stand(shop: Shop, number: int, *, pumps: str = "id=pump-1", **spec: An
     await asyncio.sleep(1)
 
 
-async def cancel(shop: Shop, number: int) -> None:
+async def cancel(shop: Shop, number: int, *, wake: bool = True) -> None:
     shop.seq += 1
     await shop.jobs.admit(
         replace(admitted(shop.seq), cancels=(uid(number),)), [], now=shop.calendar.now()
     )
-    shop.executor.wake()
-    shop.standing.wake()
+    if wake:
+        shop.executor.wake()
+        shop.standing.wake()
 
 
 # --- schedules ------------------------------------------------------------------------------------

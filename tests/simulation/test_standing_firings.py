@@ -8,10 +8,11 @@ import pytest
 from agent.core.ports import StepOutcome
 from shared.errors import Reason
 from shared.ids import DeviceId
-from shared.model.plan import Batch
+from shared.model.job import Step
+from shared.model.plan import Alarm, Batch, Rule
 from shared.model.schedule import Misfire, Schedule
 from tests.simulation.shop import Shop, SlowAction, play
-from tests.simulation.test_standing import stand
+from tests.simulation.test_standing import cancel, stand
 
 EVERY_S = 600
 EVERY = Schedule(interval_s=EVERY_S)
@@ -49,3 +50,26 @@ def test_a_canary_that_fails_holds_up_its_own_firing_alone(tmp_path: Path):
         assert sorted(tale[0] for tale in await shop.tales()) == ["FAILED", "SUCCEEDED"]
 
     play(tmp_path, scenario, slow=slow)
+
+
+# --- called off while it fires --------------------------------------------------------------------
+def test_what_is_called_off_at_the_very_moment_does_not_fire(tmp_path: Path):
+    close = Step("close", "device.write", {"setpoint": 0})
+    rules = (Rule("device.flow > 3", alarm=Alarm("high")), Rule("device.flow > 3", reset="false"))
+
+    async def scenario(shop: Shop) -> None:
+        await stand(shop, 1, schedule=EVERY)
+        await stand(shop, 2, steps=[close], schedule=EVERY)
+        for number, rule in enumerate(rules, start=3):
+            await stand(shop, number, steps=[close], rule=rule)
+        # They are read already; the next look is at what was read.
+        for number in (2, 3, 4):
+            await cancel(shop, number, wake=False)
+        shop.poll("pump-1", flow=4)
+        await asyncio.sleep(2 * EVERY_S + 100)
+        assert await shop.executions() == {"CANCELED": 3, "HELD": 1}
+        assert await shop.tales() == [("SUCCEEDED", "", 2, "")]
+        assert shop.pumps[DeviceId("pump-1")].written == []
+        assert shop.rung == 0
+
+    play(tmp_path, scenario)

@@ -6,6 +6,9 @@ INSERT INTO standing (execution, last_ms) VALUES ($1, $2)
 -- name: count_standing
 SELECT count(*) FROM standing
 
+-- name: in_force
+SELECT count(*) FROM standing WHERE execution = $1
+
 -- name: all_standing
 SELECT standing.execution, execution.id, execution.spec, execution.digest,
     execution.not_after_ms, last_ms, due_boot, due_mono_ms, due_today_ms, due_delay_ms, runs, trace

@@ -5,6 +5,7 @@ from tests.mutants.mutant import cuts
 _FIRINGS = "tests/simulation/test_standing_firings.py::test_"
 
 _queue = cuts("firings", "agent/store/queries/jobs.sql", _FIRINGS)
+_store = cuts("firings", "agent/store/standing.py", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
 
 FIRINGS = (
@@ -19,5 +20,17 @@ FIRINGS = (
         "WHERE execution = $1 AND firing = $2 AND state = 0 AND blocked = 1 ORDER BY number",
         "WHERE execution = $1 AND $2 > 0 AND state = 0 AND blocked = 1 ORDER BY number",
         "a_canary_that_fails_holds_up_its_own_firing_alone",
+    ),
+    _store(
+        "called-off-schedule",
+        "            if not rows.in_force(standing.number):\n                return 0\n",
+        "",
+        "what_is_called_off_at_the_very_moment_does_not_fire",
+    ),
+    _store(
+        "called-off-rule",
+        "            if not rows.in_force(standing.number):\n                return False\n",
+        "",
+        "what_is_called_off_at_the_very_moment_does_not_fire",
     ),
 )
