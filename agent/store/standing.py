@@ -1,7 +1,7 @@
 """Standing jobs in jobs.db: looked at, fired and ended, each in one transaction.
 
-The public side of `agent.store.standing_rows`. A firing and the note that it fired are one
-transaction, so a nominal time fires at most once whatever is cut off.
+The public side of `agent.store.standing_rows` and `agent.store.firing_rows`. A firing and the note
+that it fired are one transaction, so a nominal time fires at most once whatever is cut off.
 """
 
 import sqlite3
@@ -11,6 +11,7 @@ from agent.core.moment import Moment
 from agent.core.queue import Due
 from agent.core.rules import RuleMemory
 from agent.core.standing import Agenda
+from agent.store.firing_rows import FiringRows
 from agent.store.jobs_file import JobsFile
 from agent.store.queue_rows import QueueRows
 from agent.store.standing_rows import Standing, StandingRows, Tale
@@ -55,7 +56,8 @@ class StandingStore:
         """
 
         def work(db: sqlite3.Connection) -> int:
-            rows = StandingRows(db, now)
+            firings = FiringRows(db, now)
+            rows = firings.standing
             if not rows.in_force(standing.number):
                 return 0
             if todo.missed is not None:
@@ -70,7 +72,7 @@ class StandingStore:
                 rows.tell(standing.number, tale)
             fired = 0
             for nominal, delay in zip(todo.fire, delays_ms, strict=True):
-                fired += rows.fire(standing, nominal, devices, delay_ms=delay, beside=fired > 0)
+                fired += firings.fire(standing, nominal, devices, delay_ms=delay, beside=fired > 0)
             if todo.fire:
                 rows.note_runs(standing.number, todo.runs)
             rows.dealt_with(standing.number, todo.last_ms, todo.due)
@@ -101,14 +103,15 @@ class StandingStore:
         """
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = StandingRows(db, now)
+            firings = FiringRows(db, now)
+            rows = firings.standing
             if not rows.in_force(standing.number):
                 return False
             rows.remember(standing.number, device, memory)
             if tale is not None:
                 rows.tell(standing.number, tale)
             if standing.spec.steps:
-                rows.fire(standing, now.today_ms, [device])
+                firings.fire(standing, now.today_ms, [device])
             return True
 
         return await self._file.transact(work, durable=True)

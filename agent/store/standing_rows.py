@@ -1,10 +1,10 @@
-"""Rows of standing jobs: firings become tasks, and what becomes of firings becomes history.
+"""Rows of standing jobs: those in force, and what becomes of firings as history.
 
 Runs inside a transaction of `agent.store.jobs` or `agent.store.standing`. A firing's tasks live as
 long as it does; afterwards it is a *tale*. Several firings in a row that ended alike are one tale,
 so that months of history fit into a contact, and a tale becomes a receipt only when a report takes
 it. What a firing found out about a device is a tale of that device, for as long as it is the same.
-Leaves out when something fires (`agent.core.standing`, `agent.core.rules`).
+Leaves out how firings become tasks (`agent.store.firing_rows`).
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agent.core.findings import is_finding, same_finding
 from agent.core.fired import Run
 from agent.core.moment import Moment
-from agent.core.queue import TOLD_AS, Due, due_in
+from agent.core.queue import TOLD_AS, Due
 from agent.core.rules import RuleMemory
 from agent.store.outbox import Fact, Outbox
 from agent.store.stored import stored, stored_spec
@@ -23,7 +23,6 @@ from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import DeviceId
 from shared.model.job import ExecutionState, JobSpec, TaskSeen, TaskState, Value, fold_tasks
-from shared.model.schedule import Overlap
 from shared.runtime.queries import bind, load_queries
 from shared.wire.codec import pack, unpack
 from shared.words import some
@@ -88,7 +87,7 @@ class StandingRows:
 
     def dealt_with(self, execution: int, last_ms: WallMs, due: Due | None) -> None:
         """Note up to where a schedule's nominal times are dealt with, and when to look again."""
-        members = (None,) * 4 if due is None else _due_row(due)
+        members = (None,) * 4 if due is None else due_row(due)
         self._db.execute(_SQL["look_again"], bind(execution, last_ms, *members))
 
     def note_runs(self, execution: int, runs: Sequence[Run]) -> None:
@@ -98,52 +97,6 @@ class StandingRows:
     def remember(self, execution: int, device: DeviceId, memory: RuleMemory) -> None:
         """Keep what a rule has to remember over a restart."""
         self._db.execute(_SQL["remember"], bind(execution, device, pack(memory)))
-
-    def fire(
-        self,
-        standing: Standing,
-        nominal: WallMs,
-        devices: Sequence[DeviceId],
-        *,
-        delay_ms: int = 0,
-        beside: bool = False,
-    ) -> bool:
-        """Make a firing's tasks; False when that nominal time has fired before.
-
-        Where the one before is still at work, the overlap policy decides; what it skips is told.
-        A rule has no nominal times: its firing takes the next free one. `beside`: it is made up
-        together with others, which it does not push out.
-        """
-        number = self._db.execute(_SQL["next_firing"], bind(standing.number)).fetchone()[0]
-        while not self._note_fired(standing.number, nominal, number):
-            if standing.spec.schedule is not None:
-                return False
-            nominal = WallMs(nominal + 1)
-        self._db.execute(
-            _SQL["forget_fired"], bind(standing.number, number - limits.FIRED_REMEMBERED)
-        )
-        if not beside and not self._makes_room(standing):
-            skipped = Tale(
-                state=ExecutionState.CANCELED,
-                reason=Reason.OVERLAPPED,
-                first_ms=nominal,
-                last_ms=nominal,
-            )
-            self.tell(standing.number, skipped)
-            return True
-        if not devices:
-            # Nothing is attached that it could work on: told, not passed over in silence.
-            none = fold_tasks([])
-            tale = Tale(state=none.state, reason=none.reason, first_ms=nominal, last_ms=nominal)
-            self.tell(standing.number, tale)
-            return True
-        spec, due = standing.spec, due_in(delay_ms, self._now)
-        first = min(spec.batch.canary or len(devices), spec.batch.max_parallel or len(devices))
-        for place, device in enumerate(devices):
-            blocked = int(place >= first)
-            row = bind(standing.number, device, number, spec.priority, blocked, *_due_row(due))
-            self._db.execute(_JOBS["insert_task"], row)
-        return True
 
     def firing_ended(self, execution: int, firing: int, detail: str, result: object) -> None:
         """Turn a firing whose tasks are all over into history, once; one that is not stays."""
@@ -215,35 +168,6 @@ class StandingRows:
         """Return a firing's nominal time; of one that is no longer remembered, the present."""
         nominal = self._db.execute(_SQL["nominal_of"], bind(execution, firing)).fetchone()
         return WallMs(nominal[0] if nominal else self._now.today_ms)
-
-    def _note_fired(self, execution: int, nominal: WallMs, number: int) -> bool:
-        noted = self._db.execute(_SQL["note_fired"], bind(execution, nominal, number))
-        return noted.rowcount == 1
-
-    def _makes_room(self, standing: Standing) -> bool:
-        """Tell whether a firing may have tasks beside those of earlier ones."""
-        schedule = standing.spec.schedule
-        # A rule's firings are of different devices, each of which does one thing at a time.
-        overlap = Overlap.ALLOW if schedule is None else schedule.overlap
-        number = standing.number
-        if self._db.execute(_SQL["open_firings"], bind(number)).fetchone()[0] == 0:
-            return True
-        if overlap is Overlap.ALLOW:
-            return True
-        if overlap is Overlap.QUEUE_ONE:
-            return bool(self._db.execute(_SQL["waiting_firings"], bind(number)).fetchone()[0] == 0)
-        if overlap is Overlap.CANCEL_RUNNING:
-            self._call_off_firings(number)
-            return True
-        return False
-
-    def _call_off_firings(self, execution: int) -> None:
-        """End the tasks of earlier firings that wait; those at work stop at a safe point."""
-        self._db.execute(_SQL["cancel_firings"], bind(execution))
-        waiting = self._db.execute(_SQL["firings_waiting"], bind(execution)).fetchall()
-        self._db.execute(_SQL["cancel_waiting"], bind(execution, int(Reason.CANCELED)))
-        for (firing,) in waiting:
-            self.firing_ended(execution, firing, "the next one began", {})
 
     def _shorten(self) -> None:
         """Make one of the two oldest tales of whoever has most: what happened stays counted."""
@@ -332,5 +256,6 @@ def count_tales(db: sqlite3.Connection) -> int:
     return count
 
 
-def _due_row(due: Due) -> tuple[bytes, int, int, int]:
+def due_row(due: Due) -> tuple[bytes, int, int, int]:
+    """Return a due time as rows have it."""
     return due.boot_id, due.mono_ms, due.today_ms, due.delay_ms

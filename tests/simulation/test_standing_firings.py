@@ -8,10 +8,11 @@ import pytest
 from agent.core.ports import StepOutcome
 from shared.errors import Reason
 from shared.ids import DeviceId
-from shared.model.job import Step
+from shared.model.job import Retry, Step
 from shared.model.plan import Alarm, Batch, Rule
-from shared.model.schedule import Misfire, Schedule
+from shared.model.schedule import Misfire, Overlap, Schedule
 from tests.simulation.shop import Shop, SlowAction, play
+from tests.simulation.test_job_engine import look, write
 from tests.simulation.test_standing import cancel, stand
 
 EVERY_S = 600
@@ -73,3 +74,63 @@ def test_what_is_called_off_at_the_very_moment_does_not_fire(tmp_path: Path):
         assert shop.rung == 0
 
     play(tmp_path, scenario)
+
+
+# --- pushed out -----------------------------------------------------------------------------------
+PATIENT = Retry(failed=3, initial_s=3600, max_s=3600, jitter=False)
+
+
+def test_a_firing_that_is_pushed_out_between_two_attempts_does_its_last_steps(tmp_path: Path):
+    slow = SlowAction(fails=[SILENT])
+
+    async def scenario(shop: Shop) -> None:
+        written = shop.pumps[DeviceId("pump-1")].written
+        await stand(
+            shop,
+            1,
+            steps=[write("open", 7), look("look")],
+            final_steps=[write("close", 55)],
+            retry=PATIENT,
+            schedule=Schedule(interval_s=EVERY_S, overlap=Overlap.CANCEL_RUNNING),
+        )
+        await asyncio.sleep(2 * EVERY_S - 100)
+        assert (await shop.tasks(), written) == ({"READY": 1}, [("setpoint", 7)])
+        await asyncio.sleep(200)
+        assert [value for _, value in written] == [7, 55, 7, 55]
+        assert [tale[:2] for tale in await shop.tales()] == [
+            ("CANCELED", "canceled"),
+            ("SUCCEEDED", ""),
+        ]
+
+    play(tmp_path, scenario, slow=slow)
+
+
+def test_a_firing_that_is_pushed_out_while_it_undoes_goes_on_undoing(tmp_path: Path):
+    slow = SlowAction(fails=[SILENT])
+
+    async def scenario(shop: Shop) -> None:
+        pump = shop.pumps[DeviceId("pump-1")]
+        await stand(
+            shop,
+            1,
+            steps=[write("open", 7), look("look")],
+            compensation=[look("wait"), write("undo", 3)],
+            schedule=Schedule(interval_s=EVERY_S, overlap=Overlap.CANCEL_RUNNING),
+        )
+        await asyncio.sleep(EVERY_S + 14)
+        # A restart in the middle of it, and something urgent that takes the device first.
+        slow.seconds = EVERY_S
+        await stand(shop, 2, steps=[look("long", timeout_s=2 * EVERY_S)], priority=0)
+        await shop.close()
+        await shop.open()
+        await asyncio.sleep(EVERY_S - 10)
+        assert (await shop.tasks(), pump.written) == ({"RUNNING": 1, "READY": 2}, [("setpoint", 7)])
+        slow.seconds = 10
+        await asyncio.sleep(100)
+        assert [value for _, value in pump.written] == [7, 3, 7]
+        assert [tale[:2] for tale in await shop.tales()] == [
+            ("ROLLED_BACK", "undone"),
+            ("SUCCEEDED", ""),
+        ]
+
+    play(tmp_path, scenario, slow=slow)

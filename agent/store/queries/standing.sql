@@ -33,12 +33,6 @@ UPDATE standing SET firings = firings + 1 WHERE execution = $1 RETURNING firings
 -- All but the one that is about to begin, which has its number already.
 UPDATE standing SET cancel_to = firings - 1 WHERE execution = $1
 
--- name: firings_waiting
-SELECT DISTINCT firing FROM task WHERE execution = $1 AND firing > 0 AND state = 0 ORDER BY firing
-
--- name: cancel_waiting
-UPDATE task SET state = 4, reason = $2 WHERE execution = $1 AND firing > 0 AND state = 0
-
 -- name: open_firings
 -- Firings with tasks that wait or are at work.
 SELECT count(DISTINCT firing) FROM task

@@ -282,7 +282,7 @@ ENGINE = (
     ),
     Mutant(
         "engine-overlap",
-        "agent/store/standing_rows.py",
+        "agent/store/firing_rows.py",
         "        if overlap is Overlap.ALLOW:\n",
         "        if True:\n",
         (_STANDING + "::test_a_firing_that_still_works_lets_the_next_one_pass",),

@@ -4,8 +4,10 @@ from tests.mutants.mutant import cuts
 
 _FIRINGS = "tests/simulation/test_standing_firings.py::test_"
 
+_ends = cuts("firings", "agent/store/execution_rows.py", _FIRINGS)
 _queue = cuts("firings", "agent/store/queries/jobs.sql", _FIRINGS)
 _store = cuts("firings", "agent/store/standing.py", _FIRINGS)
+_made = cuts("firings", "agent/store/firing_rows.py", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
 
 FIRINGS = (
@@ -32,5 +34,19 @@ FIRINGS = (
         "            if not rows.in_force(standing.number):\n                return False\n",
         "",
         "what_is_called_off_at_the_very_moment_does_not_fire",
+    ),
+    _made(
+        "last-steps-of-the-one-before",
+        '        self._executions.end_waiting(execution, Reason.CANCELED, "the next one began")\n',
+        "        for row in self._db.execute(_JOBS['waiting_tasks'], bind(execution)).fetchall():\n"
+        "            self._db.execute(_JOBS['end_waiting'], bind(row[0], 4, 313))\n"
+        "            self.standing.firing_ended(execution, row[3], 'the next one began', {})\n",
+        "a_firing_that_is_pushed_out_between_two_attempts_does_its_last_steps",
+    ),
+    _ends(
+        "undoing-of-the-one-before",
+        "            if course.is_ending or self.turn(",
+        "            if self.turn(",
+        "a_firing_that_is_pushed_out_while_it_undoes_goes_on_undoing",
     ),
 )
