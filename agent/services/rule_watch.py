@@ -1,7 +1,8 @@
 """Watches readings for rules: what came last, which rules care, and what they make of it.
 
 Owns the newest good value of every point and the memories of rules. A poll is only noted; whoever
-runs the standing jobs looks at the rules that it concerns. Leaves out when a rule fires
+runs the standing jobs looks at the rules that it concerns. No poll says what became of the agent's
+own facts: rules that name one are looked at now and then. Leaves out when a rule fires
 (`agent.core.rules`) and what its firing does (`agent.store.standing`).
 """
 
@@ -14,6 +15,7 @@ from agent.core.queue import Problem
 from agent.core.rules import RuleMemory, Verdict, look, resumed
 from agent.store.standing import StandingStore
 from agent.store.standing_rows import Standing, Tale
+from shared import limits
 from shared.clock import MonoMs
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId, uuid_text
@@ -47,7 +49,8 @@ class RuleWatch:
         self._fresh: set[DeviceId] = set()
         self._rules: dict[int, _Watched] = {}
         self.next_look_ms: MonoMs | None = None
-        """When some rule's `for_s` ends; None: only a reading can change anything."""
+        """When some rule's `for_s` ends or a fact of the agent may have changed; None: only a
+        reading can change anything."""
 
     def see(self, judged: Judged) -> bool:
         """Note a poll; tell whether any rule cares."""
@@ -87,7 +90,7 @@ class RuleWatch:
         return fired
 
     async def _look_at(self, watched: "_Watched", device: DeviceId, now: Moment) -> bool:
-        rule, facts = watched.rule, self._facts()
+        rule, facts = watched.rule, self._facts() if watched.of_agent else {}
 
         def find(name: str) -> Known:
             if name.startswith(_DEVICES):
@@ -108,7 +111,7 @@ class RuleWatch:
             tale = _held_back(device, now) if verdict is Verdict.HELD_BACK else None
             await self._store.remember(watched.job, device, after, tale, now)
         # Only once it is written: what the disk refused has not happened.
-        watched.memories[device], watched.looks[device] = after, again
+        watched.memories[device], watched.looks[device] = after, watched.look_again(again, now)
         return fired
 
     async def _fire(
@@ -153,6 +156,8 @@ class _Watched:
             for name in names
             if name.startswith(_DEVICES)
         }
+        # Nobody tells when such a fact changes.
+        self.of_agent = any(not name.startswith((_DEVICE, _DEVICES)) for name in names)
 
     def cares(self, device: DeviceId) -> bool:
         """Tell whether a reading of this device can change anything."""
@@ -161,6 +166,13 @@ class _Watched:
     def concerns(self, device: DeviceId, fresh: set[DeviceId]) -> bool:
         """Tell whether fresh readings can change what the rule says of `device`."""
         return bool(fresh & self._others) or (self._own and device in fresh)
+
+    def look_again(self, due_ms: int | None, now: Moment) -> int | None:
+        """Return when to look again, where `due_ms` is when its own time is over, if any runs."""
+        if not self.of_agent:
+            return due_ms
+        later = now.mono_ms + limits.PRECONDITION_MS
+        return later if due_ms is None else min(due_ms, later)
 
 
 def _opposite(holds: bool | None) -> bool | None:  # noqa: FBT001 - a value of three-valued logic

@@ -2,10 +2,10 @@
 
 Owns when to look. A schedule is looked at when its next time comes, when the clock is learned and
 once an hour, because timers stand still in suspend; firings that come within each other's slack
-share a wake-up. A rule is looked at when a reading of one of its points came, and when `for_s`
-ends. What is over by a wall clock alone is held back, and ends once its time is proven to be over.
-What is decided stands in `agent.core.standing` and `agent.core.rules`, rows in
-`agent.store.standing`.
+share a wake-up. A rule is looked at when a reading of one of its points came, when `for_s` ends,
+and every few minutes where it names facts of the agent itself. What is over by a wall clock alone
+is held back, and ends once its time is proven to be over. What is decided stands in
+`agent.core.standing` and `agent.core.rules`, rows in `agent.store.standing`.
 """
 
 import asyncio

@@ -27,7 +27,8 @@ STEP_RETRIES = 10
 PRECONDITIONS = 16
 """Conditions for one job's beginning."""
 PRECONDITION_MS = 300_000
-"""A precondition that does not hold is looked at again after this."""
+"""A precondition that does not hold, and a rule that names facts of the agent itself, is looked at
+again after this."""
 COUNTED_MISSES = 10_000
 """Firings that a gap swallowed are counted up to here: a year of hourly ones."""
 FIRED_RUNS = 64

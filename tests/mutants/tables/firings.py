@@ -1,9 +1,11 @@
-"""Firings of standing jobs: what becomes of one, and what it may do to others."""
+"""Standing jobs: when rules are looked at, what becomes of firings, what one may do to others."""
 
 from tests.mutants.mutant import cuts
 
+_RULES = "tests/simulation/test_standing_rules.py::test_"
 _FIRINGS = "tests/simulation/test_standing_firings.py::test_"
 
+_watch = cuts("rules", "agent/services/rule_watch.py", _RULES)
 _ends = cuts("firings", "agent/store/execution_rows.py", _FIRINGS)
 _queue = cuts("firings", "agent/store/queries/jobs.sql", _FIRINGS)
 _store = cuts("firings", "agent/store/standing.py", _FIRINGS)
@@ -48,5 +50,30 @@ FIRINGS = (
         "            if course.is_ending or self.turn(",
         "            if self.turn(",
         "a_firing_that_is_pushed_out_while_it_undoes_goes_on_undoing",
+    ),
+    _watch(
+        "about-the-agent",
+        "        if not self.of_agent:\n            return due_ms\n",
+        "        return due_ms\n",
+        "a_rule_about_the_agent_alone_rings_each_time_that_it_comes_true",
+        "a_rule_about_the_agent_works_on_its_devices",
+    ),
+    _watch(
+        "reset-about-the-agent",
+        "any(not name.startswith((_DEVICE, _DEVICES)) for name in names)",
+        "any(not name.startswith((_DEVICE, _DEVICES)) for name in self.condition.names)",
+        "a_rule_whose_reset_is_about_the_agent_is_armed_again",
+    ),
+    _watch(
+        "about-the-agent-has-to-last",
+        "return later if due_ms is None else min(due_ms, later)",
+        "return later if due_ms is None else due_ms",
+        "a_fact_of_the_agent_is_looked_at_beside_readings_and_has_to_last",
+    ),
+    _watch(
+        "about-devices-sleep",
+        "        if not self.of_agent:\n            return due_ms\n",
+        "",
+        "only_rules_about_the_agent_wake_it_and_they_do_so_together",
     ),
 )
