@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from agent.core.moment import Moment
-from agent.core.queue import due_in
+from agent.core.queue import Due, due_in
 from agent.store.execution_rows import ExecutionRows
 from agent.store.standing_rows import Standing, Tale, due_row
 from shared import limits
@@ -19,6 +19,7 @@ from shared.ids import DeviceId
 from shared.model.job import ExecutionState, fold_tasks
 from shared.model.schedule import Overlap
 from shared.runtime.queries import bind, load_queries
+from shared.words import some
 
 _SQL = load_queries("agent.store", "queries/standing.sql")
 _JOBS = load_queries("agent.store", "queries/jobs.sql")
@@ -56,27 +57,44 @@ class FiringRows:
             _SQL["forget_fired"], bind(standing.number, number - limits.FIRED_REMEMBERED)
         )
         if not beside and not self._makes_room(standing):
-            skipped = Tale(
-                state=ExecutionState.CANCELED,
-                reason=Reason.OVERLAPPED,
-                first_ms=nominal,
-                last_ms=nominal,
-            )
-            self.standing.tell(standing.number, skipped)
-            return True
-        if not devices:
+            self._skip(standing, nominal, ExecutionState.CANCELED, Reason.OVERLAPPED)
+        elif not devices:
             # Nothing is attached that it could work on: told, not passed over in silence.
             none = fold_tasks([])
-            tale = Tale(state=none.state, reason=none.reason, first_ms=nominal, last_ms=nominal)
-            self.standing.tell(standing.number, tale)
-            return True
-        spec, due = standing.spec, due_in(delay_ms, self._now)
+            self._skip(standing, nominal, none.state, none.reason)
+        elif self._count_tasks() + len(devices) > limits.FIRINGS_TASKS:
+            # A site may be locked for a week: what is ordered has to find room all the same.
+            why = f"{some(limits.FIRINGS_TASKS, 'task')} of schedules and rules wait"
+            self._skip(standing, nominal, ExecutionState.CANCELED, Reason.OVERLAPPED, why)
+        else:
+            self._make_tasks(standing, number, devices, due_in(delay_ms, self._now))
+        return True
+
+    def _make_tasks(
+        self, standing: Standing, number: int, devices: Sequence[DeviceId], due: Due
+    ) -> None:
+        spec = standing.spec
         first = min(spec.batch.canary or len(devices), spec.batch.max_parallel or len(devices))
         for place, device in enumerate(devices):
             blocked = int(place >= first)
             row = bind(standing.number, device, number, spec.priority, blocked, *due_row(due))
             self._db.execute(_JOBS["insert_task"], row)
-        return True
+
+    def _skip(
+        self,
+        standing: Standing,
+        nominal: WallMs,
+        state: ExecutionState,
+        reason: Reason | None,
+        detail: str = "",
+    ) -> None:
+        """Tell a firing that has no tasks."""
+        tale = Tale(state=state, reason=reason, first_ms=nominal, last_ms=nominal, detail=detail)
+        self.standing.tell(standing.number, tale)
+
+    def _count_tasks(self) -> int:
+        count: int = self._db.execute(_SQL["tasks_of_firings"]).fetchone()[0]
+        return count
 
     def _note_fired(self, execution: int, nominal: WallMs, number: int) -> bool:
         noted = self._db.execute(_SQL["note_fired"], bind(execution, nominal, number))
@@ -88,9 +106,9 @@ class FiringRows:
         # A rule's firings are of different devices, each of which does one thing at a time.
         overlap = Overlap.ALLOW if schedule is None else schedule.overlap
         number = standing.number
-        if self._db.execute(_SQL["open_firings"], bind(number)).fetchone()[0] == 0:
-            return True
         if overlap is Overlap.ALLOW:
+            return True
+        if self._db.execute(_SQL["open_firings"], bind(number)).fetchone()[0] == 0:
             return True
         if overlap is Overlap.QUEUE_ONE:
             return bool(self._db.execute(_SQL["waiting_firings"], bind(number)).fetchone()[0] == 0)

@@ -122,7 +122,9 @@ JITTER_S = 86_400
 WINDOW_S = 7 * 86_400
 """Longest maintenance window."""
 QUEUE_TASKS = 10_000
-"""Tasks waiting on one agent; a bundle that would exceed it is admitted later."""
+"""Tasks waiting on one agent; jobs that would exceed it are admitted later."""
+FIRINGS_TASKS = 5_000
+"""Of them those that firings of standing jobs made: what is ordered finds room beside them."""
 DETAIL_CHARS = 200
 """One receipt's text for people: a sentence, at most 800 bytes of it."""
 WORKERS = 32

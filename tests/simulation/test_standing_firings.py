@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from agent.core.ports import StepOutcome
+from shared import limits
 from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.job import Retry, Step
 from shared.model.plan import Alarm, Batch, Rule
 from shared.model.schedule import Misfire, Overlap, Schedule
+from tests.agent_parts import write_job
 from tests.simulation.shop import Shop, SlowAction, play
 from tests.simulation.test_job_engine import look, write
 from tests.simulation.test_standing import cancel, stand
@@ -134,3 +136,41 @@ def test_a_firing_that_is_pushed_out_while_it_undoes_goes_on_undoing(tmp_path: P
         ]
 
     play(tmp_path, scenario, slow=slow)
+
+
+# --- bounded --------------------------------------------------------------------------------------
+def test_what_fires_while_nothing_may_begin_leaves_room_for_orders(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(limits, "FIRINGS_TASKS", 5)
+    monkeypatch.setattr(limits, "QUEUE_TASKS", 7)
+    why = "5 tasks of schedules and rules wait"
+
+    async def scenario(shop: Shop) -> None:
+        shop.locked_ms = 7 * 86_400_000
+        steps = [write("set", 5)]
+        for number in (1, 2):
+            # The first of them ends; what it left to be done counts on.
+            end_ms = (shop.calendar.now().today_ms + 1000 * (EVERY_S + 60)) * (number == 1)
+            often = Schedule(interval_s=EVERY_S, overlap=Overlap.ALLOW, end_ms=end_ms)
+            await stand(shop, number, pumps=BOTH, steps=steps, schedule=often)
+        await stand(shop, 3, steps=steps, rule=Rule("device.flow > 3", alarm=Alarm("high")))
+        await asyncio.sleep(10 * EVERY_S)
+        assert await shop.executions() == {"SUCCEEDED": 1, "HELD": 2}
+        assert await shop.tasks() == {"READY": 4}
+        assert await shop.tales() == [("CANCELED", "overlapped", 9, why)]
+        for flow in (4, 1, 4):
+            shop.poll("pump-1", flow=flow)
+            await asyncio.sleep(EVERY_S)
+        assert await shop.tasks() == {"READY": 5}
+        assert shop.rung == 2, "its alarm is told all the same"
+        assert ("CANCELED", "overlapped", 1, why) in await shop.tales()
+        await shop.order(4, write_job(7))
+        assert await shop.tasks() == {"READY": 7}
+        shop.locked_ms = 0
+        shop.executor.release_held()
+        await asyncio.sleep(2 * EVERY_S)
+        assert await shop.tasks() == {"DONE": 2}
+        tales = await shop.tales()
+        assert ("CANCELED", "overlapped", 12, why) in tales
+        assert sum(count for state, _, count, _ in tales if state == "SUCCEEDED") == 2 + 3 + 2
+
+    play(tmp_path, scenario)

@@ -33,6 +33,17 @@ UPDATE standing SET firings = firings + 1 WHERE execution = $1 RETURNING firings
 -- All but the one that is about to begin, which has its number already.
 UPDATE standing SET cancel_to = firings - 1 WHERE execution = $1
 
+-- name: tasks_of_firings
+-- Of all standing jobs, also those that ended since. A firing that is over has none left, so what
+-- is counted is what there is: one seek to each job that ever fired, then its part of an index.
+WITH RECURSIVE job (number) AS (
+    SELECT min(execution) FROM fired
+    UNION ALL
+    SELECT (SELECT min(execution) FROM fired WHERE execution > job.number)
+    FROM job WHERE job.number IS NOT NULL
+)
+SELECT count(*) FROM job JOIN task ON task.execution = job.number AND task.firing > 0
+
 -- name: open_firings
 -- Firings with tasks that wait or are at work.
 SELECT count(DISTINCT firing) FROM task

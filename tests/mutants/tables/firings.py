@@ -10,6 +10,7 @@ _ends = cuts("firings", "agent/store/execution_rows.py", _FIRINGS)
 _queue = cuts("firings", "agent/store/queries/jobs.sql", _FIRINGS)
 _store = cuts("firings", "agent/store/standing.py", _FIRINGS)
 _made = cuts("firings", "agent/store/firing_rows.py", _FIRINGS)
+_standing = cuts("firings", "agent/store/queries/standing.sql", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
 
 FIRINGS = (
@@ -75,5 +76,17 @@ FIRINGS = (
         "        if not self.of_agent:\n            return due_ms\n",
         "",
         "only_rules_about_the_agent_wake_it_and_they_do_so_together",
+    ),
+    _made(
+        "without-end",
+        "elif self._count_tasks() + len(devices) > limits.FIRINGS_TASKS:",
+        "elif False:",
+        "what_fires_while_nothing_may_begin_leaves_room_for_orders",
+    ),
+    _standing(
+        "of-what-ended",
+        "FROM job JOIN task ON",
+        "FROM job JOIN standing ON standing.execution = job.number JOIN task ON",
+        "what_fires_while_nothing_may_begin_leaves_room_for_orders",
     ),
 )
