@@ -101,6 +101,8 @@ class Brain:
     wishes: dict[str, Any] = field(default_factory=dict)
     """Members that its replies have besides."""
     deaf_to_receipts: bool = False
+    cancels: list[bytes] = field(default_factory=list)
+    """What its bundles call off, until a receipt says that it is over."""
 
     def submit(self, execution: bytes, spec: JobSpec, *, not_after: int = NEVER) -> None:
         """Grant a job to the agent with the next answers."""
@@ -254,11 +256,14 @@ class Brain:
     def _bundle(self, report: Report, now_ms: int) -> bytes | None:
         heard = {r.execution for r in self.receipts.values()}
         grants = [grant for uid, grant in self.jobs.items() if uid not in heard]
-        if not grants:
+        over = ExecutionState.SUCCEEDED
+        cancels = [uid for uid in self.cancels if (self.state_of(uid) or 0) < over]
+        if not grants and not cancels:
             return None
         self.seq = max(self.seq, report.bundle_seq) + 1
         bundle = self.world.bundle(
             *grants,
+            cancels=cancels,
             jobs_epoch=report.jobs_epoch,
             seq=self.seq,
             issued_ms=now_ms,

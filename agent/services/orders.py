@@ -30,7 +30,9 @@ class Orders:
         self._plan, self._calendar = plan, calendar
 
     async def admit(self, bundle: bytes) -> bool:
-        """Admit a bundle, or count why not; what came beside it stands either way.
+        """Admit a bundle, or count why not; tell whether it ordered anything.
+
+        What came beside it stands either way.
 
         Raises:
             WorldError: the store does not work now.
@@ -42,13 +44,17 @@ class Orders:
             return False
         planned = [Planned(job, self._plan(job.spec)) for job in admitted.jobs]
         try:
-            new = await self._jobs.admit(admitted, planned, now=self._calendar.now())
+            taken = await self._jobs.admit(admitted, planned, now=self._calendar.now())
         except WorldError as error:
             if error.reason is not Reason.STORE_FULL:
                 raise
-            # The coordinator sees that the number did not advance and offers it again.
+            # The disk takes none of it; the coordinator hears no receipts and offers it again.
             _log.event("bundle_put_off", level=logging.WARNING, cause=str(error))
             return False
+        if taken.put_off:
+            # No receipts tell of these, so they are granted again.
+            _log.event("jobs_put_off", level=logging.WARNING, seq=admitted.seq, count=taken.put_off)
+            return bool(taken.new or admitted.cancels)
         self._guard.admitted(admitted.floor_ms)
-        _log.event("bundle_admitted", seq=admitted.seq, grants=len(admitted.jobs), new=new)
+        _log.event("bundle_admitted", seq=admitted.seq, grants=len(admitted.jobs), new=taken.new)
         return True

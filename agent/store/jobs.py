@@ -18,14 +18,14 @@ from agent.store.jobs_file import JobsFile
 from agent.store.queue_rows import Planned, QueueRows
 from shared import limits
 from shared.clock import MonoMs
-from shared.errors import Reason, WorldError
+from shared.errors import Reason
 from shared.model.job import ExecutionState, TaskState
 from shared.runtime.queries import bind, load_queries
 from shared.trust.admission import Admitted
 from shared.trust.counters import Counters
 from shared.wire.codec import pack
 
-__all__ = ["Claimed", "JobStore", "Planned", "QueueCounts", "count_queue"]
+__all__ = ["Claimed", "JobStore", "Planned", "QueueCounts", "Taken", "count_queue"]
 
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 
@@ -43,6 +43,16 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a bundle's jobs."""
+
+    new: int
+    """Executions that were not known before."""
+    put_off: int = 0
+    """Jobs that the queue had no room for."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueCounts:
     """How many tasks and executions stand where, and how many receipts wait."""
 
@@ -57,36 +67,39 @@ class JobStore:
     def __init__(self, file: JobsFile) -> None:
         self._file = file
 
-    async def admit(self, admitted: Admitted, planned: Sequence[Planned], *, now: Moment) -> int:
-        """Take a bundle, in one durable transaction; return how many executions were new.
+    async def admit(self, admitted: Admitted, planned: Sequence[Planned], *, now: Moment) -> Taken:
+        """Take a bundle, in one durable transaction.
 
         An execution that is known already is not begun again; if everything about it had been
-        acknowledged, the coordinator has forgotten, and is told where it stands.
-
-        Raises:
-            WorldError: STORE_FULL when the queue cannot hold it all; nothing was taken.
+        acknowledged, the coordinator has forgotten, and is told where it stands. Where the queue
+        cannot hold all jobs, what is called off is, and jobs are taken as far as they fit; the
+        bundle's number is not, so it may come again, as a stick does, and no receipt is written
+        of the others, so they are granted again.
         """
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: sqlite3.Connection) -> Taken:
             before = read_counters(db)
             if before is not None and _reach(before) >= _reach(admitted.counters):
-                return 0
-            save_counters(db, admitted.counters)
-            forget_approved(db, admitted.floor_ms)
+                return Taken(0)
             queue = QueueRows(db, now)
             # First what is called off: it may make room for what comes.
             for execution in admitted.cancels:
                 queue.cancel(execution)
-            new = sum(queue.admit(item) for item in planned)
-            for one in admitted.refused:
-                new += queue.reject(one.execution, None, Problem(one.reason, one.detail))
-            if queue.count_open() > limits.QUEUE_TASKS:
-                raise WorldError(Reason.STORE_FULL, "too many tasks wait")
-            return new
+            taken = _take(db, planned, now)
+            queue = QueueRows(db, now)
+            refused = [
+                queue.reject(one.execution, None, Problem(one.reason, one.detail))
+                for one in admitted.refused
+            ]
+            if not taken.put_off:
+                save_counters(db, admitted.counters)
+                forget_approved(db, admitted.floor_ms)
+            return Taken(taken.new + sum(refused), taken.put_off)
 
-        new = await self._file.transact(work, durable=True)
-        await self._file.keep(admitted.counters)
-        return new
+        taken = await self._file.transact(work, durable=True)
+        if not taken.put_off:
+            await self._file.keep(admitted.counters)
+        return taken
 
     async def claim(self, now: Moment, *, room: int, durable: bool = False) -> Claimed:
         """Begin an attempt at up to `room` due tasks, one per idle device.
@@ -202,6 +215,40 @@ def count_queue(db: sqlite3.Connection) -> QueueCounts:
         ExecutionState(state): n for state, n in db.execute(_SQL["count_executions"]).fetchall()
     }
     return QueueCounts(tasks, executions, db.execute(_SQL["count_receipts"]).fetchone()[0])
+
+
+def _take(db: sqlite3.Connection, planned: Sequence[Planned], now: Moment) -> Taken:
+    """Take jobs in their order, up to the first that there is no room for.
+
+    Those after it may have been ordered because of it, or in its place.
+    """
+    all_new = _try(db, planned, now, limits.QUEUE_TASKS)
+    if all_new is not None:
+        return Taken(all_new)
+    new = 0
+    for place, item in enumerate(planned):
+        # What adds no task is taken however many there are.
+        bound = max(limits.QUEUE_TASKS, QueueRows(db, now).count_open())
+        one_new = _try(db, [item], now, bound)
+        if one_new is None:
+            return Taken(new, put_off=len(planned) - place)
+        new += one_new
+    return Taken(new)
+
+
+def _try(db: sqlite3.Connection, planned: Sequence[Planned], now: Moment, bound: int) -> int | None:
+    """Take jobs and return how many were new; None when more tasks wait than may: none was taken.
+
+    What they take the place of is over by then, so it counts no more.
+    """
+    db.execute(_SQL["try_jobs"])
+    queue = QueueRows(db, now)
+    new = sum(queue.admit(item) for item in planned)
+    fits = queue.count_open() <= bound
+    if not fits:
+        db.execute(_SQL["undo_jobs"])
+    db.execute(_SQL["take_jobs"])
+    return new if fits else None
 
 
 def _reach(counters: Counters) -> tuple[int, int, int]:

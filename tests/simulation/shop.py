@@ -192,7 +192,8 @@ class Shop:
         bundle = admitted(self.seq, (uid(number), spec), not_after=10**14)
         jobs = [replace(job, trace=trace) for job in bundle.jobs]
         planned = [Planned(job, plan_job(job.spec, PUMPS, check_step)) for job in jobs]
-        await self.jobs.admit(bundle, planned, now=self.calendar.now())
+        taken = await self.jobs.admit(bundle, planned, now=self.calendar.now())
+        assert not taken.put_off, "the queue is full"
         self.executor.wake()
         self.standing.wake()
 

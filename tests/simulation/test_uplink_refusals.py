@@ -118,6 +118,26 @@ def test_a_queue_that_is_full_puts_a_bundle_off(tmp_path: Path, monkeypatch):
     play(tmp_path, scenario)
 
 
+def test_a_queue_that_is_full_hears_what_is_called_off(tmp_path: Path, monkeypatch):
+    async def scenario(box: Box) -> None:
+        box.brain.submit(uid(1), write_job(9))
+        await asyncio.sleep(70)
+        seq = (await box.store.standing()).bundle_seq
+        monkeypatch.setattr(limits, "QUEUE_TASKS", 0)
+        box.brain.submit(uid(2), write_job(9))
+        box.brain.cancels.append(uid(1))
+        await asyncio.sleep(130)
+        assert box.brain.state_of(uid(1)) is ExecutionState.CANCELED
+        assert box.brain.state_of(uid(2)) is None
+        assert (await box.store.standing()).bundle_seq == seq
+        assert box.ordered == 2, "who works on it has to stop"
+        monkeypatch.setattr(limits, "QUEUE_TASKS", 10)
+        await asyncio.sleep(130)
+        assert box.brain.state_of(uid(2)) is ExecutionState.DELIVERED
+
+    play(tmp_path, scenario)
+
+
 def test_signed_time_moves_the_floor_and_nothing_moves_it_back(tmp_path: Path):
     async def scenario(box: Box) -> None:
         box.world.clock.reboot(keeps_time=False)

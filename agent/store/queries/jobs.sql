@@ -6,6 +6,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO NOTHING
 RETURNING number
 
+-- name: try_jobs
+SAVEPOINT jobs
+
+-- name: undo_jobs
+ROLLBACK TO jobs
+
+-- name: take_jobs
+RELEASE jobs
+
 -- name: describe_execution
 UPDATE execution SET job = $2, conflict_key = $3, priority = $4, tolerate_ppm = $5,
     max_parallel = $6, canary = $7, after_job = $8, after_state = $9, trace = $10

@@ -1,9 +1,15 @@
-"""Standing jobs: when rules are looked at, what becomes of firings, what one may do to others."""
+"""Standing jobs: when rules are looked at, what becomes of firings, what one may do to others.
+
+Beside them the queue when it is full, which firings fill.
+"""
 
 from tests.mutants.mutant import cuts
 
 _RULES = "tests/simulation/test_standing_rules.py::test_"
 _FIRINGS = "tests/simulation/test_standing_firings.py::test_"
+
+_FULL = "tests/unit/test_agent_queue_full.py::test_"
+_IN_ORDER = "of_a_bundle_that_does_not_fit_jobs_are_taken_in_their_order"
 
 _watch = cuts("rules", "agent/services/rule_watch.py", _RULES)
 _ends = cuts("firings", "agent/store/execution_rows.py", _FIRINGS)
@@ -12,6 +18,8 @@ _store = cuts("firings", "agent/store/standing.py", _FIRINGS)
 _made = cuts("firings", "agent/store/firing_rows.py", _FIRINGS)
 _standing = cuts("firings", "agent/store/queries/standing.sql", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
+_full = cuts("queue-full", "agent/store/jobs.py", _FULL)
+_orders = cuts("queue-full", "agent/services/orders.py")
 
 FIRINGS = (
     _rows(
@@ -88,5 +96,31 @@ FIRINGS = (
         "FROM job JOIN task ON",
         "FROM job JOIN standing ON standing.execution = job.number JOIN task ON",
         "what_fires_while_nothing_may_begin_leaves_room_for_orders",
+    ),
+    _full(
+        "number-of-a-part",
+        "            if not taken.put_off:\n                save_counters",
+        "            if True:\n                save_counters",
+        _IN_ORDER,
+    ),
+    _full("undone", '        db.execute(_SQL["undo_jobs"])\n', "        pass\n", _IN_ORDER),
+    _full(
+        "in-order",
+        "            return Taken(new, put_off=len(planned) - place)\n",
+        "            continue\n",
+        _IN_ORDER,
+    ),
+    _full(
+        "adds-no-task",
+        "bound = max(limits.QUEUE_TASKS, QueueRows(db, now).count_open())",
+        "bound = limits.QUEUE_TASKS",
+        "what_adds_no_task_is_taken_however_many_wait",
+    ),
+    _orders(
+        "called-off",
+        "return bool(taken.new or admitted.cancels)",
+        "return bool(taken.new)",
+        "tests/simulation/test_uplink_refusals.py"
+        "::test_a_queue_that_is_full_hears_what_is_called_off",
     ),
 )
