@@ -37,6 +37,9 @@ from shared.wire.codec import pack
 _SQL = load_queries("agent.store", "queries/jobs.sql")
 _TOO_LATE: Final = "not_after has passed"
 _CALLED_OFF: Final = "it was called off while it ran"
+_TOO_MANY_STAND: Final = Problem(
+    Reason.STORE_QUOTA, f"{limits.STANDING_JOBS} schedules and rules stand on this agent"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ class QueueRows:
         job, plan = item.job, item.plan
         if isinstance(plan, Problem):
             return self.reject(job.execution, job, plan)
+        standing = self._executions.standing
+        if job.spec.is_standing and not standing.has_room(job.spec.conflict_key):
+            return self.reject(job.execution, job, _TOO_MANY_STAND)
         number = self._executions.insert(job.execution, job, ExecutionState.DELIVERED)
         if number is None:
             return self._executions.tell_again(job.execution)
@@ -74,7 +80,7 @@ class QueueRows:
         self._executions.tell((number, job.execution), Fact(state=ExecutionState.DELIVERED))
         if job.spec.is_standing:
             self._executions.supersede(number, job.spec.conflict_key)
-            self._executions.standing.begin(number)
+            standing.begin(number)
             return 1
         first = self._executions.first_tasks(job.spec, len(plan))
         due = due_in(job.spec.delay_s * 1000, self._now)

@@ -76,6 +76,11 @@ class StandingRows:
         """Let a standing job fire no more; tell whether it was in force."""
         return self._db.execute(_SQL["end_standing"], bind(execution)).rowcount == 1
 
+    def has_room(self, conflict_key: str) -> bool:
+        """Tell whether one more may be in force, in the place of any with the same conflict key."""
+        (count,) = self._db.execute(_SQL["count_standing"], bind(conflict_key)).fetchone()
+        return bool(count < limits.STANDING_JOBS)
+
     def in_force(self, execution: int) -> bool:
         """Tell whether a standing job is in force still: it may be called off since it was read."""
         return bool(self._db.execute(_SQL["in_force"], bind(execution)).fetchone()[0])

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from agent.core.executor import Conclusion
 from shared import limits
+from shared.errors import Reason
 from shared.model.job import ExecutionState, TaskState
 from shared.model.schedule import Schedule
 from tests.agent_parts import uid, write_job
@@ -46,3 +47,23 @@ async def test_what_adds_no_task_is_taken_however_many_wait(box: Box, monkeypatc
         ExecutionState.SUPERSEDED: 1,
         ExecutionState.CANCELED: 1,
     }
+
+
+async def test_so_many_schedules_and_rules_stand_and_no_more(box: Box, monkeypatch):
+    monkeypatch.setattr(limits, "STANDING_JOBS", 2)
+    stands = replace(write_job(1), schedule=Schedule(interval_s=600))
+    keyed = replace(stands, conflict_key="set")
+    await box.admit(1, (uid(1), keyed), (uid(2), stands), now=at(0))
+    await box.admit(2, (uid(3), stands), (uid(4), keyed), (uid(2), stands), now=at(1))
+    await box.admit(3, (uid(5), stands), now=at(2), cancels=[uid(4)])
+    ends = {
+        receipt.execution: (ExecutionState(receipt.state).name, Reason(receipt.reason).text)
+        for receipt in await box.receipts()
+        if receipt.reason
+    }
+    assert ends == {
+        uid(1): ("SUPERSEDED", "superseded"),
+        uid(3): ("REJECTED", "store_quota"),
+        uid(4): ("CANCELED", "canceled"),
+    }
+    assert (await box.jobs.counts()).executions[ExecutionState.DELIVERED] == 2

@@ -4,7 +4,9 @@
 INSERT INTO standing (execution, last_ms) VALUES ($1, $2)
 
 -- name: count_standing
-SELECT count(*) FROM standing
+-- All but those that a job with this conflict key takes the place of.
+SELECT count(*) FROM standing JOIN execution ON execution.number = standing.execution
+WHERE conflict_key = '' OR conflict_key <> $1
 
 -- name: in_force
 SELECT count(*) FROM standing WHERE execution = $1

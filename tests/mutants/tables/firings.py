@@ -18,6 +18,7 @@ _store = cuts("firings", "agent/store/standing.py", _FIRINGS)
 _made = cuts("firings", "agent/store/firing_rows.py", _FIRINGS)
 _standing = cuts("firings", "agent/store/queries/standing.sql", _FIRINGS)
 _rows = cuts("firings", "agent/store/standing_rows.py", _FIRINGS)
+_admits = cuts("queue-full", "agent/store/queue_rows.py", _FULL)
 _full = cuts("queue-full", "agent/store/jobs.py", _FULL)
 _orders = cuts("queue-full", "agent/services/orders.py")
 
@@ -122,5 +123,11 @@ FIRINGS = (
         "return bool(taken.new)",
         "tests/simulation/test_uplink_refusals.py"
         "::test_a_queue_that_is_full_hears_what_is_called_off",
+    ),
+    _admits(
+        "of-what-stands",
+        "if job.spec.is_standing and not standing.has_room(job.spec.conflict_key):",
+        "if False:",
+        "so_many_schedules_and_rules_stand_and_no_more",
     ),
 )
