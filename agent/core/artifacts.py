@@ -11,6 +11,7 @@ from agent.core.ladder import Allowance, Rung
 from agent.core.uplink import WORTH_BYTES
 from shared import limits
 from shared.clock import MonoMs
+from shared.model.artifact import artifact_text
 from shared.model.policy import full_jitter_ms
 
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
@@ -48,7 +49,9 @@ class Pace:
 
     piece: int = _FIRST_BYTES
     failures: int = 0
-    """Requests in a row that brought nothing."""
+    """Requests in a row that brought nothing, or that the disk did not take."""
+    altered: int = 0
+    """Whole files in a row that were not what they are called; pieces that come change nothing."""
     not_before_ms: MonoMs = MonoMs(0)
 
 
@@ -86,7 +89,30 @@ def paced(before: Pace, *, got: int, took_ms: int, now_ms: MonoMs, fraction: flo
         return replace(before, failures=failures, not_before_ms=MonoMs(now_ms + wait_ms))
     carried = got * limits.PIECE_S * 1000 // max(1, took_ms)
     piece = min(carried, before.piece * _STEADY, limits.PIECE_BYTES)
-    return Pace(max(limits.PIECE_LEAST_BYTES, piece))
+    return Pace(max(limits.PIECE_LEAST_BYTES, piece), altered=before.altered)
+
+
+def put_off(before: Pace, *, altered: bool, now_ms: int, fraction: float) -> Pace:
+    """Return the pace once the disk failed, or once the whole file came and was `altered`."""
+    failures, most_s = before.failures + 1, limits.FETCH_RETRY_MAX_S
+    if altered:
+        failures, most_s = before.altered + 1, limits.FETCH_ALTERED_MAX_S
+    wait_ms = full_jitter_ms(
+        failures, initial_s=limits.FETCH_PUT_OFF_S, max_s=most_s, fraction=fraction
+    )
+    not_before_ms = MonoMs(now_ms + wait_ms)
+    if altered:
+        return Pace(altered=failures, not_before_ms=not_before_ms)
+    return replace(before, failures=failures, not_before_ms=not_before_ms)
+
+
+def hopeless(wanted: Wanted, pace: Pace, now_ms: int) -> str:
+    """Return why nobody is to wait for a file that came altered; empty: it is tried soon."""
+    rest_s = (pace.not_before_ms - now_ms) // 1000
+    if not pace.altered or rest_s <= limits.FETCH_RETRY_MAX_S:
+        return ""
+    name = artifact_text(wanted.digest)[:19]
+    return f"{name} came altered {pace.altered} times; it is asked for again in {rest_s // 60} min"
 
 
 def allowed_bytes(allowance: Allowance, day_ends_ms: int) -> int | Shut:

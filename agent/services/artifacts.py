@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from agent.core.artifacts import Pace, Shut, Span, Wanted, next_span, paced
+from agent.core.artifacts import Pace, Shut, Span, Wanted, hopeless, next_span, paced, put_off
 from agent.core.neighbours import Await, Says, TakeFrom
 from agent.core.progress import Progress
 from agent.core.uplink import Delivered, Fault, LinkFailed
@@ -22,7 +22,7 @@ from agent.services.http_connection import Take
 from agent.services.turn import Adviser, Turn
 from agent.store.artifacts import Shelf
 from shared import limits
-from shared.clock import Clock, Entropy, MonoMs
+from shared.clock import Clock, Entropy
 from shared.errors import OutstationError, Reason, RefusedError, WorldError
 from shared.model.artifact import artifact_text
 from shared.runtime.logs import Events
@@ -253,6 +253,8 @@ class Artifacts:
                 waits.append(advice.wait_ms)
             elif pace.not_before_ms > now_ms:
                 waits.append(pace.not_before_ms - now_ms)
+                if why := hopeless(wanted, pace, now_ms):
+                    self._give_up(wanted, RefusedError(Reason.ARTIFACT_ALTERED, why))
             else:
                 return wanted, pace, None
         return min(waits, default=0)
@@ -371,8 +373,12 @@ class Artifacts:
 
     def _put_off(self, wanted: Wanted, error: WorldError | RefusedError) -> None:
         """Try a file again later: the disk failed, or what came was something else."""
-        now_ms = self._clock.mono_ms()
-        self._paces[wanted.digest] = Pace(not_before_ms=MonoMs(now_ms + _DISK_WAIT_MS))
+        self._paces[wanted.digest] = put_off(
+            self._paces.get(wanted.digest, Pace()),
+            altered=isinstance(error, RefusedError),
+            now_ms=self._clock.mono_ms(),
+            fraction=self._entropy.fraction(),
+        )
         _log.event("artifact_failed", level=logging.ERROR, cause=str(error))
         self._give_up(wanted, error)
 

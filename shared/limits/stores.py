@@ -83,6 +83,11 @@ FETCH_RETRY_S = 5
 """Ceiling of the first wait after a request for a file that brought nothing."""
 FETCH_RETRY_MAX_S = 900
 """Ceiling of every later wait."""
+FETCH_PUT_OFF_S = 60
+"""Ceiling of the first wait after the disk failed, or after a whole file came altered."""
+FETCH_ALTERED_MAX_S = 86_400
+"""Ceiling of every later wait for a file that came altered over the line alone: each try costs all
+of it, and only a person mends what the coordinator has."""
 
 # --- files shared between the gateways of one site -----------------------------------------------
 SHARE_LEAST_BYTES = 65_536

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import io
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,14 @@ from agent.core.uplink import Delivered, LinkFailed
 from agent.services.artifacts import Artifacts
 from agent.services.contact_http import HttpLink
 from agent.services.endpoint import parse_url
+from agent.services.http_answer import Head
 from agent.services.http_connection import Take
 from agent.store.artifacts import Shelf
 from shared import limits
 from shared.errors import Reason, RefusedError, WorldError
 from tests.agent_parts import Fixed, HandClock
 from tests.sim_parts import HANG_S
+from tests.simulation.loop import World, simulate
 
 DATA = random.Random(3).randbytes(300_000)
 WANTED = Wanted(sha256(DATA).digest(), len(DATA))
@@ -229,6 +233,58 @@ async def test_altered_bytes_are_never_seen_and_one_sentence_says_so(tmp_path):
             await box.obtain()
         assert told.value.reason is Reason.ARTIFACT_ALTERED
         assert box.files == []
+
+
+@dataclass
+class Altered:
+    """A coordinator's disk that changed a byte; each request takes two seconds."""
+
+    asked: list[float] = field(default_factory=list)
+    """When the file was asked for from its beginning."""
+
+    async def get(self, wanted: Wanted, span: Span, take: Take) -> Delivered | LinkFailed:
+        await asyncio.sleep(2)
+        if span.start == 0:
+            self.asked.append(asyncio.get_running_loop().time())
+        size = span.end - span.start
+        fields = {"content-range": f"bytes {span.start}-{span.end - 1}/{wanted.size}"}
+        fields["content-length"] = str(size)
+        head = Head(status=206, reason="", fields=fields, version=1)
+        take(head, io.BytesIO(bytes(size)))
+        return Delivered(body=b"", up=300, down=size)
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_file_that_comes_altered_costs_less_and_less(tmp_path):
+    async def scenario(world: World) -> None:
+        async def needed() -> dict[bytes, int]:
+            return {WANTED.digest: WANTED.size}
+
+        source, gate = Altered(), OpenGate()
+        artifacts = Artifacts(
+            Shelf(tmp_path, HERE),
+            source,
+            gate,
+            needed=needed,
+            clock=world.clock,
+            entropy=Fixed(1.0),
+        )
+        task = asyncio.create_task(artifacts.run())
+        await asyncio.sleep(3 * 86_400)
+        waits = [later - at for at, later in pairwise(source.asked)]
+        assert waits == sorted(waits)
+        assert waits[0] < 90, "a line that lies once costs a minute"
+        assert len(waits) < 14
+        assert gate.cost < 15 * 1.01 * len(DATA)
+        with pytest.raises(RefusedError, match="asked for again in") as told:
+            await artifacts.obtain(WANTED.digest, WANTED.size)
+        assert told.value.reason is Reason.ARTIFACT_ALTERED
+        task.cancel()
+        await asyncio.wait((task,))
+
+    simulate(scenario, seed=1)
 
 
 async def test_wrong_bytes_of_a_stick_cost_a_download_and_no_attempt(tmp_path):

@@ -1,6 +1,7 @@
 """Artifacts decided: names in jobs, ranges, room, pace, what the budget leaves."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,12 @@ from agent.core.artifacts import (
     Kept,
     Pace,
     Shut,
+    Wanted,
     allowed_bytes,
+    hopeless,
     next_span,
     paced,
+    put_off,
     to_let_go,
 )
 from agent.core.ladder import UNLIMITED, Allowance, Rung
@@ -108,6 +112,36 @@ def test_pieces_follow_the_line_and_failures_wait_longer_and_longer():
     assert waits[0] == limits.FETCH_RETRY_S * 1000
     assert waits[-1] == limits.FETCH_RETRY_MAX_S * 1000
     assert paced(state, got=1, took_ms=1, now_ms=MonoMs(0), fraction=1.0).failures == 0
+
+
+def test_a_file_that_comes_altered_waits_for_up_to_a_day_and_its_pieces_change_nothing():
+    pace, waits = Pace(), []
+    for _ in range(14):
+        pace = put_off(pace, altered=True, now_ms=7, fraction=1.0)
+        waits.append((pace.not_before_ms - 7) // 1000)
+        pace = paced(pace, got=9, took_ms=1, now_ms=MonoMs(0), fraction=1.0)
+        assert (pace.failures, pace.not_before_ms) == (0, 0), "it comes as any other"
+    assert waits[:3] == [60, 120, 240]
+    assert waits[-1] == limits.FETCH_ALTERED_MAX_S
+
+
+def test_what_the_disk_does_not_take_waits_longer_and_longer():
+    pace, waits = Pace(altered=2), []
+    for _ in range(6):
+        pace = put_off(pace, altered=False, now_ms=7, fraction=1.0)
+        waits.append((pace.not_before_ms - 7) // 1000)
+    assert waits == [60, 120, 240, 480, limits.FETCH_RETRY_MAX_S, limits.FETCH_RETRY_MAX_S]
+    assert pace.altered == 2
+
+
+def test_nobody_waits_for_a_file_that_came_altered_and_rests_for_long():
+    wanted = Wanted(bytes(32), 5)
+    rest_ms = limits.FETCH_RETRY_MAX_S * 1000
+    soon = Pace(altered=5, not_before_ms=MonoMs(rest_ms))
+    assert hopeless(wanted, soon, 0) == ""
+    later = Pace(altered=5, not_before_ms=MonoMs(rest_ms + 1000))
+    assert "came altered 5 times" in hopeless(wanted, later, 0)
+    assert hopeless(wanted, replace(later, altered=0), 0) == ""
 
 
 def test_a_span_never_goes_beyond_the_file_or_what_is_allowed():

@@ -322,6 +322,27 @@ ARTIFACTS = (
         _LIES + "wrong_bytes_of_a_stick_cost_a_download_and_no_attempt",
     ),
     _mutant(
+        "altered-costs-less-and-less",
+        _CORE,
+        "    return Pace(max(limits.PIECE_LEAST_BYTES, piece), altered=before.altered)\n",
+        "    return Pace(max(limits.PIECE_LEAST_BYTES, piece))\n",
+        _LIES + "a_file_that_comes_altered_costs_less_and_less",
+    ),
+    _mutant(
+        "altered-is-told-at-once",
+        _CORE,
+        "    if not pace.altered or rest_s <= limits.FETCH_RETRY_MAX_S:\n",
+        "    if True:\n",
+        _UNIT + "nobody_waits_for_a_file_that_came_altered_and_rests_for_long",
+    ),
+    _mutant(
+        "disk-waits-longer",
+        _CORE,
+        "    failures, most_s = before.failures + 1, limits.FETCH_RETRY_MAX_S\n",
+        "    failures, most_s = 1, limits.FETCH_RETRY_MAX_S\n",
+        _UNIT + "what_the_disk_does_not_take_waits_longer_and_longer",
+    ),
+    _mutant(
         "refused-are-heard-again",
         "agent/services/sharing.py",
         "            granted = False\n",
