@@ -194,8 +194,9 @@ class JobStore:
 
         def work(db: sqlite3.Connection) -> int:
             queue = QueueRows(db, now)
-            queue.rebase()
-            return queue.recover(crashed=crashed)
+            count = queue.recover(crashed=crashed)
+            queue.rebase()  # also of what was given back: it would wait for an uptime of before
+            return count
 
         return await self._file.transact(work, durable=True)
 

@@ -21,7 +21,7 @@ from shared.sync.outgoing import Freed
 from shared.sync.ranges import Ranges
 from shared.trust.admission import Admitted, RefusedJob
 from shared.trust.floor import TimeKept
-from tests.agent_parts import WALL, reached, uid, write_job
+from tests.agent_parts import DAY, WALL, reached, uid, write_job
 from tests.jobs_box import BOOT, Box, at, box, report
 
 __all__ = ["box"]
@@ -336,6 +336,16 @@ async def test_a_restart_of_the_service_alone_counts_no_crash(box: Box):
         claims += await box.claim(at(1))
         await box.jobs.recover(at(2), crashed=False)
     assert [claim.crashes for claim in claims] == [0] * 5
+
+
+async def test_what_a_power_cut_stopped_goes_on_at_once_after_it(box: Box):
+    await box.admit(1, (uid(1), write_job(1, selector="id=pump-1")), now=at(9 * DAY))
+    assert len(await box.claim(at(9 * DAY))) == 1
+    reopened = await box.again()
+    boot = Moment(MonoMs(10), b"b" * 16, WallMs(WALL + 9 * DAY + 20_000))
+    await reopened.jobs.recover(boot, crashed=True)
+    assert len(await reopened.claim(boot)) == 1
+    await reopened.file.close()
 
 
 async def test_a_wait_goes_on_after_a_boot(box: Box):
