@@ -113,8 +113,8 @@ class Course(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_ending(self) -> bool:
-        """Tell whether it failed or was called off: what is left is to put things in order."""
-        return self.reason > 0
+        """Tell whether what is left is to put things in order: last steps begin once only."""
+        return self.reason > 0 or self.phase in {Phase.FINAL, Phase.END}
 
     def on_this_boot(self, now: Moment) -> "Course":
         """Return the course with its times in the monotonic terms of this boot, once and for all.

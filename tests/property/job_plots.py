@@ -78,9 +78,9 @@ def jobs(draw: Any, number: int, plot: Plot) -> JobSpec:
         targets=Targets(device_selector=draw(st.sampled_from(["", "id=pump-1"]))),
         retry=Retry(failed=draw(st.integers(0, 2)), initial_s=60, max_s=600),
         delay_s=draw(st.sampled_from([0, 0, 100])),
-        final_steps=steps("f", 1),
+        final_steps=steps("f", 2),
         post_check=draw(st.sampled_from([None, check])),
-        compensation=steps("c", 1),
+        compensation=steps("c", 2),
         batch=Batch(
             max_parallel=draw(st.integers(0, 1)),
             canary=draw(st.integers(0, 1)),
