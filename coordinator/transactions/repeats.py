@@ -5,7 +5,7 @@ replaced or never heard of is not. Where nobody knows whether a device did it (`
 person has to ask for it: nothing is repeated by itself. Leaves out submitting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,10 +13,11 @@ from coordinator.contract.audit import Detail
 from coordinator.contract.common import to_time
 from coordinator.contract.repeats import JobEvent
 from coordinator.core.ports import Tx, fetch, fetch_one
+from coordinator.transactions.rows import unpack_result
 from coordinator.transactions.sight import sees_job
 from shared.errors import Reason
 from shared.ids import AgentId, uuid_text
-from shared.model.job import ExecutionState
+from shared.model.job import ExecutionState, Value
 from shared.model.selector import Selector
 
 FAILED = frozenset(
@@ -33,12 +34,27 @@ def failed_agents(job: bytes, *, unknown_effects: bool) -> Tx[Sequence[AgentId]]
     found: list[AgentId] = []
     for state in sorted(FAILED):
         rows = yield from fetch("agents_in_state", job, state)
+        unsure = set() if unknown_effects else (yield from _unsure(job, state))
         found += [
             AgentId(agent)
             for agent, reason in rows
-            if unknown_effects or reason != Reason.UNKNOWN_EFFECT
+            if unknown_effects or (reason != Reason.UNKNOWN_EFFECT and agent not in unsure)
         ]
     return found
+
+
+def _unsure(job: bytes, state: ExecutionState) -> Tx[set[str]]:
+    """Return the agents that do not know of some step whether it was done.
+
+    Such a job may have been undone, or have failed for something else since: its reason is that.
+    """
+    rows = yield from fetch("results_in_state", job, state)
+    return {agent for agent, result in rows if _has_unknown(unpack_result(result))}
+
+
+def _has_unknown(result: Mapping[str, Value]) -> bool:
+    unknown = Reason.UNKNOWN_EFFECT.text
+    return any(value == unknown and name.endswith(".reason") for name, value in result.items())
 
 
 def list_job_events(

@@ -17,7 +17,7 @@ from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
 from shared.ids import AgentId, uuid_text
-from shared.model.job import ExecutionState
+from shared.model.job import ExecutionState, TaskState
 from shared.wire.messages import Receipt
 from tests.unit.test_coordinator_transactions import AGENT, ENTROPY, NOW, POLICY, issued, store
 
@@ -147,6 +147,31 @@ async def test_only_what_failed_is_retried_and_what_may_have_run_only_if_asked(
     job = await submitted(store)
     await ends(store, state, reason)
     assert await store.read(partial(failed_agents, job, unknown_effects=asked)) == found
+
+
+@pytest.mark.parametrize(("said", "found"), [("unknown_effect", []), ("timed_out", [AGENT])])
+@pytest.mark.parametrize(
+    ("state", "task", "reason"),
+    [
+        (ExecutionState.ROLLED_BACK, TaskState.FAILED, Reason.UNDONE),
+        (ExecutionState.FAILED, TaskState.FAILED, Reason.STEP_FAILED),
+        (ExecutionState.QUARANTINED, TaskState.QUARANTINED, Reason.POISONED),
+    ],
+)
+async def test_an_undone_job_that_may_have_run_is_retried_only_if_asked(
+    store, state, task, reason, said, found
+):
+    job = await submitted(store)
+    (grant,) = (await issued(store, NOW + 1)).grants
+    result = {"look.reason": said, "look.p": 7}
+    told = [
+        Receipt(1, grant.execution, "pump", task, 1, int(reason), NOW, result=result),
+        Receipt(2, grant.execution, "", state, 1, int(reason), NOW),
+    ]
+    body = partial(reconcile_receipts, AGENT, b"J" * 16, told, now_ms=NOW)
+    await store.run(body, durable=True)
+    assert await store.read(partial(failed_agents, job, unknown_effects=False)) == found
+    assert await store.read(partial(failed_agents, job, unknown_effects=True)) == [AGENT]
 
 
 async def test_a_retry_goes_only_to_agents_that_are_still_its_target(store):

@@ -1,6 +1,11 @@
 -- name: agents_in_state
 SELECT agent_id, reason FROM execution WHERE job_id = $1 AND state = $2 ORDER BY agent_id;
 
+-- name: results_in_state
+SELECT execution.agent_id, task.result FROM execution
+JOIN task ON task.agent_id = execution.agent_id AND task.execution_id = execution.execution_id
+WHERE execution.job_id = $1 AND execution.state = $2 AND length(task.result) > 1;
+
 -- name: audit_of_object
 SELECT number, at_ms, actor, action, detail FROM audit
 WHERE object = $1 AND number < $2 ORDER BY number DESC LIMIT $3;

@@ -191,9 +191,16 @@ AUTOMATION = (
     _mutant(
         "nothing-unknown-again",
         "transactions/repeats.py",
-        "            if unknown_effects or reason != Reason.UNKNOWN_EFFECT\n",
-        "",
+        "(reason != Reason.UNKNOWN_EFFECT and agent not in unsure)",
+        "agent not in unsure",
         _CHAINS + "only_what_failed_is_retried_and_what_may_have_run_only_if_asked",
+    ),
+    _mutant(
+        "nothing-unknown-again-though-undone",
+        "transactions/repeats.py",
+        "(reason != Reason.UNKNOWN_EFFECT and agent not in unsure)",
+        "reason != Reason.UNKNOWN_EFFECT",
+        _CHAINS + "an_undone_job_that_may_have_run_is_retried_only_if_asked",
     ),
     _mutant(
         "a-chain-begins-once",
