@@ -16,6 +16,12 @@ from shared.ids import DeviceId
 from shared.model.job import JobSpec, TaskState, Value
 from shared.wire.codec import pack
 
+_LOOKED_AT = {
+    Reason.UNKNOWN_EFFECT: TaskState.FAILED,
+    Reason.POISONED: TaskState.QUARANTINED,
+}
+"""What a person has to look at, and what a task is that ended for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -62,9 +68,14 @@ def held_back(claim: Claim, problem: Problem) -> Conclusion:
     The first one is called off before any effect; a task that was tried before has failed.
     """
     state = TaskState.CANCELED if claim.attempt == 1 else TaskState.FAILED
-    detail = problem.detail[: limits.DETAIL_CHARS]
-    result = so_far(claim.course)
-    return Conclusion(state=state, reason=problem.reason, detail=detail, result=result)
+    reason, detail = problem.reason, problem.detail
+    if claim.course.reason in _LOOKED_AT:
+        # A person has to know it, whatever keeps the last steps from being done.
+        reason = Reason(claim.course.reason)
+        state = _LOOKED_AT[reason]
+        detail = f"{claim.course.detail}; {problem.reason.text}: {problem.detail}"
+    detail = detail[: limits.DETAIL_CHARS]
+    return Conclusion(state=state, reason=reason, detail=detail, result=so_far(claim.course))
 
 
 def left_out(problem: Problem) -> Conclusion:

@@ -30,6 +30,7 @@ from shared.model.spec_check import conditions_of
 
 _UNWANTED = frozenset({Reason.CANCELED, Reason.SUPERSEDED})
 """Ends that are no failure."""
+_CUT = "cut off; the device may or may not have done it"
 _LISTS = {Phase.STEPS: "steps", Phase.COMPENSATE: "compensation", Phase.FINAL: "finally"}
 
 
@@ -105,6 +106,46 @@ class Program:
         return replace(
             course, phase=Phase.FAILED, tries=0, reason=int(reason), detail=told, until=None
         )
+
+    def cut_off(
+        self, course: Course, *, poison: str = "", canceled: bool = False
+    ) -> tuple[Course, Ended | None]:
+        """Return how a task goes on whose attempt was cut off, and its end if nothing is left.
+
+        An effect that had begun is never begun again: nobody can say whether it was done. Undoing
+        and last steps follow as after any other failure.
+
+        Args:
+            course: as it was written down last.
+            poison: why there is no further attempt; empty: there may be one.
+            canceled: it was called off meanwhile.
+        """
+        after = course
+        if course.intent:
+            step = next(iter(self._steps(course.phase)[course.index :]), None)
+            unknown = StepOutcome(Reason.UNKNOWN_EFFECT, _CUT)
+            if step is None or step.id != course.intent:  # damage: it is not known where it stood
+                return course, Ended(TaskState.FAILED, unknown.reason, f"{course.intent}: {_CUT}")
+            after = self.did(course, step, unknown)
+        if poison and course.is_ending:  # it had its chance to put things in order
+            if course.intent or course.reason == Reason.UNKNOWN_EFFECT:
+                detail = after.detail or f"{course.intent}: {_CUT}"
+                return after, Ended(TaskState.FAILED, Reason.UNKNOWN_EFFECT, detail)
+            return after, Ended(TaskState.QUARANTINED, Reason.POISONED, poison)
+        if not after.is_ending:
+            if poison:
+                after = self.failed(after, Reason.POISONED, poison)
+            elif canceled:
+                after = after.called_off(Reason.CANCELED)
+        if after is course or self._has_more(after):
+            return after, None
+        return after, _verdict(after)
+
+    def _has_more(self, course: Course) -> bool:
+        """Tell whether something is left to do once a cut changed the course."""
+        if course.phase is Phase.FAILED:
+            return bool(self.spec.compensation or self.spec.final_steps)
+        return course.phase is not Phase.FINAL or course.index < len(self.spec.final_steps)
 
     def after_failure(
         self, course: Course, now: Moment, *, fraction: float
@@ -198,6 +239,8 @@ def _verdict(course: Course) -> Ended:
     reason = Reason(course.reason)
     if reason in _UNWANTED:
         return Ended(TaskState.CANCELED, reason, course.detail)
+    if reason is Reason.POISONED:
+        return Ended(TaskState.QUARANTINED, reason, course.detail)
     if course.undone is None:
         return Ended(TaskState.FAILED, reason, course.detail)
     undone = Reason.UNDONE if course.undone else Reason.UNDO_FAILED

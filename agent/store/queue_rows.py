@@ -8,9 +8,10 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.course import Course
+from agent.core.course import Ended
 from agent.core.executor import Claim, Conclusion, so_far
 from agent.core.moment import Moment
+from agent.core.program import Program
 from agent.core.queue import Due, Problem, due_in, expire, rebased
 from agent.store.execution_rows import (
     ExecutionRows,
@@ -289,20 +290,28 @@ class QueueRows:
         rows = self._db.execute(_SQL["running_tasks"]).fetchall()
         for task, execution, device, attempt, crashes, firing, packed, canceled in rows:
             course = read_course(packed)
-            state, reason, detail = _recovered(
-                course, crashes + int(crashed), crashed=crashed, canceled=bool(canceled)
-            )
-            check_task_transition(TaskState.RUNNING, state)
-            self._db.execute(_SQL["recover_task"], bind(task, state, reason or 0, int(crashed)))
+            poison = ""
+            if crashed and crashes + 1 >= limits.CRASHES:
+                poison = f"the agent went down {crashes + 1} times while it ran"
+            after, end = course, None
+            if course.intent or poison or canceled:
+                spec = stored_spec(*self._db.execute(_SQL["spec_of"], bind(execution)).fetchone())
+                program = Program.of(spec)
+                after, end = program.cut_off(course, poison=poison, canceled=bool(canceled))
+            end = end or Ended(TaskState.READY)
+            check_task_transition(TaskState.RUNNING, end.state)
+            changed = None if after is course else pack(after)
+            row = bind(task, end.state, end.reason or 0, int(crashed), changed)
+            self._db.execute(_SQL["recover_task"], row)
             fact = Fact(
-                state=state,
+                state=end.state,
                 device=device,
                 attempt=attempt,
-                reason=reason,
-                detail=detail,
-                result=so_far(course),
+                reason=end.reason,
+                detail=end.detail,
+                result=so_far(after),
             )
-            if state is TaskState.READY:
+            if end.state is TaskState.READY:
                 self._executions.refold(execution, firing, fact)
             else:
                 self._executions.task_ended(execution, firing, fact)
@@ -318,22 +327,6 @@ class QueueRows:
         for task, boot, mono, today, delay in foreign:
             due = rebased(Due(boot, MonoMs(mono), WallMs(today), delay), self._now)
             self._db.execute(_SQL["set_due"], bind(task, *_due_row(due)))
-
-
-def _recovered(
-    course: Course, crashes: int, *, crashed: bool, canceled: bool
-) -> tuple[TaskState, Reason | None, str]:
-    """Return what becomes of a task that was running when the process ended."""
-    if course.intent:
-        detail = f"{course.intent}: cut off; the device may or may not have done it"
-        return TaskState.FAILED, Reason.UNKNOWN_EFFECT, detail
-    if crashed and crashes >= limits.CRASHES:
-        detail = f"the agent went down {crashes} times while it ran"
-        return TaskState.QUARANTINED, Reason.POISONED, detail
-    # What failed is put back first, called off or not.
-    if canceled and not course.reason:
-        return TaskState.CANCELED, Reason.CANCELED, _CALLED_OFF
-    return TaskState.READY, None, ""
 
 
 def _due_row(due: Due) -> tuple[bytes, int, int, int]:

@@ -13,7 +13,8 @@ TASKS_PER_EXECUTION = 256
 RESULT_BYTES = 1_024
 """One task's result in a receipt, so that a receipt always fits into a report."""
 CRASHES = 3
-"""A task that took the process down this often is quarantined and the next one goes on."""
+"""A task that took the process down this often is quarantined and the next one goes on. Its undoing
+and last steps are done first; they may take it down once more, not twice."""
 BACKOFF_GROWTH = 10
 """By which a wait may grow from one failure to the next: three make a minute a day."""
 ATTEMPTS = 1_000

@@ -7,7 +7,7 @@ import pytest
 
 from agent.actions.registry import check_step
 from agent.core.course import Course, Ended
-from agent.core.executor import Conclusion, ended
+from agent.core.executor import Claim, Conclusion, ended, held_back
 from agent.core.moment import Anchor, Moment, moment
 from agent.core.ports import StepOutcome
 from agent.core.program import Program
@@ -15,6 +15,7 @@ from agent.core.queue import Problem, due_in, expire, plan_job, rebased
 from shared import limits
 from shared.clock import ClockState, Instant, MonoMs, WallMs
 from shared.errors import Reason
+from shared.ids import DeviceId
 from shared.model.job import JobSpec, Step, Targets, TaskState, Value
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Receipt
@@ -136,6 +137,33 @@ def test_what_never_began_is_called_off_and_what_had_begun_failed():
     assert expire(0, None) == (TaskState.CANCELED, Reason.JOB_EXPIRED)
     assert expire(2, Reason.DEVICE_SILENT) == (TaskState.FAILED, Reason.DEVICE_SILENT)
     assert expire(2, None) == (TaskState.FAILED, Reason.JOB_EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("why", "state", "told"),
+    [
+        (Reason.UNKNOWN_EFFECT, TaskState.FAILED, Reason.UNKNOWN_EFFECT),
+        (Reason.POISONED, TaskState.QUARANTINED, Reason.POISONED),
+        (Reason.DEVICE_SILENT, TaskState.FAILED, Reason.JOB_EXPIRED),
+    ],
+)
+def test_what_a_person_has_to_look_at_is_told_though_the_policy_shuts(why, state, told):
+    claim = Claim(
+        task=1,
+        execution=bytes(16),
+        device=DeviceId("pump-1"),
+        attempt=2,
+        crashes=1,
+        spec=read_job("flow"),
+        job_class="c",
+        grace_s=0,
+        not_after_ms=WallMs(WALL),
+        course=Course(reason=int(why), detail="look: why", facts={"look.reason": why.text}),
+    )
+    end = held_back(claim, Problem(Reason.JOB_EXPIRED, "yesterday"))
+    assert (end.state, end.reason) == (state, told)
+    assert end.detail.endswith("yesterday")
+    assert end.result == {"look.reason": why.text}
 
 
 # --- what a receipt carries ---------------------------------------------------------------------

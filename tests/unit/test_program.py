@@ -203,6 +203,61 @@ def test_an_undoing_that_fails_is_told_with_both_reasons() -> None:
     assert walk.end.detail.count("nobody answers") == 2
 
 
+# --- cut off --------------------------------------------------------------------------------------
+def cut(course: Course, *steps: Step, **spec: Any) -> tuple[Course, Ended | None]:
+    """Return what becomes of a course that was cut off: `poison` and `canceled` are of the cut."""
+    how = {name: spec.pop(name) for name in ("poison", "canceled") if name in spec}
+    job = JobSpec(name="a", steps=list(steps), **spec)
+    check_spec(job)
+    return Program.of(job).cut_off(course, **how)
+
+
+def test_a_cut_between_two_steps_changes_nothing() -> None:
+    course = Course(index=1, facts={"a.ok": True})
+    assert cut(course, read("a"), read("b")) == (course, None)
+
+
+def test_a_cut_effect_with_nothing_to_put_in_order_ends_the_task() -> None:
+    course, end = cut(Course(intent="a"), read("a", retries=3), read("b"), retry=Retry(failed=3))
+    assert end is not None
+    assert (end.state, end.reason) == (TaskState.FAILED, Reason.UNKNOWN_EFFECT)
+    assert course.result == {"a.reason": "unknown_effect"}
+
+
+@pytest.mark.parametrize("phase", [Phase.STEPS, Phase.CHECK, Phase.COMPENSATE, Phase.FINAL])
+@pytest.mark.parametrize("index", [1, 2])
+def test_a_cut_effect_that_is_not_where_the_course_says_ends_the_task(phase, index) -> None:
+    more = {"final_steps": [read("x"), read("y")], "compensation": [read("u"), read("v")]}
+    _, end = cut(Course(phase=phase, index=index, intent="a"), read("a"), read("b"), **more)
+    assert end is not None
+    assert (end.state, end.reason) == (TaskState.FAILED, Reason.UNKNOWN_EFFECT)
+    assert end.detail.startswith("a: cut off")
+
+
+def test_of_last_steps_and_undoing_a_cut_effect_is_not_begun_again_either() -> None:
+    more = {"final_steps": [read("x"), read("y")], "compensation": [read("u"), read("v")]}
+    for canceled in (False, True):
+        final = Course(phase=Phase.FINAL, intent="x")
+        course, end = cut(final, read("a"), canceled=canceled, **more)
+        assert (course.phase, course.index, end) == (Phase.FINAL, 1, None)
+        undoing = Course(phase=Phase.COMPENSATE, intent="u", reason=int(Reason.DEVICE_SILENT))
+        course, end = cut(undoing, read("a"), canceled=canceled, **more)
+        assert (course.phase, course.index, course.undone, end) == (Phase.FINAL, 0, False, None)
+
+
+def test_an_unknown_effect_is_told_before_that_the_agent_went_down() -> None:
+    more = {"final_steps": [read("x")], "poison": "it went down"}
+    course, end = cut(Course(intent="a"), read("a"), **more)
+    assert (course.phase, Reason(course.reason), end) == (Phase.FAILED, Reason.UNKNOWN_EFFECT, None)
+    _, end = cut(course, read("a"), **more)
+    assert end is not None
+    assert (end.state, end.reason) == (TaskState.FAILED, Reason.UNKNOWN_EFFECT)
+    course, end = cut(Course(), read("a"), **more)
+    assert (course.phase, Reason(course.reason), end) == (Phase.FAILED, Reason.POISONED, None)
+    _, end = cut(course, read("a"), **more)
+    assert end == Ended(TaskState.QUARANTINED, Reason.POISONED, "it went down")
+
+
 # --- post-check -----------------------------------------------------------------------------------
 CHECK = PostCheck("device.level > 3", within_s=60, soak_s=600, every_s=30)
 GOOD: dict[str, Value] = {"device.level": 4}

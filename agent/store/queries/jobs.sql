@@ -137,7 +137,10 @@ FROM execution LEFT JOIN standing ON standing.execution = execution.number
 WHERE execution.number = $1
 
 -- name: recover_task
-UPDATE task SET state = $2, reason = $3, crashes = crashes + $4 WHERE number = $1 AND state = 1
+-- $5: where it goes on, if that is not where it was cut off.
+UPDATE task SET state = $2, reason = $3, crashes = crashes + $4,
+    verifying = CASE WHEN $5 IS NULL THEN verifying ELSE 0 END, course = coalesce($5, course)
+WHERE number = $1 AND state = 1
 
 -- name: foreign_dues
 -- Waiting tasks whose due time is in the monotonic terms of another boot.

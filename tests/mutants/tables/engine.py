@@ -14,6 +14,9 @@ _POISON += "_holds_up_nobody_for_longer_than_its_crashes"
 _ORDERS = "tests/unit/test_agent_orders.py"
 _JOBS = "tests/unit/test_agent_jobs.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
+_CUT = _ENGINE + "::test_"
+_PROGRAM = "tests/unit/test_program.py::test_"
+_QUEUE = "tests/unit/test_agent_queue.py::test_"
 _STANDING = "tests/simulation/test_standing.py"
 _SELECTION = "tests/simulation/test_selection.py::test_"
 _CLOCK = "tests/simulation/test_wrong_clock.py::test_"
@@ -51,10 +54,66 @@ ENGINE = (
     ),
     Mutant(
         "engine-cut-effect-is-unknown",
-        "agent/store/queue_rows.py",
-        "    if course.intent:\n",
-        "    if False:\n",
+        "agent/core/program.py",
+        "        if course.intent:\n",
+        "        if False:\n",
         (_EVERY,),
+    ),
+    Mutant(
+        "engine-cut-effect-is-put-in-order",
+        "agent/core/program.py",
+        "        if after is course or self._has_more(after):\n",
+        "        if after is course:\n",
+        (_CUT + "after_an_effect_that_was_cut_undoing_and_last_steps_follow",),
+    ),
+    Mutant(
+        "engine-cut-effect-leads-elsewhere",
+        "agent/core/program.py",
+        "            after = self.did(course, step, unknown)\n",
+        "            after = self.failed(course.knowing({}), Reason.UNKNOWN_EFFECT, _CUT)\n",
+        (_CUT + "after_an_effect_that_was_cut_a_job_goes_on_where_it_says_so",),
+    ),
+    Mutant(
+        "engine-cut-and-called-off",
+        "agent/core/program.py",
+        "            elif canceled:\n",
+        "            elif False:\n",
+        (_CUT + "a_job_that_was_called_off_and_cut_does_its_last_steps",),
+    ),
+    Mutant(
+        "engine-poison-is-put-in-order-once",
+        "agent/core/program.py",
+        "        if poison and course.is_ending:",
+        "        if False:",
+        (_CUT + "what_takes_its_agent_down_is_put_in_order_and_has_one_chance_for_that",),
+    ),
+    Mutant(
+        "engine-damaged-place-of-an-effect",
+        "agent/core/program.py",
+        "if step is None or step.id != course.intent:",
+        "if step is None:",
+        (_PROGRAM + "a_cut_effect_that_is_not_where_the_course_says_ends_the_task",),
+    ),
+    Mutant(
+        "engine-last-steps-once",
+        "agent/core/course.py",
+        "return self.reason > 0 or self.phase in {Phase.FINAL, Phase.END}",
+        "return self.reason > 0",
+        (_CUT + "last_steps_are_begun_once_also_when_the_job_is_called_off_meanwhile",),
+    ),
+    Mutant(
+        "engine-unknown-is-told-whatever-shuts",
+        "agent/core/executor.py",
+        "    if claim.course.reason in _LOOKED_AT:\n",
+        "    if False:\n",
+        (_QUEUE + "what_a_person_has_to_look_at_is_told_though_the_policy_shuts",),
+    ),
+    Mutant(
+        "engine-recovered-on-this-boot",
+        "agent/store/jobs.py",
+        "            count = queue.recover(crashed=crashed)\n            queue.rebase()",
+        "            queue.rebase()\n            count = queue.recover(crashed=crashed)",
+        (_JOBS + "::test_what_a_power_cut_stopped_goes_on_at_once_after_it",),
     ),
     Mutant(
         "engine-failed-step-survives",
