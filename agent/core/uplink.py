@@ -98,6 +98,12 @@ class LinkState:
     """Receipts wait: when to bring them."""
     urgent: bool = False
     """An alarm waits."""
+    alarmed: bool = False
+    """The newest contacts called for an alarm, and nothing has answered them."""
+    unheard: int = 0
+    """Those of the failures that cost bytes."""
+    unheard_ms: MonoMs = MonoMs(0)
+    """When the newest of them ended."""
     backlog: int = 0
     """Bytes of readings that waited when they were weighed last."""
     drain: bool = False
@@ -130,6 +136,9 @@ COALESCE_MS = 250
 _FIRST_SPREAD_MS = 30_000
 """Gateways of one region start together after a power cut; their first contacts do not."""
 _FIRST_RETRY_S = 120
+_PATIENCE = 4
+"""Contacts that cost bytes and brought nothing until the whole silence lies between two. An eighth
+of it comes first: a sign of life that one bad moment took is there within three hours."""
 _RETRY_MAX_S = 1_800
 _RETRY_MAX_FLOOR_S = 30
 _WISH_MAX_S = 86_400
@@ -176,7 +185,8 @@ def weighed(state: LinkState, backlog: int) -> LinkState:
 
 def begun(state: LinkState) -> LinkState:
     """Return the state as a contact begins: it takes along what there is to say now."""
-    return replace(state, prompt_ms=None, urgent=False, backlog=0, drain=False)
+    alarmed = state.alarmed or state.urgent
+    return replace(state, prompt_ms=None, urgent=False, alarmed=alarmed, backlog=0, drain=False)
 
 
 def next_contact(
@@ -216,7 +226,14 @@ def next_contact(
 
 
 def _due(state: LinkState, silence_ms: int) -> MonoMs:
-    """Return when the silence ends: as configured, or later where bytes are short."""
+    """Return when the silence ends: as configured, or later where bytes are short.
+
+    Where nobody answers, what it costs to ask is part of the budget too: the first tries come
+    after a part of the silence, which doubles. An alarm is tried again as on any other day.
+    """
+    if state.unheard and not state.alarmed:
+        part_ms = silence_ms >> max(0, _PATIENCE - state.unheard)
+        return MonoMs(max(state.due_ms, state.unheard_ms + part_ms))
     if state.failures or state.answered_ms is None:
         return state.due_ms
     return MonoMs(max(state.due_ms, state.answered_ms + silence_ms))
@@ -255,7 +272,7 @@ def after_contact(
         return _after_answer(state, settings, end, now_ms, plan)
     if end.fault is Fault.ABORTED:
         return state
-    failures = state.failures + 1
+    failures, cost = state.failures + 1, end.up + end.down > 0
     blocked = state.blocked_until_ms
     if end.retry_after_s is not None:
         blocked = MonoMs(now_ms + min(end.retry_after_s, _RETRY_AFTER_MAX_S) * 1000)
@@ -263,6 +280,8 @@ def after_contact(
         state,
         due_ms=MonoMs(now_ms + _back_off_ms(settings, failures, fraction)),
         failures=failures,
+        unheard=state.unheard + cost,
+        unheard_ms=now_ms if cost else state.unheard_ms,
         blocked_until_ms=blocked,
         budget=_budget_after(state.budget, end),
         fault=end,
@@ -295,6 +314,10 @@ def _after_answer(
         state,
         due_ms=due_ms,
         failures=0,
+        unheard=0,
+        # An old report had to be answered first: the alarm is still to be told.
+        urgent=state.urgent or (state.alarmed and end.resent),
+        alarmed=False,
         blocked_until_ms=None,
         # Without progress the next answer would not differ either: the backlog waits its turn.
         drain=end.left and (end.progress or end.resent),

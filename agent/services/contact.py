@@ -129,7 +129,7 @@ class Contact:
             standing = await self._store.standing()
             self.purse.load(standing.spent)
             sent, resent = await self._freeze(standing, budget, rule, seal=seal)
-            body = await self._compose(sent, budget)
+            body = await self._compose(sent, budget, rule)
             asked = self._clock.now()
             got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
             if isinstance(got, LinkFailed):
@@ -219,9 +219,17 @@ class Contact:
             silence=silence,
         )
 
-    async def _compose(self, sent: Frozen, budget: int) -> bytes:
+    async def _compose(self, sent: Frozen, budget: int, rule: Rule) -> bytes:
+        """Return the body: a report from earlier leaves out what there are no bytes for by now."""
         schemas = vouched(await self._telemetry.unsent_schemas(), sent)
         announced = sent.blocks if sent.telemetry_epoch == self._telemetry.epoch else ()
+        if announced and rule.lowest_priority < RULES[Rung.ALL].lowest_priority:
+            may_go = {
+                one.seq
+                for one in await self._telemetry.waiting()
+                if one.priority <= rule.lowest_priority
+            }
+            announced = tuple(seq for seq in announced if seq in may_go)
         blocks = await self._telemetry.blocks(announced)
         return compose(sent.envelope, blocks, schemas, budget=budget)
 

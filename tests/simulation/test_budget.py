@@ -4,10 +4,14 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from agent.core.budget import BudgetSettings
 from agent.core.settings import UplinkSettings
+from agent.core.uplink import Fault, LinkFailed
 from agent.store.contact import ContactStore
-from tests.simulation.uplink_box import Box, play
+from shared.sync.body import PartKind, decode_body
+from tests.simulation.uplink_box import Box, Line, play
 
 DAY_S = 86_400
 FEW = UplinkSettings(sync_interval_ms=60_000, budget=BudgetSettings(day_bytes=20_000))
@@ -66,6 +70,79 @@ def test_a_restart_does_not_give_the_bytes_back(tmp_path: Path):
         assert spent.day_bytes == spent.month_bytes == await sent(box) > 0
 
     play(tmp_path, scenario, FEW)
+
+
+METERED = UplinkSettings(
+    metered=True, sync_interval_ms=21_600_000, budget=BudgetSettings(day_bytes=100_000)
+)
+BUSY = 3_000
+"""What the line adds to a body that is refused."""
+
+
+class Refusing:
+    """A coordinator that answers nothing but 503: what went up is spent all the same."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.bodies: list[list[PartKind]] = []
+
+    async def __call__(self, body: bytes, *, wait_s: int, keep: bool) -> LinkFailed:
+        self.bodies.append([part.kind for part in decode_body(body, bound=len(body))])
+        await asyncio.sleep(0.05)
+        return LinkFailed(fault=Fault.BUSY, detail="503", up=len(body) + BUSY)
+
+
+def test_a_coordinator_in_trouble_for_days_does_not_spend_more_than_the_days_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def scenario(box: Box) -> None:
+        await asyncio.sleep(left_of_day(box) - 3_600)
+        refusing = Refusing(box.line)
+        monkeypatch.setattr(box.line, "exchange", refusing)
+        for day in range(5):
+            await asyncio.sleep(left_of_day(box) + 1)
+            before, calls = await sent(box), len(refusing.bodies)
+            left = left_of_day(box) - 2
+            while left > 0:
+                await box.poll()
+                await asyncio.sleep(step := min(60.0, left))
+                left -= step
+            # A body that began on the rung before may be its largest: 32 kB.
+            assert await sent(box) - before <= 115_000, f"day {day}"
+            assert len(refusing.bodies) > calls, "it is asked again"
+
+    play(tmp_path, scenario, METERED)
+
+
+def test_a_report_from_earlier_carries_no_readings_once_bytes_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def scenario(box: Box) -> None:
+        await asyncio.sleep(60)
+        usual, refusing = box.line.exchange, Refusing(box.line)
+        for _ in range(200):
+            await box.poll()
+        await box.telemetry.seal()
+        monkeypatch.setattr(box.line, "exchange", refusing)
+        box.uplink.nudge(urgent=True)
+        await asyncio.sleep(1)
+        assert PartKind.BLOCK in refusing.bodies[-1]
+        box.purse.charge(100_000)
+        box.uplink.nudge(urgent=True)
+        await asyncio.sleep(1)
+        assert PartKind.BLOCK not in refusing.bodies[-1], "the same report"
+        monkeypatch.setattr(box.line, "exchange", usual)
+        calls = len(box.line.calls)
+        box.uplink.nudge(urgent=True)
+        await asyncio.sleep(1)
+        assert len(box.line.calls) == calls + 2, "that report is answered, and the alarm follows"
+        assert (await box.telemetry.tally()).stored > 0, "readings wait"
+        await asyncio.sleep(left_of_day(box) + DAY_S / 2)
+        tally = await box.telemetry.tally()
+        assert tally.delivered == tally.sampled, "none was taken for told"
+        assert box.brain.offences == []
+
+    play(tmp_path, scenario, METERED)
 
 
 def test_a_month_that_is_spent_keeps_a_sign_of_life(tmp_path: Path):

@@ -18,11 +18,13 @@ from agent.core.budget import (
     turned,
     wait_ms,
 )
-from agent.core.ladder import RULES, UNLIMITED, Allowance, Rung, allowance, rung_of
+from agent.core.ladder import RULES, UNLIMITED, Allowance, Rung, allowance
 from agent.core.settings import UplinkSettings
 from agent.core.uplink import (
     WORTH_BYTES,
     Answered,
+    Fault,
+    LinkFailed,
     LinkState,
     after_contact,
     begun,
@@ -42,6 +44,7 @@ LIMITED = BudgetSettings(day_bytes=100_000, month_bytes=1_000_000)
 METERED = UplinkSettings(metered=True, sync_interval_ms=21_600_000, budget=LIMITED)
 T0 = MonoMs(10 * DAY_MS)
 HOUR_MS = 3_600_000
+LOST = LinkFailed(fault=Fault.BUSY, up=5_000, down=1_500)
 
 
 def test_a_new_day_begins_at_nothing_and_the_month_goes_on():
@@ -198,11 +201,50 @@ def test_what_can_wait_waits_for_tokens_and_takes_no_more_than_there_are():
     assert next_contact(nudged(backlog, T0, urgent=True), METERED, T0, poor).at_ms == T0
 
 
-def test_a_failed_contact_backs_off_as_ever_on_any_rung():
+def failed(times: int, end: LinkFailed = LOST, *, urgent: bool = False) -> LinkState:
+    """Return the state after so many contacts without an answer, the newest at T0."""
     state = met()
-    assert rung_of(1000) is Rung.SPENT
-    assert at(LinkState(due_ms=MonoMs(T0 + 5_000), budget=1, failures=3), 1000) == 5_000
-    assert state.failures == 0
+    for _ in range(times):
+        state = begun(nudged(state, T0, urgent=True) if urgent else state)
+        plan = next_contact(state, METERED, T0)
+        state = after_contact(state, METERED, end, T0, plan=plan, fraction=0.5)
+    return state
+
+
+def test_a_failed_contact_backs_off_as_ever_where_bytes_are_left_or_it_cost_none():
+    assert at(failed(3), 749) == at(failed(3), 0) <= HOUR_MS // 2
+    assert at(failed(3, LinkFailed(fault=Fault.UNREACHABLE)), 1000) <= HOUR_MS // 2
+
+
+@pytest.mark.parametrize(
+    ("share", "hours"),
+    [(750, [0.75, 1.5, 3, 6, 6]), (900, [1.5, 3, 6, 12, 12]), (1000, [3, 6, 12, 24, 24])],
+)
+def test_where_bytes_are_short_failed_contacts_are_as_far_apart_as_answered_ones(share, hours):
+    assert [at(failed(times), share) / HOUR_MS for times in range(1, 6)] == hours
+
+
+@pytest.mark.parametrize("share", [0, 500, 750, 900, 1000, 5000])
+def test_an_alarm_that_failed_is_tried_again_as_ever_whatever_is_spent(share):
+    state = failed(3, urgent=True)
+    assert at(state, share) <= HOUR_MS // 2
+    assert not state.urgent, "it is not tried without a pause"
+    plan = next_contact(state, METERED, T0)
+    end = Answered(left=True, progress=True)
+    after = after_contact(begun(state), METERED, end, T0, plan=plan, fraction=0.5)
+    assert at(after, 1000) == 24 * HOUR_MS
+
+
+def test_an_alarm_goes_once_the_report_before_it_is_answered_whatever_is_spent():
+    state = begun(nudged(met(), T0, urgent=True))
+    plan = next_contact(state, METERED, T0)
+    old = Answered(left=True, progress=True, resent=True)
+    state = after_contact(state, METERED, old, T0, plan=plan, fraction=0.5)
+    assert at(state, 1000) == 60_000
+    again = after_contact(
+        begun(state), METERED, Answered(left=False, progress=True), T0, plan=plan, fraction=0.5
+    )
+    assert at(again, 1000) == 24 * HOUR_MS
 
 
 # --- a coordinator's wish -----------------------------------------------------------------------

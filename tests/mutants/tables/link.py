@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _BUDGET = "tests/unit/test_agent_budget.py::test_"
+_DAYS = "tests/simulation/test_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
 _SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
@@ -25,6 +26,34 @@ LINK = (
         "    ways = [(_due(state, rule.silence_ms), True)]\n",
         "    ways = [(_due(state, rule.silence_ms * 99), True)]\n",
         _BUDGET + "a_sign_of_life_never_ceases",
+    ),
+    _link(
+        "failed-contacts-keep-the-silence",
+        "agent/core/uplink.py",
+        "    if state.unheard and not state.alarmed:\n",
+        "    if False:\n",
+        _DAYS + "a_coordinator_in_trouble_for_days_does_not_spend_more_than_the_days_have",
+    ),
+    _link(
+        "failed-alarm-tried-again",
+        "agent/core/uplink.py",
+        "    if state.unheard and not state.alarmed:\n",
+        "    if state.unheard:\n",
+        _BUDGET + "an_alarm_that_failed_is_tried_again_as_ever_whatever_is_spent",
+    ),
+    _link(
+        "alarm-behind-an-old-report",
+        "agent/core/uplink.py",
+        "        urgent=state.urgent or (state.alarmed and end.resent),\n",
+        "",
+        _BUDGET + "an_alarm_goes_once_the_report_before_it_is_answered_whatever_is_spent",
+    ),
+    _link(
+        "old-report-without-readings",
+        "agent/services/contact.py",
+        "        if announced and rule.lowest_priority < RULES[Rung.ALL].lowest_priority:\n",
+        "        if False:\n",
+        _DAYS + "a_report_from_earlier_carries_no_readings_once_bytes_are_short",
     ),
     _link(
         "day-once",
