@@ -34,9 +34,10 @@ from agent.services.identity import (
     find_certificate,
     load_enrolment,
 )
-from agent.services.membership import Member, Speaker
+from agent.services.membership import Member
 from agent.services.purse import Purse
 from agent.services.roving import RovingLink
+from agent.services.speaker import Speaker
 from agent.services.uplink import Hours, Uplink
 from agent.store.artifacts import Shelf
 from agent.store.contact import ContactStore

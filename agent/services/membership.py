@@ -10,9 +10,9 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,6 @@ from agent.services.control import Command
 from agent.services.guard import Guard
 from agent.services.identity import (
     NEXT_KEY_NAME,
-    AgentKey,
     Enrolment,
     find_certificate,
     forget_identity,
@@ -34,56 +33,35 @@ from agent.services.identity import (
     save_enrolment,
     turn_key,
 )
+from agent.services.speaker import Speaker
 from shared.clock import Clock, Entropy, MonoMs, WallMs
-from shared.errors import MistakeError, RefusedError
+from shared.errors import MistakeError, WorldError
 from shared.ids import fingerprint
 from shared.runtime.logs import Events
-from shared.sync.body import CONTENT_TYPE
-from shared.trust.envelope import KeySigner, Signer, seal
-from shared.trust.root import Root
+from shared.trust.envelope import KeySigner
 from shared.trust.words import (
-    LABELS_TYP,
-    LEAVE_TYP,
-    REKEY_TYP,
-    SUPPORT_TYP,
     Heard,
     Labels,
     Leave,
     Rekey,
     Support,
     Wish,
-    Word,
-    open_heard,
 )
-from shared.wire.codec import pack
 
-PATH: Final = "/v1/word"
 PUT_OFF_MS: Final = 3_600_000
 """A word that was refused is said again after an hour: the same refusal is not worth more bytes."""
+_PUT_OFF_MOST_MS: Final = 86_400_000
+"""A support bundle that does not get through waits twice as long each time, up to a day."""
 RENEW_MS: Final = 30 * 86_400_000
 """A certificate is renewed when less than this is left of it."""
-_TYPES: Final[Mapping[type, str]] = {
-    Rekey: REKEY_TYP,
-    Labels: LABELS_TYP,
-    Leave: LEAVE_TYP,
-    Support: SUPPORT_TYP,
-}
 _PASSING: Final = {Fault.UNREACHABLE, Fault.SILENT, Fault.UNTRUSTED, Fault.BUSY, Fault.ABORTED}
 """Failures of the line, not of the word: the contact would meet the same."""
 
 _log = Events(__name__)
 
 
-class Door(Protocol):
-    """The way to the coordinator, as far as words need it."""
-
-    async def post(
-        self, path: str, body: bytes, *, content_type: str, wait_s: int = 0, keep: bool = False
-    ) -> Delivered | LinkFailed:
-        """POST a body; return the body of a 200 answer, else what went wrong."""
-
-    def present(self, certificate: Path) -> None:
-        """Show this certificate from the next connection on."""
+MayBring = Callable[[], Awaitable[bool]]
+"""Tells whether the line has bytes for what is nobody's hurry."""
 
 
 class MemberContact(Contact):
@@ -96,12 +74,26 @@ class MemberContact(Contact):
 
     async def run(self, **options: Any) -> Answered | LinkFailed:  # noqa: ANN401  # the same
         """Make one contact; every way it can fail is returned."""
-        failed = await self._member.before()
+        end: Answered | LinkFailed | None = await self._member.before(self._may_bring)
+        await self._pay()
+        if end is None:
+            end = await self._member.after(await super().run(**options))
+            await self._pay()
+        return end
+
+    async def _may_bring(self) -> bool:
+        """Tell whether there are bytes for what nobody has to have today."""
+        await self._pay()
+        return self.purse.allowance().rule.calls
+
+    async def _pay(self) -> None:
+        """Count what words cost since they were counted last."""
         if said := self._member.take_bytes():
-            await self._count(said)
-        if failed is not None:
-            return failed
-        return await self._member.after(await super().run(**options))
+            try:
+                await self._count(said)
+            except WorldError as error:
+                # The purse has it: the next count that the disk takes says it as well.
+                _log.event("contact_store_failed", level=logging.ERROR, cause=str(error))
 
 
 class RekeyBegun(msgspec.Struct, frozen=True):
@@ -111,32 +103,6 @@ class RekeyBegun(msgspec.Struct, frozen=True):
     """Fingerprint of the key in use."""
     new: str
     """Of the one that takes its place at the next contact."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speaker:
-    """Who says words, and what answers to them are judged by."""
-
-    enrolment: Enrolment
-    key: AgentKey
-    root: Callable[[], Root]
-    door: Door
-
-    async def say(self, word: Word, *signers: Signer) -> tuple[bytes, Heard] | LinkFailed:
-        """Say something of oneself; return it as it was signed, and its verified answer."""
-        envelope = seal(_TYPES[type(word)], pack(word), signers or [self.key])
-        answer = await self.send(envelope)
-        return answer if isinstance(answer, LinkFailed) else (envelope, answer)
-
-    async def send(self, envelope: bytes) -> Heard | LinkFailed:
-        """Send a signed word; return its verified answer."""
-        got = await self.door.post(PATH, envelope, content_type=CONTENT_TYPE, keep=True)
-        if isinstance(got, LinkFailed):
-            return got
-        try:
-            return open_heard(got.body, self.root(), word=envelope, agent=self.enrolment.agent)
-        except RefusedError as error:
-            return LinkFailed(fault=Fault.BAD_ANSWER, detail=str(error))
 
 
 async def change_key(speaker: Speaker, data_dir: Path, entropy: Entropy) -> LinkFailed | KeySigner:
@@ -195,18 +161,22 @@ class Member:
         self._present, self._nudge = present, nudge
         self._put_off: dict[str, MonoMs] = {}
         self._denied = False
-        self._said = Delivered(body=b"", up=0, down=0)
+        self._unheard = 0
+        """Tries in a row to bring a support bundle of which nothing was heard."""
         self.bundles = Bundles(data_dir, nudge=nudge)
         """Support bundles that wait to be brought."""
         self.trouble = ""
         """Why it meets nobody any more; empty while it does."""
 
-    async def before(self) -> LinkFailed | None:
-        """Say what is due before a contact; return why there can be none, or None."""
+    async def before(self, may_bring: MayBring) -> LinkFailed | None:
+        """Say what is due before a contact; return why there can be none, or None.
+
+        `may_bring` is asked before each piece of a support bundle.
+        """
         if self.trouble:
             return LinkFailed(fault=Fault.DENIED, detail=self.trouble)
         try:
-            return await self._speak()
+            return await self._speak(may_bring)
         except (MistakeError, OSError) as error:
             return self._failed(error)
 
@@ -220,9 +190,8 @@ class Member:
         return end
 
     def take_bytes(self) -> Delivered | None:
-        """Return what bringing bundles cost the link since this was asked last."""
-        said, self._said = self._said, Delivered(body=b"", up=0, down=0)
-        return said if said.up else None
+        """Return what words cost the link since this was asked last."""
+        return self._speaker.toll.take()
 
     @property
     def may_work(self) -> bool:
@@ -242,7 +211,7 @@ class Member:
         self._nudge()
         return RekeyBegun(fingerprint(self._speaker.key.public_key), fingerprint(new.public_key))
 
-    async def _speak(self) -> LinkFailed | None:
+    async def _speak(self, may_bring: MayBring) -> LinkFailed | None:
         """Say what is due; return why the line does not carry it, None when the contact may go."""
         due: list[tuple[str, Callable[[], Awaitable[LinkFailed | None]]]] = []
         if self._denied and load_proofs(self._data_dir):
@@ -251,7 +220,7 @@ class Member:
             due.append(("rekey", self._rekey))
         if self._labels_due():
             due.append(("labels", self._relabel))
-        due.append(("support", self._bring))
+        due.append(("support", partial(self._bring, may_bring)))
         now_ms = self._clock.mono_ms()
         for name, say in due:
             if self._put_off.get(name, now_ms) > now_ms:
@@ -259,11 +228,19 @@ class Member:
             failed = await say()
             if failed is None:
                 continue
-            if failed.fault in _PASSING:
+            # The line may carry a contact although a piece of a bundle is too much for it.
+            if failed.fault in _PASSING and name != "support":
                 return failed
-            self._put_off[name] = MonoMs(now_ms + PUT_OFF_MS)
+            self._put_off[name] = MonoMs(now_ms + self._rest_ms(name))
             _log.event("word_refused", level=logging.WARNING, word=name, detail=failed.detail)
         return None
+
+    def _rest_ms(self, name: str) -> int:
+        """Return how long a word rests that was not taken."""
+        if name != "support":
+            return PUT_OFF_MS
+        self._unheard += 1
+        return min(PUT_OFF_MS << min(self._unheard - 1, 5), _PUT_OFF_MOST_MS)
 
     async def _obey(self, end: Answered | LinkFailed) -> None:
         enrolment = self._speaker.enrolment
@@ -295,14 +272,16 @@ class Member:
         self._guard.wish &= ~Wish.REKEY
         return None
 
-    async def _bring(self) -> LinkFailed | None:
-        """Say the pieces of the oldest support bundle that nobody has heard yet."""
+    async def _bring(self, may_bring: MayBring) -> LinkFailed | None:
+        """Say the pieces of the oldest support bundle that nobody has heard yet, while it may."""
         found = await asyncio.to_thread(self.bundles.next)
         if found is None:
             return None
         bundle, first = found
         enrolment = self._speaker.enrolment
         for number in range(first, len(bundle.pieces)):
+            if not await may_bring():
+                return None
             word = Support(
                 *(enrolment.root.fleet, enrolment.agent, bundle.name, bundle.sha256, bundle.size),
                 *(len(bundle.pieces), number, bundle.pieces[number]),
@@ -310,8 +289,7 @@ class Member:
             end = await self._speaker.say(word)
             if isinstance(end, LinkFailed):
                 return end
-            up = self._said.up + len(end[0])
-            self._said = dataclasses.replace(self._said, up=up)
+            self._unheard = 0
             self.bundles.heard(bundle, number + 1)
         _log.event("support_bundle_brought", bundle=bundle.name, bytes=bundle.size)
         return None

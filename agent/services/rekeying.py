@@ -11,7 +11,8 @@ from agent.services.identity import (
     find_certificate,
     load_enrolment,
 )
-from agent.services.membership import Speaker, change_key
+from agent.services.membership import change_key
+from agent.services.speaker import Speaker
 from shared.errors import MistakeError
 from shared.runtime.clock import SystemEntropy
 from shared.runtime.files import lock_directory

@@ -6,6 +6,7 @@ _DOORS = "tests/system/test_coordinator_doors.py::test_"
 _MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _WORDS = "tests/unit/test_trust_words.py::test_"
 _CLAIMS = "tests/system/test_coordinator_enrolment.py::test_"
+_SAID = "tests/unit/test_agent_words.py::test_"
 _GONE = "tests/unit/test_gone.py::test_"
 _DISPATCH = "tests/unit/test_rollout_dispatch.py::test_"
 _ROVING = "tests/unit/test_agent_roving.py::test_"
@@ -22,6 +23,49 @@ def _mutant(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
 
 
 MEMBERSHIP = (
+    # --- what an agent says of itself
+    _mutant(
+        "words-are-paid",
+        "agent/services/speaker.py",
+        "        self.toll.add(got)\n",
+        "",
+        _SAID + "a_bundle_that_does_not_get_through_is_counted_and_holds_up_no_contact",
+    ),
+    _mutant(
+        "words-are-paid-where-they-hold-up-a-contact",
+        "agent/services/membership.py",
+        "self._member.before(self._may_bring)\n        await self._pay()\n",
+        "self._member.before(self._may_bring)\n",
+        _SAID + "a_word_without_an_answer_is_counted_although_it_keeps_the_contact_back",
+    ),
+    _mutant(
+        "last-words-are-paid",
+        "agent/services/membership.py",
+        "super().run(**options))\n            await self._pay()\n",
+        "super().run(**options))\n",
+        _SAID + "what_is_said_after_a_contact_is_counted_and_a_disk_that_fails_ends_nothing",
+    ),
+    _mutant(
+        "bundle-within-the-budget",
+        "agent/services/membership.py",
+        "        return self.purse.allowance().rule.calls\n",
+        "        return True\n",
+        _SAID + "a_bundle_waits_where_bytes_are_short_from_piece_to_piece",
+    ),
+    _mutant(
+        "bundle-holds-up-nobody",
+        "agent/services/membership.py",
+        'if failed.fault in _PASSING and name != "support":',
+        "if failed.fault in _PASSING:",
+        _SAID + "a_bundle_that_does_not_get_through_is_counted_and_holds_up_no_contact",
+    ),
+    _mutant(
+        "bundle-rests-longer",
+        "agent/services/membership.py",
+        "        self._unheard += 1\n",
+        "        self._unheard = 1\n",
+        _SAID + "a_bundle_that_does_not_get_through_is_counted_and_holds_up_no_contact",
+    ),
     # --- doors
     _mutant(
         "fingerprint-compared",
