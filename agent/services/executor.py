@@ -82,7 +82,7 @@ class Executor:
         self._woken.set()
 
     def release_held(self) -> None:
-        """Let what waits at a gate look again now: the site was unlocked."""
+        """Let what waits at a gate look again now: the site was unlocked, or is so sooner."""
         self._release = True
         self._woken.set()
 

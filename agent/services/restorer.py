@@ -55,7 +55,7 @@ class Restorer:
         memory.changed = self.wake
 
     def wake(self) -> None:
-        """Look again: something was lent, or the site was unlocked."""
+        """Look again: something was lent, or the site was unlocked, or is so sooner."""
         self._woken.set()
 
     async def run(self) -> None:

@@ -45,7 +45,7 @@ class SiteLock:
         if self._due is not None:
             self._due = rebased(self._due, now())
         self.changed: Callable[[], None] = lambda: None
-        """Called when the site was unlocked."""
+        """Called when the site was unlocked, or locked until another time."""
 
     def left_ms(self) -> int:
         """Return for how long the site stays locked; 0: it is not."""
@@ -64,9 +64,12 @@ class SiteLock:
         except OSError as error:
             # It holds all the same, only not over a restart; whoever works there must know.
             self._due = due
+            self.changed()
             return LockAnswer(self._left_s(), f"it will not outlive a restart ({error.strerror})")
         self._due = due
         _log.event("site_locked", seconds=seconds)
+        # Orders that waited for the end of a longer lock wait for this one's.
+        self.changed()
         return LockAnswer(self._left_s())
 
     async def unlock(self) -> LockAnswer:

@@ -10,6 +10,8 @@ import pytest
 
 from agent.actions.hand import Hand
 from agent.core.ports import StepOutcome
+from agent.services.gates import Gates
+from agent.services.site_lock import SiteLock
 from agent.store.jobs import Planned
 from agent.store.jobs_file import NAME
 from shared import limits
@@ -229,6 +231,23 @@ def test_after_a_restart_a_job_goes_on_with_the_step_it_was_at(tmp_path: Path):
         assert len(slow.begun) == 4, "b was cut off and begun again, a was not"
 
     play(tmp_path, scenario, slow=slow)
+
+
+def test_a_shorter_lock_than_the_one_before_lets_work_go_on_at_its_end(tmp_path: Path):
+    async def scenario(shop: Shop) -> None:
+        lock = SiteLock(tmp_path / "lock", now=shop.calendar.now)
+        lock.changed = shop.executor.release_held
+        shop.executor._gates = Gates(shop.facts, zone="UTC", locked_ms=lock.left_ms)
+        await lock.lock(7 * 24 * HOUR)
+        await order(shop, 1, write("a", 7))
+        await asyncio.sleep(60)
+        await lock.lock(120)
+        await asyncio.sleep(119)
+        assert await shop.executions() == {"HELD": 1}
+        await asyncio.sleep(2)
+        assert await shop.executions() == {"SUCCEEDED": 1}
+
+    play(tmp_path, scenario)
 
 
 # --- what must not be done twice ------------------------------------------------------------------

@@ -37,8 +37,9 @@ async def test_a_lock_ends_when_its_time_is_over_or_when_somebody_opens_it(tmp_p
     now.pass_ms(1)
     assert lock.left_ms() == 0
     await lock.lock(60)
+    assert rung == [1, 1], "who waits for the end of one looks at the end of the other"
     assert (await lock.unlock()).locked_s == 0
-    assert (lock.left_ms(), rung) == (0, [1])
+    assert (lock.left_ms(), rung) == (0, [1, 1, 1])
     assert not (tmp_path / "lock").exists()
 
 
@@ -67,10 +68,12 @@ async def test_a_lock_that_cannot_be_is_refused(tmp_path: Path, seconds: int):
 
 
 async def test_a_lock_that_cannot_be_kept_holds_and_says_so(tmp_path: Path):
+    rung: list[int] = []
     lock = SiteLock(tmp_path / "nowhere" / "lock", now=Now())
+    lock.changed = lambda: rung.append(1)
     answer = await lock.lock(60)
     assert "will not outlive a restart" in answer.error
-    assert lock.left_ms() == 60_000
+    assert (lock.left_ms(), rung) == (60_000, [1])
 
 
 @pytest.mark.parametrize(
