@@ -61,13 +61,16 @@ async def make_so(hand: Hand, wanted: Mapping[str, Value], *, for_s: int = 0) ->
         different = {n: wanted[n] for n, value in expected.items() if before.get(n) != value}
         if problem := await hand.forbidden(different):
             return problem
+        if for_s and (blank := next((name for name in different if name not in before), None)):
+            detail = f"{hand.place(blank)} has no value now that could be put back"
+            return StepOutcome(Reason.STEP_FAILED, detail, dict(before))
         if hand.dry_run:
             return _would(before, different)
         if not different:
             await _keep_lent(hand, wanted, for_s)
             return StepOutcome(result={**before, SKIPPED: True})
         if for_s:
-            lent = {name: before[name] for name in different if name in before}
+            lent = {name: before[name] for name in different}
             await hand.memory.lend(hand.owner, hand.device, lent, for_s)
         if failed := await _put(hand, different):
             return failed

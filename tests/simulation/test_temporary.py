@@ -4,13 +4,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agent.core.ports import PointReading
 from agent.store.jobs import Planned
 from shared.errors import Reason
 from shared.ids import DeviceId
 from shared.model.job import JobSpec, Step
+from shared.model.reading import Quality
 from shared.model.schedule import Schedule
 from shared.model.spec_check import check_spec
-from tests.agent_parts import admitted, uid
+from tests.agent_parts import MemoryDevice, admitted, uid
 from tests.simulation.shop import Shop, play
 
 PUMP = DeviceId("pump-1")
@@ -167,6 +171,36 @@ def test_an_equal_value_is_neither_written_nor_put_back(tmp_path: Path):
         await order(shop, 1, write(100, for_s=60))
         await asyncio.sleep(120)
         assert shop.pumps[PUMP].written == []
+
+    play(tmp_path, scenario)
+
+
+class Blank(MemoryDevice):
+    """A pump whose speed is no number until somebody writes one."""
+
+    def _reading(self, point: str) -> PointReading:
+        if point == "speed" and point not in self.values:
+            return PointReading(point, None, Quality.BAD_RANGE, Reason.VALUE_OUT_OF_RANGE)
+        return super()._reading(point)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_is_lent_where_nothing_could_be_put_back(tmp_path: Path, dry_run: bool):
+    async def scenario(shop: Shop) -> None:
+        pump = shop.pumps[PUMP]
+        pump.__class__ = Blank
+        del pump.values["speed"]
+        both: Any = {"setpoint": 4200, "speed": 2.5}
+        await order(shop, 1, Step("a", "device.write", both, for_s=600), dry_run=dry_run)
+        await asyncio.sleep(7_200)
+        assert pump.written == [], "not the other point either"
+        [end] = [one for one in await shop.receipts(uid(1)) if one["device"]]
+        assert (end["state"], end["reason"]) == ("FAILED", Reason.STEP_FAILED)
+        assert "pump-1.speed has no value now" in end["detail"]
+        assert end["result"] == {"a.setpoint": 100, "a.reason": "step_failed"}
+        await order(shop, 2, Step("a", "device.write", both), dry_run=dry_run)
+        await asyncio.sleep(60)
+        assert pump.values.get("speed") == (None if dry_run else 2.5), "for good it may be written"
 
     play(tmp_path, scenario)
 

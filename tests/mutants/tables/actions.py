@@ -19,6 +19,12 @@ def _mutant(name: str, file: str, edit: tuple[str, str], *tests: str) -> Mutant:
 
 ACTIONS = (
     _mutant(
+        "lends-what-can-be-put-back",
+        "agent/actions/write.py",
+        ("        if for_s and (blank := next(", "        if False and (blank := next("),
+        _LENT + "nothing_is_lent_where_nothing_could_be_put_back",
+    ),
+    _mutant(
         "asks-no-catalog",
         "agent/actions/hand.py",
         (
