@@ -115,6 +115,8 @@ class _Stream:
             return self._response
         except TimeoutError:
             end = "come back: a stream ends after six hours"
+        except ProblemError as error:
+            end = f"{error.kind.title}; come back then"
         except OutstationError as error:
             end = f"come back later: {error}"
         except ConnectionError:

@@ -138,7 +138,7 @@ async def test_a_stream_ends_with_its_token(world, pump, monkeypatch):
     async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
         await world.post(f"/v1/tokens/{made['id']}/revoke", {})
         assert await listener.event() is None
-    assert listener.comments[-1].startswith("come back later")
+    assert listener.comments[-1] == "A valid bearer token is needed; come back then"
 
 
 async def always_woken(waiter, seconds):
@@ -164,7 +164,7 @@ async def test_a_stream_ends_with_its_token_whatever_happens_meanwhile(world, pu
     async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
         await world.post(f"/v1/tokens/{made['id']}/revoke", {})
         assert await listener.event() is None
-    assert listener.comments[-1].startswith("come back later")
+    assert listener.comments[-1].startswith("A valid bearer token")
 
 
 async def test_a_stream_ends_with_its_token_in_the_middle_of_what_was_missed(
@@ -180,7 +180,7 @@ async def test_a_stream_ends_with_its_token_in_the_middle_of_what_was_missed(
         while await listener.event():
             heard += 1
     assert heard < count
-    assert listener.comments[-1].startswith("come back later")
+    assert listener.comments[-1].startswith("A valid bearer token")
 
 
 async def test_a_listener_that_takes_nothing_is_cut_and_goes_on_without_loss(
