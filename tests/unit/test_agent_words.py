@@ -83,6 +83,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     member.bundles.put("bundle", random.Random(1).randbytes(100_000))
     nothing: Any = SimpleNamespace()
     calendar = Calendar(clock)
+    calendar.raise_floor(clock.wall_ms())
     contact = MemberContact(
         member,
         guard=guard,
