@@ -117,7 +117,7 @@ async def test_a_script_that_forks_without_end_is_stopped_by_the_kernel(shelf):
 
 async def test_what_a_script_leaves_behind_ends_with_it(shelf):
     nap = f"7{os.getpid()}"
-    outcome = await asyncio.wait_for(shelf(f"sleep {nap} & echo started"), 60)
+    outcome = await asyncio.wait_for(shelf(f"sleep {nap} & echo started"), 20)
     assert outcome.result["output"] == "started\n"
     assert not any(_naps(path, nap) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
