@@ -15,7 +15,7 @@ WITH newer AS (
         AND o.state NOT IN (15, 17, 20, 22) AND (o.state <> $4 OR NOT EXISTS (
             SELECT 1 FROM job s WHERE s.job_id = o.superseded_by AND s.conflict_key = $3))
         AND (o.signed_seq IS NOT NULL OR o.state > 0 OR n.job_id < $7
-            OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))
+            OR (n.held_ms IS NULL AND n.not_after_ms > $6))
     ORDER BY n.job_id DESC LIMIT 1
 )
 UPDATE execution SET state = $4, reason = $5, updated_ms = $6, version = version + 1,

@@ -156,15 +156,15 @@ AUTOMATION = (
     _mutant(
         "late-for-what-is-held-back",
         "store/queries/supersede.sql",
-        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
-        "OR (o.state = 0 AND n.not_after_ms > $6))",
+        "OR (n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR n.not_after_ms > $6)",
         _ROLLOUTS + "what_is_released_late_goes_while_a_newer_one_is_held_back",
     ),
     _mutant(
         "late-for-what-is-over",
         "store/queries/supersede.sql",
-        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms > $6))",
-        "OR (o.state = 0 AND n.held_ms IS NULL AND n.not_after_ms <> $6))",
+        "OR (n.held_ms IS NULL AND n.not_after_ms > $6))",
+        "OR (n.held_ms IS NULL AND n.not_after_ms <> $6))",
         _ROLLOUTS + "what_is_released_late_goes_where_a_newer_ones_time_is_over",
     ),
     _mutant(
