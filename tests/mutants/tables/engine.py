@@ -13,8 +13,10 @@ _POISON = "tests/property/test_invariants.py::test_a_job_that_kills_its_agent"
 _POISON += "_holds_up_nobody_for_longer_than_its_crashes"
 _ORDERS = "tests/unit/test_agent_orders.py"
 _JOBS = "tests/unit/test_agent_jobs.py"
+_LATE = "tests/unit/test_agent_jobs_late.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
-_CUT = _ENGINE + "::test_"
+_CUT_OFF = "tests/simulation/test_cut_off.py"
+_CUT = _CUT_OFF + "::test_"
 _PROGRAM = "tests/unit/test_program.py::test_"
 _QUEUE = "tests/unit/test_agent_queue.py::test_"
 _STANDING = "tests/simulation/test_standing.py"
@@ -50,7 +52,7 @@ ENGINE = (
         "agent/services/step_runner.py",
         "            if outcome.reason in _AMBIGUOUS:\n",
         "            if False:\n",
-        (_ENGINE,),
+        (_ENGINE, _CUT_OFF),
     ),
     Mutant(
         "engine-cut-effect-is-unknown",
@@ -127,7 +129,7 @@ ENGINE = (
         "agent/store/queries/jobs.sql",
         "WHERE number = $1 AND attempt = $2 AND state = 1\nRETURNING execution, device, firing",
         "WHERE number = $1 AND $2 > 0\nRETURNING execution, device, firing",
-        (_JOBS,),
+        (_JOBS, _LATE),
     ),
     Mutant(
         "engine-busy-device",
@@ -141,7 +143,7 @@ ENGINE = (
         "agent/store/queue_rows.py",
         "            state, why = expire(attempt,",
         "            continue\n            state, why = expire(attempt,",
-        (_JOBS,),
+        (_JOBS, _LATE),
     ),
     Mutant(
         "engine-cancel-before-start",
@@ -155,7 +157,7 @@ ENGINE = (
         "agent/services/executor.py",
         "elif (claim.execution, claim.firing) in self._canceled and not course.is_ending:",
         "elif False:",
-        (_ENGINE,),
+        (_ENGINE, _CUT_OFF),
     ),
     Mutant(
         "engine-canary",
@@ -176,7 +178,7 @@ ENGINE = (
         "agent/services/gates.py",
         "if changes and not spec.dry_run and (locked := self._locked_ms()):",
         "if False and (locked := 1):",
-        (_ENGINE,),
+        (_ENGINE, _CUT_OFF),
     ),
     Mutant(
         "engine-shorter-lock",
@@ -185,21 +187,21 @@ ENGINE = (
         "        # Orders that waited for the end of a longer lock wait for this one's.\n"
         "        self.changed()\n",
         '        _log.event("site_locked", seconds=seconds)\n',
-        (_CUT + "a_shorter_lock_than_the_one_before_lets_work_go_on_at_its_end",),
+        (_ENGINE + "::test_a_shorter_lock_than_the_one_before_lets_work_go_on_at_its_end",),
     ),
     Mutant(
         "engine-gate-of-preconditions",
         "agent/services/gates.py",
         "            if not holds:\n",
         "            if False:\n",
-        (_ENGINE,),
+        (_ENGINE, _CUT_OFF),
     ),
     Mutant(
         "engine-window",
         "agent/services/gates.py",
         "        if seen.is_open:\n",
         "        if True:\n",
-        (_ENGINE,),
+        (_ENGINE, _CUT_OFF),
     ),
     Mutant(
         "engine-fired-before",
@@ -332,7 +334,7 @@ ENGINE = (
         "agent/store/queue_rows.py",
         '_SQL["dependents_end"], bind(proven_ms)',
         '_SQL["dependents_end"], bind(self._now.today_ms)',
-        (_JOBS,),
+        (_JOBS, _LATE),
     ),
     Mutant(
         "engine-slack-is-on-time",
