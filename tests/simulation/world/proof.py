@@ -30,7 +30,7 @@ SELDOM: Mapping[str, int] = {"firmware": 30, "rollout regret": 30, "damaged coor
 """Whole stories with a judge of their own, and how often each has to be told in 200 worlds."""
 _EDGES = [f"task {a.name} {b.name}" for a, after in TASK_TRANSITIONS.items() for b in after]
 ELSEWHERE: Mapping[str, str] = {
-    "task READY FAILED": "tests/unit/test_agent_jobs.py::"
+    "task READY FAILED": "tests/unit/test_agent_jobs_late.py::"
     "test_a_retry_after_the_deadline_does_not_begin",
     "task RUNNING QUARANTINED": "tests/unit/test_agent_jobs.py::"
     "test_three_crashes_quarantine_a_task_and_later_jobs_go_on",
