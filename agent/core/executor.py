@@ -7,7 +7,7 @@ Values, and the few judgements that need no step machine; what comes next in a j
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.course import Course, Ended, Rest
+from agent.core.course import Course, Ended, Phase, Rest
 from agent.core.queue import Due, Problem
 from shared import limits
 from shared.clock import WallMs
@@ -43,6 +43,11 @@ class Claim:
     course: Course = Course()  # noqa: RUF009 - immutable
     trace: bytes = b""
     """The trace id of the request behind it, for the log and for nobody else; empty: none."""
+
+    @property
+    def begins_by_ms(self) -> WallMs | None:
+        """Return by when it has to begin; None: checks, undoing and last steps may be late."""
+        return self.not_after_ms if self.course.phase is Phase.STEPS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

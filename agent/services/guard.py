@@ -160,7 +160,7 @@ class Guard:
             may_begin(
                 claim.spec,
                 job_class=claim.job_class,
-                not_after_ms=claim.not_after_ms,
+                not_after_ms=claim.begins_by_ms,
                 grace_s=claim.grace_s,
                 held=held,
             )

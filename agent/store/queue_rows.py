@@ -8,7 +8,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.core.course import Ended
+from agent.core.course import Course, Ended
 from agent.core.executor import Claim, Conclusion, so_far
 from agent.core.moment import Moment
 from agent.core.program import Program
@@ -270,20 +270,29 @@ class QueueRows:
         )
         if end.state is not TaskState.READY:
             self._executions.task_ended(execution, firing, fact)
-        elif (end.course is None or not end.course.reason) and self._is_off(execution, firing):
-            # Called off while it worked, and it would have gone on later.
-            fact = replace(
-                fact,
-                state=TaskState.CANCELED,
-                reason=Reason.CANCELED,
-                detail=_CALLED_OFF,
-                result=so_far(end.course or claim.course),
-            )
-            self._executions.end_task(claim.task, execution, firing, fact)
-            self._executions.refold(execution, firing, fact)
-        else:
-            self._executions.refold(execution, firing, fact)
+            return True
+        stands = end.course or claim.course
+        if not stands.is_ending and self._is_off(execution, firing):
+            fact = self._called_off(claim.task, execution, firing, stands, fact)
+        self._executions.refold(execution, firing, fact)
         return True
+
+    def _called_off(
+        self, task: int, execution: int, firing: int, stands: Course, fact: Fact
+    ) -> Fact:
+        """End what was called off while it worked and would go on later; return what to tell."""
+        off = stands.called_off(Reason.CANCELED)
+        if self._executions.turn(task, execution, stands, off):
+            return fact
+        fact = replace(
+            fact,
+            state=TaskState.CANCELED,
+            reason=Reason.CANCELED,
+            detail=_CALLED_OFF,
+            result=so_far(stands),
+        )
+        self._executions.end_task(task, execution, firing, fact)
+        return fact
 
     def recover(self, *, crashed: bool) -> int:
         """Put right what an earlier life left running; return how many tasks that was."""

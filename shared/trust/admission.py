@@ -165,17 +165,18 @@ def admit_reply(data: bytes, held: Held, *, report_hash: bytes) -> Reply:
 
 
 def may_begin(
-    spec: JobSpec, *, job_class: str, not_after_ms: WallMs, grace_s: int, held: Held
+    spec: JobSpec, *, job_class: str, not_after_ms: WallMs | None, grace_s: int, held: Held
 ) -> None:
     """Check an admitted job once more, right before an attempt begins.
 
     What was admitted keeps its right to run until its own end: expiry of documents does not take
-    it back, a newer catalog or policy that no longer allows it does.
+    it back, a newer catalog or policy that no longer allows it does. Where `not_after_ms` is None
+    its steps are done, and what is left may be late.
 
     Raises:
         RefusedError: JOB_EXPIRED, OUT_OF_TOUCH, or what the catalog or the class has against it.
     """
-    if held.earliest_ms > not_after_ms:
+    if not_after_ms is not None and held.earliest_ms > not_after_ms:
         raise RefusedError(Reason.JOB_EXPIRED)
     check_in_touch(held.silent_ms, grace_s)
     check_class(spec, rule_of(job_class, _policy(held)))

@@ -63,6 +63,20 @@ def test_a_job_that_is_called_off_between_two_attempts_does_its_last_steps(tmp_p
     play(tmp_path, scenario, slow=slow)
 
 
+def test_a_job_that_is_called_off_in_a_step_that_fails_does_its_last_steps(tmp_path: Path):
+    slow = SlowAction(fails=[StepOutcome(), SILENT])
+
+    async def scenario(shop: Shop) -> None:
+        await order(shop, 1, look("a"), look("b"), final_steps=[NOTE], retry=LATER)
+        await asyncio.sleep(15)
+        await cancel(shop, 1)
+        await asyncio.sleep(10)
+        assert shop.pumps[PUMP].written == [("setpoint", 55)], "at once, not when it was due"
+        assert await shop.executions() == {"CANCELED": 1}
+
+    play(tmp_path, scenario, slow=slow)
+
+
 def test_a_job_whose_place_is_taken_between_two_attempts_does_its_last_steps(tmp_path: Path):
     slow = SlowAction(fails=[StepOutcome(), SILENT])
 

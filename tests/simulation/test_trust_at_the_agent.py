@@ -18,7 +18,8 @@ from agent.core.uplink import Answered, Delivered, LinkFailed
 from agent.store.jobs_file import COUNTERS_NAME, NAME, begin_counters
 from shared import limits
 from shared.errors import Reason
-from shared.model.job import ExecutionState, JobSpec
+from shared.model.job import ExecutionState, JobSpec, Step
+from shared.model.plan import PostCheck
 from shared.sync.body import Part, PartKind, decode_body, encode_body
 from shared.sync.incoming import Chain
 from shared.trust.counters import Counters
@@ -280,6 +281,30 @@ def test_an_admitted_job_is_called_off_when_a_newer_catalog_forbids_it(tmp_path:
         await meet(site, times=2)
         assert written(site) == []
         assert told(site, 1) == (ExecutionState.REJECTED, Reason.OUT_OF_BOUNDS)
+
+    play(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_what_is_begun_comes_to_its_end_when_the_time_to_begin_is_over(tmp_path: Path, holds: bool):
+    async def scenario(site: Site) -> None:
+        brain, end_ms = site.link.brain, site.world.clock.wall_ms() + 600_000
+        undo, last = (Step(f"to-{n}", "device.write", {"setpoint": n}) for n in (8, 9))
+        soak = PostCheck("device.setpoint < 5", within_s=60, soak_s=1200)
+        job = changed(write_job(1), post_check=soak, compensation=[undo], final_steps=[last])
+        brain.submit(uid(1), job, not_after=end_ms)
+        await meet(site, times=2)
+        await asyncio.sleep(700)
+        await meet(site)
+        assert (await site.guard.held()).earliest_ms > end_ms
+        for pump in site.pumps.values():
+            pump.values["setpoint"] = 1 if holds else 6
+        await asyncio.sleep(1200)
+        await meet(site, times=2)
+        ended = ExecutionState.SUCCEEDED if holds else ExecutionState.ROLLED_BACK
+        assert told(site, 1)[0] is ended
+        undone = [9] if holds else [8, 9]
+        assert sorted(map(str, written(site))) == sorted(map(str, [1, *undone] * 2))
 
     play(scenario, tmp_path)
 

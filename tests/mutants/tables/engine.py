@@ -17,6 +17,8 @@ _LATE = "tests/unit/test_agent_jobs_late.py"
 _ENGINE = "tests/simulation/test_job_engine.py"
 _CUT_OFF = "tests/simulation/test_cut_off.py"
 _CUT = _CUT_OFF + "::test_"
+_LAST = "tests/simulation/test_last_steps.py::test_"
+_AT_AGENT = "tests/simulation/test_trust_at_the_agent.py::test_"
 _PROGRAM = "tests/unit/test_program.py::test_"
 _QUEUE = "tests/unit/test_agent_queue.py::test_"
 _STANDING = "tests/simulation/test_standing.py"
@@ -377,6 +379,20 @@ ENGINE = (
         "if fact.reason is Reason.NOT_SELECTED:",
         "if False:",
         (_SELECTION + "the_place_of_a_canary_that_is_not_meant_is_the_next_ones",),
+    ),
+    Mutant(
+        "engine-called-off-in-a-step-that-fails",
+        "agent/store/queue_rows.py",
+        "if self._executions.turn(task, execution, stands, off):",
+        "if False:",
+        (_LAST + "a_job_that_is_called_off_in_a_step_that_fails_does_its_last_steps",),
+    ),
+    Mutant(
+        "engine-what-is-begun-is-late",
+        "agent/core/executor.py",
+        "return self.not_after_ms if self.course.phase is Phase.STEPS else None",
+        "return self.not_after_ms",
+        (_AT_AGENT + "what_is_begun_comes_to_its_end_when_the_time_to_begin_is_over",),
     ),
     Mutant(
         "engine-silent-one-is-left-out",

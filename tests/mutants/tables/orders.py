@@ -228,9 +228,7 @@ ORDERS = (
         "",
         "a_class_bounds_how_long_its_jobs_run_without_word_from_the_coordinator",
     ),
-    _admission(
-        "begin-in-time", "    if held.earliest_ms > not_after_ms:\n", "    if False:\n", _BEGIN
-    ),
+    _admission("begin-in-time", " and held.earliest_ms > not_after_ms:\n", " and False:\n", _BEGIN),
     _admission("begin-in-touch", "    check_in_touch(held.silent_ms, grace_s)\n", "", _BEGIN),
     _admission(
         "begin-in-class",
