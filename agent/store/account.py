@@ -78,7 +78,8 @@ def begin_state(db: sqlite3.Connection, epoch: StoreEpoch) -> State:
     db.execute(QUERIES["begin_identity"], bind(state.epoch, crc32(state.epoch)))
     other, crc = db.execute(QUERIES["identity"]).fetchone()
     if state.epoch != other or crc32(other) != crc:
-        sound = [one for one in {state.epoch, other} if crc32(one) == crc]
+        # Damage may have left nothing at all of a column that cannot be empty.
+        sound = [one for one in {state.epoch, other} if one is not None and crc32(one) == crc]
         if not sound and state.epoch != other:
             raise WorldError(
                 Reason.STORE_CORRUPT, "telemetry.db does not say whose readings it has"

@@ -34,6 +34,8 @@ _REASONS = {
     sqlite3.SQLITE_LOCKED: Reason.STORE_BUSY,
     sqlite3.SQLITE_CORRUPT: Reason.STORE_CORRUPT,
     sqlite3.SQLITE_NOTADB: Reason.STORE_CORRUPT,
+    # Nothing that we write comes near a gigabyte: a row's damaged header says so.
+    sqlite3.SQLITE_TOOBIG: Reason.STORE_CORRUPT,
     sqlite3.SQLITE_IOERR: Reason.STORE_FAILED,
     sqlite3.SQLITE_CANTOPEN: Reason.STORE_FAILED,
     sqlite3.SQLITE_READONLY: Reason.STORE_FAILED,

@@ -65,6 +65,13 @@ def test_a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with(
     assert reason_of(error) is Reason.STORE_CORRUPT
 
 
+def test_a_row_that_is_longer_than_any_is_damage():
+    # Seen: a damaged length in a row of the schema's own table, told so at each statement.
+    error = sqlite3.DataError("string or blob too big")
+    error.sqlite_errorcode = sqlite3.SQLITE_TOOBIG
+    assert reason_of(error) is Reason.STORE_CORRUPT
+
+
 def test_a_condition_that_names_no_function_is_damage(whole: Path):
     data, sound = whole.read_bytes(), b"length(jobs_epoch)"
     assert data.count(sound) == 1

@@ -1,6 +1,9 @@
 """The readings' store after kills, power cuts and damage."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -303,21 +306,34 @@ async def spoil(plant: Plant, store: TelemetryStore) -> None:
         file.write(b"\xa5" * (size - 4096))
 
 
+@contextmanager
+def unbound(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database whose identity may be anything, as after damage, and not so afterwards."""
+    change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'identity'"
+    for words in ((" NOT NULL", "         "), ("         ", " NOT NULL")):
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("PRAGMA writable_schema = ON")
+            db.execute(change, words)
+        if words[0] == " NOT NULL":
+            with closing(sqlite3.connect(path)) as db, db:
+                yield db
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         "UPDATE state SET epoch = CAST(x'00' || substr(epoch, 2) AS BLOB)",
         "UPDATE identity SET epoch = CAST(x'00' || substr(epoch, 2) AS BLOB)",
         "UPDATE identity SET crc = crc + 1",
+        "UPDATE identity SET epoch = NULL",
     ],
 )
 async def test_an_epoch_that_damage_altered_is_known_by_its_copy(plant, damage):
     async with plant.running() as store:
         values, epoch = await plant.record(store, 3), store.epoch
         await store.seal()
-    with sqlite3.connect(plant.database) as db:
+    with unbound(plant.database) as db:
         db.execute(damage)
-    db.close()
     for _ in range(2):
         async with plant.running() as store:
             assert store.epoch == epoch, "or everything would be delivered once more"

@@ -37,6 +37,20 @@ READINGS = (
         (_WORDS + "a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with",),
     ),
     Mutant(
+        "store-row-longer-than-any",
+        "shared/runtime/sqlite.py",
+        "    sqlite3.SQLITE_TOOBIG: Reason.STORE_CORRUPT,\n",
+        "",
+        (_WORDS + "a_row_that_is_longer_than_any_is_damage",),
+    ),
+    Mutant(
+        "store-epoch-that-is-nothing",
+        "agent/store/account.py",
+        "if one is not None and crc32(one) == crc]",
+        "if crc32(one) == crc]",
+        (_RECOVERY + "an_epoch_that_damage_altered_is_known_by_its_copy",),
+    ),
+    Mutant(
         "store-what-its-tables-refuse",
         "agent/store/telemetry_file.py",
         "except sqlite3.IntegrityError as error:",
