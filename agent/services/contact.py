@@ -163,6 +163,7 @@ class Contact:
             budget_bytes=block_budget(budget, schemas),
             asked=self._asked,
             backlog=rule.backlog,
+            gaps=len(Ranges.of(waiting)),
         )
         ledger = await self._telemetry.ledger() if rule.ledger else []
         tally, anchors = await self._telemetry.tally(), await self._telemetry.anchors()

@@ -20,7 +20,7 @@ _RANGES_BYTES = (limits.RANGES + 1) * _RANGE_BYTES
 _REMEMBERED = 4_096
 _FEW = 2
 """Ranges of a set that is remembered: 1 to n, with a gap or none. With `limits.RANGES` of them, the
-remembered ones would be 280 MB, at the wish of whoever has a key and leaves gaps."""
+remembered ones would be more than a gigabyte, at the wish of whoever has a key and leaves gaps."""
 _FEW_BYTES = _FEW * _RANGE_BYTES
 
 

@@ -34,8 +34,11 @@ CARRIED_REMEMBERED = 4_096
 no readings, so this is many sticks of many parcels."""
 CARRIED_BUNDLE_S = 2_592_000
 """A bundle on a stick is admitted within a month of its signing: somebody has to drive there."""
-RANGES = 256
+RANGES = 1_024
 """Separate acknowledged ranges kept per agent and store epoch before the newest are refused."""
+RANGES_OPEN = 256
+"""Gaps behind which an agent closes the oldest first, alarms or not: a full report more of alarms
+leaves room in what the coordinator remembers."""
 WAIT_S = 55
 """Longest a reply is held back: below the minute at which middleboxes drop idle connections."""
 

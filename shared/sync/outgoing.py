@@ -85,6 +85,7 @@ def choose_blocks(
     budget_bytes: int,
     asked: Ranges | None = None,
     backlog: bool = True,
+    gaps: int = 0,
 ) -> list[Candidate]:
     """Return which blocks the next contact carries, most urgent first.
 
@@ -92,8 +93,13 @@ def choose_blocks(
     see the present at once, and the backlog keeps a guaranteed half of every contact. What the
     coordinator `asked` for again counts as oldest. Without `backlog` the newest go, and no turns
     are taken.
+
+    Where what waits lies in very many `gaps` between what has arrived, all go by their numbers: a
+    coordinator takes in no more than it can remember apart.
     """
     again = asked or Ranges()
+    if gaps > limits.RANGES_OPEN:
+        return _fitting(sorted(waiting, key=lambda c: c.seq), budget_bytes)
     urgent = sorted(
         (c for c in waiting if c.priority < _ROUTINE), key=lambda c: (c.priority, c.seq)
     )
@@ -108,9 +114,14 @@ def choose_blocks(
             turns.append(rest[low])
             low += 1
         high -= 1
+    return _fitting([*urgent, *turns], budget_bytes)
+
+
+def _fitting(ordered: Sequence[Candidate], budget_bytes: int) -> list[Candidate]:
+    """Return as many of the first ones as one contact carries."""
     chosen: list[Candidate] = []
     left = budget_bytes
-    for candidate in [*urgent, *turns]:
+    for candidate in ordered:
         size = part_bytes(candidate.size) + limits.ANNOUNCED_BYTES
         # One block always goes, even over the budget: a site must never stand still.
         if chosen and size > left:

@@ -1,5 +1,6 @@
 """Sets of numbers kept as inclusive ranges: what was received, what is acknowledged."""
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -58,7 +59,15 @@ class Ranges:
 
     def add(self, number: int) -> "Ranges":
         """Return the set with one more number."""
-        return self if number in self else Ranges.joined([*self.spans, (number, number)])
+        if number in self:
+            return self
+        at = bisect(self.spans, (number, number))
+        first, last, before, after = number, number, at, at
+        if at and self.spans[at - 1][1] == number - 1:
+            before, first = at - 1, self.spans[at - 1][0]
+        if at < len(self.spans) and self.spans[at][0] == number + 1:
+            after, last = at + 1, self.spans[at][1]
+        return Ranges((*self.spans[:before], (first, last), *self.spans[after:]))
 
     def missing(self, first: int, last: int) -> "Ranges":
         """Return what is not in the set between `first` and `last`, both included."""

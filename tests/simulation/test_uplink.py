@@ -207,3 +207,25 @@ def test_nobody_takes_leave_over_a_link_that_was_down(tmp_path: Path):
         assert len(box.line.calls) == calls
 
     play(tmp_path, scenario)
+
+
+def test_readings_go_before_alarms_once_those_leave_too_many_gaps(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(limits, "RANGES_OPEN", 2)
+    monkeypatch.setattr(limits, "BLOCKS_PER_REPORT", 3)
+
+    async def scenario(box: Box) -> None:
+        box.line.down = LinkFailed(fault=Fault.UNREACHABLE)
+        for _ in range(6):
+            await box.poll()
+            await box.telemetry.seal()
+            await box.poll(priority=0)
+            await box.telemetry.hasten()
+        await asyncio.sleep(100)
+        box.line.down, before = None, len(box.line.calls)
+        await asyncio.sleep(3600)
+        told = [[one.seq for one in report.blocks] for _, _, report in box.line.calls[before:]]
+        full = [numbers for numbers in told if len(numbers) == 3]
+        assert full[1:4] == [[1, 3, 5], [8, 10, 12], [7, 9, 11]], full
+        assert (await box.telemetry.tally()).stored == 0
+
+    play(tmp_path, scenario)

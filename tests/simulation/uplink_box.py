@@ -25,6 +25,7 @@ from agent.store.jobs import JobStore
 from agent.store.jobs_file import JobsFile, begin_counters
 from agent.store.telemetry import TelemetryStore
 from shared.clock import WallMs
+from shared.model.judging import ROUTINE
 from shared.model.reading import Quality
 from shared.sync.body import decode_body
 from shared.trust.counters import Counters
@@ -165,13 +166,14 @@ class Box:
     def order(self) -> None:
         self.ordered += 1
 
-    async def poll(self) -> None:
+    async def poll(self, *, priority: int = ROUTINE) -> None:
         (group,) = TABLE.groups
         row = PollRow(
             channels=group.channels,
             at=self.world.clock.now(),
             values=[1] * len(group.channels),
             qualities=[Quality.GOOD] * len(group.channels),
+            priority=priority,
         )
         await self.telemetry.record(row)
 

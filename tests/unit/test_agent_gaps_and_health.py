@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.core.health import AGAIN, Moving, Silence, health_of_queue, is_worth_telling
 from agent.core.progress import Progress
+from shared import limits
 from shared.clock import MonoMs
 from shared.ids import DeviceId
 from shared.model.health import Health, health_of
@@ -31,6 +32,22 @@ def test_what_is_asked_for_goes_before_the_rest_of_the_backlog_and_after_the_pre
 def test_without_a_backlog_the_newest_go():
     assert chosen(candidates(*range(1, 10)), 3, backlog=False) == [9, 8, 7]
     assert chosen([*candidates(1, 9), *candidates(4, priority=0)], 2, backlog=False) == [4, 9]
+
+
+def test_alarms_between_readings_leave_no_more_gaps_than_a_coordinator_remembers():
+    """Seen: after an outage with many alarms nothing was taken in any more, the gaps least of all."""
+    alarms, readings = range(2, 4_000, 2), range(1, 4_000, 2)
+    waiting = {one.seq: one for one in (*candidates(*alarms, priority=0), *candidates(*readings))}
+    received, contacts = Ranges(), 0
+    while waiting:
+        gaps, contacts = len(Ranges.of(waiting)), contacts + 1
+        for one in choose_blocks(list(waiting.values()), budget_bytes=10**9, gaps=gaps):
+            grown = received.add(one.seq)
+            assert len(grown) <= limits.RANGES
+            received = grown
+            del waiting[one.seq]
+    assert received == Ranges(((1, 3_999),))
+    assert contacts == 8, "each was full"
 
 
 async def test_the_store_tells_what_is_here_and_what_never_will_be_again(tmp_path: Path):

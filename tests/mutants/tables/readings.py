@@ -13,6 +13,8 @@ _WORDS = "tests/unit/test_damaged_words.py::test_"
 _DAMAGE = "tests/power/test_damage.py::test_"
 
 _RECOVERY = "tests/unit/test_telemetry_recovery.py::test_"
+_GAPS = "tests/unit/test_agent_gaps_and_health.py::test_"
+_UPLINK = "tests/simulation/test_uplink.py::test_"
 
 READINGS = (
     Mutant(
@@ -49,6 +51,20 @@ READINGS = (
         "if one is not None and crc32(one) == crc]",
         "if crc32(one) == crc]",
         (_RECOVERY + "an_epoch_that_damage_altered_is_known_by_its_copy",),
+    ),
+    Mutant(
+        "store-alarms-leave-gaps",
+        "shared/sync/outgoing.py",
+        "    if gaps > limits.RANGES_OPEN:\n",
+        "    if False:\n",
+        (_GAPS + "alarms_between_readings_leave_no_more_gaps_than_a_coordinator_remembers",),
+    ),
+    Mutant(
+        "store-gaps-are-counted",
+        "agent/services/contact.py",
+        "gaps=len(Ranges.of(waiting)),",
+        "gaps=0,",
+        (_UPLINK + "readings_go_before_alarms_once_those_leave_too_many_gaps",),
     ),
     Mutant(
         "store-what-its-tables-refuse",
