@@ -35,7 +35,7 @@ def test_without_a_backlog_the_newest_go():
 
 
 def test_alarms_between_readings_leave_no_more_gaps_than_a_coordinator_remembers():
-    """Seen: after an outage with many alarms nothing was taken in any more, the gaps least of all."""
+    """Seen: after an outage with many alarms nothing was taken in any more."""
     alarms, readings = range(2, 4_000, 2), range(1, 4_000, 2)
     waiting = {one.seq: one for one in (*candidates(*alarms, priority=0), *candidates(*readings))}
     received, contacts = Ranges(), 0
