@@ -1,8 +1,9 @@
 """The arbiter of one port, whatever it is made of: one exchange at a time, and what follows faults.
 
-Owns turns, silence between frames, timeouts, retries, reopening with a bounded pause, counters, and
-protection from answers that come too late. Leaves out how a port is opened (`serial`, `tcp`) and
-what a frame looks like (the drivers' decoders).
+Owns silence between frames, timeouts, retries, reopening with a bounded pause, counters, and
+knowing when an answer may still come. Leaves out whose turn it is and who is held back until then
+(`turns`), how a port is opened (`serial`, `tcp`) and what a frame looks like (the drivers'
+decoders).
 """
 
 import asyncio
@@ -58,7 +59,6 @@ class Line(ABC):
         self._no_poll_before_s = 0.0
         self._silent_exchanges = 0
         self._heard_s = 0.0
-        self._late_until_s: dict[int, float] = {}
         self._busy_s = 0.0
 
     @abstractmethod
@@ -71,8 +71,7 @@ class Line(ABC):
 
     async def exchange(self, request: bytes, decoder: FrameDecoder[T], *, urgency: Urgency) -> T:
         """Send a request and return the answer; see `agent.core.ports.Bus`."""
-        await self._outwait_late_answer(decoder.peer)
-        ticket = self._turns.ticket(urgency)
+        ticket = self._turns.ticket(urgency, decoder.peer)
         repeats = decoder.repeatable and urgency is not Urgency.PROBE
         attempts = 1 + self.settings.retries if repeats else 1
         for left in reversed(range(attempts)):
@@ -81,16 +80,15 @@ class Line(ABC):
                 async with self._turns.turn(ticket):
                     wait_s = self._wait_s(decoder, urgency, attempts - 1 - left)
                     answer = await self._attempt(request, decoder, urgency, wait_s)
+                    if left < attempts - 1:
+                        # Those to the earlier attempts may still come, as many timeouts later.
+                        self._turns.expect_late_answer(wait_s)
+                    return answer
             except _FaultError as fault:
                 if not left:
                     self._note_failure(fault.reason)
                     raise
                 decoder.reset()
-                continue
-            if left < attempts - 1:
-                # The answers to the earlier attempts may still come, as many timeouts later.
-                self._expect_late_answer(decoder.peer, wait_s)
-            return answer
         raise AssertionError("the last attempt returns or raises")
 
     async def close(self) -> None:
@@ -153,7 +151,7 @@ class Line(ABC):
                 timeout_s=wait_s + carrying_s,
             )
         except SilentError as silence:
-            self._expect_late_answer(decoder.peer, wait_s)
+            self._turns.expect_late_answer(wait_s)
             self.counters.timeouts += 1
             slave.timeouts += 1
             if urgency is Urgency.PROBE:
@@ -174,7 +172,7 @@ class Line(ABC):
         except ConnectionError as error:
             raise _FaultError(Reason.BUS_DOWN, f"{self._name}: {error}") from None
         except asyncio.CancelledError:
-            self._expect_late_answer(decoder.peer, wait_s)
+            self._turns.expect_late_answer(wait_s)
             raise
         self._heard_s = asyncio.get_running_loop().time()
         told = isinstance(decoder, Patient)
@@ -197,24 +195,6 @@ class Line(ABC):
             self._silent_exchanges = 0
             if self._connection is not None:
                 self._connection.abort()
-
-    # --- answers that come too late --------------------------------------------------------------
-
-    def _expect_late_answer(self, peer: int | None, wait_s: float) -> None:
-        if peer is not None:
-            self._late_until_s[peer] = asyncio.get_running_loop().time() + wait_s
-
-    async def _outwait_late_answer(self, peer: int | None) -> None:
-        """Hold back a request whose answer could be mixed up with that of an earlier one.
-
-        It waits without a turn: others use the port meanwhile, their decoders know the peer apart.
-        """
-        while peer is not None and peer in self._late_until_s:
-            wait_s = self._late_until_s[peer] - asyncio.get_running_loop().time()
-            if wait_s <= 0:
-                del self._late_until_s[peer]
-                return
-            await asyncio.sleep(wait_s)
 
     # --- the port --------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ _REFUSED = (
 _SECRET = _HTTP + "a_file_that_is_no_secret_is_a_mistake"
 
 _SNMP = "tests/contract/test_snmp_driver.py::test_"
+_AFTER = "tests/unit/test_bus_late_answers.py::test_"
+_turns = cuts("bus-turns", "agent/buses/turns.py", _AFTER)
 _bus = cuts("http-bus", "agent/buses/http.py")
 _secret = cuts("secret", "agent/buses/secret.py")
 _MQTT = "tests/contract/test_mqtt_driver.py::test_"
@@ -78,6 +80,30 @@ DEVICES = (
         "if not all(map(is_name, names)):",
         "if False:",
         "words_of_devices_that_are_none_are_refused",
+    ),
+    _turns(
+        "waits-already",
+        "            if overtakes or self._late_s(waiting.ticket):\n",
+        "            if False:\n",
+        "a_command_that_waits_already_does_not_take_the_late_answer_to_a_poll",
+    ),
+    _turns(
+        "overtakes",
+        "            if overtakes or self._late_s(waiting.ticket):\n",
+        "            if self._late_s(waiting.ticket):\n",
+        "a_poll_gives_way_to_a_command_before_it_is_repeated",
+    ),
+    _turns(
+        "anybodys-repeat",
+        "        if owner is ticket:\n",
+        "        if owner.peer == ticket.peer and ticket.urgency is Urgency.POLL:\n",
+        "a_repeated_poll_does_not_take_the_late_answer_to_a_command_between",
+    ),
+    _turns(
+        "alarm",
+        "        if self._holder is None:\n            self._hand_on()\n\n",
+        "        self._hand_on()\n\n",
+        "a_turn_is_its_holders_when_a_late_answer_can_no_longer_come",
     ),
     _bus("late", "            connection.abort()\n            raise", "            raise", _LATE),
     _secret("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
