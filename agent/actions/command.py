@@ -1,11 +1,13 @@
 """`device.command`: do one of the calls that the device's profile names.
 
 A call that is not said to be repeatable is done at most once: where no answer came, nobody knows.
+A pulse that has begun, or may have, comes to rest although its step is cut off.
 """
 
 import asyncio
+from contextlib import suppress
 
-from agent.actions.hand import Hand, faulted, uncertain
+from agent.actions.hand import Hand, faulted, is_refusal, uncertain
 from agent.actions.write import DRY_RUN, check_value
 from agent.core.device import DeviceSettings
 from agent.core.ports import StepOutcome
@@ -35,6 +37,9 @@ class CommandAction:
         if (call.value is None) != isinstance(given, int | float):
             how = "needs a value" if call.value is None else "takes no value"
             return Problem(Reason.BAD_PARAMETERS, f"{step.id}: {device.id}: {name} {how}")
+        if call.pulse_ms >= step.timeout_s * 1000:
+            what = f"{name} takes {call.pulse_ms} ms, and timeout_s = {step.timeout_s}"
+            return Problem(Reason.BAD_PARAMETERS, f"{step.id}: {device.id}: {what}")
         return check_value(step, device, call.point, value_of(step, call))
 
     async def run(self, step: Step, driver: Hand) -> StepOutcome:
@@ -61,7 +66,7 @@ class CommandAction:
                     DRY_RUN: True,
                 }
                 return StepOutcome(result=told)
-            await hand.put({call.point: value})
+            await _begin(hand, call, value)
         except (MistakeError, WorldError) as error:
             return faulted(error)
         return None
@@ -71,8 +76,7 @@ class CommandAction:
         result: dict[str, Value] = {call.point: value, CALL: call.name}
         try:
             if call.pulse_ms:
-                await asyncio.sleep(call.pulse_ms / 1000)
-                await hand.write({call.point: call.rest})
+                await _hold(hand, call)
             await hand.memory.settle(hand.device, [call.point])
             if call.pulse_ms or hand.verify(call.point) != "read_back":
                 return StepOutcome(result=result)
@@ -80,6 +84,51 @@ class CommandAction:
         except (MistakeError, WorldError) as error:
             return faulted(error)
         return StepOutcome(proven.reason, proven.detail, {**result, **proven.result})
+
+
+async def _begin(hand: Hand, call: Call, value: float) -> None:
+    """Write a call's value; a pulse that may have begun unheard, or is cut off, ends at once."""
+    try:
+        await hand.put({call.point: value})
+    except BaseException as error:
+        if call.pulse_ms and not is_refusal(error):
+            with suppress(MistakeError, WorldError):
+                await _end(hand, call)
+        raise
+
+
+async def _hold(hand: Hand, call: Call) -> None:
+    """Let a pulse last for its time, or until its step is cut off."""
+    try:
+        await asyncio.sleep(call.pulse_ms / 1000)
+    except asyncio.CancelledError:
+        with suppress(MistakeError, WorldError):
+            await _end(hand, call)
+        raise
+    await _end(hand, call)
+
+
+async def _end(hand: Hand, call: Call) -> None:
+    """Write a pulse's rest, whoever cuts the step off meanwhile."""
+    resting = asyncio.ensure_future(_rest(hand, call))
+    try:
+        await asyncio.shield(resting)
+    except asyncio.CancelledError:
+        await asyncio.wait((resting,))
+        raise
+
+
+async def _rest(hand: Hand, call: Call) -> None:
+    for left in reversed(range(limits.PULSE_RESTS)):
+        try:
+            await hand.write({call.point: call.rest})
+        except WorldError as error:
+            if not left:
+                detail = f"{hand.place(call.point)} did not come to rest: {error.detail}"
+                raise WorldError(error.reason, detail) from error
+            await asyncio.sleep(limits.PULSE_REST_PAUSE_MS / 1000)
+        else:
+            return
 
 
 def value_of(step: Step, call: Call) -> int | float:

@@ -142,6 +142,12 @@ _UNSAID = {Reason.DEVICE_SILENT, Reason.BUS_DOWN, Reason.DEVICE_BAD_FRAME}
 """Faults after which the device may or may not have obeyed."""
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether a write that failed so surely had no effect."""
+    said_no = isinstance(error, WorldError) and error.reason not in _UNSAID
+    return said_no or isinstance(error, MistakeError)
+
+
 def uncertain(outcome: StepOutcome, *, obeyed: bool = False) -> StepOutcome:
     """Return the outcome of a write that must not be done twice: silence is no answer.
 

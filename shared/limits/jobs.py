@@ -54,6 +54,10 @@ WRITE_INTERVAL_S = 7 * 86_400
 """Longest pause between two writes that a profile may ask for."""
 PULSE_MS = 10_000
 """Longest pulse of a call: the bus is free meanwhile, the device's lane is not."""
+PULSE_RESTS = 3
+"""How often a pulse's end is written at most until the device takes it."""
+PULSE_REST_PAUSE_MS = 200
+"""Pause before it is written again: nobody may know that an output stayed on."""
 EXECUTIONS_KEPT_LEAST = 100
 """Finished executions that no cleanup forgets: a grant that comes again must find them."""
 SCRIPT_BYTES = 65_536

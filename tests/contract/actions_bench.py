@@ -89,6 +89,12 @@ value = 1
 pulse_ms = 1
 
 [[call]]
+name = "press"
+point = "start"
+value = 1
+pulse_ms = 10000
+
+[[call]]
 name = "stop"
 point = "start"
 value = 0

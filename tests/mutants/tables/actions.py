@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _DEVICE = "tests/contract/test_actions.py::test_"
 _WRITES = "tests/contract/test_device_writes.py::test_"
 _CONFIGURATIONS = "tests/contract/test_device_configurations.py::test_"
+_PULSES = "tests/contract/test_pulses.py::test_"
 _OWN = "tests/contract/test_own_actions.py::test_"
 _SCRIPT = "tests/contract/test_run_script.py::test_"
 _LENT = "tests/simulation/test_temporary.py::test_"
@@ -68,6 +69,39 @@ ACTIONS = (
         ("uncertain(proven, obeyed=True)", "uncertain(proven)"),
         _WRITES + "a_call_that_was_obeyed_is_unknown_when_it_cannot_be_read_back",
         _WRITES + "a_pulse_that_does_not_come_to_rest_is_not_given_again",
+    ),
+    _mutant(
+        "pulse-cut-off",
+        "agent/actions/command.py",
+        (
+            "    except asyncio.CancelledError:\n        with suppress(",
+            "    except ZeroDivisionError:\n        with suppress(",
+        ),
+        _PULSES + "a_pulse_that_is_cut_off_comes_to_rest",
+    ),
+    _mutant(
+        "pulse-end-cut-off",
+        "agent/actions/command.py",
+        ("        await asyncio.wait((resting,))\n", "        resting.cancel()\n"),
+        _PULSES + "a_pulse_comes_to_rest_although_its_end_is_cut_off_too",
+    ),
+    _mutant(
+        "pulse-unheard",
+        "agent/actions/command.py",
+        ("if call.pulse_ms and not is_refusal(error):", "if False:"),
+        _PULSES + "a_pulse_that_may_have_begun_unheard_is_ended_a_refused_one_did_not_begin",
+    ),
+    _mutant(
+        "pulse-ends-once",
+        "agent/actions/command.py",
+        ("            if not left:\n", "            if True:\n"),
+        _PULSES + "the_end_of_a_pulse_is_written_until_the_device_takes_it",
+    ),
+    _mutant(
+        "pulse-too-long",
+        "agent/actions/command.py",
+        ("if call.pulse_ms >= step.timeout_s * 1000:", "if False:"),
+        _PULSES + "a_pulse_longer_than_its_step_is_refused",
     ),
     _mutant(
         "some-written-is-none",
