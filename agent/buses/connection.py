@@ -160,7 +160,14 @@ class Connection(asyncio.Protocol):
         return min(self._busy_until + silence_s, give_up) - self._loop.time()
 
     def _expire(self, answer: "asyncio.Future[Any]") -> None:
-        if not answer.done():
+        if answer.done():
+            return
+        decoder: object = self._decoder
+        if isinstance(decoder, Patient) and decoder.overdue():
+            for frame in decoder.following():
+                self._send(frame)
+            self._await(answer, decoder.next_wait_ms / 1000)
+        else:
             answer.set_exception(SilentError(self._heard))
 
     def abort(self) -> None:

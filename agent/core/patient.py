@@ -21,3 +21,7 @@ class Patient(Talk):
     def following(self) -> Sequence[bytes]:
         """Return the frames that are to leave now, each of them once."""
         return ()
+
+    def overdue(self) -> bool:
+        """Take note that nothing came in time; tell whether there is something to send instead."""
+        return False

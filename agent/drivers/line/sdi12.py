@@ -1,8 +1,8 @@
 """SDI-12: a sensor is told to measure, says how long that takes, calls, and is asked for its data.
 
 Owns commands and answers of SDI-12 V1.4, 4.4, with and without checksum, as one exchange: nobody
-else may use the line until the sensor has called. Leaves out the break and the marking before a
-command, which the adapter makes, and metadata. Pure.
+else may use the line until the sensor has called, or the time that it told is over. Leaves out the
+break and the marking before a command, which the adapter makes, and metadata. Pure.
 """
 
 import re
@@ -113,6 +113,16 @@ class Measure(_Command, Patient):
         self._asks: list[bytes] = []
         self._data = -1
         """Number of the data command that was sent last; below 0: none yet."""
+        self._uncalled = False
+        """It was asked for data although it did not call."""
+
+    def overdue(self) -> bool:
+        """Ask a sensor that did not call for its data: its time is over."""
+        if not self._count or self._data >= 0:
+            return False
+        self._uncalled = True
+        self._ask_data()
+        return True
 
     def following(self) -> Sequence[bytes]:
         """Return the command that is due, once."""
@@ -127,7 +137,10 @@ class Measure(_Command, Patient):
         """
         for text in self._texts(data):
             self.answered += 1
-            if self._at_once or self._data >= 0:
+            if not text and self._uncalled:
+                # It calls after all, while its data is on its way.
+                self._uncalled = False
+            elif self._at_once or self._data >= 0:
                 if self._collect(text):
                     return self._values
             elif self._count is None:

@@ -15,6 +15,8 @@ _SECRET = _HTTP + "a_file_that_is_no_secret_is_a_mistake"
 _SNMP = "tests/contract/test_snmp_driver.py::test_"
 _AFTER = "tests/unit/test_bus_late_answers.py::test_"
 _turns = cuts("bus-turns", "agent/buses/turns.py", _AFTER)
+_SDI12 = "tests/unit/test_sdi12.py::test_"
+_sdi12 = cuts("sdi12", "agent/drivers/line/sdi12.py", _SDI12)
 _bus = cuts("http-bus", "agent/buses/http.py")
 _secret = cuts("secret", "agent/buses/secret.py")
 _MQTT = "tests/contract/test_mqtt_driver.py::test_"
@@ -104,6 +106,18 @@ DEVICES = (
         "        if self._holder is None:\n            self._hand_on()\n\n",
         "        self._hand_on()\n\n",
         "a_turn_is_its_holders_when_a_late_answer_can_no_longer_come",
+    ),
+    _sdi12(
+        "uncalled",
+        "if not self._count or self._data >= 0:",
+        "if True:",
+        "a_sensor_is_asked_when_it_calls_or_its_time_is_over",
+    ),
+    _sdi12(
+        "calls-late",
+        "if not text and self._uncalled:",
+        "if False:",
+        "a_sensor_is_asked_when_it_calls_or_its_time_is_over",
     ),
     _bus("late", "            connection.abort()\n            raise", "            raise", _LATE),
     _secret("readable", "if mode & (stat.S_IRWXG | stat.S_IRWXO):", "if False:", _SECRET),
