@@ -48,23 +48,27 @@ class Asked:
         self._lines = Lines(self._dialect.end)
 
     def feed(self, data: bytes) -> Fields | Refusal | None:
-        """Return the fields of the answer.
+        """Return the fields of the answer; other lines are passed over.
 
         Raises:
-            RefusedError: a line came whose checksum does not fit.
+            RefusedError: a line came that is the answer, and its checksum does not fit.
         """
         for line in self._lines.feed(data):
-            text = unwrap(self._dialect, line)
-            if text is None:
+            texts = unwrap(self._dialect, line)
+            if not texts and self._begins.encode() in line:
                 raise RefusedError(Reason.DEVICE_BAD_FRAME, "the answer's checksum does not fit")
             # An adapter for two wires hears what it says.
-            if text == self._text:
-                continue
-            if self._error and text.startswith(self._error):
-                return Refusal(text)
-            if text.startswith(self._begins):
-                return split(self._dialect, text[len(self._begins) :])
+            if self._text not in texts and (answer := self._answer(texts)) is not None:
+                return answer
         return None
+
+    def _answer(self, texts: list[str]) -> Fields | Refusal | None:
+        """Return what a line says, if one of the texts that it may carry is an answer."""
+        noes = [text for text in texts if self._error and text.startswith(self._error)]
+        for text in texts:
+            if text not in noes and text.startswith(self._begins):
+                return split(self._dialect, text[len(self._begins) :])
+        return Refusal(noes[0]) if noes else None
 
 
 class Heard(Patient):
@@ -92,18 +96,25 @@ class Heard(Patient):
     def feed(self, data: bytes) -> "dict[str, Fields] | None":
         """Return the sentences once all that are wanted were heard."""
         for line in self._lines.feed(data):
-            text = unwrap(self._dialect, line)
-            if text is None:
-                self.damaged += 1
-                continue
-            head, *fields = split(self._dialect, text)
-            for sentence in self._wanted:
-                talker = head.removesuffix(sentence)
-                if talker == head and head != sentence:
-                    continue
-                if not self._dialect.talkers or talker in self._dialect.talkers:
-                    self.found[sentence] = fields
+            texts = unwrap(self._dialect, line)
+            self.damaged += not texts
+            for text in texts:
+                if self._take(text):
+                    break
         return self.found if self._wanted <= self.found.keys() else None
+
+    def _take(self, text: str) -> bool:
+        """Note a sentence if it is wanted; tell whether it is."""
+        head, *fields = split(self._dialect, text)
+        taken = False
+        for sentence in self._wanted:
+            talker = head.removesuffix(sentence)
+            if talker == head and head != sentence:
+                continue
+            if not self._dialect.talkers or talker in self._dialect.talkers:
+                self.found[sentence] = fields
+                taken = True
+        return taken
 
 
 def split(dialect: LineDialect, text: str) -> Fields:

@@ -13,6 +13,9 @@ from shared import limits
 from shared.model.line_address import Check, LineDialect
 
 _DIGITS: Final[dict[Check, int]] = {"none": 0, "xor": 2, "sum8": 2, "crc16": 4}
+_NOISE: Final = bytes({*range(0x100)} - {*range(0x20, 0x7F), 0x09})
+_STARTS: Final = 32
+"""Places at which a line may have begun that are tried: each costs a checksum."""
 
 
 def checksum(kind: Check, data: bytes) -> str:
@@ -53,14 +56,22 @@ def wrap(dialect: LineDialect, text: str) -> bytes:
     return f"{dialect.start}{text}{tail}{dialect.end}".encode("ascii")
 
 
-def unwrap(dialect: LineDialect, line: bytes) -> str | None:
-    """Return the text that a line carries; None: it is damaged, or none of this kind."""
+def unwrap(dialect: LineDialect, line: bytes) -> list[str]:
+    """Return the texts that a line may carry; none: it is damaged, or none of this kind.
+
+    Somebody may have printed half a line before it began, and the data may have a start in it: of
+    several the one that begins last is the first. Noise before a line without start is left out.
+    """
     start = dialect.start.encode()
-    if start:
-        # Somebody may have printed half a line before it began.
-        _, found, line = line.rpartition(start)
-        if not found:
-            return None
+    if not start:
+        begun = [line.lstrip(_NOISE)]
+    else:
+        parts = line.rsplit(start, _STARTS)
+        begun = [start.join(parts[at:]) for at in reversed(range(1, len(parts)))]
+    return [text for one in begun if (text := _checked(dialect, one))]
+
+
+def _checked(dialect: LineDialect, line: bytes) -> str | None:
     digits = _DIGITS[dialect.checksum]
     if digits:
         body, check = line[:-digits], line[-digits:]

@@ -26,6 +26,8 @@ _snmp_driver = cuts("snmp-driver", "agent/drivers/snmp/driver.py")
 _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
 _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
+_ANSWERS = "tests/unit/test_line_answers.py::test_"
+_answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
 _WORDS = "tests/unit/test_device_words.py::test_"
 _words = cuts("device-words", "agent/core/device_words.py", _WORDS)
@@ -146,6 +148,30 @@ DEVICES = (
         "if checksum(dialect.checksum, body).encode() != check.upper():",
         "if False:",
         _LINE + "sentences_of_others_and_damaged_ones_do_not_count",
+    ),
+    _lines(
+        "noise",
+        "begun = [line.lstrip(_NOISE)]",
+        "begun = [line]",
+        _ANSWERS + "other_lines_and_noise_are_passed_over",
+    ),
+    _lines(
+        "starts",
+        "reversed(range(1, len(parts)))]",
+        "reversed(range(len(parts) - 1, len(parts)))]",
+        _ANSWERS + "a_start_in_the_data_is_data",
+    ),
+    _answers(
+        "stray",
+        "if not texts and self._begins.encode() in line:",
+        "if not texts:",
+        "other_lines_and_noise_are_passed_over",
+    ),
+    _answers(
+        "damaged",
+        "if not texts and self._begins.encode() in line:",
+        "if False:",
+        "an_answer_whose_checksum_does_not_fit_is_refused_at_once",
     ),
     _snmp(
         "number",
