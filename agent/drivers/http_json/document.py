@@ -59,7 +59,8 @@ def complaint(document: object, request: HttpRequest) -> str:
     if not request.error:
         return ""
     found = _at(document, request.error)
-    if found is _MISSING or found is None or found is False or found in ("", 0):
+    # An empty list of errors is none.
+    if found is _MISSING or not found:
         return ""
     if isinstance(found, dict):
         found = found.get("message", found)

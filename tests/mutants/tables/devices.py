@@ -25,6 +25,8 @@ _snmp = cuts("snmp", "agent/drivers/snmp/codec.py")
 _snmp_driver = cuts("snmp-driver", "agent/drivers/snmp/driver.py")
 _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
 _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
+_DOCUMENT = "tests/unit/test_http_document.py::test_"
+_document = cuts("http-document", "agent/drivers/http_json/document.py", _DOCUMENT)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
@@ -140,6 +142,12 @@ DEVICES = (
         'repeatable = request.method == "GET" and not writes',
         "repeatable = True",
         _HTTP + "a_write_without_an_answer_is_not_sent_again",
+    ),
+    _document(
+        "complaint",
+        "if found is _MISSING or not found:",
+        'if found in (_MISSING, None, False, "", 0):',
+        "a_device_that_has_nothing_to_complain_of_does_not_complain",
     ),
     _codec("length", 'raise _bad("the answer does not tell its length")', "pass"),
     _codec("bound", "if (self._body.left or 0) > limits.HTTP_BODY_BYTES:", "if False:"),
