@@ -8,6 +8,7 @@ import math
 import re
 from itertools import accumulate
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from shared import limits
 from shared.errors import Reason, RefusedError
@@ -18,6 +19,8 @@ _MISSING: Final = object()
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 """Texts, whatever brackets they hold, and brackets; possessive: nothing of it is tried twice."""
 _STEPS: Final = dict.fromkeys(b"[{", 1) | dict.fromkeys(b"]}", -1)
+_PLAIN: Final = "!$'()*,:@"
+"""Beside letters and digits, what means nothing of its own in a path or a query."""
 
 
 class JsonPlace(Protocol):
@@ -88,6 +91,19 @@ def written(at: JsonPlace, raw: float) -> str:
         return "true" if raw else "false"
     text = at.form.text(raw)
     return json.dumps(text) if at.form.type == "word" else text
+
+
+def in_path(at: JsonPlace, raw: float) -> str:
+    """Return a raw count as it stands in a path: a word without quotes, but escaped (RFC 3986, 2).
+
+    >>> from shared.model.http_address import HttpAddress
+    >>> read = HttpRequest(name="r", method="GET", path="/")
+    >>> mode = HttpAddress(request=read, pointer="/m", form=TextForm("word", ("off", "eco/a&b")))
+    >>> in_path(mode, 1)
+    'eco%2Fa%26b'
+    """
+    bare = at.form.text(raw) if at.form.type == "word" else written(at, raw)
+    return quote(bare, safe=_PLAIN)
 
 
 def _count(found: object, at: JsonPlace) -> int | float | None:

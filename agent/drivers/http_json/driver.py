@@ -18,6 +18,7 @@ from agent.drivers.http_json.codec import HttpAnswer, HttpDecoder, encode
 from agent.drivers.http_json.document import (
     complaint,
     count_at,
+    in_path,
     read_document,
     text_at,
     written,
@@ -93,10 +94,8 @@ class HttpJsonDriver:
         for point, raw in plain.raws(self.profile, self.device, values):
             at = address(point)
             assert at.write is not None, "only writable points have raw counts to write"
-            text = written(at, raw)
-            # In a path texts stand without their quotes: no URL has any.
-            path = at.write.path.replace(VALUE, text.strip('"'))
-            body = at.write.body.replace(VALUE, text)
+            path = at.write.path.replace(VALUE, in_path(at, raw))
+            body = at.write.body.replace(VALUE, written(at, raw))
             try:
                 await self._told(at.write, path, body, Urgency.COMMAND, writes=True)
             except WorldError as error:

@@ -149,6 +149,12 @@ DEVICES = (
         'if found in (_MISSING, None, False, "", 0):',
         "a_device_that_has_nothing_to_complain_of_does_not_complain",
     ),
+    _document(
+        "escaped",
+        "return quote(bare, safe=_PLAIN)",
+        "return bare",
+        "a_value_stays_in_its_place_in_a_path",
+    ),
     _codec("length", 'raise _bad("the answer does not tell its length")', "pass"),
     _codec("bound", "if (self._body.left or 0) > limits.HTTP_BODY_BYTES:", "if False:"),
     _lines(
