@@ -21,6 +21,8 @@ SET: Final = 0xA3
 _VERSION_2C: Final = 1
 _COUNTER32, _GAUGE32, _TICKS, _OPAQUE, _COUNTER64 = 0x41, 0x42, 0x43, 0x44, 0x46
 _NUMBERS: Final = frozenset({ber.INTEGER, _COUNTER32, _GAUGE32, _TICKS, _COUNTER64})
+_FULL: Final = {_COUNTER32: 4, _GAUGE32: 4, _TICKS: 4, _COUNTER64: 8}
+"""Bytes of the largest numbers of the types without a sign."""
 _MISSING: Final = frozenset({0x80, 0x81, 0x82, ber.NULL})
 """noSuchObject, noSuchInstance, endOfMibView."""
 _FLOAT: Final = b"\x9f\x78\x04"
@@ -76,13 +78,20 @@ class SnmpValue:
             return _NUMBER_TEXT.read(text) if at.type == "text" else None
         if self.tag not in _NUMBERS:
             return None
-        number = ber.number_of(self.contents)
+        number = self._number
         if at.type == "truth":
             return {_TRUE: 1, _FALSE: 0}.get(number)
         if at.is_float:
             return float(number)
         low, high = at.range
         return number if low <= number <= high else None
+
+    @property
+    def _number(self) -> int:
+        """Return a whole number; many devices leave out the zero byte before one that is full."""
+        if len(self.contents) == _FULL.get(self.tag):
+            return int.from_bytes(self.contents, "big")
+        return ber.number_of(self.contents)
 
     @property
     def text(self) -> str:
@@ -92,7 +101,7 @@ class SnmpValue:
         elif self.tag == ber.OCTETS:
             shown = self.contents.decode("utf-8", "replace")
         else:
-            shown = str(ber.number_of(self.contents)) if self.tag in _NUMBERS else ""
+            shown = str(self._number) if self.tag in _NUMBERS else ""
         clean = "".join(one if one.isprintable() else " " for one in shown)
         return " ".join(clean.split())[: limits.IDENTITY_CHARS]
 

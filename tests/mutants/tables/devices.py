@@ -194,6 +194,18 @@ DEVICES = (
         _SNMP + "an_answer_to_another_request_or_from_a_stranger_is_passed_over",
     ),
     _snmp(
+        "full",
+        "if len(self.contents) == _FULL.get(self.tag):",
+        "if False:",
+        "tests/unit/test_snmp_values.py::test_a_full_number_without_a_sign_is_known_by_its_type",
+    ),
+    _snmp(
+        "signed",
+        "if len(self.contents) == _FULL.get(self.tag):",
+        "if len(self.contents) in _FULL.values():",
+        "tests/unit/test_snmp_values.py::test_a_number_with_a_sign_keeps_it",
+    ),
+    _snmp(
         "stranger",
         "or community != self._community",
         "",
