@@ -237,3 +237,5 @@ FILE_PATH_CHARS = 64
 """Path of a file in a device: Zephyr's longest."""
 FILE_PIECE_LEAST_BYTES = 16
 """A piece of a file is never shorter, however small a device's buffer is."""
+SPLIT_PAUSE = 8
+"""Most polls that pass before a refused read that no smaller piece helped is taken apart again."""

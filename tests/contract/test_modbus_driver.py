@@ -55,6 +55,7 @@ at = { table = "discrete", address = 9 }
 """
 KINDS = {"serial": "rtu", "rtu+tcp": "rtu", "tcp": "tcp"}
 INPUTS = ["pressure", "flow", "level"]
+MISSING = {("input", address) for address in (1, 2, 3, 4, 5)}
 
 
 def float_words(value: float) -> tuple[int, int]:
@@ -165,6 +166,31 @@ async def test_a_device_that_refuses_everything_for_a_while_is_asked_merged_agai
     site.slave.heard.clear()
     assert await site.values(INPUTS) == [4.21, 12.5, 7]
     assert len(site.slave.heard) == 1
+
+
+async def test_pieces_that_no_one_answers_are_tried_ever_more_rarely(site: Site):
+    names = ["pressure", "setpoint", "ratio"]
+    for address in (100, 101, 102):
+        del site.slave.cells["holding", address]
+    asked = []
+    for _ in range(20):
+        before = site.slave.count(3)
+        assert await site.values(names) == [4.21, None, None]
+        asked.append(site.slave.count(3) - before)
+    assert asked == [3, 1, 3, 1, 1, 3, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 3]
+    await site.driver.read(names, urgency=Urgency.COMMAND)
+    assert site.slave.count(3) == sum(asked) + 3, "a person is told what can be told now"
+    site.slave.cells |= {("holding", address): 0 for address in (100, 101, 102)}
+    assert await site.values(names) == [4.21, 0, 0]
+    assert site.slave.count(3) == sum(asked) + 4
+
+
+async def test_pieces_of_what_is_taken_apart_again_are_all_tried(site: Site):
+    there, site.slave.cells = site.slave.cells, {}
+    for _ in range(2):
+        assert await site.reasons(INPUTS) == [Reason.DEVICE_EXCEPTION] * 3
+    site.slave.cells = {at: value for at, value in there.items() if at not in MISSING}
+    assert await site.values(INPUTS) == [4.21, None, 7]
 
 
 async def test_a_busy_device_is_not_asked_in_smaller_pieces(site: Site):

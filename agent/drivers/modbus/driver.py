@@ -6,6 +6,7 @@ and turns faults into readings without values. Leaves out the port (`agent.buses
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.core.ports import Bus, Identity, PointReading, Urgency
@@ -26,6 +27,15 @@ _NOT_THERE = {codec.ILLEGAL_ADDRESS, codec.ILLEGAL_VALUE}
 """Exceptions that blame the block asked for, not the device's state."""
 _NO_USE_GOING_ON = {Reason.DEVICE_SILENT, Reason.BUS_DOWN}
 """Faults that the next request to the same device would only meet again, a timeout later."""
+
+
+@dataclass(slots=True)
+class _InVain:
+    """A refused block of which no piece was answered either."""
+
+    pause: int = 1
+    left: int = 1
+    """Polls before it is taken apart again."""
 
 
 class ModbusDriver:
@@ -51,6 +61,8 @@ class ModbusDriver:
             )
         self._points = {point.name: point for point in profile.points}
         self._plans: dict[tuple[str, ...], list[Block]] = {}
+        self._in_vain: dict[tuple[str, int, int], _InVain] = {}
+        """By table, address and count."""
         self._transaction = 0
         self._only_long_writes = False
 
@@ -155,15 +167,36 @@ class ModbusDriver:
         if isinstance(answer, list):
             for point in block.points:
                 found[point.name] = values.reading(point, block.words_of(point, answer))
+            self._in_vain.pop(_key(block), None)
             return None, [block]
         if answer.code == codec.GATEWAY_SILENT:
             return Reason.DEVICE_SILENT, _fail(found, block, Reason.DEVICE_SILENT)
-        parts = split(block, self.profile.limits) if answer.code in _NOT_THERE else []
+        parts = self._parts(block, urgency) if answer.code in _NOT_THERE else []
         if not parts:
             return Reason.DEVICE_EXCEPTION, _fail(found, block, Reason.DEVICE_EXCEPTION)
         fault, learned = await self._read_blocks(parts, urgency, found)
-        helped = any(found[point.name].quality is not Quality.BAD_COMM for point in block.points)
-        return fault, learned if helped else [block]
+        if any(found[point.name].quality is not Quality.BAD_COMM for point in block.points):
+            self._in_vain.pop(_key(block), None)
+            return fault, learned
+        if fault not in _NO_USE_GOING_ON:
+            self._note_in_vain(block)
+        return fault, [block]
+
+    def _parts(self, block: Block, urgency: Urgency) -> list[Block]:
+        """Return the pieces to try of a refused block; a poll tries ever more rarely in vain."""
+        in_vain = self._in_vain.get(_key(block))
+        if urgency is not Urgency.COMMAND and in_vain is not None and in_vain.left:
+            in_vain.left -= 1
+            return []
+        parts = split(block, self.profile.limits)
+        for part in parts:
+            self._in_vain.pop(_key(part), None)
+        return parts
+
+    def _note_in_vain(self, block: Block) -> None:
+        before = self._in_vain.get(_key(block))
+        pause = 1 if before is None else min(2 * before.pause, limits.SPLIT_PAUSE)
+        self._in_vain[_key(block)] = _InVain(pause, pause)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -201,6 +234,10 @@ class ModbusDriver:
             self._framing, query, unit=self._unit, transaction=self._transaction
         )
         return await self._bus.exchange(decoder.request, decoder, urgency=urgency)
+
+
+def _key(block: Block) -> tuple[str, int, int]:
+    return block.table, block.address, block.count
 
 
 def _fail(found: dict[str, PointReading], block: Block, reason: Reason | None) -> list[Block]:

@@ -26,6 +26,8 @@ _snmp_driver = cuts("snmp-driver", "agent/drivers/snmp/driver.py")
 _driver = cuts("http-driver", "agent/drivers/http_json/driver.py")
 _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
 _DOCUMENT = "tests/unit/test_http_document.py::test_"
+_MODBUS = "tests/contract/test_modbus_driver.py::test_"
+_modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py", _MODBUS)
 _document = cuts("http-document", "agent/drivers/http_json/document.py", _DOCUMENT)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
@@ -154,6 +156,24 @@ DEVICES = (
         "return quote(bare, safe=_PLAIN)",
         "return bare",
         "a_value_stays_in_its_place_in_a_path",
+    ),
+    _modbus(
+        "in-vain",
+        "            self._note_in_vain(block)\n",
+        "            pass\n",
+        "pieces_that_no_one_answers_are_tried_ever_more_rarely",
+    ),
+    _modbus(
+        "in-vain-asked",
+        "urgency is not Urgency.COMMAND and in_vain is not None",
+        "in_vain is not None",
+        "pieces_that_no_one_answers_are_tried_ever_more_rarely",
+    ),
+    _modbus(
+        "in-vain-pieces",
+        "            self._in_vain.pop(_key(part), None)\n",
+        "            pass\n",
+        "pieces_of_what_is_taken_apart_again_are_all_tried",
     ),
     _codec("length", 'raise _bad("the answer does not tell its length")', "pass"),
     _codec("bound", "if (self._body.left or 0) > limits.HTTP_BODY_BYTES:", "if False:"),
