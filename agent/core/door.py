@@ -29,6 +29,8 @@ class Door:
         self._corner: tuple[Instant, float] | None = None
         self._held: tuple[Instant, float] | None = None
         self._low, self._high = -math.inf, math.inf
+        self._gap_ms = 0
+        """When it was last kept that there is no value."""
 
     def offer(self, value: Value, quality: Quality, at: Instant) -> Fate:
         """Return what becomes of a reading; see `agent.core.fate.Filter`."""
@@ -36,7 +38,7 @@ class Door:
         self._quality = quality
         if value is None or changed or self._corner is None or self._stepped(at):
             if value is None and not changed:
-                return Fate.HELD
+                return self._gap(at)
             return self._begin(value, at, first=first)
         return self._follow(float(value), at)
 
@@ -45,8 +47,16 @@ class Door:
         held, self._held = self._held, None
         return held is not None
 
+    def _gap(self, at: Instant) -> Fate:
+        """Return what becomes of one more reading without a value: there is no line to be near."""
+        if not self._heartbeat_ms or at.mono_ms - self._gap_ms < self._heartbeat_ms:
+            return Fate.HELD
+        self._gap_ms = at.mono_ms
+        return Fate.BEAT
+
     def _begin(self, value: Value, at: Instant, *, first: bool) -> Fate:
         held = self.release()
+        self._gap_ms = at.mono_ms
         self._corner = None if value is None else (at, float(value))
         self._low, self._high = -math.inf, math.inf
         if first and value is not None:

@@ -54,6 +54,7 @@ def test_a_line_between_corners_is_within_the_stated_bound(series, steps, bound)
         before = kept[place - 1]
         if value is None:
             assert (before[1], before[2]) == (None, quality)
+            assert at - before[0] < 60_000
         elif before[0] == at:
             assert (before[1], before[2]) == (value, quality)
         else:

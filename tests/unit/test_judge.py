@@ -1,5 +1,6 @@
 """What is kept of a poll: quality, deadband, heartbeat, aggregates, doors, counters, priorities."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -87,11 +88,23 @@ def test_a_change_of_quality_is_never_held_back(judging: Judging):
     assert {(1_000 * at, quality) for at, quality in wanted} <= kept
 
 
-def test_a_device_that_stays_silent_is_not_recorded_again_and_again():
-    bench = Bench([Judging(deadband=0.0, heartbeat_ms=15 * MINUTE)])
+@pytest.mark.parametrize("judging", [Judging(deadband=0.0), Judging(door=0.1)])
+def test_a_device_that_stays_silent_is_not_recorded_again_and_again(judging: Judging):
+    bench = Bench([replace(judging, heartbeat_ms=15 * MINUTE)])
     for minute in range(31):
         bench.poll(instant(minute * MINUTE), COMM)
     assert [at // MINUTE for at, _, _ in bench.kept()] == [0, 15, 30]
+    assert bench.suppressed + bench.recorded == bench.polled
+
+
+def test_a_door_tells_of_a_silence_as_often_as_of_a_straight_line():
+    bench = Bench([Judging(door=0.1, heartbeat_ms=15 * MINUTE)])
+    for minute in range(5):
+        bench.poll(instant(minute * MINUTE), 7)
+    for minute in range(5, 40):
+        bench.poll(instant(minute * MINUTE), COMM)
+    silent = [at // MINUTE for at, _, quality in bench.kept() if quality is COMM]
+    assert silent == [5, 20, 35]
 
 
 def test_a_poll_of_which_nothing_is_kept_is_a_row_without_channels_that_counts():

@@ -137,6 +137,13 @@ READINGS = (
         (_JUDGE + "nothing_is_claimed_about_the_time_before_the_first_reading",),
     ),
     Mutant(
+        "judge-door-silent",
+        "agent/core/door.py",
+        "                return self._gap(at)\n",
+        "                return Fate.HELD\n",
+        (_JUDGE + "a_door_tells_of_a_silence_as_often_as_of_a_straight_line",),
+    ),
+    Mutant(
         "judge-account",
         "agent/core/judge.py",
         "suppressed = poll.held - len(poll.late) - len(poll.breaks) - self._owed",
