@@ -30,6 +30,8 @@ class Member:
     channels: tuple[int, ...]
     """One for each aggregate."""
     modulus: Decimal | None = None
+    zero: Decimal = Decimal(0)
+    """What a counter shows where it begins."""
     decimals: int | None = None
     """Digits behind the point that its values have; None where they are floating point."""
 
@@ -39,7 +41,7 @@ class _Sums:
 
     def __init__(self, member: Member) -> None:
         self._member = member
-        self._increase = Increase(member.modulus)
+        self._increase = Increase(member.modulus, member.zero)
         self._total: int | float = 0
         self._count = 0
         self._low: int | float = 0

@@ -11,6 +11,7 @@ and one less is suppressed. Aggregates count as readings of their own, sampled a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from agent.core.aggregate import Member, Window
 from agent.core.deadband import Deadband, QualityOnly
@@ -41,6 +42,8 @@ class JudgedPoint:
     """Channels of its aggregates, in their order."""
     decimals: int | None = None
     """Digits behind the point of its values; None where they are floating point."""
+    zero: Decimal = Decimal(0)
+    """Its value at a count of 0, where a counter begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +254,7 @@ def _windows(points: Sequence[JudgedPoint]) -> tuple[Window, ...]:
                 aggregates=judging.aggregate,
                 channels=point.aggregates,
                 modulus=judging.modulus,
+                zero=point.zero,
                 decimals=point.decimals,
             )
             members.setdefault(key, []).append(member)

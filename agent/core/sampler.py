@@ -135,6 +135,7 @@ def _judged(
         judging=judging,
         aggregates=aggregates,
         decimals=None if point.at.is_float else len(str(divisor)) - 1,
+        zero=point.offset,
     )
 
 

@@ -7,11 +7,28 @@ from typing import Any
 import pytest
 
 from agent.core.counter import Increase, increase
+from agent.core.judge import Judge
+from agent.core.ports import PointReading
+from agent.core.sampler import channel_table
 from shared.model.judging import Judging
+from shared.model.profile import parse_profile
 from shared.model.reading import Quality
+from tests.agent_parts import device
 from tests.judging_parts import GOOD, Bench, instant
 
 MINUTE = 60_000
+METER = """
+profile = 1
+name = "meter"
+kind = "meter"
+protocol = "modbus"
+[[point]]
+name = "energy"
+kind = "counter"
+at = {{ table = "input", address = 0, type = "uint16" }}
+offset = {offset}
+aggregate = ["increase"]
+"""
 COMM, RANGE, STALE = Quality.BAD_COMM, Quality.BAD_RANGE, Quality.STALE
 
 
@@ -217,6 +234,26 @@ def test_what_sums_up_an_interval_is_never_urgent():
 )
 def test_a_counter_counts_across_its_modulus_and_its_resets(before, now, modulus, counted):
     assert increase(before, now, None if modulus is None else Decimal(modulus)) == counted
+
+
+@pytest.mark.parametrize("zero", [1_000, -1_000, Decimal("0.5")])
+def test_a_counter_with_an_offset_begins_again_there(zero):
+    def counted(before, now):
+        shown = (float(before + zero), float(now + zero))
+        return increase(*shown, Decimal(65_536), Decimal(zero))
+
+    assert (counted(5, 9), counted(65_530, 4), counted(900, 7)) == (4, 10, 7)
+
+
+def test_the_increase_of_a_point_knows_its_offset():
+    text = METER.format(offset=-1_000)
+    meter = replace(device("meter"), profile=parse_profile(text, source="meter.toml"))
+    [group] = channel_table([meter]).groups
+    judge = Judge(meter.id, group.judged)
+    for second, count in enumerate([65_530, 4, 900, 7]):
+        judge.judge([PointReading("energy", count - 1_000, GOOD)], instant(1_000 * second))
+    [row] = judge.finish()
+    assert row.values == [10 + 896 + 7]
 
 
 def test_a_counter_loses_nothing_to_faults_between_its_readings():

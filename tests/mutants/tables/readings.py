@@ -165,6 +165,20 @@ READINGS = (
         (_BOUNDS + "a_counter_adds_up_across_its_modulus_however_often",),
     ),
     Mutant(
+        "judge-counter-zero",
+        "agent/core/counter.py",
+        "first, last = Decimal(repr(before)) - zero, Decimal(repr(now)) - zero",
+        "first, last = Decimal(repr(before)), Decimal(repr(now))",
+        (_JUDGE + "a_counter_with_an_offset_begins_again_there",),
+    ),
+    Mutant(
+        "judge-counter-offset",
+        "agent/core/sampler.py",
+        "        zero=point.offset,\n",
+        "",
+        (_JUDGE + "the_increase_of_a_point_knows_its_offset",),
+    ),
+    Mutant(
         "bus-probe-share",
         "agent/core/sampler.py",
         "return max(begins_ms, self._probes_from_ms), index",
