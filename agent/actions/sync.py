@@ -28,10 +28,11 @@ class SyncAction:
         """Read what can be; a point that gives nothing is left out, a silent device fails."""
         profile = driver.settings.profile
         # Records are read when somebody asks: serial numbers, hours of work.
-        told = [p.name for p in profile.points if p.write.verify != "none" and not p.poll]
+        readable = [point for point in profile.points if point.write.verify != "none"]
+        told = [point.name for point in readable if not point.poll]
         told += [point.name for point in profile.config if point.name not in told]
-        names = (told or [profile.points[0].name])[: limits.CONFIG_POINTS]
-        readings = await driver.read(names, urgency=Urgency.COMMAND)
+        names = (told or [point.name for point in readable[:1]])[: limits.CONFIG_POINTS]
+        readings = await driver.read(names, urgency=Urgency.COMMAND) if names else []
         values = {one.point: one.value for one in readings if one.value is not None}
         reasons = [one.reason for one in readings if one.value is None]
         silent = not values and Reason.DEVICE_SILENT in reasons
@@ -39,7 +40,7 @@ class SyncAction:
         result = {**inventory(driver.settings), **facts_of(driver.settings, identity), **values}
         if not values and identity is None:
             detail = f"{driver.device} tells nothing of itself"
-            return StepOutcome(reasons[0] or Reason.STEP_FAILED, detail, result)
+            return StepOutcome(next(iter(reasons), None) or Reason.STEP_FAILED, detail, result)
         return StepOutcome(result=result)
 
 

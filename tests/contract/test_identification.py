@@ -24,7 +24,7 @@ from shared.errors import MistakeError, Reason, RefusedError, WorldError
 from shared.model.identity import Expected
 from shared.model.job import Step
 from shared.model.profile import parse_profile
-from tests.agent_parts import PUMP, Fixed, HandClock, device, uid
+from tests.agent_parts import PUMP, PUMP_TEXT, Fixed, HandClock, device, uid
 from tests.contract.slave import Slave, crc, serving
 from tests.contract.test_modbus_simulator import site_on
 from tests.contract.wires import plugged
@@ -94,6 +94,32 @@ async def test_a_device_without_the_function_is_asked_once_and_synced_by_its_poi
     assert outcome.reason is None
     assert outcome.result["_identity"] is False
     assert outcome.result["flow"] == 7
+
+
+RESET = """
+[[point]]
+name = "reset"
+at = { table = "coil", address = 3 }
+writable = true
+verify = "none"
+poll = false
+"""
+
+
+async def test_a_point_that_is_never_read_is_not_read_to_sync_a_device(site):
+    slave, hand = site
+    slave.cells[("coil", 3)] = 0
+    head, _, points = PUMP_TEXT.partition("[[point]]")
+    texts = (head + RESET + "[[point]]" + points, head + RESET)
+    ends: list[Reason | None] = []
+    for text in texts:
+        settings = replace(hand.settings, profile=parse_profile(text, source="pump.toml"))
+        driver = make_driver(settings, hand.driver._bus)
+        outcome = await sync(replace(hand, settings=settings, driver=driver))
+        assert "reset" not in outcome.result
+        ends.append(outcome.reason)
+    assert ends == [None, Reason.STEP_FAILED], "nothing else can be asked of the second one"
+    assert slave.count(1) == 0
 
 
 async def test_a_silent_device_is_no_device_without_words(site):

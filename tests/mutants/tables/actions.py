@@ -219,6 +219,16 @@ ACTIONS = (
         "tests/contract/test_identification.py::test_a_stream_that_does_not_move_on_ends",
     ),
     _mutant(
+        "sync-reads-what-is-never-read",
+        "agent/actions/sync.py",
+        (
+            'for point in profile.points if point.write.verify != "none"]',
+            "for point in profile.points]",
+        ),
+        "tests/contract/test_identification.py::"
+        "test_a_point_that_is_never_read_is_not_read_to_sync_a_device",
+    ),
+    _mutant(
         "broken-rule-holds",
         "agent/actions/validate.py",
         ("UNKNOWN if verdict is None else verdict", "UNKNOWN if verdict is None else True"),
