@@ -1,5 +1,7 @@
 """Frames against the specification's examples, decoders against what lines really carry."""
 
+from itertools import pairwise
+
 import pytest
 
 from agent.drivers.modbus import codec
@@ -119,6 +121,18 @@ def test_what_was_fed_before_a_reset_does_not_count(framing: Framing):
 )
 def test_noise_before_an_answer_on_a_line_is_skipped(noise: bytes):
     assert RtuDecoder(READ, 1).feed(noise + rtu(1, ANSWER)) == WORDS
+
+
+@pytest.mark.parametrize("cuts", [(), (8,), (9,), (13,), (13, 17)])
+def test_the_echo_of_a_write_is_passed_over(cuts: tuple[int, ...]):
+    several = codec.write("holding", 100, [1, 2])
+    decoder, answer = RtuDecoder(several, 1), rtu(1, bytes([16, 0, 100, 0, 2]))
+    data, answers = decoder.request + answer, []
+    for begin, end in pairwise([0, *cuts, len(data)]):
+        answers.append(decoder.feed(data[begin:end]))
+    assert answers == [None] * len(cuts) + [[]], "an echo confirms nothing"
+    decoder.reset()
+    assert decoder.feed(answer) == [], "and a line without echoes has none"
 
 
 def test_a_wrong_checksum_on_a_line_is_refused_at_once():

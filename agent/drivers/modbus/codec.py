@@ -260,7 +260,8 @@ class RtuDecoder(Generic[T]):
         """Return the answer once it is complete; see `FrameDecoder`."""
         self._buffer += data
         buffer = self._buffer
-        broken = more_may_come = False
+        # The echo of a write of several registers begins as its answer does.
+        broken, more_may_come = False, self.request.startswith(buffer)
         for start in _places(buffer, self.unit):
             size = self._size(buffer[start : start + limits.FRAME_BYTES])
             if size is None:

@@ -28,6 +28,9 @@ _codec = cuts("http-codec", "agent/drivers/http_json/codec.py", usual=_REFUSED)
 _DOCUMENT = "tests/unit/test_http_document.py::test_"
 _MODBUS = "tests/contract/test_modbus_driver.py::test_"
 _modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py", _MODBUS)
+_frames = cuts(
+    "modbus-frames", "agent/drivers/modbus/codec.py", "tests/unit/test_modbus_codec.py::test_"
+)
 _document = cuts("http-document", "agent/drivers/http_json/document.py", _DOCUMENT)
 _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
@@ -52,6 +55,12 @@ DEVICES = (
         'first = 1 if "id" in wanted.keys else 2',
         "first = 2",
         "devices_that_say_the_same_are_told_apart_by_their_ids",
+    ),
+    _frames(
+        "echo",
+        "broken, more_may_come = False, self.request.startswith(buffer)",
+        "broken, more_may_come = False, False",
+        "the_echo_of_a_write_is_passed_over",
     ),
     _silence(
         "unsure",
