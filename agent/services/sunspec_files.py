@@ -51,7 +51,7 @@ def _dump(text: str, source: str) -> Dump:
         found = _LINE.fullmatch(said)
         if found is None and (not said or said.startswith("#") or (number == 1 and not cells)):
             continue
-        address, word = (int(part, 0) for part in found.groups()) if found else (-1, -1)
+        address, word = map(_number, found.groups()) if found else (-1, -1)
         if not (0 <= address <= ADDRESSES and 0 <= word < _WORDS):
             raise MistakeError(
                 f"{said[:40]!r} is no address and register",
@@ -60,6 +60,15 @@ def _dump(text: str, source: str) -> Dump:
             )
         cells[address] = word
     return Dump(cells, source=source)
+
+
+def _number(text: str) -> int:
+    """Return a number, which spreadsheets may fill up with zeros.
+
+    >>> _number("00066"), _number("0x6e53")
+    (66, 28243)
+    """
+    return int(text, 16 if text.startswith("0x") else 10)
 
 
 def _read(path: Path) -> bytes:

@@ -159,6 +159,14 @@ def test_registers_are_read_as_spreadsheets_and_mbpoll_write_them(tmp_path: Path
     assert read_files([file])[1] is not None
 
 
+def test_numbers_may_be_filled_up_with_zeros(tmp_path: Path):
+    file = tmp_path / "dump.csv"
+    file.write_text("00000,21365\n00001,28243\n00002,00001\n0x0003,00066\n")
+    _, dump = read_files([file])
+    assert dump is not None
+    assert dump._cells == {0: 0x5375, 1: 0x6E53, 2: 1, 3: 66}
+
+
 @pytest.mark.parametrize("line", ["40000", "40000,65536", "65537,1", "a,b", "40000,1,2"])
 def test_a_line_that_is_no_register_is_told_with_its_number(line, tmp_path):
     file = tmp_path / "dump.csv"

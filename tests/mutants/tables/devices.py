@@ -36,6 +36,9 @@ _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
+_dump = cuts(
+    "sunspec-dump", "agent/services/sunspec_files.py", "tests/unit/test_sunspec_model.py::"
+)
 _WORDS = "tests/unit/test_device_words.py::test_"
 _words = cuts("device-words", "agent/core/device_words.py", _WORDS)
 _STATES = "tests/unit/test_device_states.py::test_"
@@ -263,5 +266,11 @@ DEVICES = (
         "if heard is not None and heard.payload != self._dialect.online.encode():",
         "if False:",
         _MQTT + "a_last_will_makes_all_points_silent_and_refuses_commands",
+    ),
+    _dump(
+        "zeros",
+        'return int(text, 16 if text.startswith("0x") else 10)',
+        "return int(text, 0)",
+        "test_numbers_may_be_filled_up_with_zeros",
     ),
 )
