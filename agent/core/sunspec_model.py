@@ -161,9 +161,9 @@ def _size(point: _Point) -> int:
 
 
 def _name(text: str) -> str:
-    """Return a name as profiles have them.
+    """Return a name as profiles have them, but for its length.
 
     >>> _name("module1_DCA")
     'module1_dca'
     """
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:40].rstrip("_")
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

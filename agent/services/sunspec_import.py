@@ -6,8 +6,9 @@ What models mean stands in `agent.core.sunspec`, and in the SunSpec Alliance's o
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain, count
 from typing import Protocol
 
 from agent.buses.factory import open_bus
@@ -22,6 +23,8 @@ from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 
 _SUNS = [0x5375, 0x6E53]
+_NAME_CHARS = 40
+"""Of a point of a profile."""
 
 
 Models = Mapping[int, SunSpecModel]
@@ -111,6 +114,10 @@ class _Map:
     def __init__(self, models: Models) -> None:
         self.known, self.models = models, list[int]()
         self.found: dict[str, Found] = {}
+        self.left_out = 0
+        """Points for which a profile has no room."""
+        self._told: set[tuple[str, int]] = set()
+        """What models known here said, and the how-manieth of its number said it."""
 
     async def walk(self, registers: Registers, at: int) -> None:
         """Follow the chain from its first model."""
@@ -121,21 +128,32 @@ class _Map:
             model, size = head
             self.models.append(model)
             words = await registers.read(at + 2, size) if at + 2 + size <= 0x1_0000 else None
+            number = self.models.count(model)
             if model in self.known:
                 for point in found_of(self.known[model].points(words or ()), at + 2, words or ()):
-                    taken = point.name in self.found
-                    name = f"m{model}_{point.name}"[:40] if taken else point.name
-                    self.found.setdefault(name, replace(point, name=name))
+                    self._add(point, model, number)
             else:
                 for point in points_of(model, at + 2, words or ()):
                     # Of two models that say the same, as integers and floats, the first counts.
-                    self.found.setdefault(point.name, point)
+                    if (point.name, number) not in self._told:
+                        self._told.add((point.name, number))
+                        self._add(point, model, number)
             at += 2 + size
+
+    def _add(self, point: Found, model: int, number: int) -> None:
+        """Take a point, by a name of its own: models stand there twice, long names are cut."""
+        if len(self.found) == limits.POINTS:
+            self.left_out += 1
+            return
+        begins = (f"m{model}_{n}_" for n in count(max(2, number)))
+        tried = (_ended(begin, point.name) for begin in chain([f"m{model}_"], begins))
+        names = chain([point.name[:_NAME_CHARS].rstrip("_")], tried)
+        name = next(name for name in names if name not in self.found)
+        self.found[name] = replace(point, name=name)
 
     def profile(self, said: Answered) -> str:
         """Return the text of a profile of it."""
-        found = list(self.found.values())[: limits.POINTS]
-        return _text(said.vendor, said.model, self.models, found)
+        return _text(said, self)
 
 
 async def _mapped(registers: Registers, models: Iterable[SunSpecModel], *, where: str) -> _Map:
@@ -156,10 +174,21 @@ async def _mapped(registers: Registers, models: Iterable[SunSpecModel], *, where
     return map_
 
 
-def _text(vendor: str, model: str, models: Sequence[int], found: Sequence[Found]) -> str:
+def _ended(begin: str, name: str) -> str:
+    """Return a name that begins so; of a long one its end is kept, which tells it from others.
+
+    >>> _ended("m804_", "lithium_ion_module_string_1_current_max")
+    'm804_ium_ion_module_string_1_current_max'
+    """
+    return begin + name[len(begin) - _NAME_CHARS :].lstrip("_")
+
+
+def _text(said: Answered, map_: _Map) -> str:
+    vendor, model = said.vendor, said.model
     name = re.sub(r"[^a-z0-9]+", "-", f"{vendor} {model}".lower()).strip("-")[:40].strip("-")
     lines = [
-        f"# From the SunSpec map of the device: models {', '.join(map(str, models))}.",
+        f"# From the SunSpec map of the device: models {', '.join(map(str, map_.models))}.",
+        *([f"# {map_.left_out} of its points have no room here."] if map_.left_out else []),
         "profile = 1",
         f'name = "{name or "sunspec-device"}"',
         'kind = "inverter"',
@@ -168,7 +197,7 @@ def _text(vendor: str, model: str, models: Sequence[int], found: Sequence[Found]
     if vendor or model:
         lines += ["", "[match]"]
         lines += [f'{key} = "{_quoted(text)}"' for key, text in _said(vendor, model) if text]
-    for point in found:
+    for point in map_.found.values():
         at = point.at
         lines += ["", "[[point]]", f'name = "{point.name}"']
         place = f'table = "{at.table}", address = {at.address}, type = "{at.type}"'

@@ -5,12 +5,15 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.__main__ import main
+from agent.core.sunspec_model import sunspec_model
 from agent.services.profile_trial import Place, try_profile
-from agent.services.sunspec_import import import_sunspec
+from agent.services.sunspec_import import Dump, import_dump, import_sunspec
+from shared import limits
 from shared.errors import MistakeError
 from shared.model.profile import parse_profile
 from tests.contract.slave import Slave, serving
@@ -103,7 +106,7 @@ async def test_a_device_without_a_map_is_one_sentence_and_a_file_is_written(devi
         await import_sunspec(place)
 
 
-THING = {
+THING: Any = {
     "id": 64_001,
     "group": {
         "name": "thing",
@@ -129,6 +132,61 @@ async def test_a_definition_from_a_file_adds_the_model_it_defines(device, tmp_pa
     told = {one.point: one.value for one in verdict.points}
     assert (told["power"], told["m64001_power"], told["mode"]) == (-1500, 1000, 2)
     assert verdict.wrong == 0
+
+
+def dump_of(*models: list[int]) -> Dump:
+    words = [0x5375, 0x6E53, *common(), *(word for model in models for word in model), 0xFFFF, 0]
+    return Dump({40_000 + number: word for number, word in enumerate(words)}, source="dump")
+
+
+def thing(power: int) -> list[int]:
+    return [64_001, 3, power, 2, 0]
+
+
+async def test_a_model_may_stand_there_several_times():
+    definition = sunspec_model(json.dumps(THING).encode(), source="thing")
+    made = await import_dump(dump_of(*(thing(power) for power in range(4))), [definition])
+    places = {p.name: p.register.address for p in parse_profile(made, source="made").points}
+    begins = ["", "m64001_", "m64001_3_", "m64001_4_"]
+    assert places == {
+        f"{begin}{name}": 40_072 + 5 * number + at
+        for number, begin in enumerate(begins)
+        for at, name in enumerate(["power", "mode"])
+    }
+
+
+async def test_a_second_inverter_is_no_other_form_of_the_first_one():
+    floats = [113, 60, *[0x7FC0, 0] * 30]
+    floats[2:4] = struct.unpack(">2H", struct.pack(">f", 23.4))
+    made = await import_dump(dump_of(inverter(), floats, inverter(), floats))
+    named = [point.name for point in parse_profile(made, source="made").points]
+    assert [name for name in named if name.endswith("current")] == ["current", "m103_current"]
+    assert len(named) == 2 * 6
+
+
+async def test_names_that_are_too_long_stay_apart():
+    inner = {
+        "name": "a_very_long_name_of_a_group_of_a_model",
+        "count": 3,
+        "points": [{"name": f"current_{phase}", "type": "int16"} for phase in "abc"],
+    }
+    group = {**THING["group"], "points": THING["group"]["points"][:2], "groups": [inner]}
+    text = json.dumps({"id": 64_001, "group": group}).encode()
+    definition = sunspec_model(text, source="thing")
+    made = await import_dump(dump_of([64_001, 9, *range(1, 10)]), [definition])
+    points = parse_profile(made, source="made").points
+    assert [point.register.address for point in points] == [*range(40_072, 40_081)]
+    assert {point.name[-9:] for point in points} >= {"current_b", "current_c"}
+
+
+async def test_what_has_no_room_in_a_profile_is_counted():
+    inner = {"name": "c", "count": 0, "points": [{"name": "v", "type": "int16"}]}
+    group = {**THING["group"], "points": THING["group"]["points"][:2], "groups": [inner]}
+    text = json.dumps({"id": 64_001, "group": group}).encode()
+    words = [64_001, limits.POINTS + 7, *[1] * (limits.POINTS + 7)]
+    made = await import_dump(dump_of(words), [sunspec_model(text, source="thing")])
+    assert len(parse_profile(made, source="made").points) == limits.POINTS
+    assert "# 7 of its points have no room here." in made
 
 
 @pytest.mark.parametrize("first", [0, 1])

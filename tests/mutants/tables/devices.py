@@ -36,6 +36,8 @@ _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
+_SUNSPEC = "tests/contract/test_sunspec_import.py::test_"
+_sunspec = cuts("sunspec", "agent/services/sunspec_import.py", _SUNSPEC)
 _dump = cuts(
     "sunspec-dump", "agent/services/sunspec_files.py", "tests/unit/test_sunspec_model.py::"
 )
@@ -266,6 +268,30 @@ DEVICES = (
         "if heard is not None and heard.payload != self._dialect.online.encode():",
         "if False:",
         _MQTT + "a_last_will_makes_all_points_silent_and_refuses_commands",
+    ),
+    _sunspec(
+        "drops-the-third",
+        "        self.found[name] = replace(point, name=name)\n",
+        "        if number < 3:\n            self.found[name] = replace(point, name=name)\n",
+        "a_model_may_stand_there_several_times",
+    ),
+    _sunspec(
+        "second-is-the-first",
+        "            number = self.models.count(model)\n",
+        "            number = 1\n",
+        "a_second_inverter_is_no_other_form_of_the_first_one",
+    ),
+    _sunspec(
+        "keeps-no-ending",
+        "return begin + name[len(begin) - _NAME_CHARS :]",
+        "return begin + name[: _NAME_CHARS - len(begin)]",
+        "names_that_are_too_long_stay_apart",
+    ),
+    _sunspec(
+        "leaves-out-silently",
+        "            self.left_out += 1\n",
+        "",
+        "what_has_no_room_in_a_profile_is_counted",
     ),
     _dump(
         "zeros",
