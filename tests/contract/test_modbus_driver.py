@@ -354,3 +354,13 @@ async def test_an_address_no_device_can_have_is_refused(url: str, address: int, 
     device = DeviceSettings(id=DeviceId("pump-1"), bus="b", address=address, profile=profile)
     with pytest.raises(MistakeError, match=sentence):
         make_driver(device, open_bus(BusSettings(name="b", url=url)))
+
+
+@pytest.mark.parametrize("url", ["udp://a", "http://a", "snmp://a", "mqtt://a/b", "mqtts://a/b"])
+async def test_a_port_that_carries_no_modbus_is_refused(url: str):
+    profile = parse_profile(PROFILE, source="pump.toml")
+    device = DeviceSettings(id=DeviceId("pump-1"), bus="b", address=1, profile=profile)
+    bus = open_bus(BusSettings(name="b", url=url))
+    sentence = "Modbus is spoken over serial://, rtu\\+tcp:// and tcp:// only"
+    with pytest.raises(MistakeError, match=sentence):
+        make_driver(device, bus)

@@ -45,10 +45,13 @@ class ModbusDriver:
         """Bind a device to its bus.
 
         Raises:
-            MistakeError: no device can have that unit number on such a bus.
+            MistakeError: such a bus carries no Modbus, or no device can have that unit number.
         """
         self.device = device
         self.profile = profile
+        if not bus.settings.url.startswith(("serial:", "rtu+tcp:", "tcp:")):
+            what = "Modbus is spoken over serial://, rtu+tcp:// and tcp:// only"
+            raise MistakeError(what, where=f"device {device}")
         self._bus = bus
         self._unit = unit
         self._framing = Framing.TCP if bus.settings.url.startswith("tcp:") else Framing.RTU

@@ -36,6 +36,7 @@ _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
+_modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py")
 _SUNSPEC = "tests/contract/test_sunspec_import.py::test_"
 _sunspec = cuts("sunspec", "agent/services/sunspec_import.py", _SUNSPEC)
 _dump = cuts(
@@ -268,6 +269,12 @@ DEVICES = (
         "if heard is not None and heard.payload != self._dialect.online.encode():",
         "if False:",
         _MQTT + "a_last_will_makes_all_points_silent_and_refuses_commands",
+    ),
+    _modbus(
+        "any-port",
+        'if not bus.settings.url.startswith(("serial:", "rtu+tcp:", "tcp:")):',
+        "if False:",
+        "tests/contract/test_modbus_driver.py::test_a_port_that_carries_no_modbus_is_refused",
     ),
     _sunspec(
         "drops-the-third",
