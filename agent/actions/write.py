@@ -121,8 +121,9 @@ def check_value(step: Step, device: DeviceSettings, name: str, value: float) -> 
     if not point.writable:
         return Problem(Reason.POINT_READ_ONLY, f"{place} is read-only")
     if not point.within_limits(value):
-        bounds = f"{point.minimum} to {point.maximum} {point.unit}".rstrip()
-        return Problem(Reason.VALUE_OUT_OF_RANGE, f"{place}: {value} is not in {bounds}")
+        bounds = f"{point.limits_text} {point.unit}".rstrip()
+        detail = f"{place}: {value} is outside its limits, {bounds}"
+        return Problem(Reason.VALUE_OUT_OF_RANGE, detail)
     return None
 
 

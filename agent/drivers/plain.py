@@ -88,10 +88,8 @@ def _raw(point: Point, value: Value) -> int | float:
         raise MistakeError("the point is read-only", where=point.name)
     number = _number(point, value)
     if not point.within_limits(number):
-        low, high = point.minimum, point.maximum
-        bounds = f"at most {high}" if low is None else f"at least {low}"
-        bounds = f"{low} to {high}" if low is not None and high is not None else bounds
-        raise MistakeError(f"{number} is outside its limits, {bounds}", where=point.name)
+        what = f"{number} is outside its limits, {point.limits_text}"
+        raise MistakeError(what, where=point.name)
     top, bottom = point.linear.raw(number)
     if point.at.is_float:
         try:

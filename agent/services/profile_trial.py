@@ -125,8 +125,7 @@ def _wrong(point: Point, reading: PointReading) -> str:
     if reading.value is None:
         return reading.reason.text if reading.reason is not None else "no value"
     if not point.within_limits(reading.value):
-        low = "" if point.minimum is None else f"{point.minimum} to "
-        return f"outside of {low}{'' if point.maximum is None else point.maximum}".rstrip()
+        return f"outside its limits, {point.limits_text}"
     if reading.quality is not Quality.GOOD:
         return reading.quality.name.lower()
     return ""

@@ -75,6 +75,15 @@ class Point:
             or (self.maximum is not None and value > self.maximum)
         )
 
+    @property
+    def limits_text(self) -> str:
+        """Return the limits of what may be written, for people; asked where there are some."""
+        if self.minimum is None:
+            return f"at most {self.maximum}"
+        if self.maximum is None:
+            return f"at least {self.minimum}"
+        return f"{self.minimum} to {self.maximum}"
+
 
 def point_of(table: TomlTable, protocol: str, sections: Sections) -> Point:
     """Return a point from its table of a profile.

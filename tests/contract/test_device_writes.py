@@ -83,6 +83,15 @@ def test_what_the_profile_forbids_is_known_before_anything_is_sent(wanted, reaso
     assert problem.detail.startswith("s: ")
 
 
+def test_a_limit_that_a_point_has_not_is_not_told():
+    problem = check_step(command("boost", value=101), pump())
+    assert problem is not None
+    assert problem.detail == "s: pump-1.boost: 101 is outside its limits, at most 100"
+    problem = check_step(write(setpoint=-1), pump())
+    assert problem is not None
+    assert problem.detail == "s: pump-1.setpoint: -1 is outside its limits, 0 to 5000"
+
+
 async def test_an_echoed_point_is_taken_at_its_word_and_read_only_before(bench: Bench):
     outcome = await run(write(ramp=5), bench.driver)
     assert outcome.result == {"ramp": 5, "_skipped": False}

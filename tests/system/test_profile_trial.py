@@ -65,7 +65,7 @@ async def test_every_point_that_is_not_there_is_named(profile, capsys):
         assert await try_on(server.port, profile, "--json") == 1
         told = json.loads(capsys.readouterr().out)
         wrong = {one["point"]: one["wrong"] for one in told["points"] if one["wrong"]}
-        assert wrong == {"setpoint": "outside of 100", "far": "device_exception"}
+        assert wrong == {"setpoint": "outside its limits, at most 100", "far": "device_exception"}
         assert told["drift"] == {"model": "X-1"}
         assert told["wrong"] == 3
         assert await try_on(server.port, profile) == 1

@@ -64,9 +64,7 @@ def registers(point: Point, value: Value) -> list[int]:
         raise MistakeError("the point is read-only", where=point.name)
     number = _number(point, value)
     if not point.within_limits(number):
-        raise MistakeError(
-            f"{number} is outside its limits, {_limits_text(point)}", where=point.name
-        )
+        raise MistakeError(f"{number} is outside its limits, {point.limits_text}", where=point.name)
     top, bottom = point.linear.raw(number)
     if point.at.is_float:
         try:
@@ -101,11 +99,3 @@ def _number(point: Point, value: Value) -> int | float:
     if isinstance(value, str) or not math.isfinite(value):
         raise MistakeError(f"{value!r} is not a number", where=point.name, mend="write a number")
     return value
-
-
-def _limits_text(point: Point) -> str:
-    if point.minimum is None:
-        return f"at most {point.maximum}"
-    if point.maximum is None:
-        return f"at least {point.minimum}"
-    return f"{point.minimum} to {point.maximum}"

@@ -54,8 +54,8 @@ def encoded(point: Point, value: Value) -> bytes:
     if isinstance(value, bool | str) or not math.isfinite(value):
         raise MistakeError(f"{value!r} is not a number", where=point.name, mend="write a number")
     if not point.within_limits(value):
-        bounds = f"{point.minimum} to {point.maximum}"
-        raise MistakeError(f"{value} is outside its limits, {bounds}", where=point.name)
+        what = f"{value} is outside its limits, {point.limits_text}"
+        raise MistakeError(what, where=point.name)
     top, bottom = point.linear.raw(value)
     at = address(point)
     try:

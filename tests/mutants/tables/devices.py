@@ -37,6 +37,7 @@ _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
 _modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py")
+_point = cuts("point", "shared/model/point.py")
 _SUNSPEC = "tests/contract/test_sunspec_import.py::test_"
 _sunspec = cuts("sunspec", "agent/services/sunspec_import.py", _SUNSPEC)
 _dump = cuts(
@@ -275,6 +276,14 @@ DEVICES = (
         'if not bus.settings.url.startswith(("serial:", "rtu+tcp:", "tcp:")):',
         "if False:",
         "tests/contract/test_modbus_driver.py::test_a_port_that_carries_no_modbus_is_refused",
+    ),
+    _point(
+        "limit-that-is-none",
+        '            return f"at most {self.maximum}"\n',
+        '            return f"{self.minimum} to {self.maximum}"\n',
+        "tests/unit/test_smp_values.py::"
+        "test_a_value_beyond_its_limits_is_refused_with_those_it_has",
+        "tests/contract/test_device_writes.py::test_a_limit_that_a_point_has_not_is_not_told",
     ),
     _sunspec(
         "drops-the-third",
