@@ -124,7 +124,7 @@ def _readable(profile: Profile) -> list[Point]:
 def _wrong(point: Point, reading: PointReading) -> str:
     if reading.value is None:
         return reading.reason.text if reading.reason is not None else "no value"
-    if not point.within_limits(reading.value):
+    if reading.quality is Quality.BAD_RANGE:
         return f"outside its limits, {point.limits_text}"
     if reading.quality is not Quality.GOOD:
         return reading.quality.name.lower()

@@ -7,6 +7,7 @@ checks before a write. Leaves out requests (`plan`, `codec`) and the device's be
 import math
 
 from agent.core.ports import PointReading
+from agent.drivers.rounding import believable
 from shared.errors import MistakeError, Reason
 from shared.model.job import Value
 from shared.model.profile import Point
@@ -26,26 +27,12 @@ def reading(point: Point, words: list[int]) -> PointReading:
         value = None
     if value is None:
         return unread(point.name, Reason.VALUE_OUT_OF_RANGE, Quality.BAD_RANGE)
-    if not _believable(point, value):
+    at = point.register
+    if not believable(point, value, lambda number: at.decode(at.encode(number))):
         return PointReading(point.name, value, Quality.BAD_RANGE, Reason.VALUE_OUT_OF_RANGE)
     if isinstance(raw, int) and linear.loses(raw):
         return PointReading(point.name, float(value), Quality.UNCERTAIN)
     return PointReading(point.name, value, Quality.GOOD)
-
-
-def _believable(point: Point, value: float) -> bool:
-    """Tell whether a value lies within its limits, or is as near to one as the device can come."""
-    if point.within_limits(value) or not point.at.is_float:
-        return point.within_limits(value)
-    over = point.maximum is not None and value > point.maximum
-    limit = point.maximum if over else point.minimum
-    assert limit is not None, "a value outside is beyond a limit"
-    top, bottom = point.linear.raw(limit)
-    try:
-        held = point.register.decode(point.register.encode(top / bottom))
-        return value == point.linear.value(held)
-    except OverflowError:
-        return False
 
 
 def unread(point: str, reason: Reason, quality: Quality = Quality.BAD_COMM) -> PointReading:

@@ -7,6 +7,7 @@ Owns quality that follows from the number alone and the checks before a write. L
 import math
 
 from agent.core.ports import PointReading
+from agent.drivers.rounding import believable
 from shared.errors import MistakeError, Reason
 from shared.model.job import Value
 from shared.model.point import Point
@@ -75,7 +76,8 @@ def encoded(point: Point, value: Value) -> bytes:
 
 def _reading(point: Point, raw: float) -> PointReading:
     value = point.linear.value(raw)
-    if not point.within_limits(value):
+    at = address(point)
+    if not believable(point, value, lambda number: at.decode(at.encode(number))):
         return PointReading(point.name, value, Quality.BAD_RANGE, Reason.VALUE_OUT_OF_RANGE)
     if isinstance(raw, int) and point.linear.loses(raw):
         return PointReading(point.name, float(value), Quality.UNCERTAIN)

@@ -38,6 +38,7 @@ _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
 _modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py")
 _point = cuts("point", "shared/model/point.py")
+_smp_values = cuts("smp-values", "agent/drivers/smp/values.py")
 _SUNSPEC = "tests/contract/test_sunspec_import.py::test_"
 _sunspec = cuts("sunspec", "agent/services/sunspec_import.py", _SUNSPEC)
 _dump = cuts(
@@ -284,6 +285,13 @@ DEVICES = (
         "tests/unit/test_smp_values.py::"
         "test_a_value_beyond_its_limits_is_refused_with_those_it_has",
         "tests/contract/test_device_writes.py::test_a_limit_that_a_point_has_not_is_not_told",
+    ),
+    _smp_values(
+        "rounds-no-limit",
+        "if not believable(point, value, lambda number: at.decode(at.encode(number))):",
+        "if not point.within_limits(value):",
+        "tests/unit/test_smp_values.py::"
+        "test_a_limit_that_a_float_can_only_come_near_is_within_itself",
     ),
     _sunspec(
         "drops-the-third",
