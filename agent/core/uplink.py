@@ -51,6 +51,8 @@ class LinkFailed:
     up: int = 0
     """Bytes given to the network, those it lost included; without TCP and IP headers."""
     down: int = 0
+    unended: bool = False
+    """It had not ended when a contact has to: whatever crossed the line is still uncounted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +274,7 @@ def after_contact(
         return _after_answer(state, settings, end, now_ms, plan)
     if end.fault is Fault.ABORTED:
         return state
-    failures, cost = state.failures + 1, end.up + end.down > 0
+    failures, cost = state.failures + 1, end.unended or end.up + end.down > 0
     blocked = state.blocked_until_ms
     if end.retry_after_s is not None:
         blocked = MonoMs(now_ms + min(end.retry_after_s, _RETRY_AFTER_MAX_S) * 1000)
@@ -292,7 +294,8 @@ def _budget_after(budget: int, end: LinkFailed) -> int:
     """Return what the next body may have: less, if this one was too much for the way."""
     if end.fault is Fault.TOO_LARGE:
         return max(_BUDGET_MIN, budget // 2)
-    broke_off = end.fault in {Fault.SILENT, Fault.UNREACHABLE} and end.up > _BUDGET_LINE
+    large = end.unended or end.up > _BUDGET_LINE
+    broke_off = large and end.fault in {Fault.SILENT, Fault.UNREACHABLE}
     return min(budget, max(_BUDGET_LINE, budget // 2)) if broke_off else budget
 
 
@@ -331,8 +334,8 @@ def _after_answer(
 def _grown(budget: int, end: Answered) -> int:
     """Return what the next body may have, by the pace of this one."""
     if end.up < budget // 2 or end.took_ms <= 0:
-        # It was not full: it says nothing about the line.
-        return 2 * budget
+        # It was not full: it says nothing about the line, which is trusted as at the start.
+        return max(budget, min(2 * budget, _BUDGET_START))
     paced = budget * _BODY_MS // end.took_ms
     return max(min(budget, _BUDGET_METERED), min(paced, budget * _GROWTH))
 

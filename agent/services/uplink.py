@@ -37,7 +37,8 @@ _log = Events(__name__)
 KEEP_MS = 60_000
 """A connection is kept for a contact this near; servers drop idle ones after 60 to 75 seconds."""
 CONTACT_MAX_S = 900
-"""A whole contact: a full body at 600 bytes a second. Longer, and the peer only drips."""
+"""A whole contact: four times what the first body takes at 600 bytes a second. Longer, and the
+peer only drips, or the body was too much for the line: the next one has half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +225,8 @@ class Uplink:
                     seal=plan.seal, wait_s=plan.wait_s, budget=budget, keep=True, rule=allowed.rule
                 )
         except TimeoutError:
-            return LinkFailed(fault=Fault.SILENT, detail=f"no end after {CONTACT_MAX_S} s")
+            detail = f"no end after {CONTACT_MAX_S} s"
+            return LinkFailed(fault=Fault.SILENT, detail=detail, unended=True)
 
     def _note(self, end: Answered | LinkFailed, before: LinkState, after: LinkState) -> None:
         """Log what changed: each failure once, and the first answer after failures."""

@@ -140,11 +140,15 @@ def test_retry_after_keeps_even_alarms_waiting(tmp_path: Path):
 def test_a_peer_that_drips_for_ever_is_left(tmp_path: Path):
     async def scenario(box: Box) -> None:
         box.line.dead = True
+        await asyncio.sleep(10)
+        before = box.uplink.health.state
         await asyncio.sleep(1_000)
         state = box.uplink.health.state
+        assert before is not None
         assert state is not None
         assert state.fault is not None
         assert state.fault.fault is Fault.SILENT
+        assert state.budget == before.budget // 2, "or the body was too much for the line"
 
     play(tmp_path, scenario)
 

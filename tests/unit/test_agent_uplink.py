@@ -214,7 +214,7 @@ def test_a_long_poll_that_was_held_or_brought_work_is_followed_by_the_next():
 
 
 # --- bytes --------------------------------------------------------------------------------------
-def test_a_refused_body_shrinks_and_grows_again_with_every_answer():
+def test_a_refused_body_shrinks_and_grows_again_with_every_answer_to_what_is_sent_unproven():
     too_large = LinkFailed(fault=Fault.TOO_LARGE)
     state = up()
     whole = full_budget(QUARTER_HOUR)
@@ -226,5 +226,7 @@ def test_a_refused_body_shrinks_and_grows_again_with_every_answer():
     assert state.budget == 2 * small
     for _ in range(20):
         state = meet(state, QUARTER_HOUR, IDLE, state.due_ms)
-    assert state.budget == whole
+    assert state.budget == first_contact(QUARTER_HOUR, T0, fraction=0).budget
+    full = Answered(left=False, progress=True, up=state.budget, took_ms=1_000)
+    assert meet(state, QUARTER_HOUR, full, state.due_ms).budget == whole
     assert full_budget(METERED) == 65_536

@@ -99,4 +99,16 @@ def test_the_first_body_is_small_and_shows_how_large_the_next_may_be():
 
 def test_a_body_that_was_not_full_says_nothing_about_the_line():
     state = first_contact(SETTINGS, T0, fraction=0)
-    assert after(sent(1_500, 60_000), state).budget == 2 * START
+    for _ in range(10):
+        state = after(sent(1_500, 100), state)
+    assert state.budget == START, "a backlog over a slow line would never come to its end"
+    assert after(sent(1_500, 60_000), fresh()).budget == WHOLE, "nor that it became worse"
+
+
+def test_a_contact_that_does_not_end_in_time_is_a_body_that_was_too_much():
+    unended = LinkFailed(fault=Fault.SILENT, unended=True)
+    state = after(unended, fresh())
+    assert (state.budget, state.unheard) == (WHOLE // 2, 1), "and its bytes are gone"
+    for _ in range(10):
+        state = after(unended, state)
+    assert limits.BLOCK_POINTS * 8 <= state.budget < CONTACT_MAX_S * 100, "at 100 bytes a second"

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _BUDGET = "tests/unit/test_agent_budget.py::test_"
 _DAYS = "tests/simulation/test_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
+_LINES = "tests/unit/test_agent_uplink_line.py::test_"
 _SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
 
@@ -124,6 +125,34 @@ LINK = (
         "return min(max(wish_s * 1000, limits.SYNC_MIN_MS), longest_ms)",
         "return max(wish_s * 1000, limits.SYNC_MIN_MS)",
         _BUDGET + "a_coordinators_wish_moves_the_next_contact_within_a_day",
+    ),
+    _link(
+        "small-bodies-prove-nothing",
+        "agent/core/uplink.py",
+        "        return max(budget, min(2 * budget, _BUDGET_START))\n",
+        "        return 2 * budget\n",
+        _LINES + "a_body_that_was_not_full_says_nothing_about_the_line",
+    ),
+    _link(
+        "unended-body-halves",
+        "agent/core/uplink.py",
+        "    large = end.unended or end.up > _BUDGET_LINE\n",
+        "    large = end.up > _BUDGET_LINE\n",
+        _LINES + "a_contact_that_does_not_end_in_time_is_a_body_that_was_too_much",
+    ),
+    _link(
+        "unended-contact-costs",
+        "agent/core/uplink.py",
+        "end.unended or end.up + end.down > 0",
+        "end.up + end.down > 0",
+        _LINES + "a_contact_that_does_not_end_in_time_is_a_body_that_was_too_much",
+    ),
+    _link(
+        "unended-contact-is-told",
+        "agent/services/uplink.py",
+        "detail=detail, unended=True)",
+        "detail=detail)",
+        "tests/simulation/test_uplink.py::test_a_peer_that_drips_for_ever_is_left",
     ),
     _link(
         "gaps-answered-once",
