@@ -126,6 +126,8 @@ class _Update:
     why: str = ""
     """What did not hold when it was on trial."""
     before: str = ""
+    alone: bool = False
+    """The device has this one image to run, no second processor's."""
     untried: bool = False
     """Its first start kept it."""
 
@@ -150,6 +152,7 @@ class _Update:
         slots = await self.port.slots()
         tried = await self.hand.memory.config(self.hand.device, self._mark) is not None
         self.before = _running(slots, self.wanted.image)
+        self.alone = all(one.image == 0 for one in slots)
         if problem := self._backwards(await self._had(slots)):
             return problem
         moved = False
@@ -232,9 +235,12 @@ class _Update:
         if await self.hand.memory.config(self.hand.device, self._proof) is not None:
             return None
         self.untried = True
-        if await self._proves():
-            await self._keep(self._proof)
-            return None
+        try:
+            if await self._proves():
+                await self._keep(self._proof)
+                return None
+        except WorldError as error:
+            return StepOutcome(error.reason, error.detail, self._result())
         why = self.why or f"it no longer says that it runs {self._version}"
         what = f"{why}; it could not be reverted: somebody else had marked it permanent"
         return StepOutcome(Reason.VERIFY_MISMATCH, what, self._result())
@@ -264,7 +270,7 @@ class _Update:
                     return await self._returned(lambda slots: not self._waits(slots))
                 case Move.PROVE if await self._proves():
                     await self._keep(self._proof)
-                    await self.port.confirm(self.image.digest)
+                    await self.port.confirm(self.image.digest, alone=self.alone)
                 case _ if await self._still_runs():
                     await self.port.reset()
                     return await self._returned(lambda slots: not self._runs(slots))
@@ -277,7 +283,11 @@ class _Update:
 
     # --- on trial --------------------------------------------------------------------------------
     async def _proves(self) -> bool:
-        """Tell whether the device is well under the new image, and stays so."""
+        """Tell whether the device is well under the new image, and stays so.
+
+        Raises:
+            WorldError: it did not answer the last look.
+        """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self.section.self_check_s
         well_since_s: float | None = None
@@ -293,7 +303,8 @@ class _Update:
             if well_since_s is not None and now_s - well_since_s >= self.section.soak_s:
                 self.why = ""
                 # Who lost its supply over the last look may be well under the old image again.
-                return await self._still_runs()
+                # Silence says neither: it may be on its way back there.
+                return self._runs(await self.port.slots())
             if well_since_s is None and now_s >= until_s:
                 return False
             await asyncio.sleep(limits.FIRMWARE_LOOK_MS / 1000)

@@ -55,8 +55,14 @@ class FirmwarePort(Protocol):
     async def test(self, digest: bytes) -> None:
         """Let the next reset try the image that is named so."""
 
-    async def confirm(self, digest: bytes) -> None:
-        """Keep the image that runs and is named so."""
+    async def confirm(self, digest: bytes, *, alone: bool) -> None:
+        """Keep the image that runs, which should be the one that is named so.
+
+        Args:
+            digest: its name.
+            alone: the device runs one image only. Without a name nothing but what runs can be
+                meant then: by its name one that waits is kept unseen.
+        """
 
     async def reset(self) -> None:
         """Reset the device; that its answer is lost is no fault."""

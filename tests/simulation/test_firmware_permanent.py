@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import firmware_sim.smp.board as boards
 from firmware_sim.bootloader import Slot
 from shared.errors import Reason
 from tests.simulation.loop import World, simulate
@@ -55,6 +56,23 @@ def test_it_fails_its_self_check_without_a_way_back_and_that_is_said(tmp_path: P
         assert bench.runs() == "2.0.0"
 
     play(scenario)
+
+
+def test_one_that_is_silent_at_the_last_look_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(boards, "POWER_BACK_MS", 30_000)
+
+    async def scenario(world: World, cut: int | None) -> int:
+        bench = marked(world, tmp_path)
+        bench.bus.board_cut_after = cut
+        outcome = await bench.update(NEW)
+        assert outcome.reason is (None if cut is None else Reason.DEVICE_SILENT)
+        assert outcome.result["_no_trial"] is True
+        return bench.node.requests
+
+    requests = play(lambda world: scenario(world, None))
+    play(lambda world: scenario(world, requests - 1))
 
 
 def test_an_image_with_a_trial_says_nothing_of_it(tmp_path: Path):

@@ -145,12 +145,12 @@ class Client:
         return _slots(await self.told(Request(READ, IMAGE_GROUP, 0, {})))
 
     async def mark(self, digest: bytes, *, confirm: bool) -> None:
-        """Let the next reset try an image, or keep the one that runs.
+        """Let the next reset try an image, or keep one; without a name it is what runs.
 
         Raises:
             WorldError: no answer, or the device says no.
         """
-        values = {"hash": digest, "confirm": confirm}
+        values = {**({"hash": digest} if digest else {}), "confirm": confirm}
         await self.told(Request(WRITE, IMAGE_GROUP, 0, values), least_wait_ms=limits.SMP_PIECE_MS)
 
     async def statistics(self, group: str, urgency: Urgency) -> Mapping[str, Any] | Refusal:

@@ -40,19 +40,19 @@ class SmpFirmware:
         """Let the next reset try the image that is named so."""
         await self._mark(digest, confirm=False)
 
-    async def confirm(self, digest: bytes) -> None:
-        """Keep the image that runs and is named so."""
-        await self._mark(digest, confirm=True)
+    async def confirm(self, digest: bytes, *, alone: bool) -> None:
+        """Keep the image that runs; see `agent.core.firmware.FirmwarePort`."""
+        await self._mark(digest, confirm=True, named=not alone)
 
-    async def _mark(self, digest: bytes, *, confirm: bool) -> None:
+    async def _mark(self, digest: bytes, *, confirm: bool, named: bool = True) -> None:
         """Ask for it; a device that says no because it is so already is content."""
         try:
-            await self._client.mark(digest, confirm=confirm)
+            await self._client.mark(digest if named else b"", confirm=confirm)
         except WorldError as error:
             if error.reason is not Reason.DEVICE_EXCEPTION:
                 raise
-            named = [one for one in await self._client.slots() if one.digest == digest]
-            if not any((one.active and one.confirmed) if confirm else one.pending for one in named):
+            found = [one for one in await self._client.slots() if one.digest == digest]
+            if not any((one.active and one.confirmed) if confirm else one.pending for one in found):
                 raise
 
     async def reset(self) -> None:

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _FILES = "tests/simulation/test_device_files.py::test_"
 _UPDATE = "tests/simulation/test_firmware.py::test_"
+_LAST_LOOK = "tests/simulation/test_firmware_last_look.py::test_"
 _PERMANENT = "tests/simulation/test_firmware_permanent.py::test_"
 _BUILDS = "tests/simulation/test_firmware_builds.py::test_"
 _RELEASE = "tests/simulation/test_firmware_releases.py::test_"
@@ -28,10 +29,26 @@ UPDATES = (
         "proven-under-the-old-image",
         _ACTION,
         (
-            "old image again.\n                return await self._still_runs()\n",
-            "old image again.\n                return True\n",
+            "return self._runs(await self.port.slots())\n            if",
+            "return True\n            if",
         ),
-        _UPDATE + "a_board_whose_supply_fails_at_any_request_is_let_into_an_image_once",
+        _LAST_LOOK + "a_board_that_is_away_at_the_last_look_is_not_taken_for_well",
+    ),
+    _mutant(
+        "proven-in-silence",
+        _ACTION,
+        (
+            "return self._runs(await self.port.slots())\n            if",
+            "return await self._still_runs()\n            if",
+        ),
+        _LAST_LOOK + "a_board_that_is_away_at_the_last_look_is_not_taken_for_well",
+        _LAST_LOOK + "an_image_that_crashes_at_the_last_look_is_not_kept",
+    ),
+    _mutant(
+        "keeps-by-name",
+        "agent/drivers/smp/upload.py",
+        ("confirm=True, named=not alone)", "confirm=True, named=True)"),
+        _LAST_LOOK + "a_word_that_comes_when_the_board_is_back_already_keeps_what_runs",
     ),
     _mutant(
         "any-signature",
