@@ -95,8 +95,10 @@ def read_pieces(path: Path) -> Iterator[bytes]:
                 try:
                     parcels = decoder.feed(data)
                 except RefusedError as error:
-                    if not begun:
+                    if decoder.header is None:
                         raise MistakeError(f"is no stick ({error.detail})") from None
+                    if not begun:
+                        yield decoder.header.encode()
                     raise
                 if not begun and decoder.header is not None:
                     begun = True

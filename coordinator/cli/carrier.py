@@ -153,17 +153,20 @@ def _parcels(path: Path) -> Iterator[bytes]:
 
 
 def _fed(decoder: StickDecoder, data: bytes, path: Path, count: int) -> Iterable[bytes]:
-    begun = decoder.header is not None
+    parcels: Sequence[bytes] = ()
+    damage: RefusedError | None = None
     try:
         parcels = decoder.feed(data)
     except RefusedError as error:
-        if begun:
-            raise _damaged(path, error, count) from None
-        raise MistakeError("is no stick", where=str(path)) from None
+        if decoder.header is None:
+            raise MistakeError("is no stick", where=str(path)) from None
+        damage = error
     if decoder.header is not None and decoder.header.direction is Direction.DOWN:
         raise MistakeError(
             "is on its way to an agent", where=str(path), mend="outstation-agent import FILE there"
         )
+    if damage is not None:
+        raise _damaged(path, damage, count)
     return parcels
 
 

@@ -85,22 +85,25 @@ def open_parcel(header: StickHeader, sealed: bytes, key: X25519PrivateKey) -> li
 class StickDecoder:
     """Turns bytes that arrive in any pieces into sealed parcels; holds one parcel at most."""
 
-    __slots__ = ("_buffer", "_ended", "header")
+    __slots__ = ("_buffer", "_damage", "_ended", "_followed", "header")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._ended = False
+        self._damage = ""
+        self._ended = self._followed = False
         self.header: StickHeader | None = None
         """Known once the first bytes arrived."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the parcels that `data` completes; what follows the end is ignored.
+        """Return the parcels that `data` completes; what follows the end is not looked at.
 
         Raises:
             RefusedError: STICK_MALFORMED: no stick, or damaged so that no parcel can be found any
-                more; what was returned before is not affected.
+                more. Whole ones before the damage are returned first, whatever they came with;
+                the next call, or `finish`, tells of it.
         """
         if self._ended:
+            self._followed = self._followed or bool(data)
             return []
         self._buffer += data
         if self.header is None:
@@ -111,25 +114,30 @@ class StickDecoder:
         parcels: list[bytes] = []
         while (parcel := self._next()) is not None:
             parcels.append(parcel)
+        if self._damage and not parcels:
+            raise RefusedError(Reason.STICK_MALFORMED, self._damage)
         return parcels
 
     def finish(self) -> None:
         """Check that the stick is whole.
 
         Raises:
-            RefusedError: STICK_MALFORMED: it ends too early.
+            RefusedError: STICK_MALFORMED: it is damaged, or ends too early or too late. Where a
+                file system lost what it had, zeros stand that look like an end.
         """
-        if not self._ended:
-            raise RefusedError(Reason.STICK_MALFORMED, "it was cut off")
+        what = self._damage or ("" if self._ended else "it was cut off")
+        if what or self._followed:
+            raise RefusedError(Reason.STICK_MALFORMED, what or "something follows its end")
 
     def _next(self) -> bytes | None:
         if self._ended or len(self._buffer) < _SIZE:
             return None
         size = int.from_bytes(self._buffer[:_SIZE])
         if size > limits.PARCEL_BYTES:
-            raise RefusedError(Reason.STICK_MALFORMED, "a parcel is over its bound")
+            self._damage = "a parcel is over its bound"
+            return None
         if size == 0:
-            self._ended = True
+            self._ended, self._followed = True, len(self._buffer) > _SIZE
             self._buffer.clear()
             return None
         if len(self._buffer) < _SIZE + size:

@@ -93,6 +93,20 @@ def test_a_parcel_over_its_bound_is_refused_before_it_is_read() -> None:
         decoder.feed(HEADER.encode() + (limits.PARCEL_BYTES + 1).to_bytes(4))
 
 
+@given(st.integers(0, 4), st.integers(1, len(STICK)))
+def test_what_is_whole_before_a_damaged_length_is_taken_in(whole: int, piece: int) -> None:
+    at = HEADER_BYTES + sum(map(len, SEALED[:whole]))
+    damaged = STICK[:at] + b"\x80" + STICK[at + 1 :]
+    assert read(damaged, piece=piece) == (PARCELS[:whole], False)
+
+
+@given(st.integers(0, 4), st.integers(1, len(STICK)))
+def test_zeros_in_the_place_of_parcels_are_no_end(whole: int, piece: int) -> None:
+    kept = HEADER.encode() + b"".join(SEALED[:whole])
+    assert read(kept + bytes(len(STICK) - len(kept)), piece=piece) == (PARCELS[:whole], False)
+    assert read(kept + END, piece=piece) == (PARCELS[:whole], True)
+
+
 @pytest.mark.parametrize("data", [b"PK\x03\x04" + bytes(60), b"OSTICK\x02" + bytes(60)])
 def test_what_is_no_stick_is_told_at_once(data: bytes) -> None:
     with pytest.raises(RefusedError) as refused:

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant, cuts
 
 _CARRIED = "tests/unit/test_trust_carried.py::test_"
+_DAMAGED = "tests/unit/test_stick_damaged.py::test_"
 _STICKS = ("tests/system/test_coordinator_sticks.py",)
 _JUDGED = "a_return_is_for_one_agent_with_one_key_after_the_last_restore"
 _FREES = "a_return_frees_only_what_the_store_in_use_numbered"
@@ -13,6 +14,27 @@ _return = cuts("return", "shared/trust/carried.py", _CARRIED, usual=_JUDGED)
 _freed = cuts("return", "agent/core/carrier.py", _CARRIED, usual=_FREES)
 
 STICKS = (
+    Mutant(
+        "stick-damage-costs-what-is-whole",
+        "shared/sync/stick.py",
+        "        if self._damage and not parcels:\n",
+        "        if self._damage:\n",
+        (f"{_DAMAGED}a_damaged_length_costs_what_follows_it",),
+    ),
+    Mutant(
+        "stick-zeros-are-an-end",
+        "shared/sync/stick.py",
+        "True, len(self._buffer) > _SIZE",
+        "True, False",
+        (f"{_DAMAGED}a_stick_whose_rest_is_zeros_is_not_whole",),
+    ),
+    Mutant(
+        "stick-zeros-are-an-end-to-what-comes-later",
+        "shared/sync/stick.py",
+        "self._followed = self._followed or bool(data)",
+        "pass",
+        ("tests/unit/test_stick.py::test_zeros_in_the_place_of_parcels_are_no_end",),
+    ),
     _return("audience", "if answer.agent != held.agent:", "if False:"),
     _return("agent-key", "if answer.agent_key != held.agent_key:", "if False:"),
     _return("restore-epoch", "if answer.restore_epoch < known:", "if False:"),
