@@ -102,6 +102,9 @@ class _Upload:
             try:
                 if not offset:
                     offset = await self._begin()
+                    if offset > self._reached:
+                        # What came to a halt had got on meanwhile.
+                        self._stalls = 0
                     continue
                 ended = await self._burst(offset)
             except WorldError as error:
@@ -132,10 +135,6 @@ class _Upload:
 
     async def _begin(self) -> int:
         """Announce the image; return where the device is."""
-        self._beginnings += 1
-        if self._beginnings > limits.UPLOAD_BEGINNINGS:
-            what = f"the device forgot the image {limits.UPLOAD_BEGINNINGS} times"
-            raise WorldError(Reason.DEVICE_EXCEPTION, what)
         data = self._content[: self._first]
         self._sent += len(data)
         values = {"off": 0, "data": data, **self._announced}
@@ -147,6 +146,11 @@ class _Upload:
             raise WorldError(Reason.DEVICE_EXCEPTION, "the device does not say what it wants next")
         if offset > len(self._content):
             raise WorldError(Reason.DEVICE_EXCEPTION, "the device wants more than there is")
+        # One that is further has gone on where it was: it erased nothing for this.
+        self._beginnings += offset <= len(data)
+        if self._beginnings > limits.UPLOAD_BEGINNINGS:
+            what = f"the device forgot the image {limits.UPLOAD_BEGINNINGS} times"
+            raise WorldError(Reason.DEVICE_EXCEPTION, what)
         return offset
 
     async def _burst(self, offset: int) -> Ended:

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 _FILES = "tests/simulation/test_device_files.py::test_"
 _UPDATE = "tests/simulation/test_firmware.py::test_"
 _LAST_LOOK = "tests/simulation/test_firmware_last_look.py::test_"
+_LOSSY = "tests/simulation/test_firmware_lossy.py::test_"
 _PERMANENT = "tests/simulation/test_firmware_permanent.py::test_"
 _BUILDS = "tests/simulation/test_firmware_builds.py::test_"
 _RELEASE = "tests/simulation/test_firmware_releases.py::test_"
@@ -81,6 +82,24 @@ UPDATES = (
         "agent/drivers/smp/upload.py",
         ("            if not any((one.active", "            if False and not any((one.active"),
         "tests/contract/test_smp_plugs.py::test_a_no_to_what_is_not_so_stays_one",
+    ),
+    _mutant(
+        "halts-are-beginnings",
+        "agent/drivers/smp/upload.py",
+        ("self._beginnings += offset <= len(data)", "self._beginnings += 1"),
+        _LOSSY + "an_upload_goes_on_as_long_as_it_gets_on",
+    ),
+    _mutant(
+        "halts-add-up",
+        "agent/drivers/smp/upload.py",
+        ("if offset > self._reached:", "if False:"),
+        _LOSSY + "an_upload_goes_on_as_long_as_it_gets_on",
+    ),
+    _mutant(
+        "begins-for-ever",
+        "agent/drivers/smp/upload.py",
+        ("if self._beginnings > limits.UPLOAD_BEGINNINGS:", "if False:"),
+        _LOSSY + "a_device_that_forgets_again_and_again_is_given_up",
     ),
     _mutant("any-entry", _IMAGE, ("    if strange:\n", "    if False:\n"), _NEVER_SENT),
     _mutant(
