@@ -30,9 +30,10 @@ class Framing(Enum):
         return console.framed_bytes(size) if self is Framing.CONSOLE else size
 
     def packet_bytes(self, buffer_bytes: int) -> int:
-        """Return the longest packet that a device with such a buffer takes."""
+        """Return the longest packet that a device with such a buffer takes, and we make."""
         if self is Framing.CONSOLE:
-            return buffer_bytes - console.EXTRA_BYTES
+            # A packet's length has 16 bits, whatever buffer is told.
+            return min(buffer_bytes - console.EXTRA_BYTES, limits.SMP_PACKET_BYTES)
         return min(buffer_bytes, limits.SMP_DATAGRAM_BYTES)
 
 

@@ -84,6 +84,15 @@ UPDATES = (
         "tests/contract/test_smp_plugs.py::test_a_no_to_what_is_not_so_stays_one",
     ),
     _mutant(
+        "believes-any-buffer",
+        "agent/drivers/smp/codec.py",
+        (
+            "min(buffer_bytes - console.EXTRA_BYTES, limits.SMP_PACKET_BYTES)",
+            "buffer_bytes - console.EXTRA_BYTES",
+        ),
+        "tests/unit/test_smp_buffers.py::test_no_packet_is_longer_than_its_frame_can_say",
+    ),
+    _mutant(
         "halts-are-beginnings",
         "agent/drivers/smp/upload.py",
         ("self._beginnings += offset <= len(data)", "self._beginnings += 1"),
