@@ -172,6 +172,9 @@ class _Update:
                 told: dict[str, Value] = {f"{VERSION}.new": self._version, DRY_RUN: True}
                 return StepOutcome(result={**self._result(), VERSION: self.before, **told})
             moved = True
+            if move is Move.PROVE and not tried:
+                # Somebody else let it in. Whatever it comes to, this job does not do so again.
+                await self._keep(self._mark)
             tried = tried or move in {Move.RESET, Move.PROVE}
             slots = await self._make(move)
         return StepOutcome(Reason.STEP_FAILED, "the device goes back and forth", self._result())

@@ -8,6 +8,7 @@ import pytest
 
 from agent.actions.update_firmware import UpdateFirmwareAction
 from agent.core.queue import Problem
+from firmware_sim.bootloader import Slot
 from shared.errors import Reason
 from shared.model.job import Step
 from tests.simulation.loop import World, simulate
@@ -142,6 +143,25 @@ def test_an_image_that_fails_its_trial_is_reverted_and_reported(
         again = await bench.update(data, text=text)
         assert again.reason is Reason.FIRMWARE_REVERTED, "it is not tried once more"
         assert bench.node.board.boots == boots
+
+    play(scenario)
+
+
+def test_an_image_that_was_on_trial_already_and_fails_is_not_tried_by_a_repeat(tmp_path: Path):
+    """Another job, or somebody at the site, had let the device in; this one looks after it."""
+
+    async def scenario(world: World) -> None:
+        bench = Bench(world, tmp_path)
+        bench.loader.write(Slot.SECONDARY, 0, NEW)
+        bench.loader.request(permanent=False)
+        bench.node.board.lose_power(bench.node.time.ticks.mono_ms())
+        await asyncio.sleep(3)
+        strict = PROFILE.replace("equals = 1", "equals = 2")
+        assert bench.runs() == "2.0.0", "on trial"
+        assert (await bench.update(NEW, text=strict)).reason is Reason.FIRMWARE_REVERTED
+        boots = bench.node.board.boots
+        assert (await bench.update(NEW, text=strict)).reason is Reason.FIRMWARE_REVERTED
+        assert (bench.node.board.boots, bench.runs()) == (boots, "1.0.0")
 
     play(scenario)
 

@@ -46,6 +46,12 @@ UPDATES = (
         _LAST_LOOK + "an_image_that_crashes_at_the_last_look_is_not_kept",
     ),
     _mutant(
+        "forgets-whom-it-looked-after",
+        _ACTION,
+        ("if move is Move.PROVE and not tried:", "if False:"),
+        _UPDATE + "an_image_that_was_on_trial_already_and_fails_is_not_tried_by_a_repeat",
+    ),
+    _mutant(
         "keeps-by-name",
         "agent/drivers/smp/upload.py",
         ("confirm=True, named=not alone)", "confirm=True, named=True)"),
