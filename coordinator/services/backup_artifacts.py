@@ -5,13 +5,15 @@ and each one that arrives is checked against its name. Leaves out the database
 (`coordinator.services.backup`).
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from coordinator.core.ports import Store
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.transactions.artifacts import Artifact, list_artifacts
 from shared import limits
+from shared.errors import WorldError
 
 
 async def whole_artifacts(store: Store) -> list[Artifact]:
@@ -31,7 +33,8 @@ async def copy_artifacts(
     """Bring what `target` lacks; return what neither has as it was.
 
     Raises:
-        WorldError: a disk did not obey; what was brought stays, and is gone on with next time.
+        WorldError: the disk of `target` did not obey; what was brought stays, and is gone on with
+            next time.
     """
     missing: list[Artifact] = []
     for one in wanted:
@@ -45,5 +48,13 @@ async def copy_artifacts(
 async def _brought(one: Artifact, source: ArtifactFolder, target: ArtifactFolder) -> bool:
     here = await target.received(one.digest)
     if here < one.size:
-        await target.write(one.digest, here, source.read(one.digest, here, one.size), None)
-    return await target.settle(one.digest)
+        rest = _readable(source.read(one.digest, here, one.size))
+        here = await target.write(one.digest, here, rest, None)
+    return here >= one.size and await target.settle(one.digest)
+
+
+async def _readable(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what a damaged file still gives: one that ends early keeps no other from being kept."""
+    with contextlib.suppress(WorldError):
+        async for chunk in chunks:
+            yield chunk

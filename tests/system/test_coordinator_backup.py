@@ -86,6 +86,31 @@ async def test_a_damaged_file_of_a_copy_is_not_put_back(tmp_path):
     assert not kept(other / "artifacts")
 
 
+async def test_a_file_of_a_copy_that_ends_early_keeps_no_other_from_coming_back(tmp_path):
+    place = await found_in(tmp_path)
+    first, second = sorted([await with_artifact(place, b"image"), await with_artifact(place, b"b")])
+    copy, other = tmp_path / "copy.db", tmp_path / "other"
+    await run_command("backup", "--data", place.directory.path, copy, "--artifacts", "--with-keys")
+    (file,) = artifacts_of(copy).glob(f"{first.hex()[:2]}/*")
+    file.write_bytes(b"")
+    status, _, err = await run_command("restore", copy, "--data", other)
+    assert (status, first.hex() in err, second.hex() in err) == (0, True, False), err
+    assert [path.parent.name + path.name for path in kept(other / "artifacts")] == [second.hex()]
+
+
+async def test_a_file_that_ends_early_is_named_and_the_others_are_copied(tmp_path):
+    place = await found_in(tmp_path)
+    first, second = sorted([await with_artifact(place, b"image"), await with_artifact(place, b"b")])
+    (file,) = place.directory.artifacts.glob(f"{first.hex()[:2]}/*")
+    file.write_bytes(b"")
+    copy = tmp_path / "copy.db"
+    status, _, err = await run_command(
+        "backup", "--data", place.directory.path, copy, "--artifacts"
+    )
+    assert (status, first.hex() in err, second.hex() in err) == (0, True, False), err
+    assert [path.parent.name + path.name for path in kept(artifacts_of(copy))] == [second.hex()]
+
+
 async def test_a_copy_is_replaced_only_when_it_is_asked_for_and_gets_only_new_artifacts(tmp_path):
     place = await found_in(tmp_path)
     await with_artifact(place, b"image")

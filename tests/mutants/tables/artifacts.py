@@ -358,6 +358,14 @@ ARTIFACTS = (
         _KEPT + "a_damaged_file_of_a_copy_is_not_put_back",
     ),
     _mutant(
+        "copy-goes-on-after-what-is-damaged",
+        "coordinator/services/backup_artifacts.py",
+        "contextlib.suppress(WorldError)",
+        "contextlib.suppress()",
+        _KEPT + "a_file_of_a_copy_that_ends_early_keeps_no_other_from_coming_back",
+        _KEPT + "a_file_that_ends_early_is_named_and_the_others_are_copied",
+    ),
+    _mutant(
         "copy-missing-named",
         "coordinator/services/backup_artifacts.py",
         "            missing.append(one)\n",
