@@ -28,7 +28,7 @@ from coordinator.contract.artifacts import (
     RangeHeaders,
 )
 from coordinator.contract.common import Page, to_time
-from coordinator.core.artifacts import Part, asked_part, piece_digest
+from coordinator.core.artifacts import OvertakenError, Part, asked_part, piece_digest
 from coordinator.core.client_certificates import check_shown
 from coordinator.services.artifacts import Known
 from coordinator.transactions.artifacts import Artifact, NeededError
@@ -90,9 +90,14 @@ async def patch_artifact(
     if before.received != headers.upload_offset:
         detail = f"{before.received} bytes are here, go on there"
         raise ProblemError(Kind.CONFLICT, detail, at=OFFSET_HEADER, headers=_offset(before))
-    known = await call.parts.artifacts.take(
-        digest, headers.upload_offset, _chunks(request), wanted=wanted, actor=call.actor
-    )
+    try:
+        known = await call.parts.artifacts.take(
+            digest, headers.upload_offset, _chunks(request), wanted=wanted, actor=call.actor
+        )
+    except OvertakenError as error:
+        now = await call.parts.artifacts.known(digest)
+        detail, where = str(error), _offset(now)
+        raise ProblemError(Kind.CONFLICT, detail, at=OFFSET_HEADER, headers=where) from None
     return Answer(_view(known), headers=_offset(known))
 
 

@@ -18,6 +18,10 @@ _RANGE = re.compile(r"bytes=([0-9]{1,15})?-([0-9]{1,15})?")
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):")
 
 
+class OvertakenError(MistakeError):
+    """An upload is not where a request left it: another one goes on with it, or did."""
+
+
 class Blobs(Protocol):
     """Where the bytes of artifacts are: a folder, later an object store."""
 
@@ -36,7 +40,8 @@ class Blobs(Protocol):
         same file ends an older one. With `wanted`, the sha256 of these chunks, others are not kept.
 
         Raises:
-            MistakeError: it does not have `offset` bytes, or the chunks are other ones.
+            OvertakenError: it does not have `offset` bytes, or another request goes on with it.
+            MistakeError: the chunks are other ones.
             WorldError: the disk did not obey.
         """
 

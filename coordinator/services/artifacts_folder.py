@@ -1,19 +1,23 @@
 """Artifacts in a folder: ``ab/cdef...`` once whole, ``partial/abcdef...`` before.
 
 Owns the files, that only whole ones with the right hash get their name, and one writer for each
-upload. How many bytes of an upload are here is how long its file is: nothing else to keep in step.
-Leaves out what is known of them (`coordinator.transactions.artifacts`).
+upload, also where several coordinators share the folder. How many bytes of an upload are here is
+how long its file is: nothing else to keep in step. Leaves out what is known of them
+(`coordinator.transactions.artifacts`).
 """
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from coordinator.core.artifacts import OvertakenError
 from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.runtime.files import sync_directory
@@ -58,7 +62,7 @@ class ArtifactFolder:
             async with upload.lock:
                 here = await asyncio.to_thread(_begin, path)
             if here != offset:
-                raise MistakeError(
+                raise OvertakenError(
                     f"{here} bytes are here, not {offset}",
                     where="header.upload-offset",
                     mend=f"go on at {here}",
@@ -67,7 +71,7 @@ class ArtifactFolder:
                 async for chunk in chunks:
                     async with upload.lock:
                         _check_turn(upload, turn)
-                        await asyncio.to_thread(_append, path, chunk)
+                        await asyncio.to_thread(_append, path, here, chunk)
                     hashed.update(chunk)
                     here += len(chunk)
             finally:
@@ -148,7 +152,11 @@ def _names(path: Path) -> Iterator[bytes]:
 
 def _check_turn(upload: _Upload, turn: int) -> None:
     if upload.turn != turn:
-        raise MistakeError("another request goes on with this upload", where="artifact")
+        raise _overtaken()
+
+
+def _overtaken() -> OvertakenError:
+    return OvertakenError("another request goes on with this upload", where="artifact")
 
 
 @contextlib.contextmanager
@@ -182,16 +190,42 @@ def _begin(path: Path) -> int:
         os.close(descriptor)
 
 
-def _append(path: Path, data: bytes) -> None:
-    before = path.stat().st_size
+def _append(path: Path, offset: int, data: bytes) -> None:
+    """Write where an upload ends.
+
+    Raises:
+        OvertakenError: it ends elsewhere. Another replica may have gone on with it, or settled it;
+            or a request was given up while its thread waited for the disk. A turn tells neither.
+    """
     try:
-        with path.open("ab") as file:
-            file.write(data)
-    except OSError:
-        # A piece of a piece is no harm, but a torn one is not what the next request expects.
-        with contextlib.suppress(OSError):
-            os.truncate(path, before)
-        raise
+        file = path.open("r+b", buffering=0)
+    except FileNotFoundError:
+        raise _overtaken() from None
+    with file, _alone(file.fileno()):
+        if file.seek(0, os.SEEK_END) != offset:
+            raise _overtaken()
+        try:
+            _write(file, data)
+        except OSError:
+            # A piece of a piece is no harm, but a torn one is not what the next request expects.
+            with contextlib.suppress(OSError):
+                file.truncate(offset)
+            raise
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+@contextlib.contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """Keep other threads and replicas from an upload, where the folder can."""
+    # Where it cannot, the offset has to do: what is written twice there is the same bytes.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
 
 
 def _sync(path: Path) -> None:
@@ -204,7 +238,7 @@ def _settle(partial: Path, whole: Path, digest: bytes) -> bool:
         partial.unlink(missing_ok=True)
         return True
     hashed = sha256()
-    with partial.open("rb") as file:
+    with partial.open("r+b") as file, _alone(file.fileno()):
         while data := file.read(_READ_BYTES):
             hashed.update(data)
         if hashed.digest() != digest:

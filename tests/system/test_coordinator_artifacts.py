@@ -1,5 +1,6 @@
 """Artifacts at a coordinator that serves: cut uploads, ranges, who may have what, what may go."""
 
+import asyncio
 import base64
 from functools import partial
 from hashlib import sha256
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from coordinator.core.artifacts import OvertakenError
 from coordinator.services.artifacts_folder import ArtifactFolder
 from coordinator.store.sqlite import SqliteStore
 from coordinator.transactions.artifacts import find
 from firmware_sim.mcuboot import Version, make_image, read_image
+from shared import limits
 from shared.model.artifact import artifact_text
 from shared.model.job import ExecutionState
 from shared.trust.envelope import KeySigner
@@ -24,6 +27,7 @@ from tests.system.coordinator_world import (
     open_world,
     serving,
 )
+from tests.system.fleet_parts import PATIENCE_S
 from tests.system.rest_client import Answered
 
 IMAGE = bytes(range(256)) * 1200
@@ -44,7 +48,7 @@ def wish(data: bytes = IMAGE, **changes: object) -> dict[str, object]:
 
 
 async def send(
-    world: World, data: bytes, offset: int, *, path: str = PATH, **headers: str
+    world: World, data: Any, offset: int, *, path: str = PATH, **headers: str
 ) -> Answered:
     sent = {"Content-Type": "application/octet-stream", "Upload-Offset": str(offset)} | {
         name.replace("_", "-"): value for name, value in headers.items()
@@ -233,3 +237,67 @@ async def test_the_newest_request_goes_on_with_an_upload_and_the_older_one_ends(
     with pytest.raises(Exception, match="another request goes on"):
         await folder.write(DIGEST, 0, first(), None)
     assert await folder.received(DIGEST) == 2000
+
+
+async def test_an_older_request_ends_though_the_newer_one_has_not_brought_anything_yet(tmp_path):
+    folder, begun, go_on = ArtifactFolder(tmp_path), asyncio.Event(), asyncio.Event()
+
+    async def newer():
+        begun.set()
+        await go_on.wait()
+        yield IMAGE[1000:]
+
+    async def older():
+        yield IMAGE[:1000]
+        tasks.append(asyncio.create_task(folder.write(DIGEST, 1000, newer(), None)))
+        await begun.wait()
+        yield IMAGE[1000:1500]
+
+    tasks = []
+    with pytest.raises(OvertakenError, match="another request goes on"):
+        await folder.write(DIGEST, 0, older(), None)
+    go_on.set()
+    assert await tasks[0] == len(IMAGE)
+    assert await folder.settle(DIGEST)
+
+
+async def test_coordinators_with_one_folder_never_write_into_each_others_uploads(tmp_path):
+    one, other = ArtifactFolder(tmp_path), ArtifactFolder(tmp_path)
+
+    async def first():
+        yield IMAGE[:1000]
+        assert await other.write(DIGEST, 1000, second(), None) == 2000
+        # Its line was cut, and what it still had in hand comes after the newer request.
+        yield IMAGE[1000:1500]
+
+    async def second():
+        yield IMAGE[1000:2000]
+
+    async def rest():
+        yield IMAGE[2000:]
+
+    with pytest.raises(OvertakenError, match="another request goes on"):
+        await one.write(DIGEST, 0, first(), None)
+    await one.write(DIGEST, await one.received(DIGEST), rest(), None)
+    assert await other.settle(DIGEST)
+
+
+async def test_who_is_overtaken_through_another_coordinator_is_told_where_to_go_on(world):
+    await world.post("/v1/artifacts", wish())
+    other, begun = ArtifactFolder(world.place.directory.artifacts), limits.ARTIFACT_CHUNK_BYTES
+
+    async def overtaken():
+        yield IMAGE[:begun]
+        async with asyncio.timeout(PATIENCE_S):
+            while await other.received(DIGEST) < begun:
+                await asyncio.sleep(0)
+        await other.write(DIGEST, begun, piece(), None)
+        yield IMAGE[begun : begun + 20]
+
+    async def piece():
+        yield IMAGE[begun : begun + 10]
+
+    wrong = await send(world, overtaken(), 0)
+    here = begun + 10
+    assert (wrong.problem, wrong.headers["Upload-Offset"]) == ("conflict", str(here))
+    assert (await send(world, IMAGE[here:], here)).json["complete"]

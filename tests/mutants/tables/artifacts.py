@@ -98,7 +98,21 @@ ARTIFACTS = (
         _FOLDER,
         "    if upload.turn != turn:\n",
         "    if False:\n",
-        _COORDINATOR + "the_newest_request_goes_on_with_an_upload_and_the_older_one_ends",
+        _COORDINATOR + "an_older_request_ends_though_the_newer_one_has_not_brought_anything_yet",
+    ),
+    _mutant(
+        "one-writer-in-one-folder",
+        _FOLDER,
+        "        if file.seek(0, os.SEEK_END) != offset:\n",
+        "        if file.seek(0, os.SEEK_END) < 0:\n",
+        _COORDINATOR + "coordinators_with_one_folder_never_write_into_each_others_uploads",
+    ),
+    _mutant(
+        "overtaken-goes-on",
+        "coordinator/api/artifacts.py",
+        "    except OvertakenError as error:\n",
+        "    except ZeroDivisionError as error:\n",
+        _COORDINATOR + "who_is_overtaken_through_another_coordinator_is_told_where_to_go_on",
     ),
     _mutant(
         "needed-stays",
