@@ -31,6 +31,9 @@ class Blobs(Protocol):
     async def has(self, digest: bytes) -> bool:
         """Tell whether the whole file is here, settled."""
 
+    async def sound(self, digest: bytes) -> bool:
+        """Tell whether the whole file is here as its name says; a damaged one is gone then."""
+
     async def write(
         self, digest: bytes, offset: int, chunks: AsyncIterator[bytes], wanted: bytes | None
     ) -> int:

@@ -82,8 +82,8 @@ class Artifacts:
             await self.blobs.remove(digest)
         body = partial(announce, wish, actor=actor, now_ms=now_ms)
         row, new = await self.store.run(body, durable=True)
-        if row.completed_ms is not None and not await self.blobs.has(row.digest):
-            # The list came back from a backup, or somebody tidied up by hand.
+        if row.completed_ms is not None and not await self.blobs.sound(row.digest):
+            # The list came back from a backup, somebody tidied up by hand, or a disk forgot.
             _log.event("artifact_lost", level=logging.WARNING, artifact=artifact_text(row.digest))
             await self.store.run(partial(note_lost, row.digest, now_ms=now_ms), durable=True)
         elif row.completed_ms is None and await self.blobs.received(row.digest) >= row.size:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from coordinator.core.artifacts import OvertakenError
 from shared import limits
@@ -50,6 +50,12 @@ class ArtifactFolder:
     async def has(self, digest: bytes) -> bool:
         """Tell whether the whole file is here."""
         return await asyncio.to_thread(_size, self._whole(digest)) is not None
+
+    async def sound(self, digest: bytes) -> bool:
+        """Tell whether the whole file is here as its name says; a damaged one is gone then."""
+        path = self._whole(digest)
+        with _disk(path):
+            return await asyncio.to_thread(_sound, path, digest)
 
     async def write(
         self, digest: bytes, offset: int, chunks: AsyncIterator[bytes], wanted: bytes | None
@@ -237,11 +243,8 @@ def _settle(partial: Path, whole: Path, digest: bytes) -> bool:
     if whole.exists():
         partial.unlink(missing_ok=True)
         return True
-    hashed = sha256()
     with partial.open("r+b") as file, _alone(file.fileno()):
-        while data := file.read(_READ_BYTES):
-            hashed.update(data)
-        if hashed.digest() != digest:
+        if _hash(file) != digest:
             partial.unlink()
             return False
         os.fsync(file.fileno())
@@ -250,6 +253,24 @@ def _settle(partial: Path, whole: Path, digest: bytes) -> bool:
     sync_directory(whole.parent)
     sync_directory(whole.parent.parent)
     return True
+
+
+def _sound(path: Path, digest: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            if _hash(file) == digest:
+                return True
+    except FileNotFoundError:
+        return False
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _hash(file: BinaryIO) -> bytes:
+    hashed = sha256()
+    while data := file.read(_READ_BYTES):
+        hashed.update(data)
+    return hashed.digest()
 
 
 def _peek(path: Path, start: int, size: int) -> bytes:

@@ -1,7 +1,7 @@
 """The files of `artifacts/` beside a copy of the database, and back again.
 
 They are named by what is in them, so a second copy into the same folder brings only what is new,
-and each one that arrives is checked against its name. Leaves out the database
+and each one that is there or arrives is checked against its name. Leaves out the database
 (`coordinator.services.backup`).
 """
 
@@ -38,7 +38,7 @@ async def copy_artifacts(
     """
     missing: list[Artifact] = []
     for one in wanted:
-        if await target.has(one.digest):
+        if await target.sound(one.digest):
             continue
         if not await source.has(one.digest) or not await _brought(one, source, target):
             missing.append(one)

@@ -223,6 +223,19 @@ async def test_a_file_that_vanished_may_be_sent_again_and_what_nobody_listed_goe
         assert row.completed_ms is not None
 
 
+@pytest.mark.parametrize("damaged", [IMAGE[:100_000], b"!" + IMAGE[1:]])
+async def test_a_damaged_file_is_mended_by_handing_it_in_again(world, damaged):
+    await push(world)
+    again = await world.post("/v1/artifacts", wish())
+    assert again.json["complete"], "what is sound stays"
+    whole = world.place.directory.artifacts / DIGEST.hex()[:2] / DIGEST.hex()[2:]
+    whole.write_bytes(damaged)
+    again = await world.post("/v1/artifacts", wish())
+    assert (again.json["complete"], again.headers["Upload-Offset"]) == (False, "0")
+    assert (await send(world, IMAGE, 0)).json["complete"]
+    assert (await world.get(f"{PATH}/content")).body == IMAGE
+
+
 async def test_the_newest_request_goes_on_with_an_upload_and_the_older_one_ends(tmp_path):
     folder = ArtifactFolder(tmp_path)
 

@@ -86,6 +86,19 @@ async def test_a_damaged_file_of_a_copy_is_not_put_back(tmp_path):
     assert not kept(other / "artifacts")
 
 
+async def test_a_copy_that_was_damaged_meanwhile_is_copied_again(tmp_path):
+    place = await found_in(tmp_path)
+    await with_artifact(place, b"image")
+    copy = tmp_path / "copy.db"
+    where = ("--data", place.directory.path, copy, "--artifacts")
+    await run_command("backup", *where)
+    (file,) = kept(artifacts_of(copy))
+    file.write_bytes(b"imaGe")
+    status, out, err = await run_command("backup", *where, "--force")
+    assert (status, "is there, verified" in out) == (0, True), err
+    assert list(kept(artifacts_of(copy)).values()) == [b"image"]
+
+
 async def test_a_file_of_a_copy_that_ends_early_keeps_no_other_from_coming_back(tmp_path):
     place = await found_in(tmp_path)
     first, second = sorted([await with_artifact(place, b"image"), await with_artifact(place, b"b")])

@@ -75,7 +75,7 @@ ARTIFACTS = (
     _mutant(
         "hash-of-an-upload",
         _FOLDER,
-        "if hashed.digest() != digest:",
+        "if _hash(file) != digest:",
         "if False:",
         _COORDINATOR + "an_altered_file_is_refused_and_nothing_of_it_stays",
     ),
@@ -113,6 +113,14 @@ ARTIFACTS = (
         "    except OvertakenError as error:\n",
         "    except ZeroDivisionError as error:\n",
         _COORDINATOR + "who_is_overtaken_through_another_coordinator_is_told_where_to_go_on",
+    ),
+    _mutant(
+        "damaged-is-not-here",
+        _FOLDER,
+        "            if _hash(file) == digest:\n",
+        "            if file:\n",
+        _COORDINATOR + "a_damaged_file_is_mended_by_handing_it_in_again",
+        _KEPT + "a_copy_that_was_damaged_meanwhile_is_copied_again",
     ),
     _mutant(
         "needed-stays",
