@@ -159,6 +159,15 @@ def is_usable(mono_ms: int, wall_ms: int, err_ms: int, *, now_ms: int) -> bool:
     return possible and 0 <= mono_ms <= limits.INT_MAX and 0 <= err_ms <= limits.INT_MAX
 
 
+def counted_ms(at_ms: int, now_ms: int) -> int:
+    """Return what the time of a word counts as where the newest word is looked for.
+
+    A gateway's clock tells it, and words that come in any order give the same by it. Only a clock
+    that is further ahead than can be is newer than nothing: whatever comes next counts.
+    """
+    return at_ms if at_ms <= now_ms + LATEST_AHEAD_MS else 0
+
+
 def own_fix(clock: BlockClock) -> Fix | None:
     """Return the anchor that a block of a synced clock is for the rest of its boot."""
     if clock.state is not ClockState.SYNCED or not _is_possible(clock):

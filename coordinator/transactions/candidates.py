@@ -1,6 +1,7 @@
 """Devices that gateways found: folded from the receipts of `agent.discover`, listed, ignored.
 
-A receipt that comes late changes nothing that a newer one said. What is adopted is a candidate no
+A receipt that comes late changes nothing that a newer one said, unless that one's clock cannot be
+right. What is adopted is a candidate no
 more. Leaves out finding them (`agent.services.lookout`).
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from coordinator.contract.candidates import CandidateView
 from coordinator.contract.common import to_time
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.core.retime import counted_ms
 from coordinator.transactions.happenings import happened
 from coordinator.transactions.rows import audit
 from coordinator.transactions.sight import rows_within
@@ -39,7 +41,7 @@ def _note(agent: AgentId, word: CandidateWord, at_ms: int, now_ms: WallMs) -> Tx
         return
     row = yield from fetch_one("candidate", agent, word.way, word.place)
     seen_ms, lost_ms = (0, None) if row is None else (row[7], row[8])
-    if at_ms < max(seen_ms, lost_ms or 0):
+    if at_ms < max(counted_ms(seen_ms, now_ms), counted_ms(lost_ms or 0, now_ms)):
         return
     occasion = f"{agent} {word.place} {at_ms}"
     if word.change == "lost":

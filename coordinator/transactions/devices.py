@@ -11,6 +11,7 @@ import msgspec
 from coordinator.contract.common import to_time
 from coordinator.contract.support import DeviceView
 from coordinator.core.ports import Row, Tx, execute, fetch_one
+from coordinator.core.retime import LATEST_AHEAD_MS, counted_ms
 from coordinator.transactions.device_words import words_of
 from coordinator.transactions.rows import audit, to_json
 from coordinator.transactions.sight import rows_within
@@ -47,7 +48,7 @@ def note_facts(agent: AgentId, receipt: Receipt, now_ms: WallMs) -> Tx[None]:
         row = yield from fetch_one("device_facts_count", agent, receipt.device)
         if row is not None and row[0] >= limits.DEVICES:
             return
-        yield from _save(agent, receipt.device, facts, receipt.wall_ms)
+        yield from _save(agent, receipt.device, facts, receipt.wall_ms, now_ms)
 
 
 def list_devices(
@@ -96,22 +97,26 @@ def view_device(agent: str, device: str) -> Tx[DeviceView | None]:
     return _view(row or (agent, device, "{}", 0, None), state or (None, None, None))
 
 
-def _save(agent: AgentId, device: str, facts: dict[str, Value], at_ms: int) -> Tx[None]:
+def _save(
+    agent: AgentId, device: str, facts: dict[str, Value], at_ms: int, now_ms: WallMs
+) -> Tx[None]:
     drifted = facts.get("_drifted", 0)
     yield from execute(
         "device_facts_save",
         *(agent, device, to_json(facts)),
         *(drifted if isinstance(drifted, int) else 0, at_ms),
         *(str(facts.get(f"_{key}", "")) for key in _WORDS),
+        # One that was told by a clock ahead of this is newer than nothing.
+        now_ms + LATEST_AHEAD_MS,
     )
 
 
-def note_update(agent: AgentId, device: str, version: str, at_ms: int) -> Tx[None]:
+def note_update(agent: AgentId, device: str, version: str, at_ms: int, now_ms: WallMs) -> Tx[None]:
     """Keep what a device runs since an update; nothing of one that never said what it is."""
     row = yield from fetch_one("device_facts_one", agent, device)
-    if row is not None and row[4] <= at_ms:
+    if row is not None and counted_ms(row[4], now_ms) <= at_ms:
         facts = msgspec.json.decode(row[2], type=dict[str, Value])
-        yield from _save(agent, device, {**facts, "_firmware": version}, at_ms)
+        yield from _save(agent, device, {**facts, "_firmware": version}, at_ms, now_ms)
 
 
 def _facts(receipt: Receipt) -> list[dict[str, Value]]:

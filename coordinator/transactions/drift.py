@@ -12,6 +12,7 @@ from typing import Final
 from coordinator.core.drift_words import CONFIGURES, OWN, WRITES, Word, compared, words_of
 from coordinator.core.events import Subject
 from coordinator.core.ports import Tx, execute, fetch, fetch_one
+from coordinator.core.retime import counted_ms
 from coordinator.transactions.devices import note_update
 from coordinator.transactions.outbox import tell
 from coordinator.transactions.rows import to_json
@@ -63,8 +64,8 @@ def note_drift(
         for receipt in receipts
         if (steps := compared(receipt))
     ]
-    # A report has the newest history of schedules first.
-    told.sort(key=lambda one: one[0].wall_ms)
+    # A report has the newest history of schedules first; what a wrong clock says comes before all.
+    told.sort(key=lambda one: (counted_ms(one[0].wall_ms, now_ms), one[0].wall_ms))
     jobs: dict[bytes, _Job] = {}
     for receipt, id_, steps in told:
         if id_ not in jobs:
@@ -74,7 +75,7 @@ def note_drift(
         for step, told_by_it in members:
             if step.action == _UPDATE and "_version" in told_by_it and not step.params.get("image"):
                 runs = str(told_by_it["_version"])
-                yield from note_update(agent, receipt.device, runs, receipt.wall_ms)
+                yield from note_update(agent, receipt.device, runs, receipt.wall_ms, now_ms)
             for word in words_of(job.name, step, receipt.device, told_by_it):
                 yield from _note(agent, receipt, job, word, now_ms)
 
@@ -103,7 +104,7 @@ def _note(agent: AgentId, receipt: Receipt, job: _Job, said: Word, now_ms: WallM
             return
     before = _Before() if row is None else _Before(*row)
     at_ms = receipt.wall_ms
-    if at_ms < before.at_ms:
+    if at_ms < counted_ms(before.at_ms, now_ms):
         return
     # Firings that found the same are told as one: it is so since the first of them.
     first_ms = receipt.firing_ms or at_ms

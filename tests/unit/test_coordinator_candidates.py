@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from coordinator.core.events import BEGINNING
+from coordinator.core.retime import LATEST_AHEAD_MS
 from coordinator.transactions.candidates import ignore, list_candidates, note_candidates
 from coordinator.transactions.enroll import Claim, enroll, save_claim
 from coordinator.transactions.events import Heard, read_events
@@ -17,6 +18,9 @@ from shared.model.selector import parse_selector
 from shared.wire.messages import EnrollRequest, Receipt
 from tests.stores import ENGINES, open_store
 from tests.unit.test_coordinator_transactions import AGENT, NOW, enrolled
+
+YEARS = NOW + 20 * 365 * 86_400_000
+"""A gateway's clock without a battery, or under a wrong server."""
 
 
 @pytest.fixture(params=ENGINES)
@@ -58,6 +62,24 @@ async def test_the_newest_word_counts_whatever_comes_late(store):
     await take(store, receipt(4_000, word("rs485/5", vendor="Acme", model="old")))
     (one,) = await listed(store)
     assert (one.agent, one.place, one.model, one.lost_at) == (AGENT, "rs485/5", "new", None)
+
+
+async def test_a_clock_that_is_years_ahead_is_newer_than_nothing(store):
+    await take(store, receipt(YEARS, word("rs485/5", vendor="Acme", model="old")))
+    await take(store, receipt(NOW, word("rs485/5", "changed", vendor="Acme", model="new")))
+    await take(store, receipt(YEARS, word("rs485/5", "lost")))
+    await take(store, receipt(NOW + 1, word("rs485/5", "returned", model="newer")))
+    await take(store, receipt(NOW - 1, word("rs485/5", "changed", model="late")))
+    (one,) = await listed(store)
+    assert (one.model, one.lost_at, one.seen_at.timestamp() * 1000) == ("newer", None, NOW + 1)
+
+
+async def test_a_clock_that_may_be_right_is_believed_in_any_order(store):
+    ahead = NOW + LATEST_AHEAD_MS
+    await take(store, receipt(ahead, word("rs485/5", model="new")))
+    await take(store, receipt(ahead - 1, word("rs485/5", "changed", model="late")))
+    (one,) = await listed(store)
+    assert one.model == "new"
 
 
 async def test_one_is_lost_and_back(store):

@@ -37,7 +37,7 @@ async def knows(store, *devices, model="P-110"):
     def body():
         for device in devices:
             words = ("k", "p", "v", model, "1.0")
-            yield from execute("device_facts_save", AGENT, device, "{}", 0, NOW, *words)
+            yield from execute("device_facts_save", AGENT, device, "{}", 0, NOW, *words, NOW)
 
     await store.run(body, durable=False)
 

@@ -159,6 +159,6 @@ async def knows(rolling, *agents):
     def body():
         for agent in agents:
             words = ("k", "p", "v", "P-110", "1.0")
-            yield from execute("device_facts_save", agent, "inv", "{}", 0, NOW, *words)
+            yield from execute("device_facts_save", agent, "inv", "{}", 0, NOW, *words, NOW)
 
     await rolling.store.run(body, durable=False)

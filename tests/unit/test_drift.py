@@ -6,6 +6,7 @@ import pytest
 
 from coordinator.core.rollup import DAY_MS
 from coordinator.services.retention import Retention
+from coordinator.transactions.devices import view_device
 from coordinator.transactions.receipts import reconcile_receipts
 from coordinator.transactions.retention import count_excess
 from coordinator.transactions.wishes import Counting, Found, count, lines_of, list_drift, read_some
@@ -50,17 +51,21 @@ class Fleet:
         (grant,) = (await issued(self.store, NOW + 1 + self.number)).grants
         return job, grant.execution
 
-    async def tell(self, execution, result, *, at_ms=NOW, device="inv", state=TaskState.DONE):
+    async def tell(
+        self, execution, result, *, at_ms=NOW, now_ms=None, device="inv", state=TaskState.DONE
+    ):
         self.number += 1
+        now_ms = WallMs(now_ms or at_ms)
         receipt = Receipt(self.number, execution, device, state, 1, 0, at_ms, result=result)
-        body = partial(
-            reconcile_receipts, AGENT, b"J" * 16, [receipt], now_ms=WallMs(at_ms), oldest=1
-        )
+        body = partial(reconcile_receipts, AGENT, b"J" * 16, [receipt], now_ms=now_ms, oldest=1)
         await self.store.run(body, durable=False)
 
     async def known(self, *, missed=False, selector=None, agent="", after=("", "", ""), size=9):
         body = partial(list_drift, selector, agent=agent, missed=missed, after=after, size=size)
         return (await self.store.read(body))[0]
+
+    async def device(self):
+        return await self.store.read(partial(view_device, AGENT, "inv"))
 
     async def events(self):
         rows = await ask(
@@ -135,6 +140,29 @@ async def test_a_word_that_comes_late_changes_nothing_that_a_newer_one_said(flee
     (view,) = await fleet.known()
     assert view.missed == {}
     assert await fleet.events() == []
+
+
+async def test_a_word_of_a_clock_that_is_years_ahead_is_newer_than_nothing(fleet):
+    _, execution = await fleet.job(CHECK)
+    years = NOW + 20 * 365 * DAY_MS
+    await fleet.tell(execution, GOOD, at_ms=years, now_ms=NOW)
+    await fleet.tell(execution, BAD, at_ms=NOW + 1000)
+    (view,) = await fleet.known()
+    assert view.missed == {"level": 7}
+
+
+async def test_firmware_is_known_as_last_told_though_a_clock_was_years_ahead(fleet):
+    await has_image(fleet)
+    years = NOW + 20 * 365 * DAY_MS
+    _, asking = await fleet.job(SYNC)
+    told = {"ask._profile_hash": "0011", "ask._identity": True, "ask._firmware": "1.0.0"}
+    await fleet.tell(asking, told, at_ms=years, now_ms=NOW)
+    _, updating = await fleet.job(UPDATE)
+    await fleet.tell(updating, {"fw._before": "1.0.0", "fw._version": "2.0.0"}, at_ms=NOW + 1)
+    assert (await fleet.device()).firmware == "2.0.0"
+    await fleet.tell(asking, told, at_ms=years, now_ms=NOW + 2)
+    await fleet.tell(asking, {**told, "ask._firmware": "3.0.0"}, at_ms=NOW + 2)
+    assert (await fleet.device()).firmware == "3.0.0"
 
 
 async def test_another_wish_begins_the_time_anew_and_a_rule_that_does_not_hold_counts(fleet):

@@ -40,7 +40,7 @@ ON CONFLICT (agent_id, device) DO UPDATE
 SET facts = excluded.facts, drifted = excluded.drifted, at_ms = excluded.at_ms,
     kind = excluded.kind, profile = excluded.profile, vendor = excluded.vendor,
     model = excluded.model, firmware = excluded.firmware
-WHERE excluded.at_ms >= device_facts.at_ms;
+WHERE excluded.at_ms >= device_facts.at_ms OR device_facts.at_ms > $11;
 
 -- name: device_facts_count
 SELECT count(*) FROM device_facts WHERE agent_id = $1 AND device <> $2;

@@ -20,7 +20,26 @@ _may_follow = cuts("look", "agent/services/lookout.py", "tests/contract/test_fol
 _follower = cuts("follower", "agent/services/follower.py", "tests/contract/test_follower.py::test_")
 _look = cuts("look", "agent/services/lookout.py", _LOOK)
 
+_found = cuts(
+    "candidate",
+    "coordinator/transactions/candidates.py",
+    "tests/unit/test_coordinator_candidates.py::test_",
+)
+
 DISCOVERY = (
+    _found(
+        "by-a-wrong-clock",
+        "max(counted_ms(seen_ms, now_ms), counted_ms(lost_ms or 0, now_ms))",
+        "max(seen_ms, lost_ms or 0)",
+        "a_clock_that_is_years_ahead_is_newer_than_nothing",
+    ),
+    _found(
+        "late-word",
+        "max(counted_ms(seen_ms, now_ms), counted_ms(lost_ms or 0, now_ms))",
+        "0",
+        "the_newest_word_counts_whatever_comes_late",
+        "a_clock_that_may_be_right_is_believed_in_any_order",
+    ),
     _bounds(
         "unlisted", "    if not catalog.any_profile:\n        raise", "    if False:\n        raise"
     ),

@@ -11,6 +11,9 @@ _happened = cuts(
     "drift", "coordinator/transactions/happenings.py", "tests/unit/test_drift.py::test_"
 )
 _own = cuts("drift", "agent/services/self_config.py", _SELF)
+_facts = cuts("drift", "coordinator/transactions/devices.py", "tests/unit/test_drift.py::test_")
+_sql = cuts("drift", "coordinator/store/queries/support.sql", "tests/unit/test_drift.py::test_")
+_YEARS = "firmware_is_known_as_last_told_though_a_clock_was_years_ahead"
 _OTHER = "a_device_that_says_another_version_than_it_was_updated_to_is_missed"
 
 DRIFT = (
@@ -41,8 +44,21 @@ DRIFT = (
         "_standing.py::test_a_drift_seen_without_a_link_is_told_since_it_was_seen",
     ),
     _kept(
+        "word-of-a-wrong-clock",
+        "if at_ms < counted_ms(before.at_ms, now_ms):",
+        "if at_ms < before.at_ms:",
+        ".py::test_a_word_of_a_clock_that_is_years_ahead_is_newer_than_nothing",
+    ),
+    _facts(
+        "firmware-by-a-wrong-clock",
+        "counted_ms(row[4], now_ms) <= at_ms",
+        "row[4] <= at_ms",
+        _YEARS,
+    ),
+    _sql("facts-by-a-wrong-clock", " OR device_facts.at_ms > $11;", " OR $11 < 0;", _YEARS),
+    _kept(
         "newest-first",
-        "told.sort(key=lambda one: one[0].wall_ms)",
+        "told.sort(key=lambda one: (counted_ms(one[0].wall_ms, now_ms), one[0].wall_ms))",
         "told.sort(key=lambda one: -one[0].wall_ms)",
         "_standing.py::test_a_drift_that_began_and_ended_without_a_link_is_told_as_both",
     ),

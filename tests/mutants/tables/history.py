@@ -21,7 +21,7 @@ HISTORY = (
     Mutant(
         "drift-late-word",
         "coordinator/transactions/drift.py",
-        "if at_ms < before.at_ms:",
+        "if at_ms < counted_ms(before.at_ms, now_ms):",
         "if False:",
         (_DRIFT + "a_word_that_comes_late_changes_nothing_that_a_newer_one_said",),
     ),
