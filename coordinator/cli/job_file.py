@@ -19,6 +19,7 @@ from coordinator.contract.job_spec import (
     to_spec,
 )
 from coordinator.contract.rollout_check import check_rollout
+from coordinator.contract.signed_form import signed_form
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.spec_check import check_spec
@@ -49,7 +50,9 @@ class JobFile:
             MistakeError: points at the line.
         """
         try:
-            check_spec(to_spec(self.submission))
+            spec = to_spec(self.submission)
+            check_spec(spec)
+            signed_form(spec)
             check_rollout(self.submission)
         except MistakeError as error:
             where = self.where(place_in_body(error.where))

@@ -125,7 +125,7 @@ def show(client: Client, screen: Screen, job_id: str) -> Exit:
             *_waits_for(client, job),
             ("submitted", f"{ago(job.created_at)} by {job.created_by}"),
             ("may begin until", f"{job.not_after:%Y-%m-%d %H:%M} UTC"),
-            ("steps", _steps(job.spec.steps)),
+            ("steps", "nobody can read them" if job.unreadable else _steps(job.spec.steps)),
             *_rest_of_plan(job),
             *_canceled(job),
         ]

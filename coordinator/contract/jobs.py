@@ -93,6 +93,8 @@ class JobView(msgspec.Struct, frozen=True):
     """The job whose end it waits for, or waited."""
     trace: str = ""
     """The trace id of the request's ``traceparent``, hex; the agents' logs name it too."""
+    unreadable: bool = False
+    """Nobody can read what it says, agents neither: of `spec` there is the name alone."""
 
     @property
     def succeeded_everywhere(self) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from coordinator.contract.job_spec import JobSubmission, parse_submission, place_in_body, to_spec
+from coordinator.contract.signed_form import signed_form
 from coordinator.contract.templates import Filling, Parameter, TemplateBody, TemplateUse
 from shared import limits
 from shared.errors import MistakeError, nearest
@@ -89,7 +90,9 @@ def check_template(template: TemplateBody) -> None:
     if samples:
         return  # whether the rest is good depends on what is filled in
     try:
-        check_spec(to_spec(job))
+        spec = to_spec(job)
+        check_spec(spec)
+        signed_form(spec)
     except MistakeError as error:
         where = f"job.{place_in_body(error.where)}"
         raise MistakeError(error.what, where=where, mend=error.mend) from None

@@ -15,13 +15,13 @@ from coordinator.contract.trace import trace_id
 from coordinator.core.minimal_plan import Waiting, needless
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.transactions.restored import certain_from
+from coordinator.transactions.rows import read_spec
 from coordinator.transactions.supersede import drop
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import Reason
 from shared.ids import AgentId
 from shared.model.action import ACTIONS
-from shared.model.job import JobSpec
 from shared.sync.incoming import may_sign
 from shared.wire.codec import pack, unpack
 from shared.wire.messages import Grant, TargetProof
@@ -95,16 +95,13 @@ def _drop_needless(agent: AgentId, now_ms: WallMs) -> Tx[None]:
     rows = yield from fetch("executions_waiting", agent, certain, now_ms, most)
     if len(rows) < 2:
         return
-    waiting = [
-        Waiting(
-            execution=execution,
-            job=job,
-            spec=unpack(spec, JobSpec, bound=limits.SPEC_BYTES),
-            after=after,
-            held=bool(held),
-        )
-        for execution, job, spec, after, held in rows
-    ]
+    waiting = []
+    for execution, job, packed, after, held in rows:
+        spec = read_spec(packed)
+        # What nobody can read takes no one's place; its agent refuses it, and that alone.
+        if spec is not None:
+            one = Waiting(execution=execution, job=job, spec=spec, after=after, held=bool(held))
+            waiting.append(one)
     yield from drop(agent, needless(waiting), now_ms)
 
 
@@ -128,9 +125,9 @@ def _not_lost(
 
 
 def _is_idempotent(packed: bytes) -> bool:
-    steps = unpack(packed, JobSpec, bound=limits.SPEC_BYTES).every_step
-    kinds = [ACTIONS.get(step.action) for step in steps]
-    return all(kind is not None and kind.idempotent for kind in kinds)
+    spec = read_spec(packed)
+    kinds = [] if spec is None else [ACTIONS.get(step.action) for step in spec.every_step]
+    return spec is not None and all(kind is not None and kind.idempotent for kind in kinds)
 
 
 def _fitting(rows: Sequence[Row]) -> Tx[list[Grant]]:

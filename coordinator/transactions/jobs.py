@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from coordinator.contract.agents import MovingView
 from coordinator.contract.common import to_time
 from coordinator.contract.job_parts import DependencyBody
-from coordinator.contract.job_spec import from_spec
+from coordinator.contract.job_spec import SpecBody, from_spec
 from coordinator.contract.jobs import (
     Agreement,
     CancelView,
@@ -24,15 +24,14 @@ from coordinator.core.reconcile import OPEN_BELOW
 from coordinator.core.rollout_policy import RolloutState
 from coordinator.transactions.agents import moving_at
 from coordinator.transactions.job_state import job_state
-from coordinator.transactions.rows import unpack_result
+from coordinator.transactions.rows import read_spec, unpack_result
 from coordinator.transactions.sight import sees_agent, sees_job
 from coordinator.transactions.words import reason_text
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import uuid_text
-from shared.model.job import ExecutionState, JobSpec, TaskState
+from shared.model.job import ExecutionState, TaskState
 from shared.model.selector import Selector
-from shared.wire.codec import unpack
 
 NEWEST = b"\xff" * 16
 """A key after every UUID: where a list that goes from new to old begins."""
@@ -184,6 +183,7 @@ def _job_view(
     )
     if state == "COMPLETED" and waits_for is not None and begun_ms is None:
         state = "SCHEDULED" if expired_ms is None else "EXPIRED"
+    known = read_spec(spec)
     waits = None
     if waits_for is not None:
         waits = DependencyBody(job=uuid_text(waits_for), outcome=waits_outcome)
@@ -197,7 +197,7 @@ def _job_view(
         not_after=to_time(not_after_ms),
         targets=targets,
         counts={ExecutionState(state).name: count for state, count in counts},
-        spec=from_spec(unpack(spec, JobSpec, bound=limits.SPEC_BYTES)),
+        spec=SpecBody(name=name) if known is None else from_spec(known),
         job_class=job_class,
         author=author,
         agreement=Agreement(threshold, people, denied_by, why),
@@ -207,6 +207,7 @@ def _job_view(
         origin=origin,
         waits_for=waits,
         trace=trace_id(trace).hex(),
+        unreadable=known is None,
     )
 
 

@@ -10,13 +10,13 @@ from typing import Final
 
 from coordinator.core.drift_words import FIRMWARE
 from coordinator.core.ports import Tx, fetch
+from coordinator.transactions.rows import read_spec
 from shared import limits
 from shared.errors import MistakeError
 from shared.model.artifact import parse_artifact
 from shared.model.job import JobSpec, Step
 from shared.model.selector import Selector, parse_selector
 from shared.trust.catalog import Catalog, Firmware
-from shared.wire.codec import unpack
 
 _ACTION: Final = "device.update_firmware"
 _BY_ID: Final = "id"
@@ -55,7 +55,8 @@ def _check(
     for agent in agents[: limits.RELEASES_LOOKED_AT]:
         rows = yield from fetch("images_run", agent, FIRMWARE, limits.WISHES)
         for device, packed in rows:
-            had = _release(unpack(packed, JobSpec, bound=limits.SPEC_BYTES), ahead)
+            spec = read_spec(packed)
+            had = None if spec is None else _release(spec, ahead)
             if had is not None and devices.matches({_BY_ID: device}):
                 raise MistakeError(
                     f"{device} of {agent} has release {had} of {offered.device_class},"

@@ -10,7 +10,8 @@ from coordinator.core.ports import Scalar, Tx, execute, fetch_one
 from coordinator.transactions.outbox import tell_deed
 from shared import limits
 from shared.clock import WallMs
-from shared.model.job import Value
+from shared.errors import RefusedError
+from shared.model.job import JobSpec, Value
 from shared.sync.ranges import Ranges
 from shared.wire.codec import pack, unpack
 
@@ -49,6 +50,14 @@ _unpack_few = lru_cache(_REMEMBERED)(_unpack)
 def unpack_result(data: bytes) -> dict[str, Value]:
     """Return a task's result, as its receipt brought it."""
     return unpack(data, dict[str, Value], bound=limits.REPORT_BYTES)
+
+
+def read_spec(packed: bytes) -> JobSpec | None:
+    """Return what a job says; None where nobody can read it, for one job is to stop no other."""
+    try:
+        return unpack(packed, JobSpec, bound=limits.SPEC_BYTES)
+    except RefusedError:
+        return None
 
 
 def to_json(value: object) -> str:

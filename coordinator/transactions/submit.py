@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from coordinator.contract.common import to_wall_ms
 from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
+from coordinator.contract.signed_form import signed_form
 from coordinator.contract.trace import trace_id
 from coordinator.core.audit import split_actor
 from coordinator.core.job_class import choose_class
@@ -33,7 +34,6 @@ from shared.model.selector import Selector
 from shared.model.spec_check import check_spec
 from shared.trust.catalog import Catalog
 from shared.trust.policy import Policy
-from shared.wire.codec import pack
 
 _ENDS = ("SUCCEEDED", "FAILED", "ANY")
 """How a whole job can end for those that wait for it: everywhere well, or not."""
@@ -130,9 +130,7 @@ def draft(
     """
     check_spec(spec)
     selector = check_targets(spec.targets)
-    packed = pack(spec)
-    if len(packed) > limits.SPEC_BYTES:
-        raise MistakeError(f"the job has {len(packed)} bytes, at most {limits.SPEC_BYTES}")
+    packed = signed_form(spec)
     if not now_ms < not_after_ms <= now_ms + limits.DELAY_S * 1000:
         raise MistakeError("it is not within the coming year", where="not_after")
     job_class, rule = choose_class(spec, policy, wanted_class)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from coordinator.contract.common import to_time
 from coordinator.contract.job_parts import TargetsBody
 from coordinator.contract.job_spec import JobSubmission, place_in_body, to_spec
+from coordinator.contract.signed_form import signed_form
 from coordinator.contract.template_values import fill
 from coordinator.contract.templates import TemplateBody, TemplateUse
 from coordinator.contract.triggers import TriggerBody, TriggerView
@@ -246,7 +247,9 @@ def _makes(trigger: TriggerBody) -> Tx[str]:
     """Return the name of a trigger's jobs, after filling one in as a trial."""
     body = yield from submission_of(trigger, agent=_SAMPLE, device=_SAMPLE)
     try:
-        check_spec(to_spec(body))
+        spec = to_spec(body)
+        check_spec(spec)
+        signed_form(spec)
     except MistakeError as error:
         where = f"job.{place_in_body(error.where)}"
         raise MistakeError(error.what, where=where, mend=error.mend) from None

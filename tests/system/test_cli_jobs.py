@@ -77,6 +77,19 @@ async def test_what_the_coordinator_refuses_points_at_the_line_too(run, pump, tm
     assert body["name"] == "look"
 
 
+async def test_a_job_that_no_agent_could_read_is_refused_wherever_it_is_looked_at(
+    run, world, pump, tmp_path
+):
+    file = tmp_path / "job.json"
+    step = {"id": "s", "action": "device.write", "params": {"serial": 2**53}}
+    file.write_text(json.dumps(job_body(pump.name, steps=[step])))
+    for command in (("check", file, "--local"), ("check", file), ("submit", file)):
+        status, _, err = await run("jobs", *command)
+        assert status == 2
+        assert "steps[0].params.serial: an integer has at most 53 bits" in " ".join(err.split())
+    assert (await world.read("/v1/jobs"))["items"] == []
+
+
 async def test_what_is_on_its_way_at_a_gateway_is_shown_with_the_work_it_is_for(world, run, pump):
     job = await world.submit(pump.name)
     execution = (await pump.ordered()).jobs[0].execution

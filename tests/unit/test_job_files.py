@@ -18,6 +18,7 @@ from coordinator.contract.job_spec import (
     place_in_body,
     to_spec,
 )
+from coordinator.contract.signed_form import signed_form
 from coordinator.core.targeting import check_targets
 from shared.errors import MistakeError
 from shared.model.spec_check import check_spec
@@ -52,6 +53,7 @@ def refused(document: dict[str, Any]) -> MistakeError:
     try:
         spec = to_spec(parse_submission(document))
         check_spec(spec)
+        signed_form(spec)
         check_targets(spec.targets)
     except MistakeError as error:
         return error
@@ -96,6 +98,10 @@ def test_what_the_page_says_is_refused_is_refused_there_with_that_sentence(place
         ("[compensation]\nsteps = [{id = 'x', action = 'no'}]", "line 8: compensation.steps[0]"),
         ("[[finally]]\nid = 'look'\naction = 'device.read'", "line 8: finally[0].id"),
         ("[targets]", "line 7"),
+        (
+            "[[finally]]\nid = 'x'\naction = 'device.write'\nparams.serial = 9007199254740992",
+            "line 10: finally[0].params.serial",
+        ),
     ],
 )
 def test_a_complaint_about_a_file_points_at_the_line(change, where, tmp_path):

@@ -1,6 +1,6 @@
 """Rows of a gateway's store that damage altered: what they cost, and what they must not."""
 
-from tests.mutants.mutant import cuts
+from tests.mutants.mutant import Mutant, cuts
 
 _TESTS = "tests/unit/test_unreadable_rows.py::test_"
 
@@ -16,8 +16,47 @@ _NEVER = "what_reads_well_and_was_never_written_costs_the_file_too"
 _NONE = "a_state_or_a_reason_that_there_is_none_of_is_found_at_the_start"
 _ANEW = "an_unreadable_receipt_keeps_its_number_and_what_it_told_is_told_anew"
 _COSTS = "a_job_that_is_not_what_was_admitted_costs_the_file_and_nothing_else"
+_READ_AGAIN = "tests/unit/test_signed_form.py::test_"
+_signed = cuts("signed-form", "coordinator/contract/signed_form.py", _READ_AGAIN)
+_COMMANDS = "tests/system/test_cli_jobs.py::test_"
 
 UNREADABLE = (
+    _signed(
+        "wide-integers",
+        "    if isinstance(value, int) and not -limits.INT_MAX <= value",
+        "    if isinstance(value, int) and not -limits.INT_MAX - 1 <= value",
+        "what_nobody_could_read_again_is_pointed_at",
+    ),
+    _signed(
+        "many-members",
+        "        if len(value) > limits.ITEMS_PER_MAP:\n",
+        "        if len(value) > limits.ITEMS_PER_MAP + 1:\n",
+        "what_nobody_could_read_again_is_pointed_at",
+    ),
+    Mutant(
+        "signed-form-not-looked-at-in-a-file",
+        "coordinator/cli/job_file.py",
+        "            signed_form(spec)\n",
+        "",
+        (_COMMANDS + "a_job_that_no_agent_could_read_is_refused_wherever_it_is_looked_at",),
+    ),
+    Mutant(
+        "unreadable-job-shown",
+        "coordinator/transactions/rows.py",
+        "    except RefusedError:\n        return None\n",
+        "    except KeyError:\n        return None\n",
+        (
+            _READ_AGAIN + "a_job_that_nobody_can_read_is_listed_and_says_so",
+            _READ_AGAIN + "a_job_that_nobody_can_read_keeps_no_other_from_its_agent",
+        ),
+    ),
+    Mutant(
+        "unreadable-job-done-twice",
+        "coordinator/transactions/issue.py",
+        "    return spec is not None and all(",
+        "    return all(",
+        (_READ_AGAIN + "a_job_that_nobody_can_read_keeps_no_other_from_its_agent",),
+    ),
     _receipts(
         "number-given-up",
         """        found.append(receipt)
