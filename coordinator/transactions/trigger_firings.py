@@ -14,7 +14,7 @@ from coordinator.core.derived import firing_of, time_of
 from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
 from coordinator.core.targeting import fold_labels
 from coordinator.transactions.cancel import cancel
-from coordinator.transactions.submit import Submission, draft_body, submit
+from coordinator.transactions.submit import Draft, Submission, draft_body, submit
 from coordinator.transactions.triggers import JOB, SCHEDULE, kept_of, submission_of, zone_of
 from shared import limits
 from shared.clock import Entropy, WallMs
@@ -138,8 +138,7 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
         yield from _settle(row, occasion, ("submitted", device, job_id), bench)
         return
     try:
-        body = yield from submission_of(trigger, agent=agent, device=device)
-        draft = draft_body(body, bench.policy, bench.now_ms)
+        draft = yield from _drafted(trigger, agent, device, bench)
         submission = Submission(
             actor=f"trigger:{trigger.name}",
             token_id="",
@@ -155,6 +154,22 @@ def fire(trigger_id: bytes, occasion: str, bench: Bench, fired: Fired) -> Tx[Non
     yield from _settle(row, occasion, ("submitted", device, done.job), bench)
     fired.jobs.append(done.job)
     fired.agents.extend(done.agents)
+
+
+def _drafted(trigger: TriggerBody, agent: str, device: str, bench: Bench) -> Tx[Draft]:
+    """Return the job of one occasion, checked.
+
+    Raises:
+        MistakeError: it cannot be made, whatever the reason: one trigger is to stop no other.
+    """
+    try:
+        body = yield from submission_of(trigger, agent=agent, device=device)
+        return draft_body(body, bench.policy, bench.now_ms)
+    except MistakeError:
+        raise
+    # What a store raises never comes in here, so this is about the trigger alone.
+    except Exception as error:
+        raise MistakeError(f"the job cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _stamp(row: Row, occasion: str, at_ms: int) -> WallMs:

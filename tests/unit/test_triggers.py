@@ -363,36 +363,3 @@ async def test_a_deleted_trigger_fires_no_more(store):
     assert await issued(store, NOW) is None
     assert await store.read(partial(view_trigger, "t")) is None
     assert await store.run(gone, durable=True) is None
-
-
-@pytest.mark.parametrize(
-    ("document", "where"),
-    [
-        ({"name": "Bad Name", **EVERY_MINUTE}, "name"),
-        ({}, "schedule"),
-        ({**EVERY_MINUTE, **on("agent.online")}, "schedule"),
-        ({**EVERY_MINUTE, "job": {"steps": []}}, "template"),
-        ({**EVERY_MINUTE, "template": ""}, "template"),
-        ({**EVERY_MINUTE, "template": "nothing"}, "template"),
-        ({**EVERY_MINUTE, "values": {"x": 1}}, "values.x"),
-        ({"schedule": {"cron": "0 2 * *"}}, "schedule.cron"),
-        ({"schedule": {"cron": "0 2 * * *", "zone": "site"}}, "schedule.zone"),
-        ({"schedule": {"cron": "0 2 * * *", "zone": "Mars/North"}}, "schedule.zone"),
-        ({**EVERY_MINUTE, "here": "agent"}, "here"),
-        ({**EVERY_MINUTE, "targets": None}, "targets"),
-        ({**on("agent.online"), "here": "agent"}, "here"),
-        ({**on("agent.online"), "here": "device", "targets": None}, "here"),
-        (on("agent.online", of="x"), "event.of"),
-        (on("job.failed"), "event.of"),
-        (on("disk.filling"), "event.below_mb"),
-        (on("agent.online", selector="site in"), "event.selector"),
-        (
-            {**EVERY_MINUTE, "template": "", "job": {"steps": [{"id": "s", "action": "x"}]}},
-            "job.steps[0].action",
-        ),
-    ],
-)
-async def test_a_trigger_that_cannot_be_meant_is_pointed_at(store, document, where):
-    with pytest.raises(MistakeError) as caught:
-        await saved(store, **document)
-    assert caught.value.where == where

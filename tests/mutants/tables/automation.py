@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _TRIGGERS = "tests/unit/test_triggers.py::test_"
+_MEANT = "tests/unit/test_trigger_mistakes.py::test_"
 _FIRINGS = "tests/unit/test_firing_ids.py::test_"
 _SUPERSEDED = "tests/unit/test_supersession.py::test_"
 _ROLLOUTS = "tests/unit/test_supersession_rollouts.py::test_"
@@ -26,6 +27,20 @@ AUTOMATION = (
         "SELECT at_ms, agent_id, detail FROM trigger_firing\n"
         "WHERE trigger_id = $1 AND occasion = $2;\n",
         _TRIGGERS + "what_was_too_much_stays_undone_for_who_has_looked_before",
+    ),
+    _mutant(
+        "one-stops-all",
+        "transactions/trigger_firings.py",
+        "    except Exception as error:\n",
+        "    except KeyError as error:\n",
+        _MEANT + "what_one_trigger_cannot_make_stops_no_other",
+    ),
+    _mutant(
+        "saved-though-nobody-could-read-it",
+        "transactions/triggers.py",
+        "        signed_form(spec)\n",
+        "",
+        _MEANT + "a_trigger_that_cannot_be_meant_is_pointed_at",
     ),
     _mutant(
         "a-soaking-rollout-is-over",
