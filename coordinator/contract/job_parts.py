@@ -5,11 +5,14 @@ same names in both is converted by its type alone (`same_part`), the others say 
 Leaves out time tables (`job_times`) and the job as a whole (`job_spec`).
 """
 
+import math
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from shared import limits
+from shared.errors import MistakeError
 from shared.model.job import Retry, Step, Value
 from shared.model.plan import Batch, PostCheck, Rule, Severity
 from shared.model.schedule import SITE
@@ -137,7 +140,14 @@ def same_part(part: object, type_: type[_Part] | Any) -> _Part:  # noqa: ANN401 
 
 
 def to_retry(body: RetryBody) -> Retry:
-    """Return the signed form."""
+    """Return the signed form.
+
+    Raises:
+        MistakeError: its growth cannot be counted in millionths.
+    """
+    if not math.isfinite(body.multiplier * _MILLION):
+        most = limits.BACKOFF_GROWTH
+        raise MistakeError(f"it has to be 1 to {most}", where="retry.multiplier")
     return Retry(
         body.failed,
         body.initial_s,

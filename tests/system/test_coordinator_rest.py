@@ -121,6 +121,10 @@ async def test_the_description_is_complete(world):
 
 
 # --- what is refused, and where -----------------------------------------------------------------
+def writes(value: int) -> dict[str, object]:
+    return {"steps": [{"id": "s", "action": "device.write", "params": {"p": value}}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "at"),
     [
@@ -146,6 +150,9 @@ async def test_the_description_is_complete(world):
         ({"not_after": "2020-01-01T00:00:00"}, "not_after"),
         ({"not_after": "2999-01-01T00:00:00Z"}, "not_after"),
         ({"not_after": "2999-01-01T00:00:00Z", "expires_in_s": 60}, "expires_in_s"),
+        ({"retry": {"multiplier": 1e305}}, "retry.multiplier"),
+        (writes(1 << 64), "steps[0].params.p"),
+        (writes(-(1 << 63) - 1), "steps[0].params.p"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -41,6 +41,13 @@ UNREADABLE = (
         (_COMMANDS + "a_job_that_no_agent_could_read_is_refused_wherever_it_is_looked_at",),
     ),
     Mutant(
+        "signed-form-beyond-counting",
+        "coordinator/contract/job_parts.py",
+        "    if not math.isfinite(body.multiplier * _MILLION):\n",
+        "    if False:\n",
+        ("tests/system/test_coordinator_rest.py::test_a_job_that_cannot_be_meant_is_pointed_at",),
+    ),
+    Mutant(
         "unreadable-job-shown",
         "coordinator/transactions/rows.py",
         "    except RefusedError:\n        return None\n",
