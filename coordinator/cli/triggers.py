@@ -43,7 +43,10 @@ def show(trigger: str, /, *, common: Common = DEFAULT) -> None:
 
 @app.command(name="save")
 def save(file: Path, /, *, common: Common = DEFAULT) -> None:
-    """Keep the trigger in a TOML or JSON file; one of the same name is replaced."""
+    """Keep the trigger in a TOML or JSON file; one of the same name says this from now on.
+
+    What that did stays in its history; if it rests, it goes on resting.
+    """
     trigger = read_document(file, TriggerBody, name=file.stem)
     with pointing_at(lambda member: f"{file}: {member}"):
         with_client(common, lambda client, screen: _save(client, screen, trigger))
@@ -127,6 +130,9 @@ def _save(client: Client, screen: Screen, trigger: TriggerBody) -> None:
     view = client.post("/v1/triggers", trigger, TriggerView)
     if screen.as_json:
         screen.json(view)
+    elif view.paused:
+        mend = f"outstation triggers resume {trigger.name}"
+        screen.text(f"trigger {trigger.name} is still paused: {_when(view.trigger)}; {mend}")
     else:
         screen.text(f"trigger {trigger.name} is armed: {_when(view.trigger)}; next {_next(view)}")
 

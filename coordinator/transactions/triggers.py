@@ -1,7 +1,8 @@
 """Triggers as people keep them: saved, shown, paused, deleted.
 
 Saving checks everything that firing will need, pins the template's version, and refuses a circle
-of jobs that would set each other off for ever. Saving a name again replaces it. Leaves out firing
+of jobs that would set each other off for ever. Saving a name again changes what it says, not what
+it did, nor that it rests. Leaves out firing
 (`coordinator.transactions.trigger_firings`).
 """
 
@@ -21,7 +22,7 @@ from coordinator.contract.template_values import fill
 from coordinator.contract.templates import TemplateBody, TemplateUse
 from coordinator.contract.triggers import TriggerBody, TriggerView
 from coordinator.core.audit import split_actor
-from coordinator.core.ports import Row, Tx, execute, fetch, fetch_one
+from coordinator.core.ports import Row, Scalar, Tx, execute, fetch, fetch_one
 from coordinator.transactions.rows import audit, to_json
 from coordinator.transactions.templates import view_template
 from shared import limits
@@ -56,7 +57,7 @@ class Saver:
 
 
 def save_trigger(trigger: TriggerBody, saver: Saver, entropy: Entropy) -> Tx[TriggerView]:
-    """Keep a trigger under its name, instead of one that had it.
+    """Keep a trigger under its name; one that had it says this from now on, also while it rests.
 
     Raises:
         MistakeError: names the member at fault.
@@ -67,29 +68,16 @@ def save_trigger(trigger: TriggerBody, saver: Saver, entropy: Entropy) -> Tx[Tri
     yield from _check_circle(trigger, makes)
     now_ms = saver.now_ms
     before = yield from fetch_one("trigger_named", trigger.name)
-    if before is not None:
-        yield from execute("trigger_delete", before[0], now_ms)
+    if before is None:
+        yield from _check_room()
+    else:
         yield from execute("trigger_forget_waiting", before[0])
-    counted = yield from fetch_one("triggers_counted")
-    assert counted is not None, "an aggregate always answers"
-    if counted[0] >= limits.TRIGGERS:
-        raise MistakeError(f"there are {limits.TRIGGERS} triggers already", where="name")
-    event = trigger.event
-    due_ms = None if schedule is None else next_nominal(schedule, now_ms, zone_of(schedule))
-    yield from execute(
-        "trigger_insert",
-        uuid7(now_ms, entropy.token(10)),
-        trigger.name,
-        SCHEDULE if event is None else event.kind,
-        to_json(Kept(trigger, makes)),
-        saver.author,
-        "" if event is None else event.selector,
-        0 if event is None else event.below_mb,
-        "" if event is None else event.of,
-        now_ms,
-        split_actor(saver.actor)[0],
-        due_ms,
-    )
+    says = _columns(Kept(trigger, makes), schedule, saver)
+    if before is None:
+        fresh = uuid7(now_ms, entropy.token(10))
+        yield from execute("trigger_insert", fresh, trigger.name, *says)
+    else:
+        yield from execute("trigger_replace", before[0], *says)
     yield from audit(
         now_ms,
         actor=saver.actor,
@@ -98,8 +86,31 @@ def save_trigger(trigger: TriggerBody, saver: Saver, entropy: Entropy) -> Tx[Tri
         detail={"template": trigger.template, "version": trigger.version, "makes": makes},
     )
     view = yield from view_trigger(trigger.name)
-    assert view is not None, "it was just inserted"
+    assert view is not None, "it was just saved"
     return view
+
+
+def _check_room() -> Tx[None]:
+    counted = yield from fetch_one("triggers_counted")
+    assert counted is not None, "an aggregate always answers"
+    if counted[0] >= limits.TRIGGERS:
+        raise MistakeError(f"there are {limits.TRIGGERS} triggers already", where="name")
+
+
+def _columns(kept: Kept, schedule: Schedule | None, saver: Saver) -> tuple[Scalar, ...]:
+    """Return what a row says of a trigger from the moment on that it is saved."""
+    event, now_ms = kept.trigger.event, saver.now_ms
+    return (
+        SCHEDULE if event is None else event.kind,
+        to_json(kept),
+        saver.author,
+        "" if event is None else event.selector,
+        0 if event is None else event.below_mb,
+        "" if event is None else event.of,
+        now_ms,
+        split_actor(saver.actor)[0],
+        None if schedule is None else next_nominal(schedule, now_ms, zone_of(schedule)),
+    )
 
 
 def view_trigger(name: str) -> Tx[TriggerView | None]:

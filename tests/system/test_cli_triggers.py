@@ -62,6 +62,7 @@ async def test_a_trigger_is_listed_paused_and_deleted(run, tmp_path):
     assert (await run("triggers", "pause", "nightly"))[1].strip() == "trigger nightly is paused"
     status, out, _ = await run("triggers", "show", "nightly", "--json")
     assert json.loads(out)["paused"] is True
+    assert "nightly is still paused" in (await run("triggers", "save", file))[1]
     assert (await run("triggers", "resume", "nightly"))[0] == 0
     shown = (await run("triggers", "show", "nightly"))[1]
     assert "it has not fired yet" in shown

@@ -251,6 +251,8 @@ async def test_too_many_in_an_hour_or_too_soon_are_told_and_not_done(store):
     await told(store, occasion="later")
     await look(store, NOW + 3_600_001)
     assert (await outcomes(store)).count("submitted") == 2
+    gone = partial(delete_trigger, "t", actor="a", now_ms=NOW)
+    await store.run(gone, durable=True)
     await saved(store, **on("agent.online"), min_interval_s=7_200)
     await told(store, occasion="a")
     await look(store, NOW)
@@ -259,6 +261,29 @@ async def test_too_many_in_an_hour_or_too_soon_are_told_and_not_done(store):
     await told(store, occasion="c")
     await look(store, NOW + 7_200_001)
     assert sorted(await outcomes(store)) == ["rate_limited", "submitted", "submitted"]
+
+
+async def test_a_trigger_that_is_saved_again_knows_what_it_did_and_sees_its_job_at_work(store):
+    view = await saved(store, **EVERY_MINUTE)
+    first_ms = int(view.next_at.timestamp() * 1000)
+    await look(store, first_ms)
+    view = await saved(store, first_ms, schedule={"interval_s": 120}, max_per_hour=9)
+    assert (view.last_outcome, view.trigger.max_per_hour) == ("submitted", 9)
+    next_ms = int(view.next_at.timestamp() * 1000)
+    assert next_ms > first_ms
+    await look(store, next_ms)
+    assert await outcomes(store) == ["submitted", "overlapped"]
+
+
+async def test_a_paused_trigger_that_is_saved_again_rests_on(store):
+    await saved(store, **EVERY_MINUTE)
+    rest = partial(pause_trigger, "t", pause=True, actor="a", now_ms=NOW)
+    await store.run(rest, durable=True)
+    view = await saved(store, **on("agent.online"))
+    assert (view.paused, view.next_at, view.trigger.schedule) == (True, None, None)
+    await told(store)
+    await look(store, NOW + MINUTE_MS)
+    assert await occasions(store) == []
 
 
 async def test_an_event_of_another_agent_is_no_occasion(store):

@@ -41,6 +41,12 @@ INSERT INTO job_trigger (trigger_id, name, kind, document, author, selector, thr
     saved_ms, saved_by, done_ms, due_ms)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11);
 
+-- name: trigger_replace
+-- It stays the one it was: what it did, and that it rests, outlast what it says.
+UPDATE job_trigger SET kind = $2, document = $3, author = $4, selector = $5, threshold = $6,
+    of_job = $7, saved_ms = $8, saved_by = $9, done_ms = $8, due_ms = $10, version = version + 1
+WHERE trigger_id = $1;
+
 -- name: trigger_named
 SELECT trigger_id, name, kind, document, author, selector, saved_ms, saved_by, paused_ms, done_ms,
     due_ms, version

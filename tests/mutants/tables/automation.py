@@ -43,6 +43,15 @@ AUTOMATION = (
         _MEANT + "a_trigger_that_cannot_be_meant_is_pointed_at",
     ),
     _mutant(
+        "saved-again-it-knows-nothing",
+        "transactions/triggers.py",
+        '        yield from execute("trigger_replace", before[0], *says)\n',
+        '        yield from execute("trigger_delete", before[0], now_ms)\n'
+        '        yield from execute("trigger_insert", before[0][::-1], trigger.name, *says)\n',
+        _TRIGGERS + "a_trigger_that_is_saved_again_knows_what_it_did_and_sees_its_job_at_work",
+        _TRIGGERS + "a_paused_trigger_that_is_saved_again_rests_on",
+    ),
+    _mutant(
         "a-soaking-rollout-is-over",
         "store/queries/triggers.sql",
         "WHERE r.job_id = j.job_id AND r.state < 10)))",
