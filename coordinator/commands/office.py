@@ -14,7 +14,7 @@ from coordinator.commands import options as of
 from coordinator.commands.conclude import confirm
 from coordinator.commands.texts import read_catalog, read_policy
 from coordinator.core.drafts import RoleKeys, careful_catalog, fitted, plain_policy
-from coordinator.core.papers import Papers
+from coordinator.core.papers import Papers, signed_before
 from coordinator.core.papers_text import describe, missing
 from coordinator.keys.file_keys import FileSigner, create_signer, read_public, write_public
 from coordinator.services.ceremony import (
@@ -138,7 +138,7 @@ def _sign(options: argparse.Namespace) -> int:
             where=str(options.key),
             mend="office show PAPERS says which keys are asked",
         )
-    _print(papers)
+    _print(papers, signer.public_key)
     if not options.yes and not confirm(f"Sign {' and '.join(titles)}?"):
         print("nothing was signed", file=sys.stderr)
         return 1
@@ -156,8 +156,9 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(papers: Papers) -> None:
-    for line in describe(papers):
+def _print(papers: Papers, public_key: bytes | None = None) -> None:
+    """Without a key, nothing is proven of what papers say was before."""
+    for line in describe(papers, known=partial(signed_before, public_key)):
         print(line)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason, RefusedError
-from shared.ids import KeyId
+from shared.ids import KeyId, key_id
 from shared.trust.catalog import CATALOG_TYP, Catalog, open_catalog
 from shared.trust.envelope import open_signed, peek_payload
 from shared.trust.policy import POLICY_TYP, Policy, open_policy
@@ -145,6 +145,30 @@ def open_before(papers: Papers) -> Trusted | None:
         return _together(root, held)
     except (KeyError, RefusedError) as error:
         raise MistakeError(f"what it says is in force contradicts itself ({error})") from None
+
+
+def signed_before(public_key: bytes | None, before: Paper, draft: Paper) -> bool:
+    """Tell whether a key signed what a draft says it follows, and the draft is the very next one.
+
+    Papers bring what is in force along, and prove nothing by it. What the own key signed was read
+    by its owner; an older state than the one before would hide what changed in between.
+    """
+    old, new = before.read(), draft.read()
+    if (old.fleet, old.version + 1) != (new.fleet, new.version):
+        return False
+    if public_key is None or (not isinstance(new, Root) and old.epoch != new.epoch):
+        return False
+    key = key_id(public_key)
+    try:
+        _, signed = open_signed(
+            before.envelope,
+            typ=TYPS[before.kind],
+            keys={key: public_key},
+            bound=limits.DOCUMENT_BYTES,
+        )
+    except RefusedError:
+        return False
+    return key in signed
 
 
 def quorums(papers: Papers) -> Iterator[Quorum]:

@@ -4,7 +4,7 @@ Pure. Whoever signs must be able to compare every key and every bound: nothing i
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from coordinator.core.catalog_text import render_catalog
 from coordinator.core.document_text import time_text
@@ -15,24 +15,29 @@ from shared.trust.catalog import Catalog
 from shared.trust.root import Root
 
 
-def describe(papers: Papers) -> Iterator[str]:
+def describe(papers: Papers, *, known: Callable[[Paper, Paper], bool]) -> Iterator[str]:
     """Yield the lines that tell what the drafts change.
+
+    Args:
+        papers: what is told.
+        known: tells whether a document is really the one before a draft. Otherwise all of the
+            draft is told as new: papers that bring a false one along would hide what changes.
 
     Raises:
         MistakeError: a document is damaged.
     """
-    held: dict[str, Document] = {paper.kind: paper.read() for paper in papers.before}
+    held = {paper.kind: paper for paper in papers.before}
+    shown: set[Paper] = set()
     for paper in papers.drafts:
         document, before = paper.read(), held.get(paper.kind)
-        title = title_of(paper.kind, document)
-        old = "the first one" if before is None else f"after {title_of(paper.kind, before)}"
+        sure = before is None or before in shown or known(before, paper)
         until = f"{time_text(document.issued_ms)} to {time_text(document.expires_ms)}"
-        yield f"{title} ({old}), {until}"
-        was = [] if before is None else body_text(before).splitlines()
-        for line in difflib.unified_diff(was, body_text(document).splitlines(), n=1, lineterm=""):
-            if not line.startswith(("---", "+++", "@@")):
-                yield f"  {line}"
-        held[paper.kind] = document
+        yield f"{title_of(paper.kind, document)} ({_follows(before, sure=sure)}), {until}"
+        was = [] if before is None else body_text(before.read()).splitlines()
+        for line in _changes(was, body_text(document).splitlines(), sure=sure):
+            yield f"  {line}"
+        held[paper.kind] = paper
+        shown.add(paper)
 
 
 def missing(papers: Papers) -> Sequence[str]:
@@ -76,6 +81,23 @@ def root_view(root: Root) -> Mapping[str, object]:
 def paper_titles(papers: Sequence[Paper]) -> list[str]:
     """Return how people call some documents."""
     return [title_of(paper.kind, paper.read()) for paper in papers]
+
+
+def _follows(before: Paper | None, *, sure: bool) -> str:
+    if before is None:
+        return "the first one"
+    said = f"after {title_of(before.kind, before.read())}"
+    return said if sure else f"{said}, which nothing proves here: read all of it"
+
+
+def _changes(was: list[str], now: list[str], *, sure: bool) -> Iterator[str]:
+    told = difflib.unified_diff(was, now, n=1, lineterm="")
+    changes = [line for line in told if not line.startswith(("---", "+++", "@@"))]
+    if sure:
+        yield from changes
+    else:
+        yield from (line for line in changes if line.startswith("-"))
+        yield from (f"+{line}" for line in now)
 
 
 def _key_view(key: KeyId, publics: Mapping[KeyId, bytes]) -> Mapping[str, str]:

@@ -128,9 +128,23 @@ def test_nobody_signs_without_having_seen_what(founded):
     founded.type("rotate", "director", "--data", "data")
     said = founded.slip("office", "sign", "data/papers.json", "--key", "anna.pem")
     assert "nobody is there to confirm" in said
+    # Whatever is asked is told before the question; without a key nothing before it is proven.
     shown = founded.type("office", "show", "data/papers.json")
     assert f"-  {founded.ids('director')[0]}" in shown
     assert "2 more of the root keys" in shown
+
+
+def test_whoever_signs_believes_nothing_that_papers_say_of_themselves(founded):
+    Path("policy.toml").write_text(founded.type("policy", "show", "--data", "data"))
+    founded.type("policy", "publish", "--data", "data", "policy.toml")
+    sign = ("office", "sign", "data/papers.json", "--yes", "--key", "dora.pem")
+    assert "read all of it" in founded.type("office", "show", "data/papers.json")
+    papers = json.loads(Path("data/papers.json").read_text())
+    assert "read all of it" not in founded.type(*sign)
+    (draft,) = papers["drafts"]
+    papers["before"] = [draft if one["kind"] == "policy" else one for one in papers["before"]]
+    Path("data/papers.json").write_text(json.dumps(papers))
+    assert "read all of it" in founded.type(*sign)
 
 
 def test_a_director_is_rotated_by_the_officers(founded):

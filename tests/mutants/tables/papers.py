@@ -6,6 +6,7 @@ _UNIT = "tests/unit/test_papers.py::test_"
 _FOUNDING = "tests/unit/test_papers_founding.py::test_"
 _TYPED = "tests/system/test_ceremony.py::test_"
 _ENROL = "tests/unit/test_agent_enroll.py::test_"
+_FALSE = "tests/unit/test_papers_text.py::test_papers_that_bring_a_false_past_along_hide_nothing"
 _FOLLOW = _UNIT + "papers_that_do_not_follow_are_refused_in_a_sentence"
 
 
@@ -41,6 +42,26 @@ PAPERS = (
         "    if document.epoch != root.epoch:\n",
         "    if False:\n",
         _FOLLOW,
+    ),
+    _papers("before-signed", "    return key in signed\n", "    return True\n", _FALSE),
+    _papers(
+        "before-next",
+        "if (old.fleet, old.version + 1) != (new.fleet, new.version):",
+        "if old.fleet != new.fleet:",
+        _FALSE,
+    ),
+    _papers(
+        "before-epoch",
+        "if public_key is None or (not isinstance(new, Root) and old.epoch != new.epoch):",
+        "if public_key is None:",
+        _FALSE,
+    ),
+    Mutant(
+        "papers-sign-shows",
+        "coordinator/commands/office.py",
+        "known=partial(signed_before, public_key)",
+        "known=lambda *_: True",
+        (_TYPED + "whoever_signs_believes_nothing_that_papers_say_of_themselves",),
     ),
     _drafts(
         "stolen-alone",
