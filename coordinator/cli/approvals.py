@@ -17,7 +17,7 @@ from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.keyfile import load_key
 from coordinator.cli.options import DEFAULT, MOST, Common, ask_first, parse_span_s, with_client
 from coordinator.cli.show import Screen, ago
-from coordinator.cli.spell import spell
+from coordinator.cli.spell import folded, spell
 from coordinator.contract.approvals import ApprovalForm, ApprovalView, DenyBody, SignBody
 from coordinator.contract.common import to_time, to_wall_ms
 from shared import limits
@@ -272,7 +272,8 @@ def _print(
     screen.facts(facts)
     screen.text()
     for line in spell(spec):
-        screen.text(line)
+        for part in folded(line, screen.width):
+            screen.text(part)
     if spec.is_standing:
         screen.text("It is a standing job: one execution runs again and again.")
     if signed:

@@ -189,7 +189,7 @@ def diagnose(
         output.write_bytes(text)
         screen.text(f"{len(text)} bytes in {output}{brought}")
     else:
-        screen.text(text.decode("utf-8", "replace"))
+        screen.whole(text.decode("utf-8", "replace"))
     return Exit.OK
 
 

@@ -103,7 +103,7 @@ def show(profile: str, /, *, common: Common = DEFAULT) -> None:
         if screen.as_json:
             screen.json({"artifact": found.view, "text": found.text})
         else:
-            screen.text(found.text.rstrip("\n"))
+            screen.whole(found.text)
 
     with_client(common, do)
 

@@ -3,13 +3,14 @@
 With ``--json`` each command prints exactly what the API answered, as one JSON document.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 _GOOD = frozenset({"SUCCEEDED", "COMPLETED", "ONLINE", "DONE"})
 _BAD = frozenset(
@@ -18,6 +19,9 @@ _BAD = frozenset(
         *("EXPIRED", "REVOKED", "OVERDUE", "SILENT"),
     }
 )
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Controls, changes of direction, halves of letters, other ends of lines."""
 
 
 class Screen:
@@ -41,19 +45,27 @@ class Screen:
         print(msgspec.json.encode(value).decode())
 
     def text(self, line: str = "") -> None:
-        """Print a line as it is."""
-        self.console.print(line, markup=False)
+        """Print a line as it is; what would move the cursor is spelled out."""
+        self.console.print(plain(line), markup=False, emoji=False, soft_wrap=True)
+
+    def whole(self, text: str) -> None:
+        """Print what somebody keeps in a file: into a pipe to the letter."""
+        if self.console.is_terminal:
+            self.text(text.removesuffix("\n"))
+        else:
+            self.console.file.write(text)
 
     def warn(self, line: str) -> None:
         """Print a line about what went wrong, where errors go."""
         Console(stderr=True, highlight=False).print(
-            f"outstation: {line}", markup=False, soft_wrap=True
+            f"outstation: {plain(line)}", markup=False, emoji=False, soft_wrap=True
         )
 
     def progress(self, line: str) -> None:
         """Show how far something is, over the line before; only where somebody is looking."""
         if self.console.is_terminal:
-            self.console.print(line.ljust(self.console.width - 1), markup=False, end="\r")
+            shown = plain(line).ljust(self.console.width - 1)
+            self.console.print(shown, markup=False, emoji=False, end="\r")
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print rows under heads; numbers stand at the right."""
@@ -63,7 +75,7 @@ class Screen:
             numeric = bool(found) and all(isinstance(row[index], int | float) for row in found)
             table.add_column(head, justify="right" if numeric else "left", overflow="fold")
         for row in found:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_row(*map(_cell, row))
         self._draw(table)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
@@ -72,7 +84,7 @@ class Screen:
         table.add_column()
         table.add_column(overflow="fold")
         for name, value in pairs:
-            table.add_row(f"[dim]{escape(name)}[/dim]", _cell(value))
+            table.add_row(Text(name, "dim"), _cell(value))
         self._draw(table)
 
     def _draw(self, table: Table) -> None:
@@ -84,6 +96,17 @@ class Screen:
             self.console.print(table)
         for line in drawn.get().splitlines():
             self.text(line.rstrip())
+
+
+def plain(text: str) -> str:
+    r"""Return a text with what would move the cursor, or hide, spelled out.
+
+    >>> plain("30 °C\x1b[8m"), plain("two\nlines")
+    ('30 °C\\x1b[8m', 'two\nlines')
+    """
+    return "".join(
+        letter if _is_seen(letter) else letter.encode("unicode_escape").decode() for letter in text
+    )
 
 
 def ago(time: datetime | None, now: datetime | None = None) -> str:
@@ -112,10 +135,12 @@ def count(numbers: dict[str, int]) -> str:
     return ", ".join(f"{value} {name}" for name, value in sorted(numbers.items()) if value) or "-"
 
 
-def _cell(value: object) -> str:
-    text = escape(str(value)) if value is not None else "-"
+def _cell(value: object) -> Text:
+    text = "-" if value is None else plain(str(value))
     if value in _GOOD:
-        return f"[green]{text}[/green]"
-    if value in _BAD:
-        return f"[bold red]{text}[/bold red]"
-    return text
+        return Text(text, "green")
+    return Text(text, "bold red" if value in _BAD else "")
+
+
+def _is_seen(letter: str) -> bool:
+    return letter in "\n\t" or unicodedata.category(letter) not in _UNSEEN

@@ -2,7 +2,7 @@
 
 It is made from the very bytes that are signed, field by field, so that a field which was added
 later is shown as well. Text is quoted with escapes: nothing in it can move the cursor, hide behind
-another direction of writing, or pretend to be a field.
+another direction of writing, or pretend to be a field, also where a line is too long for a screen.
 """
 
 import json
@@ -27,6 +27,20 @@ def spell(value: msgspec.Struct, indent: str = "") -> Iterator[str]:
         if field.default_factory is not msgspec.NODEFAULT and member == field.default_factory():
             continue
         yield from _named(field.name, member, indent)
+
+
+def folded(line: str, width: int) -> Iterator[str]:
+    """Yield a line in parts that fit a screen; what goes on is marked, so it looks like no field.
+
+    >>> list(folded('  text: "say dry_run: true"', 16))
+    ['  text: "say dry', '    | _run: true', '    | "']
+    """
+    yield line[:width]
+    indent = " " * min(len(line) - len(line.lstrip()), width // 2)
+    mark = f"{indent}{_STEP}| "
+    step = max(1, width - len(mark))
+    for start in range(width, len(line), step):
+        yield mark + line[start : start + step]
 
 
 def _named(name: str, member: object, indent: str) -> Iterator[str]:

@@ -148,6 +148,17 @@ async def test_an_approver_reads_all_of_it_signs_here_and_the_job_goes_out(world
     assert (await run("approvals", "list"))[1] == "nothing waits for anybody\n"
 
 
+async def test_no_text_of_a_job_looks_like_a_field_of_it(world, run):
+    text = f"{'X' * 75} dry_run: true {'Y' * 75}"
+    alarm = {"text": text, "severity": "warning"}
+    job = await submit_write(world, rule={"condition": "device.level > 3", "alarm": alarm})
+    status, out, _ = await run("approvals", "show", job["id"])
+    assert status == 0
+    told = out.partition("\n\n")[2].splitlines()
+    assert any(line.lstrip().startswith("| ") for line in told)
+    assert all(len(line) <= 80 for line in told), "no terminal breaks one anew"
+
+
 async def test_nobody_signs_without_being_asked(world, run, key_of):
     job = await submit_write(world)
     status, out, err = await run("approvals", "sign", job["id"], "--key", key_of("ben"))

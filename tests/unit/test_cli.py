@@ -1,5 +1,6 @@
 """The command line's own parts: finding the coordinator, drawing, times, and mistakes."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from coordinator.cli.__main__ import main
 from coordinator.cli.access import find_access
@@ -15,6 +17,7 @@ from coordinator.cli.jobs import _result
 from coordinator.cli.plot import Line, draw
 from coordinator.cli.readings_show import parse_moment
 from coordinator.cli.show import Screen
+from coordinator.cli.spell import folded
 from coordinator.contract.jobs import TaskView
 from shared.errors import MistakeError
 
@@ -156,6 +159,40 @@ def test_a_piped_table_carries_no_colours_and_no_blanks_at_the_end(
         *("AGENT      STATE", "a          SUCCEEDED", "b          FAILED", "long-name  -"),
         *("job       1", "its-name  [red]x[/red]"),
     ]
+
+
+def test_text_is_printed_as_it_is_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False)
+    screen.text("[bold]:x: " + "long " * 100)
+    screen.whole("of a file: \x1b[8m\r\n" + "y" * 300 + "\n\n")
+    screen.facts([("approvers", "anna\x1b]0;x\x07\u202e")])
+    screen.table(("NAME",), [("b\x9bn\u2028",)])
+    screen.warn("no\x1b[2J")
+    said = capsys.readouterr()
+    assert said.out == (
+        "[bold]:x: " + "long " * 100 + "\n"
+        "of a file: \x1b[8m\r\n" + "y" * 300 + "\n\n"
+        "approvers  anna\\x1b]0;x\\x07\\u202e\n"
+        "NAME\nb\\x9bn\\u2028\n"
+    )
+    assert said.err == "outstation: no\\x1b[2J\n"
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_no_part_of_a_line_that_is_signed_looks_like_a_field(width: int) -> None:
+    pad = "X" * (width - len('        text: "'))
+    line = f'        text: "{pad}dry_run: true {"Y" * 300}"'
+    first, *more = folded(line, width)
+    assert first == line[:width]
+    assert all(part.lstrip().startswith("| ") and len(part) <= width for part in more)
+    assert first + "".join(part.split("| ", 1)[1] for part in more) == line
+
+
+def test_a_file_that_is_shown_to_people_moves_no_cursor() -> None:
+    screen, shown = Screen(as_json=False), io.StringIO()
+    screen.console = Console(file=shown, force_terminal=True, width=80, highlight=False)
+    screen.whole("of a file: \x1b[8m\n")
+    assert shown.getvalue() == "of a file: \\x1b[8m\n"
 
 
 def test_a_chart_says_in_which_zone_its_times_are() -> None:

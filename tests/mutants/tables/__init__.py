@@ -7,6 +7,7 @@ from tests.mutants.tables.approvals import APPROVALS
 from tests.mutants.tables.artifacts import ARTIFACTS
 from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
+from tests.mutants.tables.commands import COMMANDS
 from tests.mutants.tables.coordinator import COORDINATOR
 from tests.mutants.tables.devices import DEVICES
 from tests.mutants.tables.discovery import DISCOVERY
@@ -43,6 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *AUTOMATION,
     *STICKS,
     *ACCESS,
+    *COMMANDS,
     *MEMBERSHIP,
     *READINGS,
     *PAPERS,
