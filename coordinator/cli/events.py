@@ -101,17 +101,19 @@ class Follower:
             headers["Last-Event-ID"] = str(self.after)
         asked = {**self.query, "seconds": seconds}
         self._line = b""
-        data = b""
+        number, data = self.after, b""
         for piece in self.client.stream("/v1/events/stream", asked, headers=headers):
             for line in self._lines(piece):
                 name, _, value = line.partition(b": ")
                 if name == b"id":
-                    self.after = int(value)
+                    number = int(value)
                 elif name == b"event":
                     self.missed = True
                 elif name == b"data":
                     data = value
-                elif not line and data:
+                elif not line:
+                    # Only now all of it is here: a link that breaks before brings it once more.
+                    self.after = number
                     event, data = _decoded(data), b""
                     if event is not None:
                         yield event
@@ -142,7 +144,7 @@ def _decoded(data: bytes) -> EventView | None:
     try:
         return msgspec.json.decode(data, type=EventView)
     except msgspec.DecodeError:
-        return None  # the data of `missed`
+        return None  # none, or the data of `missed`
 
 
 def _list(client: Client, screen: Screen, query: dict[str, str], most: int) -> None:

@@ -37,6 +37,12 @@ COMMANDS = (
         "for part in [line]:",
         "no_text_of_a_job_looks_like_a_field_of_it",
     ),
+    cuts("follow", "coordinator/cli/events.py", "tests/unit/test_cli_follower.py::test_")(
+        "whole-event",
+        "number = int(value)",
+        "self.after = number = int(value)",
+        "a_link_that_breaks_anywhere_costs_no_event",
+    ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
         'mark = f"{indent}{_STEP}| "',
