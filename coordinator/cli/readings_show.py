@@ -1,5 +1,6 @@
 """Readings as a table, drawn, or as a file: what `outstation readings` does with an answer."""
 
+import codecs
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -55,8 +56,9 @@ def query(asked: Mapping[str, object]) -> dict[str, object]:
 def get(client: Client, screen: Screen, asked: dict[str, object], *, csv: bool) -> None:
     """Print readings as a table, or as CSV for other programs."""
     if csv:
-        for piece in client.stream("/v1/readings", {**asked, "format": "csv"}):
-            sys.stdout.write(piece.decode())
+        pieces = client.stream("/v1/readings", {**asked, "format": "csv"})
+        # A piece ends anywhere, also within the ° of a unit.
+        sys.stdout.writelines(codecs.iterdecode(pieces, "utf-8", "replace"))
         return
     view = client.get("/v1/readings", ReadingsView, asked)
     if screen.as_json:

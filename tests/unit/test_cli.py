@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,11 @@ from rich.console import Console
 
 from coordinator.cli.__main__ import main
 from coordinator.cli.access import find_access
+from coordinator.cli.client import Client
 from coordinator.cli.job_file import read_job
 from coordinator.cli.jobs import _result
 from coordinator.cli.plot import Line, draw
-from coordinator.cli.readings_show import parse_moment
+from coordinator.cli.readings_show import get, parse_moment
 from coordinator.cli.show import Screen
 from coordinator.cli.spell import folded
 from coordinator.contract.jobs import TaskView
@@ -186,6 +188,15 @@ def test_no_part_of_a_line_that_is_signed_looks_like_a_field(width: int) -> None
     assert first == line[:width]
     assert all(part.lstrip().startswith("| ") and len(part) <= width for part in more)
     assert first + "".join(part.split("| ", 1)[1] for part in more) == line
+
+
+def test_a_piece_of_csv_may_end_within_a_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    class Pieces:
+        def stream(self, path: str, query: object) -> list[bytes]:
+            return [bytes([byte]) for byte in "value,unit\n21.5,°C\n".encode()]
+
+    get(cast("Client", Pieces()), Screen(as_json=False), {}, csv=True)
+    assert capsys.readouterr().out == "value,unit\n21.5,°C\n"
 
 
 def test_a_file_that_is_shown_to_people_moves_no_cursor() -> None:

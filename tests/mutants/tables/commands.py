@@ -43,6 +43,12 @@ COMMANDS = (
         "self.after = number = int(value)",
         "a_link_that_breaks_anywhere_costs_no_event",
     ),
+    cuts("csv", "coordinator/cli/readings_show.py", _CLI)(
+        "pieces",
+        'codecs.iterdecode(pieces, "utf-8", "replace")',
+        "map(bytes.decode, pieces)",
+        "a_piece_of_csv_may_end_within_a_letter",
+    ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
         'mark = f"{indent}{_STEP}| "',
