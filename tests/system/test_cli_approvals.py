@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec.structs import replace
 
+from coordinator.cli import approvals
 from coordinator.cli.__main__ import main
 from coordinator.cli.approvals import Wish, approval_of, checked_spec
-from coordinator.cli.client import CallError
+from coordinator.cli.client import CallError, Client
 from coordinator.cli.keyfile import load_key
 from coordinator.contract.approvals import ApprovalForm
 from shared.errors import MistakeError
@@ -146,6 +148,27 @@ async def test_an_approver_reads_all_of_it_signs_here_and_the_job_goes_out(world
     status, out, _ = await run("jobs", "show", job["id"], "--json")
     assert json.loads(out)["job"]["agreement"]["people"] == ["anna", "ben"]
     assert (await run("approvals", "list"))[1] == "nothing waits for anybody\n"
+
+
+async def test_an_approver_may_take_his_time(world, run, key_of, monkeypatch):
+    job = await submit_write(world)
+    ben, lines = await token_of(world.place, "ben", "approver"), []
+    send = Client._send
+
+    def noted(client, *asked):
+        send(client, *asked)
+        lines.append(client._connection.sock)
+
+    def reads(question, *, yes):
+        lines[-1].shutdown(socket.SHUT_RDWR)  # as after an idle minute
+        return True
+
+    monkeypatch.setattr(Client, "_send", noted)
+    monkeypatch.setattr(approvals, "ask_first", reads)
+    sign = ("approvals", "sign", job["id"], "--key", key_of("ben"))
+    status, out, err = await run(*sign, token=ben)
+    assert (status, err) == (0, "")
+    assert "signed: 1 of 2, by ben" in out
 
 
 async def test_no_text_of_a_job_looks_like_a_field_of_it(world, run):

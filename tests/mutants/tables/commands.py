@@ -37,6 +37,7 @@ COMMANDS = (
         "for part in [line]:",
         "no_text_of_a_job_looks_like_a_field_of_it",
     ),
+    _approvals("fresh-line", "    client.close()\n", "", "an_approver_may_take_his_time"),
     cuts("follow", "coordinator/cli/events.py", "tests/unit/test_cli_follower.py::test_")(
         "whole-event",
         "number = int(value)",
