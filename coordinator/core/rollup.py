@@ -195,7 +195,13 @@ def _fill(cells: dict[int, _Cell], parts: Iterable[_Rows]) -> None:
 
 
 def as_measured(channel: Channel) -> Channel:
-    """Return what is measured, however many of its readings were held back."""
+    """Return what is measured, however many of its readings were held back.
+
+    Stores have it under these words, and PostgreSQL's have no NUL: a unit with one would be found
+    under no number again.
+    """
+    if "\0" in channel.unit:
+        channel = replace(channel, unit=channel.unit.replace("\0", "\N{REPLACEMENT CHARACTER}"))
     return channel if channel.reduction is None else replace(channel, reduction=None)
 
 

@@ -8,6 +8,9 @@ from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.rolling import Decoded, fold_all, plan
 from coordinator.transactions.rollups import due_work, grounds_of, write_hours
 from shared import limits
+from shared.block.schema import Schema
+from shared.ids import DeviceId
+from shared.model.reading import Channel, schema_ref
 from tests.readings_office import (
     AGENT,
     NOW,
@@ -17,6 +20,7 @@ from tests.readings_office import (
     group,
     roll_everything_up,
     rolled,
+    rows,
     settle_times,
 )
 from tests.stores import ENGINES, open_store
@@ -96,3 +100,14 @@ async def test_what_is_stored_takes_room_as_blocks_do(store, monkeypatch):
     ]
     await roll_everything_up(store)
     assert sum(await counts(store, MINUTE_S)) == 62
+
+
+async def test_a_unit_with_a_nul_is_found_again(store):
+    odd = Schema((Channel(DeviceId("pump-9"), "current", "A\0"),))
+    for seq in (1, 2):
+        times = [BEGINS + seq * HOUR_MS]
+        data = block(seq, group(times, [1.5]), schema=schema_ref(odd.hash))
+        await bring(store, data, schema=odd)
+        await roll_everything_up(store)
+    assert await counts(store, HOUR_S) == [1, 1]
+    assert await rows(store, "SELECT number, unit FROM channel") == [(1, "A\ufffd")]

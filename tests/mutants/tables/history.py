@@ -75,6 +75,13 @@ HISTORY = (
         (_WRITES + "minutes_that_somebody_wrote_meanwhile_stay",),
     ),
     Mutant(
+        "rollup-of-a-unit-that-no-store-has",
+        "coordinator/core/rollup.py",
+        'if "\\0" in channel.unit:',
+        "if False:",
+        (_WRITES + "a_unit_with_a_nul_is_found_again",),
+    ),
+    Mutant(
         "rollup-of-what-is-being-written",
         "coordinator/transactions/rollups.py",
         " if one not in busy]",
