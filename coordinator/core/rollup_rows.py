@@ -5,12 +5,13 @@ Hours that are put one after the other see each other's changes. Leaves out read
 (`coordinator.transactions.rollups`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
 from coordinator.core.ports import Row as StoredRow
 from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S, Buckets
+from shared import limits
 from shared.model.reading import Channel
 
 Key: TypeAlias = tuple[int, int, int]
@@ -18,10 +19,14 @@ Key: TypeAlias = tuple[int, int, int]
 
 
 class RollupRows:
-    """Starts with nothing; `read` and `put` an hour, then the next."""
+    """Starts with the channels; `read` and `put` an hour, then the next."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[Channel, int] = {}
+    def __init__(self, channels: Iterable[StoredRow] = ()) -> None:
+        """`channels` are rows of (number, device, point, unit, kind), all that the agent has."""
+        self._numbers: dict[Channel, int] = {Channel(*row[1:]): row[0] for row in channels}
+        self._last = max(self._numbers.values(), default=0)
+        self._minutes: dict[int, set[int]] = {}
+        """Numbers of the channels that have some in an hour."""
         self._data: dict[Key, bytes | None] = {}
         self._fresh: dict[Channel, int] = {}
         self._changed: dict[Key, bytes | None] = {}
@@ -36,11 +41,21 @@ class RollupRows:
         """Return rows that are others now; None: nothing is left of one."""
         return self._changed
 
+    def touched(self) -> Mapping[int, Sequence[int]]:
+        """Return by hour the numbers of the channels whose rows are others now, in order."""
+        found: dict[int, list[int]] = {}
+        for number, width_s, start_ms in sorted(self._changed):
+            if width_s == MINUTE_S:  # its day's hours change with them
+                found.setdefault(start_ms, []).append(number)
+        return found
+
     def read(self, hour_ms: int, stored: Iterable[StoredRow]) -> None:
-        """Take in rows of (number, device, point, unit, kind, minutes, hours), all channels'."""
+        """Take in rows of (number, minutes, hours), of all channels that have any."""
         day_ms = hour_ms // DAY_MS * DAY_MS
-        for number, device, point, unit, kind, minutes, hours in stored:
-            self._numbers.setdefault(Channel(device, point, unit, kind), number)
+        known = self._minutes.setdefault(hour_ms, set())
+        for number, minutes, hours in stored:
+            if minutes is not None:
+                known.add(number)
             self._data.setdefault((number, MINUTE_S, hour_ms), minutes)
             self._data.setdefault((number, HOUR_S, day_ms), hours)
 
@@ -48,18 +63,24 @@ class RollupRows:
         """Put the wanted minutes of an hour in the place of those before, and merge the hour."""
         day_ms = hour_ms // DAY_MS * DAY_MS
         at = (hour_ms - day_ms) // HOUR_MS
-        for channel in found:
-            if channel not in self._numbers:
-                number = max(self._numbers.values(), default=0) + 1
-                self._numbers[channel] = self._fresh[channel] = number
-        for channel, number in self._numbers.items():
+        numbered = {self._number(channel): row for channel, row in found.items()}
+        numbered.pop(0, None)
+        for number in sorted(self._minutes.get(hour_ms, set()) | numbered.keys()):
             old = self._row((number, MINUTE_S, hour_ms))
-            new = replaced(old, wanted, found.get(channel))
+            new = replaced(old, wanted, numbered.get(number))
             if new != old:
                 self._set((number, MINUTE_S, hour_ms), new)
                 key = number, HOUR_S, day_ms
                 whole = None if new is None else Row.of([new.merged(at)])
                 self._set(key, replaced(self._row(key), {at}, whole))
+
+    def _number(self, channel: Channel) -> int:
+        """Return under which number a channel is stored; 0: under none, there are too many."""
+        number = self._numbers.get(channel, 0)
+        if not number and self._last < limits.ROLLUP_CHANNELS:
+            self._last = number = self._last + 1
+            self._numbers[channel] = self._fresh[channel] = number
+        return number
 
     def _row(self, key: Key) -> Row | None:
         data = self._data.get(key)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from coordinator.core.rollup import Minutes, in_order, minutes_touched
-from coordinator.transactions.rollups import Due, Folded, Ground, Hour, PlacedBlock, folded
+from coordinator.transactions.rollup_writes import Folded, folded
+from coordinator.transactions.rollups import Due, Ground, Hour, PlacedBlock
 from shared import limits
 from shared.block.codec import decode_groups
 from shared.block.schema import Schema
@@ -142,7 +143,8 @@ class _Load:
     def _more(self, order: Due, hour_ms: int, width: int) -> int:
         """Return how often an hour counts that is taken for so many channels, too."""
         known = self._weights.get((order.agent, hour_ms, order.schema), 0)
-        return max(0, 1 + width // limits.ROLLUP_HOUR_CHANNELS - known)
+        more = order.channels // limits.ROLLUP_KNOWN_CHANNELS
+        return max(0, 1 + width // limits.ROLLUP_HOUR_CHANNELS + more - known)
 
 
 def fold_all(grounds: Iterable[Ground], decoded: Decoded) -> list[Folded]:

@@ -19,17 +19,14 @@ from coordinator.core.rollup import Minutes
 from coordinator.services.bell import Bell
 from coordinator.services.rolling import Decoded, Planned, Rest, add, fold_all, plan
 from coordinator.transactions.retime import walk_boots
+from coordinator.transactions.rollup_writes import Folded, end_orders, folded, write_hours
 from coordinator.transactions.rollups import (
     Due,
-    Folded,
     Ground,
     due_work,
-    end_orders,
-    folded,
     ground_of,
     grounds_of,
     oldest_order,
-    write_hours,
 )
 from coordinator.transactions.unreadable import set_aside_unreadable
 from shared import limits

@@ -1,18 +1,17 @@
-"""What has to be rolled up, the blocks it is computed from, and the buckets themselves.
+"""What has to be rolled up, the blocks it is computed from, and what is stored already.
 
 A stored block leaves an order to compute the minutes it touches; one that is placed elsewhere
 leaves two. An order is taken off when all its minutes are written, so a crash repeats it and
-repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`) and the loop
-(`coordinator.services.rollups`).
+repeating changes nothing. Leaves out the arithmetic (`coordinator.core.rollup`), writing what came
+out (`coordinator.transactions.rollup_writes`) and the loop (`coordinator.services.rollups`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from coordinator.core.ports import Row, Scalar, Tx, execute_many, fetch, fetch_one
+from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.retime import Sureness
-from coordinator.core.rollup import DAY_MS, Buckets
-from coordinator.core.rollup_rows import RollupRows
+from coordinator.core.rollup import DAY_MS
 from coordinator.transactions.readings import load_schema
 from coordinator.transactions.retime import has_walks
 from shared import limits
@@ -35,6 +34,8 @@ class Due:
     """Names that list; None with the block."""
     data: bytes | None
     """None: the block is gone, and so is the order."""
+    channels: int = 0
+    """How many its agent has had so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,16 @@ class After:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of an agent, as far as an hour is merged into it."""
+
+    channels: Sequence[Row] = ()
+    """All that it ever had: number, device, point, unit, kind."""
+    rows: Sequence[Row] = ()
+    """Number, the hour's minutes and its day's hours, of the channels that have any."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
     """What an hour is computed from."""
 
@@ -115,19 +126,7 @@ class Ground:
     """Channel list and block; those whose list nobody knows are left out."""
     after: After | None
     """Where the rest begins that had no room; None: this is all."""
-    stored: Sequence[Row] = ()
-    """Its minutes and the hours of its day as they are stored, by channel."""
-
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """Hours of one agent, computed, and what they make of the rows that are stored."""
-
-    hours: Sequence[Hour]
-    found: Sequence[Buckets]
-    stored: Sequence[Sequence[Row]]
-    """By hour, as they were read."""
-    rows: RollupRows
+    stored: Stored = Stored()
 
 
 def due_work(busy: frozenset[AgentId], last: str = "") -> Tx[DueWork]:
@@ -150,8 +149,8 @@ def due_work(busy: frozenset[AgentId], last: str = "") -> Tx[DueWork]:
             break
         rows = yield from fetch("rollup_due_of_agent", agent, left)
         orders += [
-            Due(number, agent, epoch, seq, shift_ms, bool(readable), schema, data)
-            for number, epoch, seq, shift_ms, readable, schema, data in rows
+            Due(number, agent, epoch, seq, shift_ms, bool(readable), schema, data, channels or 0)
+            for number, epoch, seq, shift_ms, readable, schema, data, channels in rows
         ]
     return DueWork(has_walks=False, since_ms=since_ms, orders=orders)
 
@@ -171,26 +170,33 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
     cannot be computed again.
     """
     found: list[Ground | None] = []
-    agents: dict[AgentId, tuple[int, bool]] = {}
+    agents: dict[AgentId, tuple[int, bool, Sequence[Row]]] = {}
     schemas: dict[tuple[AgentId, SchemaRef], bytes | None] = {}
     room = limits.ROLLUP_BYTES
     for hour in hours:
         if found and room <= 0:
             break
         if hour.agent not in agents:
-            row = yield from fetch_one("rollup_agent", hour.agent)
-            assert row is not None, "no table has to have a row for it"
-            agents[hour.agent] = -limits.INT_MAX if row[0] is None else row[0], bool(row[1])
-        gone_ms, has_long = agents[hour.agent]
+            agents[hour.agent] = yield from _agent(hour.agent)
+            room -= len(agents[hour.agent][2]) * limits.ROLLUP_CHANNEL_BYTES
+        gone_ms, has_long, channels = agents[hour.agent]
         if hour.hour_ms < gone_ms:
             found.append(None)
             continue
         ground = yield from ground_of(hour, After(is_long=has_long), schemas, room)
-        stored = yield from _stored(hour)
+        stored = yield from stored_of(hour)
         room -= sum(len(one.data) for _, one in ground.blocks)
         room -= sum(len(minutes or b"") + len(hours or b"") for *_, minutes, hours in stored)
-        found.append(replace(ground, stored=stored))
+        found.append(replace(ground, stored=Stored(channels, stored)))
     return found
+
+
+def _agent(agent: AgentId) -> Tx[tuple[int, bool, Sequence[Row]]]:
+    """Return from when on its blocks are here, whether some are long, and all its channels."""
+    rows = yield from fetch("rollup_agent", agent)
+    gone_ms, has_long, *_ = rows[0]  # one at least, without a channel where there is none
+    channels = [row[2:] for row in rows if row[2] is not None]
+    return -limits.INT_MAX if gone_ms is None else gone_ms, bool(has_long), channels
 
 
 def ground_of(
@@ -247,79 +253,10 @@ def blocks_in(
     return blocks, After(is_long=False) if after.is_long else None
 
 
-def _stored(hour: Hour) -> Tx[Sequence[Row]]:
-    return (yield from fetch("rollup_of_hour", hour.agent, hour.hour_ms, hour.day_ms))
-
-
-def folded(found: Iterable[tuple[Hour, Buckets, Sequence[Row]]]) -> list[Folded]:
-    """Merge computed hours into the rows that were read, agent by agent.
-
-    What has more rows than one transaction should write is in several parts. Hours of a day have
-    rows in common: the later part finds them changed by the earlier one, and is merged once more.
-    """
-    agents: dict[AgentId, list[list[tuple[Hour, Buckets, Sequence[Row]]]]] = {}
-    for one in found:
-        parts = agents.setdefault(one[0].agent, [[]])
-        if parts[-1] and sum(len(buckets) for _, buckets, _ in parts[-1]) >= limits.ROLLUP_SERIES:
-            parts.append([])
-        parts[-1].append(one)
-    return [
-        Folded(hours, buckets, stored, _merged(hours, buckets, stored))
-        for parts in agents.values()
-        for hours, buckets, stored in (zip(*some, strict=True) for some in parts)
-    ]
-
-
-def _merged(
-    hours: Sequence[Hour], found: Sequence[Buckets], stored: Sequence[Sequence[Row]]
-) -> RollupRows:
-    rows = RollupRows()
-    for hour, buckets, before in zip(hours, found, stored, strict=True):
-        rows.read(hour.hour_ms, before)
-        rows.put(hour.hour_ms, hour.minutes, buckets)
-    return rows
-
-
-def write_hours(all_folded: Sequence[Folded]) -> Tx[None]:
-    """Put minutes in the place of those before, and their hours after them.
-
-    They were merged before the transaction, which others wait for. Where somebody wrote meanwhile,
-    which another process may, they are merged once more.
-    """
-    channels: list[tuple[Scalar, ...]] = []
-    saved: list[tuple[Scalar, ...]] = []
-    empty: list[tuple[Scalar, ...]] = []
-    for one in all_folded:
-        stored = list(one.stored)
-        for at, hour in enumerate(one.hours):
-            stored[at] = yield from _stored(hour)
-        as_read = all(list(now) == list(then) for now, then in zip(stored, one.stored, strict=True))
-        rows = one.rows if as_read else _merged(one.hours, one.found, stored)
-        agent = one.hours[0].agent
-        channels += [
-            (agent, number, channel.device, channel.point, channel.unit, channel.kind)
-            for channel, number in rows.fresh.items()
-        ]
-        for key, data in rows.changed.items():
-            if data is None:
-                empty.append((agent, *key))
-            else:
-                saved.append((agent, *key, data))
-    for name, values in (
-        ("channel_insert", channels),
-        ("rollup_save", saved),
-        ("rollup_delete", empty),
-    ):
-        if values:
-            yield from execute_many(name, values)
-
-
-def end_orders(found: Sequence[Folded], done: Sequence[int], waiting: Sequence[int]) -> Tx[None]:
-    """Write the last hours of some orders and take these off; some wait for their channel list."""
-    yield from write_hours(found)
-    for name, numbers in (("rollup_due_done", done), ("rollup_due_wait", waiting)):
-        if numbers:
-            yield from execute_many(name, [(number,) for number in numbers])
+def stored_of(hour: Hour, first: int = 0, last: int = limits.INT_MAX) -> Tx[Sequence[Row]]:
+    """Return rows that an hour is merged into, of channels with numbers from `first` to `last`."""
+    values = (hour.agent, hour.hour_ms, hour.day_ms, first, last)
+    return (yield from fetch("rollup_of_hour", *values))
 
 
 def oldest_order() -> Tx[int | None]:

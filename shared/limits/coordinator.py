@@ -46,6 +46,14 @@ ROLLUP_HOURS = 512
 """Hours computed together, about a second: an agent with more goes on when it is its turn again."""
 ROLLUP_HOUR_CHANNELS = 32
 """So many channels more make an hour count once more among them."""
+ROLLUP_KNOWN_CHANNELS = 1_024
+"""So many channels more that an agent ever had do so, too: each is looked up."""
+ROLLUP_CHANNELS = 65_536
+"""Channels of an agent that have minutes and hours: 256 of each device that it may have."""
+ROLLUP_CHANNEL_BYTES = 16
+"""What one of them counts in the room of ROLLUP_BYTES, for all hours of its agent together."""
+ROLLUP_NEAR = 32
+"""Numbers of channels so near to each other are looked up together."""
 ROLLUP_BYTES = 2_097_152
 """Stored blocks in memory that some hours are computed from, and the rows they are merged into; one
 hour's blocks go on in such pieces."""

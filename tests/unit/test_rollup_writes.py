@@ -6,7 +6,8 @@ import pytest
 
 from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.rolling import Decoded, fold_all, plan
-from coordinator.transactions.rollups import due_work, grounds_of, write_hours
+from coordinator.transactions.rollup_writes import write_hours
+from coordinator.transactions.rollups import due_work, grounds_of
 from shared import limits
 from shared.block.schema import Schema
 from shared.ids import DeviceId

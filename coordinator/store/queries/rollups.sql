@@ -24,7 +24,8 @@ WHERE w.agent_id IS NOT NULL
 LIMIT $2;
 
 -- name: rollup_due_of_agent
-SELECT d.number, d.epoch, d.seq, d.shift_ms, s.data IS NOT NULL, b.schema_ref, b.data
+SELECT d.number, d.epoch, d.seq, d.shift_ms, s.data IS NOT NULL, b.schema_ref, b.data,
+    (SELECT max(number) FROM channel WHERE agent_id = $1)
 FROM rollup_due d
 LEFT JOIN block b ON b.agent_id = d.agent_id AND b.epoch = d.epoch AND b.seq = d.seq
 LEFT JOIN schema s ON s.agent_id = b.agent_id AND s.schema_ref = b.schema_ref
@@ -41,7 +42,9 @@ SELECT count(*), min(since_ms) FROM rollup_due WHERE waits = 0;
 
 -- name: rollup_agent
 SELECT (SELECT before_ms FROM raw_gone WHERE agent_id = $1),
-    EXISTS (SELECT 1 FROM block WHERE agent_id = $1 AND is_long = 1);
+    EXISTS (SELECT 1 FROM block WHERE agent_id = $1 AND is_long = 1),
+    c.number, c.device, c.point, c.unit, c.kind
+FROM (SELECT 1 AS one) o LEFT JOIN channel c ON c.agent_id = $1;
 
 -- name: blocks_in
 SELECT epoch, seq, first_ms, shift_ms, sureness, err_ms, schema_ref, data FROM block
@@ -52,17 +55,22 @@ ORDER BY first_ms, epoch, seq LIMIT $9;
 -- name: channels_of_agent
 SELECT number, device, point, unit, kind FROM channel WHERE agent_id = $1;
 
+-- name: channel_last
+SELECT max(number) FROM channel WHERE agent_id = $1;
+
 -- name: channel_insert
 INSERT INTO channel (agent_id, number, device, point, unit, kind) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: rollup_of_hour
-SELECT c.number, c.device, c.point, c.unit, c.kind, m.data, h.data
+-- Channels without a row are left out: an agent may have had more of them than anybody's memory.
+SELECT c.number, m.data, h.data
 FROM channel c
 LEFT JOIN rollup m ON m.agent_id = c.agent_id AND m.channel = c.number
     AND m.width_s = 60 AND m.start_ms = $2
 LEFT JOIN rollup h ON h.agent_id = c.agent_id AND h.channel = c.number
     AND h.width_s = 3600 AND h.start_ms = $3
-WHERE c.agent_id = $1;
+WHERE c.agent_id = $1 AND c.number >= $4 AND c.number <= $5
+    AND (m.data IS NOT NULL OR h.data IS NOT NULL);
 
 -- name: rollup_save
 INSERT INTO rollup (agent_id, channel, width_s, start_ms, data) VALUES ($1, $2, $3, $4, $5)

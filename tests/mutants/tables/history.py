@@ -10,6 +10,7 @@ _LIMITS = "tests/system/test_coordinator_limits.py::test_"
 _ROWS = "tests/property/test_buckets.py::test_"
 _PACE = "tests/unit/test_rollup_pace.py::test_"
 _TURNS = "tests/unit/test_rollup_turns.py::test_"
+_CHANNELS = "tests/unit/test_rollup_channels.py::test_"
 _WRITES = "tests/unit/test_rollup_writes.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -69,9 +70,9 @@ HISTORY = (
     ),
     Mutant(
         "rollup-as-it-was-read",
-        "coordinator/transactions/rollups.py",
-        "rows = one.rows if as_read else",
-        "rows = one.rows if True else",
+        "coordinator/transactions/rollup_writes.py",
+        "return rows if as_read else",
+        "return rows if True else",
         (_WRITES + "minutes_that_somebody_wrote_meanwhile_stay",),
     ),
     Mutant(
@@ -80,6 +81,55 @@ HISTORY = (
         'if "\\0" in channel.unit:',
         "if False:",
         (_WRITES + "a_unit_with_a_nul_is_found_again",),
+    ),
+    Mutant(
+        "rollup-of-channels-without-rows",
+        "coordinator/store/queries/rollups.sql",
+        "\n    AND (m.data IS NOT NULL OR h.data IS NOT NULL);",
+        ";",
+        (_CHANNELS + "only_channels_that_have_rows_are_read_for_an_hour_and_all_once",),
+    ),
+    Mutant(
+        "rollup-looks-at-all-again",
+        "coordinator/transactions/rollup_writes.py",
+        "found = yield from stored_of(hour, first, last)",
+        "found = yield from stored_of(hour, 0, limits.INT_MAX)",
+        (_CHANNELS + "what_is_written_is_all_that_is_looked_at_once_more",),
+    ),
+    Mutant(
+        "rollup-of-channels-without-end",
+        "coordinator/core/rollup_rows.py",
+        "and self._last < limits.ROLLUP_CHANNELS:",
+        "and True:",
+        (_CHANNELS + "channels_beyond_the_bound_have_no_rollups_and_harm_no_others",),
+    ),
+    Mutant(
+        "rollup-of-channels-without-room",
+        "coordinator/transactions/rollups.py",
+        "* limits.ROLLUP_CHANNEL_BYTES",
+        "* 0",
+        (_CHANNELS + "channels_take_room_in_memory",),
+    ),
+    Mutant(
+        "rollup-of-channels-that-count-nothing",
+        "coordinator/services/rolling.py",
+        "more = order.channels // limits.ROLLUP_KNOWN_CHANNELS",
+        "more = 0",
+        (_CHANNELS + "an_hour_counts_for_all_channels_that_its_agent_had",),
+    ),
+    Mutant(
+        "rollup-of-a-number-that-is-taken",
+        "coordinator/transactions/rollup_writes.py",
+        "if last_of_all is None or last_of_all[0] != known:",
+        "if False:",
+        (_CHANNELS + "a_channel_that_somebody_numbered_meanwhile_keeps_its_number",),
+    ),
+    Mutant(
+        "rollup-of-hours-read-apart",
+        "coordinator/transactions/rollup_writes.py",
+        "        if agent in waiting:\n",
+        "        if False:\n",
+        (_CHANNELS + "hours_of_an_agent_that_were_read_apart_are_written_together",),
     ),
     Mutant(
         "rollup-of-what-is-being-written",
@@ -126,8 +176,8 @@ HISTORY = (
     Mutant(
         "rollup-hours-counted-twice",
         "coordinator/services/rolling.py",
-        "limits.ROLLUP_HOUR_CHANNELS - known)",
-        "limits.ROLLUP_HOUR_CHANNELS)",
+        "limits.ROLLUP_HOUR_CHANNELS + more - known)",
+        "limits.ROLLUP_HOUR_CHANNELS + more)",
         (_TURNS + "blocks_of_the_same_hours_count_once",),
     ),
     Mutant(
@@ -163,7 +213,7 @@ HISTORY = (
     ),
     Mutant(
         "rollup-in-one-transaction",
-        "coordinator/transactions/rollups.py",
+        "coordinator/transactions/rollup_writes.py",
         ">= limits.ROLLUP_SERIES:",
         ">= limits.INT_MAX:",
         (_WRITES + "hours_that_have_no_room_in_one_transaction_are_written_in_several",),
