@@ -352,6 +352,7 @@ def _save(shelf: _Shelf, agent: AgentId, report: Report, *, newest: bool) -> Tx[
         said.stored,
         said.lost,
         int(newest),
+        limits.ORDINALS,
     )
     queries = [save_quota(shelf.quota)] if shelf.blocks else []
     if len(shelf.inserts) == 1:

@@ -142,7 +142,7 @@ def _bound(times: BootTimes, header: BlockHeader, boot: _Boot) -> Tx[None]:
     if before is not None and bound_ms > before - NOTICEABLE_MS:
         return
     boot.latest_offset_ms = bound_ms
-    yield from execute("boot_save", times.agent, header.boot, bound_ms)
+    yield from execute("boot_save", times.agent, header.boot, bound_ms, limits.ORDINALS)
     if before is not None and not boot.fixes:
         yield from execute("retime_begin", times.agent, header.boot, b"")
 

@@ -34,6 +34,9 @@ BLOCK_SPAN_MS = 86_400_000
 """Most blocks span less than a day; longer ones are looked up by an index of their own."""
 ANCHORS_PER_BOOT = 64
 """True times kept of one boot; one is enough, more only take out the drift of its counter."""
+ORDINALS = 1_024
+"""Boots, and telemetry stores, of an agent that are counted in the order of their arrival; those
+beyond it are all alike the last: a gateway that starts once a day has so many in three years."""
 RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
 RETIME_BOOTS = 32

@@ -3,7 +3,9 @@
 import pytest
 
 from coordinator.core.retime import BlockClock, Fix, Placed, Sureness, anchored, place
+from shared import limits
 from shared.clock import ClockState, MonoMs, WallMs
+from shared.model.reading import BootRef
 from shared.wire.messages import Anchor
 from tests.readings_office import BOOT, NOW, add_agent, block, bring, group, rows, settle_times
 from tests.stores import ENGINES, open_store
@@ -159,3 +161,18 @@ async def test_boots_of_many_agents_are_walked_in_one_step(store):
     assert await rows(store, "SELECT count(*) FROM retime") == [(5,)]
     assert await settle_times(store) == 1
     assert await rows(store, "SELECT count(*) FROM retime") == [(0,)]
+
+
+async def test_boots_and_stores_are_counted_up_to_a_bound(store, monkeypatch):
+    monkeypatch.setattr(limits, "ORDINALS", 3)
+    boots = [BootRef(bytes([at] * 4)) for at in range(1, 7)]
+    some = [block(at, group([NOW]), boot=boot) for at, boot in enumerate(boots, 1)]
+    await bring(store, *some)
+    for at in range(1, 7):
+        await bring(store, telemetry_epoch=bytes([at] * 16))
+    assert await rows(store, "SELECT ordinal FROM boot ORDER BY boot") == [
+        (ordinal,) for ordinal in (1, 2, 3, 4, 4, 4)
+    ]
+    assert await rows(store, "SELECT ordinal FROM telemetry_store ORDER BY ordinal, epoch") == [
+        (ordinal,) for ordinal in (1, 2, 3, 4, 4, 4, 4)
+    ]

@@ -5,8 +5,9 @@ SELECT received, ledger FROM telemetry_store WHERE agent_id = $1 AND epoch = $2;
 INSERT INTO telemetry_store (agent_id, epoch, ordinal, next_block, received, ledger,
     blocks, bytes, readings, lost,
     said_sampled, said_suppressed, said_delivered, said_stored, said_lost)
-VALUES ($1, $2, (SELECT count(*) + 1 FROM telemetry_store WHERE agent_id = $1), $3, $4, $5,
-    $6, $7, $8, $9, $10, $11, $12, $13, $14)
+VALUES ($1, $2,
+    (SELECT count(*) + 1 FROM (SELECT 1 FROM telemetry_store WHERE agent_id = $1 LIMIT $16) n),
+    $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (agent_id, epoch) DO UPDATE SET
     next_block = CASE WHEN excluded.next_block > telemetry_store.next_block
         THEN excluded.next_block ELSE telemetry_store.next_block END,

@@ -16,8 +16,9 @@ WHERE (excluded.is_own, excluded.err_ms) < (anchor.is_own, anchor.err_ms)
 RETURNING mono_ms;
 
 -- name: boot_save
+-- Those before it are counted up to a bound: each of a contact's blocks may be of a boot of its own.
 INSERT INTO boot (agent_id, boot, ordinal, latest_offset_ms)
-VALUES ($1, $2, (SELECT count(*) + 1 FROM boot WHERE agent_id = $1), $3)
+VALUES ($1, $2, (SELECT count(*) + 1 FROM (SELECT 1 FROM boot WHERE agent_id = $1 LIMIT $4) n), $3)
 ON CONFLICT (agent_id, boot) DO UPDATE SET latest_offset_ms = excluded.latest_offset_ms;
 
 -- name: retime_begin

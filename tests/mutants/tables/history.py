@@ -69,6 +69,20 @@ HISTORY = (
         (_TIME + "of_anchors_that_contradict_the_better_one_counts",),
     ),
     Mutant(
+        "boots-counted-without-end",
+        "coordinator/store/queries/retime.sql",
+        "FROM boot WHERE agent_id = $1 LIMIT $4) n)",
+        "FROM boot WHERE agent_id = $1 LIMIT $4 + 1000000) n)",
+        (_TIME + "boots_and_stores_are_counted_up_to_a_bound",),
+    ),
+    Mutant(
+        "stores-counted-without-end",
+        "coordinator/store/queries/blocks.sql",
+        "FROM telemetry_store WHERE agent_id = $1 LIMIT $16) n)",
+        "FROM telemetry_store WHERE agent_id = $1 LIMIT $16 + 1000000) n)",
+        (_TIME + "boots_and_stores_are_counted_up_to_a_bound",),
+    ),
+    Mutant(
         "rollup-as-it-was-read",
         "coordinator/transactions/rollup_writes.py",
         "return rows if as_read else",
