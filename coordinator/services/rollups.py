@@ -70,6 +70,8 @@ class Rollups:
         self._ending: Ending | None = None
         self._last = ""
         """Whose turn it was: the agents after it are next."""
+        self._walked, self._walks = "", 0
+        """Whose boots were placed again, and how often in a row somebody's were."""
         self._begun: dict[AgentId, Rest] = {}
         """Of each agent the order that a piece was taken of. A restart begins with its first."""
 
@@ -106,16 +108,20 @@ class Rollups:
         """
         ending, self._ending = self._ending, None
         busy = ending.agents if ending else frozenset()
-        work = await self._store.read(partial(due_work, busy, self._last))
+        after_walks = self._walks >= limits.RETIME_TURNS
+        work = await self._store.read(partial(due_work, busy, self._last, after_walks=after_walks))
         self.waiting_since_ms = work.since_ms
         looked_ms, self._looked_ms = self._looked_ms, self._clock.mono_ms()
         self._collect_s = collect_s(len(work.orders), (self._looked_ms - looked_ms) / 1000)
+        if work.has_walks:
+            self._collect_s = 0.0
         now_ms, decoded = self._clock.wall_ms(), Decoded()
         planning = asyncio.to_thread(plan, work.orders, decoded, self._begun)
         planned, had_ending = await asyncio.gather(planning, self._end(ending))
-        if work.has_walks:
-            await self._store.run(partial(walk_boots, now_ms), durable=False)
+        if work.has_walks and not work.orders:
+            await self._walk(now_ms)
         elif work.orders:
+            self._walks = 0
             ending = await roll_up(self._store, planned, decoded, now_ms)
             if not planned.is_all:
                 self._collect_s = 0.0
@@ -126,6 +132,13 @@ class Rollups:
                 self._ending = ending
             self._next_turn(planned)
         return work.has_walks or bool(work.orders) or had_ending
+
+    async def _walk(self, now_ms: WallMs) -> None:
+        """Place some boots again; where none can be, it is at once the turn of the orders."""
+        body = partial(walk_boots, now_ms, self._walked)
+        walked = await self._store.run(body, durable=False)
+        self._walked = walked or self._walked
+        self._walks = self._walks + 1 if walked else limits.RETIME_TURNS
 
     def _next_turn(self, planned: Planned) -> None:
         """Note how far the orders went whose hours are written, or are about to be."""

@@ -2,8 +2,9 @@
 
 A contact only notes what it learned; stored blocks are placed again in bounded steps
 (`walk_boots`), so that an anchor for a boot of a year never holds up a contact. A walk that is
-interrupted goes on where it stood, and walking twice changes nothing. Leaves out what the place
-is (`coordinator.core.retime`).
+interrupted goes on where it stood, and walking twice changes nothing. Agents have their turns, and
+whoever begins again and again waits for the rollups of what was placed before. Leaves out what the
+place is (`coordinator.core.retime`).
 """
 
 from collections.abc import Sequence
@@ -77,27 +78,42 @@ def place_block(times: BootTimes, header: BlockHeader) -> Tx[Placed]:
 
 def has_walks() -> Tx[bool]:
     """Tell whether stored blocks have to be placed again."""
-    return (yield from fetch_one("retime_next")) is not None
+    return (yield from fetch_one("retime_next", "")) is not None
 
 
-def walk_boots(now_ms: WallMs, *, size: int = limits.RETIME_BLOCKS) -> Tx[bool]:
-    """Place up to `size` stored blocks again, boot after boot; tell whether there may be more.
+def walk_boots(now_ms: WallMs, last: str = "", *, size: int = limits.RETIME_BLOCKS) -> Tx[str]:
+    """Place up to `size` stored blocks again, a boot of each agent after the `last` one in turns.
 
     Most boots have none: each begins with an anchor of its own, and a fleet's come all at once.
+
+    Returns:
+        Whose turn it was at the end; empty: nobody's, for all are done or wait for their rollups.
     """
-    left = size
-    for number in range(limits.RETIME_BOOTS):
-        row = yield from fetch_one("retime_next")
+    left, walked = size, ""
+    full: set[str] = set()
+    for _ in range(limits.RETIME_BOOTS):
+        row = yield from fetch_one("retime_next", last)
+        if row is None and last:
+            row = yield from fetch_one("retime_next", "")
         if row is None:
-            return number > 0
-        left -= yield from _walk(row, now_ms, size=left)
+            break
+        last = row[0]
+        count = None if last in full else (yield from _walk(row, now_ms, size=left))
+        if count is None:
+            full.add(last)
+            continue
+        walked = last
+        left -= count
         if left <= 0:
             break
-    return True
+    return walked
 
 
-def _walk(row: Row, now_ms: WallMs, *, size: int) -> Tx[int]:
-    """Place blocks of one boot again; return how many were looked at."""
+def _walk(row: Row, now_ms: WallMs, *, size: int) -> Tx[int | None]:
+    """Place blocks of one boot again; return how many were looked at.
+
+    None: too many of the agent wait for their rollups; it could move them without end.
+    """
     agent, boot, *after = row
     known = yield from _load(agent, boot)
     blocks = yield from fetch("blocks_of_boot", agent, boot, *after, size)
@@ -108,8 +124,14 @@ def _walk(row: Row, now_ms: WallMs, *, size: int) -> Tx[int]:
         new = place(_clock(block), known.fixes, known.latest_offset_ms)
         if new != old:
             moved.append((agent, epoch, seq, new.shift_ms, int(new.sureness), new.err_ms))
+            if (new.shift_ms, new.sureness) == (old.shift_ms, old.sureness):
+                continue  # rollups say nothing of the error
             shifts = {old.shift_ms, new.shift_ms}
             due.extend((agent, epoch, seq, shift_ms, now_ms) for shift_ms in shifts)
+    if due:
+        ready = yield from fetch_one("rollup_due_ready", agent, limits.RETIME_ORDERS)
+        if ready is not None and ready[0] >= limits.RETIME_ORDERS:
+            return None
     yield from execute_many("block_place", moved)
     yield from execute_many("rollup_due_insert", due)
     if len(blocks) < size:

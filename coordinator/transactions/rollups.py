@@ -43,7 +43,7 @@ class DueWork:
     """What there is to do."""
 
     has_walks: bool
-    """Boots wait for their place in true time, which comes first."""
+    """Boots wait for their place in true time, which comes first, for a while."""
     since_ms: int | None
     """When the block of the oldest order came; None: everything is rolled up."""
     orders: Sequence[Due] = ()
@@ -129,16 +129,17 @@ class Ground:
     stored: Stored = Stored()
 
 
-def due_work(busy: frozenset[AgentId], last: str = "") -> Tx[DueWork]:
+def due_work(busy: frozenset[AgentId], last: str = "", *, after_walks: bool = False) -> Tx[DueWork]:
     """Return orders of the agents whose turn it is after the `last` one: of each all, or many.
 
     The further behind, the more of one agent's orders come together and share their minutes. No
     agent waits until another one has none left. Those that are `busy` are left out: their orders
-    are about to be taken off.
+    are about to be taken off. While boots wait for their place there are none, unless they had
+    their turns: `after_walks`.
     """
     has = yield from has_walks()
     since_ms = yield from oldest_order()
-    if has or since_ms is None:
+    if since_ms is None or (has and not after_walks):
         return DueWork(has, since_ms)
     orders: list[Due] = []
     due = yield from _agents_due(last, limits.ROLLUP_AGENTS + len(busy))
@@ -152,7 +153,7 @@ def due_work(busy: frozenset[AgentId], last: str = "") -> Tx[DueWork]:
             Due(number, agent, epoch, seq, shift_ms, bool(readable), schema, data, channels or 0)
             for number, epoch, seq, shift_ms, readable, schema, data, channels in rows
         ]
-    return DueWork(has_walks=False, since_ms=since_ms, orders=orders)
+    return DueWork(has, since_ms, orders)
 
 
 def _agents_due(last: str, most: int) -> Tx[list[AgentId]]:

@@ -41,6 +41,11 @@ RETIME_BLOCKS = 256
 """Stored blocks placed again in one transaction: some milliseconds, contacts go in between."""
 RETIME_BOOTS = 32
 """Boots looked at in one such transaction."""
+RETIME_TURNS = 16
+"""Such transactions in a row while blocks wait to be rolled up, whose turn it is then."""
+RETIME_ORDERS = 16_384
+"""Blocks of an agent that wait to be rolled up; as long as there are so many, none is placed again,
+which would make two of one. Some 100 bytes each."""
 ROLLUP_AGENTS = 64
 """Agents that are rolled up together; then it is the next ones' turn."""
 ROLLUP_ORDERS = 128

@@ -26,7 +26,8 @@ INSERT INTO retime (agent_id, boot, epoch, seq, mark) VALUES ($1, $2, $3, 0, 1)
 ON CONFLICT (agent_id, boot) DO UPDATE SET epoch = excluded.epoch, seq = 0, mark = retime.mark + 1;
 
 -- name: retime_next
-SELECT agent_id, boot, epoch, seq FROM retime ORDER BY agent_id, boot LIMIT 1;
+SELECT agent_id, boot, epoch, seq FROM retime WHERE agent_id > $1
+ORDER BY agent_id, boot LIMIT 1;
 
 -- name: retime_move
 UPDATE retime SET epoch = $3, seq = $4 WHERE agent_id = $1 AND boot = $2;

@@ -10,6 +10,11 @@ UPDATE rollup_due SET waits = 0 WHERE agent_id = $1 AND waits = 1;
 -- name: rollup_due_oldest
 SELECT since_ms FROM rollup_due WHERE waits = 0 ORDER BY number LIMIT 1;
 
+-- name: rollup_due_ready
+SELECT count(*) FROM (
+    SELECT 1 FROM rollup_due WHERE agent_id = $1 AND waits = 0 LIMIT $2
+) n;
+
 -- name: rollup_due_agents
 -- From one agent to the next, however many orders each has.
 WITH RECURSIVE walk(agent_id) AS (

@@ -11,6 +11,7 @@ _ROWS = "tests/property/test_buckets.py::test_"
 _PACE = "tests/unit/test_rollup_pace.py::test_"
 _TURNS = "tests/unit/test_rollup_turns.py::test_"
 _CHANNELS = "tests/unit/test_rollup_channels.py::test_"
+_WALKS = "tests/unit/test_walk_turns.py::test_"
 _WRITES = "tests/unit/test_rollup_writes.py::test_"
 _KEEP = "tests/unit/test_coordinator_retention.py::test_"
 _UNREADABLE = "tests/unit/test_unreadable_blocks.py::test_"
@@ -67,6 +68,41 @@ HISTORY = (
         "if all(_agree(fix, other) for other in kept):",
         "if True:",
         (_TIME + "of_anchors_that_contradict_the_better_one_counts",),
+    ),
+    Mutant(
+        "walks-before-all-rollups",
+        "coordinator/transactions/rollups.py",
+        "(has and not after_walks)",
+        "has",
+        (_WALKS + "boots_that_begin_again_and_again_leave_rollups_their_turn",),
+    ),
+    Mutant(
+        "walks-of-one-agent-first",
+        "coordinator/store/queries/retime.sql",
+        "FROM retime WHERE agent_id > $1\n",
+        "FROM retime WHERE agent_id > $1 OR agent_id <= $1\n",
+        (_WALKS + "agents_have_turns_to_be_placed",),
+    ),
+    Mutant(
+        "walks-that-wait-for-nothing",
+        "coordinator/transactions/retime.py",
+        "ready[0] >= limits.RETIME_ORDERS:",
+        "False:",
+        (_WALKS + "who_has_too_much_to_be_rolled_up_is_placed_afterwards",),
+    ),
+    Mutant(
+        "walks-nowhere-are-orders",
+        "coordinator/transactions/retime.py",
+        "if (new.shift_ms, new.sureness) == (old.shift_ms, old.sureness):",
+        "if False:",
+        (_WALKS + "a_smaller_error_alone_is_nothing_to_roll_up_again",),
+    ),
+    Mutant(
+        "walks-all-wait",
+        "coordinator/services/rollups.py",
+        "self._walks + 1 if walked else limits.RETIME_TURNS",
+        "0",
+        (_WALKS + "who_has_too_much_to_be_rolled_up_is_placed_afterwards",),
     ),
     Mutant(
         "boots-counted-without-end",
