@@ -163,7 +163,11 @@ async def _epoch_before(database: Path) -> int:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database in use; the copy is one file."""
+    """Copy a database in use; the copy is one file, of one moment.
+
+    A copy begins anew when somebody commits between two steps of it, unless it reads in a
+    transaction: what is written meanwhile then waits in the log beside the database.
+    """
     _remove(target)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -171,6 +175,8 @@ def _copy(source: Path, target: Path) -> None:
             closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
             closing(sqlite3.connect(target)) as new,
         ):
+            old.execute("BEGIN")
+            old.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on it reads one state
             old.backup(new, pages=_PAGES)
             new.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as error:

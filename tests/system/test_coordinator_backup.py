@@ -1,20 +1,25 @@
 """What `backup` and `restore` do with artifacts, and with a copy of the same name."""
 
 import hashlib
+import sqlite3
 import tarfile
+from contextlib import closing
 from functools import partial
 
 import pytest
 
+from coordinator.services import backup
 from coordinator.services.artifacts_folder import ArtifactFolder
-from coordinator.services.backup import artifacts_of
+from coordinator.services.backup import artifacts_of, make_backup
 from coordinator.store.opening import open_store
 from coordinator.transactions.artifacts import Artifact, announce, complete
 from shared.clock import WallMs
+from tests.readings_office import VirtualClock
 from tests.system.coordinator_world import found_in
 from tests.system.test_coordinator_processes import run_command
 
 NOW_MS = WallMs(1_800_000_000_000)
+ORDINARY = sqlite3.connect
 
 
 async def with_artifact(place, data: bytes) -> bytes:
@@ -141,6 +146,38 @@ async def test_a_copy_is_replaced_only_when_it_is_asked_for_and_gets_only_new_ar
     assert (status, "2 artifacts (12 bytes) are there" in out) == (0, True), err
     assert copy.stat().st_ino != first
     assert file.stat().st_ino == number
+
+
+async def test_a_copy_of_a_busy_database_ends_and_is_of_one_moment(tmp_path, monkeypatch):
+    place = await found_in(tmp_path)
+    copy = tmp_path / "copy.db"
+    left = []
+
+    class Busy(sqlite3.Connection):
+        """Somebody else commits between two steps of every copy."""
+
+        def backup(self, target, *, pages):
+            super().backup(target, pages=pages, progress=self.commit_elsewhere)
+
+        def commit_elsewhere(self, status, remaining, total):
+            left.append(remaining)
+            assert len(left) <= total, "a copy began anew"
+            with closing(ORDINARY(place.database)) as db, db:
+                db.execute("UPDATE fleet SET restore_epoch = restore_epoch + 1")
+
+    with closing(ORDINARY(place.database)) as db:
+        ((before,),) = db.execute("SELECT restore_epoch FROM fleet").fetchall()
+    async with open_store(place.database, "") as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(backup, "_PAGES", 8)
+            patched.setattr(sqlite3, "connect", partial(ORDINARY, factory=Busy))
+            await make_backup(
+                store, place.database, place.directory, copy, clock=VirtualClock(), with_keys=False
+            )
+    assert left[-1] == 0 < len(left) - 5
+    assert left == sorted(left, reverse=True)
+    with closing(ORDINARY(copy)) as db:
+        assert db.execute("SELECT restore_epoch FROM fleet").fetchall() == [(before,)]
 
 
 @pytest.mark.parametrize("name", ["keys/../../elsewhere", "keys/link"])

@@ -395,6 +395,13 @@ ARTIFACTS = (
         _KEPT + "a_copy_without_artifacts_says_so_and_a_restore_names_what_is_missing",
     ),
     _mutant(
+        "copy-begins-anew",
+        "coordinator/services/backup.py",
+        '            old.execute("BEGIN")\n',
+        "",
+        _KEPT + "a_copy_of_a_busy_database_ends_and_is_of_one_moment",
+    ),
+    _mutant(
         "copy-is-a-copy",
         "coordinator/services/backup.py",
         "    if begun != _SQLITE:\n",
