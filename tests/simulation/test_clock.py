@@ -10,6 +10,7 @@ import pytest
 from agent.core.anchor import FAR_MS
 from agent.core.ports import PollRow
 from shared.block.codec import decode
+from shared.model.judging import ROUTINE
 from shared.model.reading import Quality, boot_ref
 from shared.wire.messages import Anchor
 from tests.agent_coordinator import Brain
@@ -41,13 +42,14 @@ class Site(Box):
         self.line.world = right
         return self
 
-    async def poll(self) -> None:
+    async def poll(self, *, priority: int = ROUTINE) -> None:
         (group,) = TABLE.groups
         row = PollRow(
             channels=group.channels,
             at=self.world.clock.now(),
             values=[self.true_ms()] * len(group.channels),
             qualities=[Quality.GOOD] * len(group.channels),
+            priority=priority,
         )
         await self.telemetry.record(row)
 

@@ -266,7 +266,7 @@ async def test_an_older_request_ends_though_the_newer_one_has_not_brought_anythi
         await begun.wait()
         yield IMAGE[1000:1500]
 
-    tasks = []
+    tasks: list[asyncio.Task[int]] = []
     with pytest.raises(OvertakenError, match="another request goes on"):
         await folder.write(DIGEST, 0, older(), None)
     go_on.set()

@@ -5,6 +5,7 @@ import sqlite3
 import tarfile
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -156,8 +157,8 @@ async def test_a_copy_of_a_busy_database_ends_and_is_of_one_moment(tmp_path, mon
     class Busy(sqlite3.Connection):
         """Somebody else commits between two steps of every copy."""
 
-        def backup(self, target, *, pages):
-            super().backup(target, pages=pages, progress=self.commit_elsewhere)
+        def backup(self, target: sqlite3.Connection, **how: Any) -> None:
+            super().backup(target, **how, progress=self.commit_elsewhere)
 
         def commit_elsewhere(self, status, remaining, total):
             left.append(remaining)

@@ -36,7 +36,6 @@ _lines = cuts("lines", "agent/drivers/line/framing.py")
 _ANSWERS = "tests/unit/test_line_answers.py::test_"
 _answers = cuts("line-answers", "agent/drivers/line/codec.py", _ANSWERS)
 
-_modbus = cuts("modbus-driver", "agent/drivers/modbus/driver.py")
 _point = cuts("point", "shared/model/point.py")
 _smp_values = cuts("smp-values", "agent/drivers/smp/values.py")
 _SUNSPEC = "tests/contract/test_sunspec_import.py::test_"
@@ -276,7 +275,7 @@ DEVICES = (
         "any-port",
         'if not bus.settings.url.startswith(("serial:", "rtu+tcp:", "tcp:")):',
         "if False:",
-        "tests/contract/test_modbus_driver.py::test_a_port_that_carries_no_modbus_is_refused",
+        "a_port_that_carries_no_modbus_is_refused",
     ),
     _point(
         "limit-that-is-none",
