@@ -5,9 +5,14 @@ Leaves out lines (`agent.core.door`), counting what was held back and making row
 (`agent.core.judge`).
 """
 
+from decimal import Decimal
+
 from agent.core.fate import Fate
 from shared.clock import Instant
 from shared.model.reading import Quality, Value
+
+_ROUNDING = 2.0**-50
+"""Of the numbers that are compared: what is nearer to the band than this may be its very edge."""
 
 
 class QualityOnly:
@@ -53,4 +58,9 @@ class Deadband:
         if kept is None or value is None:
             return kept is value
         band = self._band * abs(kept) / 100 if self._percent else self._band
-        return abs(value - kept) <= band
+        over = abs(value - kept) - band
+        if abs(over) > (abs(value) + abs(kept) + band) * _ROUNDING:
+            return over < 0
+        # A float stands for the shortest decimal that reads as it: from 42.1 to 42.2 it is 0.1.
+        exact, first, last = (Decimal(repr(number)) for number in (self._band, kept, value))
+        return abs(last - first) <= (exact * abs(first) / 100 if self._percent else exact)

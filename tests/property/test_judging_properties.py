@@ -88,7 +88,9 @@ def test_what_a_deadband_holds_back_is_within_it_and_no_heartbeat_is_missed(
         if value is None:
             assert last is None
         else:
-            assert abs(value - last) <= (size * abs(last) / 100 if percent else size)
+            # As people read the numbers: a float stands for the shortest decimal that reads as it.
+            exact, first, now = (Decimal(repr(number)) for number in (size, last, value))
+            assert abs(now - first) <= (exact * abs(first) / 100 if percent else exact)
 
 
 JUDGINGS = st.sampled_from(

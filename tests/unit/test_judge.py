@@ -60,6 +60,25 @@ def test_a_deadband_in_percent_is_of_the_last_one_kept():
     assert [value for _, value, _ in bench.kept()] == [100, 111, 123, -123]
 
 
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_step_of_exactly_the_band_is_within_it_wherever_it_is_taken(step: int):
+    for tenths in range(1, 1_001):
+        bench = Bench([Judging(deadband=0.1, heartbeat_ms=0)])
+        for second, value in enumerate([tenths / 10, (tenths + step) / 10]):
+            bench.poll(instant(1_000 * second), value)
+        assert bench.suppressed == 1, tenths
+        bench.poll(instant(2_000), (tenths * 1_000 + step * 1_001) / 10_000)
+        assert bench.suppressed == 1, tenths
+
+
+def test_a_hundredth_of_the_last_one_kept_is_compared_exactly_too():
+    for tenths in range(1, 1_001):
+        bench = Bench([Judging(deadband=10.0, percent=True, heartbeat_ms=0)])
+        for second, value in enumerate([tenths / 10, tenths * 11 / 100]):
+            bench.poll(instant(1_000 * second), value)
+        assert bench.suppressed == 1, tenths
+
+
 def test_a_deadband_of_zero_keeps_changes():
     bench = Bench([Judging(deadband=0.0, heartbeat_ms=0)])
     for second, value in enumerate([0, 0, 1, 1, 1, 0]):

@@ -109,6 +109,13 @@ READINGS = (
         (_JUDGE + "a_heartbeat_keeps_a_reading_that_says_nothing_new",),
     ),
     Mutant(
+        "judge-deadband-rounds",
+        "agent/core/deadband.py",
+        "        if abs(over) > (abs(value) + abs(kept) + band) * _ROUNDING:\n",
+        "        if True:\n",
+        (_JUDGE + "a_step_of_exactly_the_band_is_within_it_wherever_it_is_taken",),
+    ),
+    Mutant(
         "judge-door-quality",
         "agent/core/door.py",
         "if value is None or changed or self._corner is None or self._stepped(at):",
