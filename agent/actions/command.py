@@ -5,6 +5,7 @@ A pulse that has begun, or may have, comes to rest although its step is cut off.
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from agent.actions.hand import Hand, faulted, is_refusal, uncertain
@@ -16,7 +17,9 @@ from shared import limits
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.calls import Call
 from shared.model.job import Step, Value
+from shared.runtime.logs import Events
 
+_log = Events(__name__)
 CALL = "_call"
 """Result member: the call that was done."""
 
@@ -57,6 +60,8 @@ class CommandAction:
         """Write the call's value; None: the device obeyed."""
         try:
             hand.expected({call.point: value})
+            if call.pulse_ms:
+                hand.expected({call.point: call.rest})
             if problem := await hand.forbidden({call.point: value}):
                 return problem
             if hand.dry_run:
@@ -109,26 +114,38 @@ async def _hold(hand: Hand, call: Call) -> None:
 
 
 async def _end(hand: Hand, call: Call) -> None:
-    """Write a pulse's rest, whoever cuts the step off meanwhile."""
+    """Write a pulse's rest, whoever cuts the step off meanwhile, and however often."""
     resting = asyncio.ensure_future(_rest(hand, call))
-    try:
-        await asyncio.shield(resting)
-    except asyncio.CancelledError:
-        await asyncio.wait((resting,))
-        raise
+    cut: asyncio.CancelledError | None = None
+    while not resting.done():
+        try:
+            await asyncio.wait((resting,))
+        except asyncio.CancelledError as error:
+            cut = error
+    if (failed := resting.exception()) is not None:
+        # Who cuts the step off hears of nothing else.
+        place, why = hand.place(call.point), str(failed)
+        _log.event("pulse_not_ended", level=logging.ERROR, point=place, detail=why)
+    if cut is not None:
+        raise cut
+    if failed is not None:
+        raise failed
 
 
 async def _rest(hand: Hand, call: Call) -> None:
-    for left in reversed(range(limits.PULSE_RESTS)):
-        try:
-            await hand.write({call.point: call.rest})
-        except WorldError as error:
-            if not left:
-                detail = f"{hand.place(call.point)} did not come to rest: {error.detail}"
-                raise WorldError(error.reason, detail) from error
-            await asyncio.sleep(limits.PULSE_REST_PAUSE_MS / 1000)
-        else:
-            return
+    """Write a pulse's rest until the device takes it, within a time that a stop can wait for."""
+    failed = WorldError(Reason.DEVICE_SILENT, f"no answer in {limits.PULSE_REST_S} s")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limits.PULSE_REST_S):
+            for left in reversed(range(limits.PULSE_RESTS)):
+                try:
+                    return await hand.write({call.point: call.rest})
+                except WorldError as error:
+                    failed = error
+                if left:
+                    await asyncio.sleep(limits.PULSE_REST_PAUSE_MS / 1000)
+    detail = f"{hand.place(call.point)} did not come to rest: {failed.detail}"
+    raise WorldError(failed.reason, detail) from failed
 
 
 def value_of(step: Step, call: Call) -> int | float:

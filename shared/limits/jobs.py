@@ -58,6 +58,8 @@ PULSE_RESTS = 3
 """How often a pulse's end is written at most until the device takes it."""
 PULSE_REST_PAUSE_MS = 200
 """Pause before it is written again: nobody may know that an output stayed on."""
+PULSE_REST_S = 10
+"""How long that may take: a stop waits for it beside SAFE_STOP_S, service managers for both."""
 EXECUTIONS_KEPT_LEAST = 100
 """Finished executions that no cleanup forgets: a grant that comes again must find them."""
 SCRIPT_BYTES = 65_536

@@ -95,6 +95,13 @@ value = 1
 pulse_ms = 10000
 
 [[call]]
+name = "nudge"
+point = "speed"
+value = 1
+pulse_ms = 1
+rest = 0.05
+
+[[call]]
 name = "stop"
 point = "start"
 value = 0

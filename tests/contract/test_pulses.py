@@ -103,6 +103,12 @@ async def test_a_pulse_that_may_have_begun_unheard_is_ended_a_refused_one_did_no
     assert output.written == ([("start", 0)] if silent else [])
 
 
+async def test_a_pulse_whose_rest_cannot_be_written_does_not_begin(bench: Bench):
+    outcome = await run(command("nudge"), bench.driver)
+    assert outcome.reason is Reason.BAD_PARAMETERS
+    assert bench.slave.heard == []
+
+
 def test_a_pulse_longer_than_its_step_is_refused():
     assert check_step(command("press"), pump()) is None
     short = Step("s", "device.command", {"call": "press"}, timeout_s=10)

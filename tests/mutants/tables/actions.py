@@ -6,6 +6,7 @@ _DEVICE = "tests/contract/test_actions.py::test_"
 _WRITES = "tests/contract/test_device_writes.py::test_"
 _CONFIGURATIONS = "tests/contract/test_device_configurations.py::test_"
 _PULSES = "tests/contract/test_pulses.py::test_"
+_STOPPED = "tests/simulation/test_pulse.py::test_"
 _OWN = "tests/contract/test_own_actions.py::test_"
 _SCRIPT = "tests/contract/test_run_script.py::test_"
 _LENT = "tests/simulation/test_temporary.py::test_"
@@ -82,8 +83,33 @@ ACTIONS = (
     _mutant(
         "pulse-end-cut-off",
         "agent/actions/command.py",
-        ("        await asyncio.wait((resting,))\n", "        resting.cancel()\n"),
+        ("            cut = error\n", "            resting.cancel()\n            raise\n"),
         _PULSES + "a_pulse_comes_to_rest_although_its_end_is_cut_off_too",
+        _STOPPED + "a_pulse_that_is_cut_twice_comes_to_rest_all_the_same",
+    ),
+    _mutant(
+        "pulse-end-cut-off-again",
+        "agent/actions/command.py",
+        ("    while not resting.done():\n", "    if not resting.done():\n"),
+        _STOPPED + "a_pulse_that_is_cut_twice_comes_to_rest_all_the_same",
+    ),
+    _mutant(
+        "pulse-ends-for-ever",
+        "agent/actions/command.py",
+        ("asyncio.timeout(limits.PULSE_REST_S)", "asyncio.timeout(None)"),
+        _STOPPED + "a_stop_does_not_wait_for_ever_for_a_rest",
+    ),
+    _mutant(
+        "pulse-without-a-way-back",
+        "agent/actions/command.py",
+        ("                hand.expected({call.point: call.rest})\n", "                pass\n"),
+        _PULSES + "a_pulse_whose_rest_cannot_be_written_does_not_begin",
+    ),
+    _mutant(
+        "pulse-not-ended-untold",
+        "agent/actions/command.py",
+        ('        _log.event("pulse_not_ended"', '        _log.event("pulse"'),
+        _STOPPED + "a_rest_that_a_stop_could_not_write_is_in_the_log",
     ),
     _mutant(
         "pulse-unheard",
@@ -94,7 +120,7 @@ ACTIONS = (
     _mutant(
         "pulse-ends-once",
         "agent/actions/command.py",
-        ("            if not left:\n", "            if True:\n"),
+        ("in reversed(range(limits.PULSE_RESTS))", "in range(1)"),
         _PULSES + "the_end_of_a_pulse_is_written_until_the_device_takes_it",
     ),
     _mutant(
