@@ -1,5 +1,8 @@
 """The process between the agent and a script: gives up what a script must not have, then runs it.
 
+It stays as the script's parent, and is given whatever loses its own: a daemon leaves its session
+and its group, but not this. All of it ends with the shell, or once the agent asks by SIGTERM.
+
 Started as `python -I -S script_child.py MEMORY_BYTES CPU_S FILE_BYTES PROCESSES [UID GID]`, with
 the script on standard input. Imports nothing of ours: it starts in a few milliseconds.
 """
@@ -7,18 +10,21 @@ the script on standard input. Imports nothing of ours: it starts in a few millis
 import ctypes
 import os
 import resource
+import signal
 import sys
 
 _BOUNDS = ("program", "memory", "processor time", "length of a file", "processes")
 _PR_SET_NO_NEW_PRIVS = 38
 """include/uapi/linux/prctl.h: nothing it executes may gain what it does not have."""
+_PR_SET_CHILD_SUBREAPER = 36
+"""Of the same: orphans among its descendants become its children."""
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITIES_3 = 0x20080522
 """include/uapi/linux/capability.h: 64 capabilities, in two halves of three sets each."""
 
 
 def main() -> None:
-    """Set the limits and become the shell."""
+    """Set the limits, run the shell and end as it did."""
     memory, cpu, size, processes = map(int, sys.argv[1:5])
     for what, most in (
         (resource.RLIMIT_AS, memory),
@@ -38,8 +44,54 @@ def main() -> None:
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     _give_up()
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-    os.execve("/bin/sh", ["sh", "-s"], environment)  # noqa: S606 - what it is for
+    signal.signal(signal.SIGTERM, lambda *_: _end_with(signal.SIGTERM))
+    shell = os.fork()
+    if not shell:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+        os.execve("/bin/sh", ["sh", "-s"], environment)  # noqa: S606 - what it is for
+    for own in range(3):
+        os.close(own)
+    ended = status = 0
+    while ended != shell:
+        ended, status = os.wait()
+    _end_with(status)
+
+
+def _end_with(status: int) -> None:
+    """End as the shell did, after all that it started."""
+    _end_the_rest()
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _end_the_rest() -> None:
+    """Kill what is left, generation by generation: the children of one that ended come here."""
+    try:
+        while True:
+            for child in _children():
+                os.kill(child, signal.SIGKILL)
+            os.wait()
+    except ChildProcessError:
+        return
+
+
+def _children() -> list[int]:
+    """Return this process's children; one that ended stays until it is waited for."""
+    found, own = [], str(os.getpid()).encode()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - as below
+        try:
+            if name.isdigit():
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - the same
+                    parent = file.read().rpartition(b")")[2].split()[1]
+                if parent == own:
+                    found.append(int(name))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
 
 
 def _running() -> int:
@@ -55,13 +107,14 @@ def _running() -> int:
 
 
 def _give_up() -> None:
-    """Keep no capability, whoever gave the agent some, and gain none again."""
+    """Keep no capability, whoever gave the agent some, gain none again; and take orphans."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     for what, status in (
         ("ambient", libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)),
         ("capabilities", libc.capset(header, nothing)),
+        ("child_subreaper", libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)),
         ("no_new_privs", libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
     ):
         if status != 0:

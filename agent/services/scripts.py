@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.core.ports import StepOutcome
 from agent.core.settings import ScriptSettings
@@ -25,6 +26,8 @@ from shared.runtime.logs import redact
 ScriptHash = Callable[[str], bytes | None]
 """Returns the sha256 that the catalog in force names for a script, None: it names none."""
 _CHILD = Path(__file__).with_name("script_child.py")
+_END_S = 5
+"""The child ends all that a script started within milliseconds; then it is killed itself."""
 
 
 class Scripts:
@@ -41,11 +44,14 @@ class Scripts:
         result: dict[str, Value] = {"sha256": hashlib.sha256(found).hexdigest()}
         if dry_run:
             return StepOutcome(result={**result, "_dry_run": True})
-        try:
-            asking = await self._start()
-        except (OSError, KeyError, ValueError) as error:
-            return StepOutcome(Reason.SCRIPT_FAILED, f"{name} cannot be run: {error}")
-        return await _watch(asking, name, found, result)
+        said = asyncio.StreamReader()
+        async with _hearing(said) as says:
+            try:
+                child = await self._start(says)
+            except (OSError, KeyError, ValueError) as error:
+                return StepOutcome(Reason.SCRIPT_FAILED, f"{name} cannot be run: {error}")
+            says.close()
+            return await _watch(child, said, name, found, result)
 
     def _find(self, name: str) -> bytes | StepOutcome:
         wanted = self._named(name)
@@ -61,7 +67,7 @@ class Scripts:
             return StepOutcome(Reason.ACTION_NOT_ALLOWED, f"{path} is not what the catalog names")
         return data
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self, says: BinaryIO) -> asyncio.subprocess.Process:
         """Start the child; as root it becomes the user of the settings before the script runs."""
         who: tuple[int, ...] = ()
         root = os.geteuid() == 0
@@ -82,7 +88,7 @@ class Scripts:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_CHILD), *map(str, (*bounds, *who))),
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=says,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
             cwd="/",
@@ -91,10 +97,27 @@ class Scripts:
 
 
 @contextlib.asynccontextmanager
-async def _ending_together(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
-    """End whatever a child started once it has ended itself.
+async def _hearing(said: asyncio.StreamReader) -> AsyncIterator[BinaryIO]:
+    """Give the end of a pipe that `said` hears, as long as somebody cares.
 
-    What it left behind would hold its output open, and so the step.
+    Not to its end: who escaped may hold it open as long as he likes.
+    """
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "wb", 0) as says:
+        heard, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(said), os.fdopen(ours, "rb", 0)
+        )
+        try:
+            yield says
+        finally:
+            heard.close()
+
+
+@contextlib.asynccontextmanager
+async def _ending_together(child: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """End a child's group once it has ended itself, as it should have done.
+
+    What a script that killed it left behind would hold the output open, and so the step.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -121,12 +144,30 @@ def _kill(child: asyncio.subprocess.Process) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Have a child end with all that its script started; harmless after its end."""
+    assert child.stdin is not None
+    if not child.stdin.is_closing():
+        child.stdin.transport.abort()
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        async with asyncio.timeout(_END_S):
+            child.terminate()
+            await child.wait()
+    _kill(child)
+    await child.wait()
+
+
 async def _watch(
-    child: asyncio.subprocess.Process, name: str, script: bytes, result: dict[str, Value]
+    child: asyncio.subprocess.Process,
+    said: asyncio.StreamReader,
+    name: str,
+    script: bytes,
+    result: dict[str, Value],
 ) -> StepOutcome:
     """Feed a child, keep the beginning of what it says, and see that it ends."""
     assert child.stdin is not None
-    assert child.stdout is not None
+    # Drained is written then: what waits for a pipe that nobody reads could not be closed.
+    child.stdin.transport.set_write_buffer_limits(0)
     kept, size = bytearray(), 0
     try:
         async with asyncio.timeout(limits.SCRIPT_S), _ending_together(child):
@@ -134,19 +175,14 @@ async def _watch(
                 child.stdin.write(script)
                 await child.stdin.drain()
             child.stdin.close()
-            while data := await child.stdout.read(4096):
+            while data := await said.read(4096):
                 size += len(data)
                 kept += data[: limits.SCRIPT_OUTPUT_BYTES - len(kept)]
                 if size > limits.SCRIPT_SAYS_BYTES:
                     return StepOutcome(Reason.SCRIPT_FAILED, f"{name} says too much", result)
             status = await child.wait()
     finally:
-        # Whatever it left behind goes with it.
-        _kill(child)
-        # A pipe that is not read to its end keeps asyncio waiting for ever.
-        while await child.stdout.read(limits.SCRIPT_BYTES):
-            pass
-        await child.wait()
+        await _end(child)
     text = redact(kept.decode("utf-8", "replace"))
     result = {**result, "status": status, "output": text, "output_bytes": size}
     if status:

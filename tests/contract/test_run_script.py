@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,59 @@ async def test_what_a_script_leaves_behind_ends_with_it(shelf):
     assert not any(_naps(path, nap) for path in Path("/proc").glob("[0-9]*/cmdline"))
 
 
+@pytest.fixture
+def nap() -> Iterator[str]:
+    """Seconds that no other test run on this machine sleeps; in the end they are over."""
+    seconds = f"6{os.getpid()}"
+    yield seconds
+    for napper in _nappers(seconds):
+        os.kill(napper, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("says", ["", ">/dev/null 2>&1"])
+async def test_a_daemon_that_a_script_starts_ends_with_it_and_does_not_hold_its_step(
+    shelf, nap, says
+):
+    left = f"setsid sh -c 'sleep {nap} & sleep {nap}' {says} &"
+    wait = f"until [ $(pgrep -cfx 'sleep {nap}') = 2 ]; do sleep 0.01; done"
+    outcome = await asyncio.wait_for(shelf(f"{left} {wait}; echo started"), 20)
+    assert (outcome.reason, outcome.result["output"]) == (None, "started\n")
+    assert not _nappers(nap)
+
+
+async def test_a_daemon_does_not_hold_a_step_whose_time_is_over(shelf, nap):
+    step = asyncio.create_task(shelf(f"setsid sleep {nap} & sleep {nap}"))
+    while len(_nappers(nap)) < 2:
+        await asyncio.sleep(0)
+        assert not step.done()
+    step.cancel()
+    done, _ = await asyncio.wait([step], timeout=20)
+    assert done
+    assert not _nappers(nap)
+
+
+async def test_a_script_that_kills_who_watches_it_goes_all_the_same(shelf, nap):
+    outcome = await asyncio.wait_for(shelf(f"sleep {nap} & kill -9 $PPID; wait"), 20)
+    assert outcome.reason is Reason.SCRIPT_FAILED
+    assert outcome.result["status"] == -9
+    assert not _nappers(nap)
+
+
+async def test_who_escaped_with_the_output_does_not_hold_the_step(shelf, nap, monkeypatch):
+    monkeypatch.setattr(limits, "SCRIPT_S", 1)
+    started = f"until pgrep -fx 'sleep {nap}' >/dev/null; do :; done"
+    step = asyncio.create_task(shelf(f"setsid sleep {nap} & {started}; kill -9 $PPID; wait"))
+    await asyncio.wait([step], timeout=10)
+    assert step.done()
+    assert isinstance(step.exception(), TimeoutError)
+    assert len(_nappers(nap)) == 1, "or nothing was shown"
+
+
+async def test_a_script_that_a_signal_ended_tells_which_one(shelf):
+    assert (await shelf("kill -USR1 $$")).result["status"] == -signal.SIGUSR1
+    assert (await shelf("kill -9 $$")).result["status"] == -signal.SIGKILL
+
+
 async def test_a_script_keeps_no_capability(shelf):
     outcome = await shelf("grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status")
     sets = [line.split()[1] for line in outcome.result["output"].splitlines()]
@@ -144,6 +198,11 @@ async def test_a_script_that_says_too_much_is_stopped(shelf):
     outcome = await shelf("yes")
     assert outcome.reason is Reason.SCRIPT_FAILED
     assert "says too much" in outcome.detail
+
+
+def _nappers(nap: str) -> list[int]:
+    found = Path("/proc").glob("[0-9]*/cmdline")
+    return [int(path.parent.name) for path in found if _naps(path, nap)]
 
 
 def _naps(path: Path, nap: str) -> bool:

@@ -218,7 +218,28 @@ ACTIONS = (
         "script-leaves-others-behind",
         _SCRIPTS,
         ("    loop.add_reader(ended, kill)\n", "    loop.add_reader(ended, print)\n"),
-        _SCRIPT + "what_a_script_leaves_behind_ends_with_it",
+        _SCRIPT + "a_script_that_kills_who_watches_it_goes_all_the_same",
+    ),
+    _mutant(
+        "script-leaves-a-daemon",
+        "agent/services/script_child.py",
+        ("    _end_the_rest()\n    if", "    if"),
+        _SCRIPT + "a_daemon_that_a_script_starts_ends_with_it_and_does_not_hold_its_step",
+    ),
+    _mutant(
+        "script-whose-time-is-over-leaves-a-daemon",
+        _SCRIPTS,
+        ("            child.terminate()\n", "            child.kill()\n"),
+        _SCRIPT + "a_daemon_does_not_hold_a_step_whose_time_is_over",
+    ),
+    _mutant(
+        "script-heard-to-its-last-daemon",
+        _SCRIPTS,
+        (
+            "        await _end(child)\n",
+            "        while await said.read(4096):\n            pass\n        await _end(child)\n",
+        ),
+        _SCRIPT + "who_escaped_with_the_output_does_not_hold_the_step",
     ),
     _mutant(
         "bundle-over-a-metered-link",
