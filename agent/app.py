@@ -276,6 +276,7 @@ class Agent:
             facts=engine.caretaker.facts,
             readings=readings,
             leave=self._leaving.set,
+            polls=any(device.profile.polled for device in self._config.devices),
         )
 
     def _findings(self) -> str:

@@ -2,8 +2,8 @@
 
 Owns the document `remote.json` in the data directory: written whole, beside the local file. A
 change begins a new process; it stays only if readings go on, and for settings of the link if a
-contact succeeds, within its time. What may be changed stands in `shared.model.action`, bounded by
-the catalog.
+contact succeeds, within its time. Where nothing is polled, a contact stands for readings, or that
+the process lasts. What may be changed stands in `shared.model.action`, bounded by the catalog.
 """
 
 import asyncio
@@ -61,6 +61,7 @@ class SelfConfig:
         facts: Callable[[], Mapping[str, Value]],
         readings: Callable[[], Awaitable[int]],
         leave: Callable[[], None],
+        polls: bool = True,
     ) -> None:
         """Wire it up.
 
@@ -71,10 +72,11 @@ class SelfConfig:
             facts: what is known of the link.
             readings: how many were sampled so far.
             leave: ends this process cleanly so that another begins.
+            polls: there are devices that readings can come from.
         """
         self._data_dir, self._in_force = data_dir, dict(in_force)
         self._attempt, self._facts = attempt, facts
-        self._readings, self._leave = readings, leave
+        self._readings, self._leave, self._polls = readings, leave, polls
         self._remote, self._trouble = _read(data_dir)
         self._decided = asyncio.Event()
 
@@ -141,15 +143,20 @@ class SelfConfig:
         return {n: self._remote.settings.get(n, "as the local file says") for n in change}
 
     async def _proves_itself(self, trial: Trial) -> bool:
-        """Look until readings and, if it needs one, a contact were seen, or its time is over."""
+        """Look until readings and, if it needs one, a contact were seen, or its time is over.
+
+        Readings cannot go on where nothing is polled: a gateway's first device is not attached
+        yet, or its last one is let go.
+        """
         began = await self._readings()
         for passed_s in range(0, trial.confirm_within_s, limits.TRIAL_LOOK_S):
             await asyncio.sleep(limits.TRIAL_LOOK_S)
             silent_s = self._facts().get("link.silent_s")
             heard = isinstance(silent_s, int) and silent_s <= passed_s
-            if await self._readings() > began and (heard or not trial.needs_contact):
+            works = await self._readings() > began or (heard and not self._polls)
+            if works and (heard or not trial.needs_contact):
                 return True
-        return False
+        return not self._polls and not trial.needs_contact
 
     def _keep(self, remote: Remote) -> None:
         write_atomically(self._data_dir / NAME, msgspec.json.encode(remote))

@@ -31,6 +31,7 @@ class House:
     folder: Path
     reads: bool = True
     hears: bool = True
+    polls: bool = True
     sampled: int = 0
     lives: int = 0
     intervals_ms: list[int] = field(default_factory=list)
@@ -63,6 +64,7 @@ class House:
                 facts=self.facts,
                 readings=self.readings,
                 leave=left.set,
+                polls=self.polls,
             )
             tasks: list[asyncio.Task[Any]] = [
                 asyncio.create_task(service.run()),
@@ -121,6 +123,30 @@ def test_a_change_without_readings_rolls_back_by_itself_and_the_step_says_so(tmp
         assert outcome.reason is Reason.NOT_CONFIRMED
         assert house.intervals_ms == [60_000, 600_000, 60_000]
         assert load_remote(tmp_path).in_force == {}
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("hears", "waits_s"), [(True, 1), (False, 30)])
+def test_where_nothing_is_polled_a_contact_is_enough_or_that_the_process_lasts(
+    tmp_path: Path, hears: bool, waits_s: int
+):
+    async def scenario(house: House) -> None:
+        house.reads, house.polls, house.hears = False, False, hears
+        began_s = asyncio.get_running_loop().time()
+        outcome = await house.live(COMMIT)
+        assert outcome.reason is None
+        assert asyncio.get_running_loop().time() - began_s == pytest.approx(waits_s, abs=0.5)
+        assert load_remote(tmp_path).settings == COMMIT
+
+    play(tmp_path, scenario)
+
+
+def test_where_nothing_is_polled_a_change_of_the_link_needs_a_contact_all_the_same(tmp_path: Path):
+    async def scenario(house: House) -> None:
+        house.reads, house.polls, house.hears = False, False, False
+        assert (await house.live(LINK)).reason is Reason.NOT_CONFIRMED
+        assert load_remote(tmp_path).settings == {}
 
     play(tmp_path, scenario)
 

@@ -284,8 +284,26 @@ ACTIONS = (
     _mutant(
         "trial-needs-no-readings",
         "agent/services/self_config.py",
-        ("await self._readings() > began and ", ""),
+        ("            if works and (heard", "            if (heard"),
         _SELF + "a_change_without_readings_rolls_back_by_itself_and_the_step_says_so",
+    ),
+    _mutant(
+        "trial-wants-readings-of-nothing",
+        "agent/services/self_config.py",
+        (" or (heard and not self._polls)\n", "\n"),
+        _SELF + "where_nothing_is_polled_a_contact_is_enough_or_that_the_process_lasts",
+    ),
+    _mutant(
+        "trial-of-nothing-that-nobody-hears",
+        "agent/services/self_config.py",
+        ("        return not self._polls and not trial.needs_contact\n", "        return False\n"),
+        _SELF + "where_nothing_is_polled_a_contact_is_enough_or_that_the_process_lasts",
+    ),
+    _mutant(
+        "trial-of-nothing-needs-no-contact",
+        "agent/services/self_config.py",
+        ("return not self._polls and not trial.needs_contact", "return not self._polls"),
+        _SELF + "where_nothing_is_polled_a_change_of_the_link_needs_a_contact_all_the_same",
     ),
     _mutant(
         "trial-needs-no-contact",
