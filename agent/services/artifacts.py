@@ -332,7 +332,9 @@ class Artifacts:
             async with asyncio.timeout(limits.PIECE_MOST_S):
                 end = await self._source.get(wanted, span, taker.take)
         except TimeoutError:
-            end = LinkFailed(fault=Fault.SILENT, detail=f"no end after {limits.PIECE_MOST_S} s")
+            detail = f"no end after {limits.PIECE_MOST_S} s"
+            # Nobody hears any more what the wire carried: what came of the file is known.
+            end = LinkFailed(fault=Fault.SILENT, detail=detail, down=taker.got)
         self.pulled += taker.got
         self._own[wanted.digest] = self._own.get(wanted.digest, 0) + taker.got
         await self._gate.charge(end)

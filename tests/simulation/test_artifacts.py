@@ -42,6 +42,8 @@ class Peer:
     answers: list[Callable[[int, int], bytes] | None] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
     port: int = 0
+    stalls: int = 0
+    """Answers of a test's own that are followed by silence, not by the end."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,6 +58,9 @@ class Peer:
                     continue
                 writer.write(said(start, end))
                 await writer.drain()
+                if self.stalls:
+                    self.stalls -= 1
+                    await reader.read()
                 break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -97,7 +102,8 @@ class Direct:
         return await self.link.get(f"/{wanted.digest.hex()}", span.header, take)
 
     async def close(self) -> None:
-        await self.link.close()
+        link, self.link = self.link, self.link.beside()
+        await link.close()
 
 
 @dataclass
@@ -186,6 +192,18 @@ async def test_what_came_before_a_break_is_not_asked_for_again(tmp_path):
         spans = box.peer.asked
         assert spans[1][0] > spans[0][0]
         assert sum(end - start for start, end in spans) < len(DATA) + 2 * 65_536 * 4
+
+
+async def test_what_came_of_a_piece_that_did_not_end_in_time_is_counted(tmp_path, monkeypatch):
+    def stalled(start: int, end: int) -> bytes:
+        return part(start, end)[: -(end - start) // 2]
+
+    monkeypatch.setattr(limits, "PIECE_MOST_S", 0.3)
+    async with opened(tmp_path, stalled) as box:
+        box.peer.stalls = 1
+        await box.obtain()
+        assert box.peer.asked[1][0] > box.peer.asked[0][0], "it came so far"
+        assert box.gate.cost > len(DATA)
 
 
 LIES: dict[str, Callable[[int, int], bytes]] = {

@@ -258,6 +258,13 @@ ARTIFACTS = (
         _SHARING + "a_neighbour_that_alters_bytes_is_caught_and_left_alone",
     ),
     _mutant(
+        "cut-off-piece-costs",
+        "agent/services/artifacts.py",
+        "detail=detail, down=taker.got)",
+        "detail=detail)",
+        _LIES + "what_came_of_a_piece_that_did_not_end_in_time_is_counted",
+    ),
+    _mutant(
         "one-pulls",
         "agent/core/neighbours.py",
         "    if before and (not mine.able or min(map(_rank, before)) < _rank(mine)):\n",
