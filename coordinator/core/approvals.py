@@ -6,14 +6,14 @@ Leaves out the document and the agent's checks (`shared.trust.approval`, `shared
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.clock import WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import KeyId
 from shared.trust.approval import AgentsTarget, Approval, SelectorTarget, open_approval
 from shared.trust.granting import rule_of
-from shared.trust.policy import Policy
+from shared.trust.policy import ClassRule, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,15 @@ def read_vote(envelope: bytes, question: Question, policy: Policy, now_ms: WallM
         max_executions=approval.max_executions,
         envelope=envelope,
     )
+
+
+def votes_under(votes: Iterable[Vote], rule: ClassRule, policy: Policy) -> list[Vote]:
+    """Return the votes of those who may approve now, each under the name that the policy gives it.
+
+    It may have changed since they were read, and agents count by the newest that they hold.
+    """
+    keys = policy.keys_of(rule)
+    return [replace(vote, person=policy.person(vote.key)) for vote in votes if vote.key in keys]
 
 
 def stand(votes: Iterable[Vote], *, needed: int, author: str, now_ms: WallMs) -> Standing:

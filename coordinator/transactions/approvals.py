@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from coordinator.contract.approvals import ApprovalForm, ApprovalView, VoteView
 from coordinator.contract.common import to_time
-from coordinator.core.approvals import Question, Standing, Vote, read_vote, stand
+from coordinator.core.approvals import Question, Standing, Vote, read_vote, stand, votes_under
 from coordinator.core.audit import split_actor
 from coordinator.core.ports import Row, Tx, execute, execute_many, fetch, fetch_one
 from coordinator.core.rollout_policy import RolloutState
@@ -27,7 +27,7 @@ from shared.ids import AgentId, FleetId, JobId, KeyId, uuid_text
 from shared.model.job import JobSpec
 from shared.model.selector import Selector
 from shared.trust.approval import AgentsTarget
-from shared.trust.policy import Policy
+from shared.trust.policy import ClassRule, Policy
 from shared.trust.targets import list_digest, prove_all
 from shared.wire.codec import pack, unpack
 
@@ -78,13 +78,24 @@ class _Case:
 
     def standing(self, bench: Bench) -> Standing:
         """Return how far it is: what was needed when it was released, else what is needed now."""
-        threshold, released_ms = self.row[6], self.row[7]
-        rule = bench.policy.classes.get(self.question.job_class)
-        if released_ms is not None or rule is None:
-            needed, at_ms = threshold, WallMs(min(bench.now_ms, self.row[11]))
+        rule = self._rule(bench)
+        if rule is None:
+            needed, at_ms = self.row[6], WallMs(min(bench.now_ms, self.row[11]))
         else:
             needed, at_ms = max(1, rule.threshold), bench.now_ms
-        return stand(self.votes, needed=needed, author=self.question.author, now_ms=at_ms)
+        votes = self.counting(bench)
+        return stand(votes, needed=needed, author=self.question.author, now_ms=at_ms)
+
+    def counting(self, bench: Bench) -> list[Vote]:
+        """Return the votes of those who may approve it: once it was released, all that were."""
+        rule = self._rule(bench)
+        return self.votes if rule is None else votes_under(self.votes, rule, bench.policy)
+
+    def _rule(self, bench: Bench) -> ClassRule | None:
+        """Return what is asked for now, None where what was asked for then counts."""
+        released_ms = self.row[7]
+        rule = bench.policy.classes.get(self.question.job_class)
+        return None if released_ms is not None else rule
 
 
 def view_approval(job: bytes, bench: Bench) -> Tx[ApprovalForm | None]:
@@ -252,6 +263,7 @@ def _view(case: _Case, bench: Bench) -> ApprovalView:
     rule = bench.policy.classes.get(job_class)
     keys = bench.policy.keys_of(rule) if rule else {}
     people = {bench.policy.person(key) for key in keys}
+    counting = {vote.key for vote in case.counting(bench) if vote.counts(bench.now_ms)}
     return ApprovalView(
         job=uuid_text(job),
         name=name,
@@ -267,7 +279,8 @@ def _view(case: _Case, bench: Bench) -> ApprovalView:
         needed=standing.needed,
         people=list(standing.people),
         votes=[
-            _vote_view(vote, row, bench) for vote, row in zip(case.votes, case.rows, strict=True)
+            _vote_view(vote, row, counts=vote.key in counting)
+            for vote, row in zip(case.votes, case.rows, strict=True)
         ],
         approvers=sorted(one for one in people if one.casefold() != author.casefold()),
         denied_by=denied_by,
@@ -276,12 +289,12 @@ def _view(case: _Case, bench: Bench) -> ApprovalView:
     )
 
 
-def _vote_view(vote: Vote, row: Row, bench: Bench) -> VoteView:
+def _vote_view(vote: Vote, row: Row, *, counts: bool) -> VoteView:
     return VoteView(
         person=vote.person,
         key=vote.key.hex(),
         received_at=to_time(row[5]),
         not_after=to_time(vote.not_after_ms),
         max_executions=vote.max_executions,
-        counts=vote.counts(bench.now_ms),
+        counts=counts,
     )

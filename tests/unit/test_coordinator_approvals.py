@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from coordinator.core.approvals import Question, Vote, read_vote, stand
+from coordinator.core.approvals import Question, Vote, read_vote, stand, votes_under
 from coordinator.core.job_class import choose_class
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason, RefusedError
@@ -135,6 +135,13 @@ def test_an_approver_who_left_the_policy_does_not_count() -> None:
     envelope = sealed(APPROVAL_TYP, APPROVAL, "alice")
     with pytest.raises(RefusedError, match="threshold_not_met"):
         read_vote(envelope, QUESTION, without, WallMs(NOW))
+
+
+def test_a_person_has_the_name_that_the_policy_gives_him_now() -> None:
+    renamed = make_policy(approvers=[Approver("anna", signer("alice").public_key)])
+    rule = replace(POLICY.classes["guarded"], approvers=[kid("alice")])
+    found = votes_under([vote("alice"), vote("bob")], rule, renamed)
+    assert [one.person for one in found] == ["anna"]
 
 
 # --- classes ------------------------------------------------------------------------------------

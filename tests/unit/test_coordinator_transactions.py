@@ -251,6 +251,23 @@ async def test_a_policy_that_asks_for_more_meanwhile_is_obeyed(store):
     assert (form.needed, form.people) == (3, ["alice"])
 
 
+async def test_an_approval_of_who_left_the_policy_meanwhile_counts_no_more(store):
+    job = (await submitted(store, policy=GUARDED)).job
+    await signed(store, job, "alice")
+    people = [name for name in PEOPLE if name != "alice"]
+    left = replace(
+        GUARDED,
+        approvers=[Approver(name, signer(name).public_key) for name in people],
+        classes={"guarded": ClassRule(2, [kid(name) for name in people], 60, {"device.read": []})},
+    )
+    assert (await signed(store, job, people[0], at_ms=NOW + 1, policy=left)).released == ()
+    form = await store.read(partial(view_approval, job, bench(NOW + 1, left)))
+    assert (form.people, [vote.counts for vote in form.votes]) == ([people[0]], [False, True])
+    assert (await signed(store, job, people[1], policy=left)).released == [AGENT]
+    form = await store.read(partial(view_approval, job, bench(NOW, GUARDED)))
+    assert [vote.counts for vote in form.votes] == [True] * 3, "released is released"
+
+
 async def test_approvals_that_ended_take_no_room_from_new_ones(store):
     crowd = [f"p{number}" for number in range(limits.APPROVALS_PER_GRANT + 2)]
     policy = replace(

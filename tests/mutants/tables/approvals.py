@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant, cuts
 
 _TESTS = "tests/unit/test_trust_approval.py::test_"
 _TRANSACTIONS = "tests/unit/test_coordinator_transactions.py::test_"
+_VOTES = "tests/unit/test_coordinator_approvals.py::test_"
 _ELSE = "an_approval_of_something_else_is_worth_nothing"
 
 
@@ -29,6 +30,20 @@ APPROVALS = (
         "if expired_ms is not None or bench.now_ms >= not_after_ms:",
         "if bench.now_ms >= not_after_ms:",
         (_TRANSACTIONS + "a_job_that_nobody_approved_in_time_is_over",),
+    ),
+    Mutant(
+        "approval-of-who-left",
+        "coordinator/transactions/approvals.py",
+        "self.votes if rule is None else",
+        "self.votes if True else",
+        (_TRANSACTIONS + "an_approval_of_who_left_the_policy_meanwhile_counts_no_more",),
+    ),
+    Mutant(
+        "approval-under-a-former-name",
+        "coordinator/core/approvals.py",
+        "replace(vote, person=policy.person(vote.key))",
+        "vote",
+        (_VOTES + "a_person_has_the_name_that_the_policy_gives_him_now",),
     ),
     _line("_fleet"),
     _line("_job"),
