@@ -26,6 +26,7 @@ from coordinator.transactions.artifacts import (
     list_artifacts,
     may_fetch,
     note_lost,
+    note_piece,
 )
 from coordinator.transactions.membership import load_member_keys
 from shared import limits
@@ -38,6 +39,8 @@ from shared.runtime.logs import Events
 from shared.trust.fetch import Fetch, claimed_fetcher, open_fetch
 
 _log = Events(__name__)
+_NOTED_MS = 3_600_000
+"""An upload is noted as gone on with once an hour: of a week it makes no difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,9 @@ class Artifacts:
         known = await self.known(digest)
         if known.row.completed_ms is not None:
             raise MistakeError("all of it is here already", where="header.upload-offset")
+        now_ms = self.clock.wall_ms()
+        if now_ms - known.row.created_ms > _NOTED_MS:
+            await self.store.run(partial(note_piece, digest, now_ms=now_ms), durable=False)
         bounded = _bounded(chunks, known.row.size - offset)
         here = await self.blobs.write(digest, offset, bounded, wanted)
         if here >= known.row.size:

@@ -101,6 +101,11 @@ def note_lost(digest: bytes, *, now_ms: WallMs) -> Tx[None]:
     yield from execute("artifact_lost", digest, now_ms)
 
 
+def note_piece(digest: bytes, *, now_ms: WallMs) -> Tx[None]:
+    """Note that somebody goes on with an upload: it is not abandoned."""
+    yield from execute("artifact_goes_on", digest, now_ms)
+
+
 def forget(digest: bytes, *, actor: str, now_ms: WallMs) -> Tx[bool]:
     """Take an artifact out of the list; False when there is none.
 

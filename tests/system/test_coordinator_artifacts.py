@@ -19,6 +19,7 @@ from shared.model.artifact import artifact_text
 from shared.model.job import ExecutionState
 from shared.trust.envelope import KeySigner
 from shared.trust.fetch import Fetch, fetch_header
+from tests.stores import tell
 from tests.system.coordinator_world import (
     Gateway,
     World,
@@ -137,6 +138,23 @@ async def test_a_firmware_image_is_shown_as_what_it_says_of_itself(world):
     assert shown["hash"] == read_image(image).digest.hex()
     other = await push(world, b"no image at all")
     assert (await world.read(f"/v1/artifacts/{other}"))["image"] is None
+
+
+async def test_an_upload_is_forgotten_a_week_after_its_last_piece_and_not_before(world):
+    await world.post("/v1/artifacts", wish())
+    await send(world, IMAGE[:10], 0)
+    await let_pass(world, limits.ARTIFACT_ABANDONED_MS + 60_000)
+    assert (await send(world, IMAGE[10:20], 10)).json["received"] == 20
+    await world.post("/v1/artifacts", wish(b"somebody else's"))
+    assert (await world.read(PATH))["received"] == 20
+    await let_pass(world, limits.ARTIFACT_ABANDONED_MS + 60_000)
+    await world.post("/v1/artifacts", wish(b"one more"))
+    assert (await world.get(PATH)).status == 404
+
+
+async def let_pass(world: World, duration_ms: int) -> None:
+    async with await SqliteStore.open(world.place.database) as store:
+        await tell(store, f"UPDATE artifact SET created_ms = created_ms - {duration_ms}")
 
 
 async def test_a_range_is_answered_as_http_says(world):

@@ -21,6 +21,9 @@ RETURNING digest;
 UPDATE artifact SET completed_ms = NULL, created_ms = $2
 WHERE digest = $1 AND completed_ms IS NOT NULL;
 
+-- name: artifact_goes_on
+UPDATE artifact SET created_ms = $2 WHERE digest = $1 AND completed_ms IS NULL;
+
 -- name: artifact_delete
 DELETE FROM artifact WHERE digest = $1;
 

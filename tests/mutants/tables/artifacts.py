@@ -123,6 +123,13 @@ ARTIFACTS = (
         _KEPT + "a_copy_that_was_damaged_meanwhile_is_copied_again",
     ),
     _mutant(
+        "gone-on-with",
+        _SERVICE,
+        "        if now_ms - known.row.created_ms > _NOTED_MS:\n",
+        "        if False:\n",
+        _COORDINATOR + "an_upload_is_forgotten_a_week_after_its_last_piece_and_not_before",
+    ),
+    _mutant(
         "needed-stays",
         _TRANSACTIONS,
         "    if known.jobs:\n",
