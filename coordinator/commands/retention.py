@@ -28,7 +28,9 @@ def add(commands: of.Commands) -> None:
         help=f"for example raw.2=400d, 1m=forever, quota=64MB; there are {', '.join(DEFAULTS)}",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="count what would go, take nothing")
+    what.add_argument(
+        "--dry-run", action="store_true", help="count what would go, take and set nothing"
+    )
     what.add_argument("--now", action="store_true", help="take away now what is over its time")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.set_defaults(command=_retention)
@@ -61,11 +63,12 @@ async def _work(
 ) -> tuple[Keeping, list[Excess], dict[str, int]]:
     clock = SystemClock()
     async with open_fleet(place) as (store, _):
-        if settings:
+        tried = settings if options.dry_run else []
+        if settings and not options.dry_run:
             body = partial(save_keeping, settings, actor="command line", now_ms=clock.wall_ms())
             await store.run(body, durable=True)
-        keeping = await store.read(load_keeping)
-        excess = await store.read(partial(count_excess, clock.wall_ms()))
+        keeping = await store.read(partial(load_keeping, tried))
+        excess = await store.read(partial(count_excess, clock.wall_ms(), tried))
         retention = Retention(store, clock, actor="command line")
         dropped = await retention.round() if options.now else {}
     return keeping, excess, dropped

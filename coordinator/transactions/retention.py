@@ -17,6 +17,7 @@ from shared.clock import WallMs
 
 PRIORITIES = (0, 1, 2)
 WIDTHS = {MINUTE_S: "1m", HOUR_S: "1h"}
+Settings = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +31,22 @@ class Excess:
     readings: int = 0
 
 
-def load_keeping() -> Tx[Keeping]:
-    """Return the settings in force."""
+def load_keeping(changes: Settings = ()) -> Tx[Keeping]:
+    """Return the settings in force, as they would be with `changes`."""
     rows = yield from fetch("keeping")
-    return keeping_of(dict(rows))
+    return keeping_of(dict([*rows, *changes]))
 
 
-def save_keeping(settings: Sequence[tuple[str, int]], *, actor: str, now_ms: WallMs) -> Tx[None]:
+def save_keeping(settings: Settings, *, actor: str, now_ms: WallMs) -> Tx[None]:
     """Change settings."""
     yield from execute_many("keeping_save", settings)
     detail = dict(settings)
     yield from audit(now_ms, actor=actor, action="retention.set", object_="fleet", detail=detail)
 
 
-def count_excess(now_ms: WallMs) -> Tx[list[Excess]]:
-    """Return what retention would take away now; it takes nothing."""
-    keeping = yield from load_keeping()
+def count_excess(now_ms: WallMs, changes: Settings = ()) -> Tx[list[Excess]]:
+    """Return what retention would take away now, with `changes`; it takes and changes nothing."""
+    keeping = yield from load_keeping(changes)
     found = []
     for priority in PRIORITIES:
         before_ms = keeping.raw_before_ms(priority, now_ms)

@@ -80,6 +80,12 @@ async def test_what_a_clean_up_took_away_is_listed(run, world, pump, capsys):
     command = ["retention", "--data", str(world.place.directory.path), "--now", "--json"]
     assert await asyncio.to_thread(office, command) == 0
     assert json.loads(capsys.readouterr().out)["dropped"] == {"events": told}
+    # A dry run tells what settings would do, and leaves those in force as they are.
+    tried = [*command[:3], "--set", "events=1d", "--dry-run", "--json"]
+    assert await asyncio.to_thread(office, tried) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["events"] == "1d"
+    assert await asyncio.to_thread(office, command[:3]) == 0
+    assert "90d" in capsys.readouterr().out.partition("events")[2].splitlines()[0]
     status, out, _ = await run("reports", "cleanup", "--json")
     (line,) = json.loads(out)
     assert (line["actor"], line["rows"], line["taken"]) == (

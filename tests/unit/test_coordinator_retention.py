@@ -9,7 +9,7 @@ from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.retention import Retention
 from coordinator.transactions.blocks import store_blocks
 from coordinator.transactions.receipts import reconcile_receipts
-from coordinator.transactions.retention import count_excess, save_keeping
+from coordinator.transactions.retention import count_excess, load_keeping, save_keeping
 from shared import limits
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason
@@ -96,6 +96,18 @@ async def test_a_dry_run_counts_what_would_go_and_takes_nothing(store):
     dropped = await apply(store)
     assert dropped == {"raw.2": 1, "1m": 1}
     assert await store.read(partial(count_excess, NOW)) == []
+
+
+async def test_settings_that_are_only_tried_count_and_are_not_kept(store):
+    await bring(store, at(1, NOW - 2 * DAY_MS), at(2, NOW))
+    await roll_everything_up(store)
+    assert await store.read(partial(count_excess, NOW)) == []
+    tried = [parse_setting("raw.2=1d", where="--set")]
+    (raw,) = await store.read(partial(count_excess, NOW, tried))
+    assert (raw.setting, raw.rows) == ("raw.2", 1)
+    assert (await store.read(partial(load_keeping, tried))).values["raw.2"] == tried[0][1]
+    assert (await store.read(load_keeping)).values["raw.2"] == DEFAULTS["raw.2"]
+    assert await apply(store) == {}
 
 
 async def test_nothing_goes_that_is_in_no_rollup_yet(store):

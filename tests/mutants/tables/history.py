@@ -283,6 +283,13 @@ HISTORY = (
         (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
     ),
     Mutant(
+        "retention-tried-is-kept",
+        "coordinator/commands/retention.py",
+        "        if settings and not options.dry_run:\n",
+        "        if settings:\n",
+        ("tests/system/test_reports.py::test_what_a_clean_up_took_away_is_listed",),
+    ),
+    Mutant(
         "retention-before-rollup",
         "coordinator/store/queries/keeping.sql",
         "AND d.seq = b.seq AND d.waits = 0)",
