@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from coordinator.core.audit import split_actor
 from coordinator.core.ports import Tx
 from coordinator.core.rollout import resume
 from coordinator.core.rollout_policy import OPEN, Progress, RolloutState
@@ -85,7 +86,7 @@ def _before_it_begins(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped)
 
 def _apply(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[Progress]:
     progress = loaded.progress
-    by = f"by {asked.actor.split(' at ')[0]}"
+    by = f"by {split_actor(asked.actor)[0]}"
     match asked.verb:
         case "pause":
             _check_open(progress)
@@ -123,7 +124,7 @@ def _roll_back(loaded: Loaded, asked: Asked, bench: Bench, done: Stepped) -> Tx[
         yield from check_artifacts(undo_spec(spec))
     done.agents += yield from undo(loaded.row, bench.policy, bench.now_ms)
     yield from _cancel(loaded, asked, bench, done)
-    by = asked.actor.split(" at ")[0]
+    by = split_actor(asked.actor)[0]
     return replace(progress, state=RolloutState.ROLLED_BACK, why=f"rolled back by {by}")
 
 

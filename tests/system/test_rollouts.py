@@ -101,6 +101,15 @@ async def test_a_canary_that_fails_stops_the_others_and_a_person_calls_it_off(wo
     assert entry["object"] == f"job:{job}"
 
 
+async def test_who_steers_is_named_and_not_where_from(world, pumps, run):
+    job = await submit(world, pumps)
+    await until(world, job, lambda view: view["released"] == 1)
+    assert (await run("rollouts", "pause", job))[0] == 0
+    (why,) = (await world.read(f"/v1/rollouts/{job}"))["why"]
+    (entry,) = (await world.read("/v1/audit?action=rollout.pause"))["items"]
+    assert (why, bool(entry["source"])) == (f"paused by {entry['actor']}", True)
+
+
 async def test_a_person_takes_back_what_succeeded(world, pumps, run):
     job = await submit(world, pumps, compensation=UNDO)
     await until(world, job, lambda view: view["released"] == 1)

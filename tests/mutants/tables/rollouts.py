@@ -320,6 +320,13 @@ ROLLOUTS = (
         _ENDINGS + "a_rollout_that_began_ends_by_its_own_step",
     ),
     _rollout(
+        "steered-from-an-address",
+        "transactions/rollouts_steer.py",
+        '    by = f"by {split_actor(asked.actor)[0]}"\n',
+        '    by = f"by {asked.actor}"\n',
+        "tests/system/test_rollouts.py::test_who_steers_is_named_and_not_where_from",
+    ),
+    _rollout(
         "unbegun-cannot-be-called-off",
         "transactions/rollouts_steer.py",
         '    if asked.verb == "cancel":\n',
