@@ -1,6 +1,7 @@
 """`outstation status` and `outstation agents`: who is out there, and how each one is doing."""
 
 from datetime import timedelta
+from itertools import islice
 
 from coordinator.cli.client import Client, segment
 from coordinator.cli.explain import on_its_way
@@ -9,6 +10,7 @@ from coordinator.cli.standing import standing_of, standing_table
 from coordinator.contract.agents import AgentView, HealthView, TallyView
 from coordinator.contract.fleet import FleetStatus
 from coordinator.contract.jobs import ExecutionView
+from shared import limits
 from shared.words import some
 
 
@@ -45,8 +47,10 @@ def list_agents(
     client: Client, screen: Screen, *, selector: str, state: str = "", most: int
 ) -> None:
     """Print the agents that a selector matches."""
-    found = list(client.pages("/v1/agents", AgentView, {"selector": selector}, most=most))
-    found = [agent for agent in found if state.upper() in {"", agent.state}]
+    # The state is chosen here: so many of the fleet are asked for as it takes to find `most`.
+    asked = limits.INT_MAX if state else most
+    pages = client.pages("/v1/agents", AgentView, {"selector": selector}, most=asked)
+    found = list(islice((one for one in pages if state.upper() in {"", one.state}), max(most, 0)))
     if screen.as_json:
         screen.json(found)
         return

@@ -1,6 +1,7 @@
 """What agents say of themselves: another key, other labels, leave; and what an admin wishes."""
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
@@ -345,3 +346,19 @@ async def test_every_change_is_in_the_audit_log(world):
         "agent.decommission",
         "agent.left",
     ]
+
+
+async def test_agents_in_a_state_are_looked_for_until_there_are_so_many(world, run):
+    await world.gateway("pump-1")
+    for name in ("pump-2", "pump-3"):
+        await (await world.gateway(name)).contact()
+    for state, most, names in (
+        ("online", 1, ["pump-2"]),
+        ("ONLINE", 5, ["pump-2", "pump-3"]),
+        ("online", 0, []),
+        ("enrolled", 1, ["pump-1"]),
+    ):
+        told = await run("agents", "list", "--state", state, "--most", most, "--json")
+        assert (told[0], [one["id"] for one in json.loads(told[1])]) == (0, names)
+    status, out, _ = await run("agents", "list", "--state", "revoked", "--most", 1)
+    assert (status, out) == (0, "no agent matches\n")

@@ -10,6 +10,7 @@ _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _ANSWERS = "tests/system/test_coordinator_answers.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
+_MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _VERSION = "    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None"
 _ELSE = "a_word_about_anything_else_does_not_count"
 _GOOD = "a_token_is_good_until_it_expires_is_revoked_or_its_secret_differs"
@@ -35,6 +36,13 @@ def _remembers(name: str, file: str, old: str, new: str, test: str) -> Mutant:
 
 
 ACCESS = (
+    Mutant(
+        "agents-in-a-state-of-the-first",
+        "coordinator/cli/agents.py",
+        "    asked = limits.INT_MAX if state else most\n",
+        "    asked = most\n",
+        (_MEMBERS + "agents_in_a_state_are_looked_for_until_there_are_so_many",),
+    ),
     _access(
         "default-deny",
         "return granted == scope or granted in SCOPES.get(scope, _NONE)",
