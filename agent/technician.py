@@ -15,6 +15,8 @@ from agent.core.doctor import render as render_findings
 from shared.errors import MistakeError
 
 OK, FAILED = 0, 1
+_ANSWER_S = 30
+"""How long a technician waits for a slow disk's agent."""
 DEFAULT_CONFIG = "/etc/outstation/agent.toml"
 
 
@@ -125,11 +127,18 @@ def _say(options: argparse.Namespace, words: str) -> int:
     import msgspec  # noqa: PLC0415
 
     from agent.config import load_config  # noqa: PLC0415
-    from agent.services.ask import ask, socket_path  # noqa: PLC0415
+    from agent.services.ask import insist, socket_path  # noqa: PLC0415
     from agent.services.site_lock import LockAnswer  # noqa: PLC0415
 
     config = load_config(options.config)
-    said = ask(socket_path(config.runtime_dir, config.data_dir), words)
+    try:
+        said = insist(socket_path(config.runtime_dir, config.data_dir), words, wait_s=_ANSWER_S)
+    except OSError as error:
+        raise MistakeError(
+            f"the agent is there and does not answer ({error.strerror or error})",
+            where=str(config.data_dir),
+            mend="ask again, as its user; until it says so, believe neither locked nor unlocked",
+        ) from None
     if not said:
         raise MistakeError(
             "the agent does not run, and so does nothing to the site",

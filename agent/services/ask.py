@@ -4,6 +4,7 @@ Owns the asking side of the socket; loads next to nothing, for `status` is typed
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -68,17 +69,31 @@ def socket_path(runtime_dir: Path, data_dir: Path) -> Path:
 
 def ask(path: Path, command: str) -> bytes | None:
     """Return a running agent's answer, None when none answers there. Blocks for seconds at most."""
+    with contextlib.suppress(OSError):
+        return insist(path, command, wait_s=_TIMEOUT_S)
+    return None
+
+
+def insist(path: Path, command: str, *, wait_s: float) -> bytes | None:
+    """Return a running agent's answer, None only when no agent runs there.
+
+    Raises:
+        OSError: somebody is there and does not answer: nobody knows what he heard.
+    """
     answer = bytearray()
-    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
-        connection.settimeout(_TIMEOUT_S)
-        with short_name(path) as name:
-            connection.connect(name)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(wait_s)
+        try:
+            with short_name(path) as name:
+                connection.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
         connection.sendall(command.encode() + b"\n")
         while len(answer) < _ANSWER_BYTES and (data := connection.recv(65_536)):
             answer += data
             if answer.endswith(b"\n"):
                 return bytes(answer)
-    return None
+    raise ConnectionResetError(errno.ECONNRESET, "it ended before its answer")
 
 
 @contextlib.contextmanager

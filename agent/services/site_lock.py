@@ -44,6 +44,8 @@ class SiteLock:
         self._due = _read(path)
         if self._due is not None:
             self._due = rebased(self._due, now())
+        self._turn = asyncio.Lock()
+        """The file is written and removed in the order in which it was said."""
         self.changed: Callable[[], None] = lambda: None
         """Called when the site was unlocked, or locked until another time."""
 
@@ -58,27 +60,28 @@ class SiteLock:
         if not 1 <= seconds <= limits.SITE_LOCK_S:
             return LockAnswer(self._left_s(), f"a lock lasts 1 to {limits.SITE_LOCK_S} seconds")
         due = due_in(seconds * 1000, self._now())
+        # From now on, however long the disk takes. Orders that waited for the end of a longer lock
+        # wait for this one's.
+        self._due = due
+        self.changed()
         kept = _Kept(due.boot_id, due.mono_ms, due.today_ms, due.delay_ms)
         try:
-            await asyncio.to_thread(write_atomically, self._path, msgspec.json.encode(kept))
+            async with self._turn:
+                await asyncio.to_thread(write_atomically, self._path, msgspec.json.encode(kept))
         except OSError as error:
             # It holds all the same, only not over a restart; whoever works there must know.
-            self._due = due
-            self.changed()
             return LockAnswer(self._left_s(), f"it will not outlive a restart ({error.strerror})")
-        self._due = due
         _log.event("site_locked", seconds=seconds)
-        # Orders that waited for the end of a longer lock wait for this one's.
-        self.changed()
         return LockAnswer(self._left_s())
 
     async def unlock(self) -> LockAnswer:
         """Unlock the site: orders that waited go on."""
         self._due = None
-        await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        async with self._turn:
+            await asyncio.to_thread(self._path.unlink, missing_ok=True)
         _log.event("site_unlocked")
         self.changed()
-        return LockAnswer(0)
+        return LockAnswer(self._left_s())
 
     async def talk_lock(
         self, rest: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -1,14 +1,25 @@
 """The lock of a site: it holds over restarts, ends by itself, and says what is wrong."""
 
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from agent import technician
+from agent.__main__ import main
 from agent.core.moment import Moment
+from agent.services import ask, site_lock
+from agent.services.ask import short_name, socket_path
 from agent.services.box import Box
 from agent.services.site_lock import SiteLock
 from agent.technician import seconds_of
 from shared.clock import ClockState, MonoMs, WallMs
+from shared.runtime.files import write_atomically
 from tests.agent_parts import WALL, HandClock
 
 BOOT = b"a" * 16
@@ -74,6 +85,92 @@ async def test_a_lock_that_cannot_be_kept_holds_and_says_so(tmp_path: Path):
     answer = await lock.lock(60)
     assert "will not outlive a restart" in answer.error
     assert (lock.left_ms(), rung) == (60_000, [1])
+
+
+async def test_it_holds_before_a_slow_disk_has_it_and_is_kept_as_it_was_said_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begun, disk = threading.Event(), threading.Event()
+
+    def slowly(path: Path, data: bytes) -> None:
+        begun.set()
+        disk.wait()
+        write_atomically(path, data)
+
+    monkeypatch.setattr(site_lock, "write_atomically", slowly)
+    lock = SiteLock(tmp_path / "lock", now=Now())
+    locking = asyncio.create_task(lock.lock(60))
+    assert await asyncio.to_thread(begun.wait)
+    held_ms = lock.left_ms()
+    unlocking = asyncio.create_task(lock.unlock())
+    for _ in range(20):
+        await asyncio.to_thread(begun.wait)
+    early = unlocking.done()
+    disk.set()
+    assert (await locking).locked_s == (await unlocking).locked_s == 0
+    assert (held_ms, early) == (60_000, False)
+    assert not (tmp_path / "lock").exists()
+
+
+def lock_site(folder: Path) -> int:
+    config = folder / "agent.toml"
+    text = f'[agent]\ndata_dir = "{folder / "data"}"\nruntime_dir = "{folder}"\n'
+    config.write_text(text)
+    return main(["lock", "--config", str(config)])
+
+
+def test_an_agent_that_does_not_run_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert lock_site(tmp_path) != 0
+    assert "does not run" in capsys.readouterr().err
+    with listening(socket_path(tmp_path, tmp_path / "data")):
+        pass
+    assert lock_site(tmp_path) != 0, "a kill left its socket behind"
+    assert "does not run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_an_agent_that_does_not_answer_may_do_anything(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    hangs_up: bool,
+):
+    monkeypatch.setattr(technician, "_ANSWER_S", 30 if hangs_up else 0.01)
+    with listening(socket_path(tmp_path, tmp_path / "data")) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(100)
+
+        attended = threading.Thread(target=hang_up)
+        if hangs_up:
+            attended.start()
+        assert lock_site(tmp_path) != 0
+        if hangs_up:
+            attended.join()
+    assert "is there and does not answer" in capsys.readouterr().err
+
+
+def test_an_agent_of_somebody_else_does_not_count_as_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def locked_up(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(ask, "short_name", locked_up)
+    assert lock_site(tmp_path) != 0
+    assert "does not answer (Permission denied)" in capsys.readouterr().err
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener, short_name(path) as name:
+        listener.bind(name)
+        listener.listen()
+        yield listener
 
 
 @pytest.mark.parametrize(

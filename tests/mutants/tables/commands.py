@@ -3,6 +3,7 @@
 from tests.mutants.mutant import cuts
 
 _CLI = "tests/unit/test_cli.py::test_"
+_LOCK = "tests/unit/test_site_lock.py::test_"
 
 _show = cuts(
     "show", "coordinator/cli/show.py", _CLI, usual="text_is_printed_as_it_is_and_moves_no_cursor"
@@ -10,6 +11,7 @@ _show = cuts(
 _approvals = cuts(
     "sign", "coordinator/cli/approvals.py", "tests/system/test_cli_approvals.py::test_"
 )
+_lock = cuts("lock", "agent/services/site_lock.py", _LOCK)
 
 COMMANDS = (
     _show(
@@ -49,6 +51,30 @@ COMMANDS = (
         'codecs.iterdecode(pieces, "utf-8", "replace")',
         "map(bytes.decode, pieces)",
         "a_piece_of_csv_may_end_within_a_letter",
+    ),
+    _lock(
+        "at-once",
+        "        self._due = due\n        self.changed()\n        kept",
+        "        kept",
+        "it_holds_before_a_slow_disk_has_it_and_is_kept_as_it_was_said_last",
+    ),
+    _lock(
+        "in-order",
+        "            async with self._turn:\n                await asyncio.to_thread(write",
+        "            if True:\n                await asyncio.to_thread(write",
+        "it_holds_before_a_slow_disk_has_it_and_is_kept_as_it_was_said_last",
+    ),
+    cuts("lock", "agent/services/ask.py", _LOCK)(
+        "silence",
+        "except (FileNotFoundError, ConnectionRefusedError):",
+        "except OSError:",
+        "an_agent_of_somebody_else_does_not_count_as_none",
+    ),
+    cuts("lock", "agent/services/ask.py", _LOCK)(
+        "hung-up",
+        '    raise ConnectionResetError(errno.ECONNRESET, "it ended before its answer")\n',
+        "    return None\n",
+        "an_agent_that_does_not_answer_may_do_anything",
     ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",

@@ -185,10 +185,8 @@ ENGINE = (
     Mutant(
         "engine-shorter-lock",
         "agent/services/site_lock.py",
-        '        _log.event("site_locked", seconds=seconds)\n'
-        "        # Orders that waited for the end of a longer lock wait for this one's.\n"
-        "        self.changed()\n",
-        '        _log.event("site_locked", seconds=seconds)\n',
+        "        self._due = due\n        self.changed()\n",
+        "        self._due = due\n",
         (_ENGINE + "::test_a_shorter_lock_than_the_one_before_lets_work_go_on_at_its_end",),
     ),
     Mutant(
