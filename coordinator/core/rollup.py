@@ -12,6 +12,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias, cast
 
 import msgspec
@@ -205,14 +206,32 @@ def as_measured(channel: Channel) -> Channel:
     return channel if channel.reduction is None else replace(channel, reduction=None)
 
 
-def minutes_touched(groups: Iterable[Group], shift_ms: int) -> dict[int, set[int]]:
-    """Return the minutes that a block has rows in, by hour."""
+def minutes_touched(groups: Sequence[Group], shift_ms: int) -> dict[int, set[int]]:
+    """Return the minutes that a block has rows in, by hour.
+
+    Where these are more hours than it has readings, for which alone a quota counts, those of its
+    readings.
+    """
+    touched = _by_hour(chain.from_iterable(group.times_ms for group in groups), shift_ms)
+    if len(touched) > 1 and len(touched) > sum(group.count for group in groups):
+        return _by_hour(chain.from_iterable(map(_times_read, groups)), shift_ms)
+    return touched
+
+
+def _by_hour(times: Iterable[int], shift_ms: int) -> dict[int, set[int]]:
     touched: dict[int, set[int]] = {}
-    minutes = {(time + shift_ms) // MINUTE_MS for group in groups for time in group.times_ms}
-    for minute in minutes:
+    for minute in {(time + shift_ms) // MINUTE_MS for time in times}:
         hour, at = divmod(minute, _MINUTES)
         touched.setdefault(hour * HOUR_MS, set()).add(at)
     return touched
+
+
+def _times_read(group: Group) -> Iterable[int]:
+    """Return when something was sampled."""
+    for row, time in enumerate(group.times_ms):
+        cells = zip(group.columns, group.qualities, strict=True)
+        if any(column[row] is not None or marks[row] != Quality.GOOD for column, marks in cells):
+            yield time
 
 
 def in_order(group: Group) -> Group:

@@ -12,6 +12,7 @@ from coordinator.services.rollups import Rollups
 from coordinator.transactions.rollups import due_work
 from shared import limits
 from shared.block.codec import decode_groups
+from shared.model.reading import Quality
 from tests.agent_parts import HandClock
 from tests.readings_office import (
     NOW,
@@ -146,3 +147,16 @@ async def test_a_block_of_many_hours_is_decoded_once_for_all_of_them(store, monk
     await roll_everything_up(store)
     assert len(seen) == 2, "to see which hours it has, and to compute them"
     assert await counts(store, "one") == [1] * 20
+
+
+async def test_a_block_of_rows_without_readings_costs_no_more_than_its_readings(store):
+    times = [BEGINS + HOUR_MS * at for at in range(20)]
+    values = [{3: 1.5, 9: 2.5}.get(at) for at in range(20)]
+    marks = bytes([0] * 12 + [Quality.BAD_COMM] + [0] * 7)
+    hollow = group(times, values, [None] * 20, qualities=[marks, bytes(20)])
+    await bring(store, block(1, hollow), agent="one")
+    assert [hour.hour_ms for hour in (await planned(store)).hours] == [
+        times[at] for at in (3, 9, 12)
+    ]
+    await roll_everything_up(store)
+    assert await counts(store, "one") == [1] * 3

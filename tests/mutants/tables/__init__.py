@@ -9,6 +9,7 @@ from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.commands import COMMANDS
 from tests.mutants.tables.coordinator import COORDINATOR
+from tests.mutants.tables.crowding import CROWDING
 from tests.mutants.tables.devices import DEVICES
 from tests.mutants.tables.discovery import DISCOVERY
 from tests.mutants.tables.documents import DOCUMENTS
@@ -40,6 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *APPROVALS,
     *STANDING,
     *COORDINATOR,
+    *CROWDING,
     *CALLING_OFF,
     *AUTOMATION,
     *STICKS,
