@@ -26,6 +26,7 @@ from shared.model.reading import Channel, Group, Quality, Value
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 _MINUTES = HOUR_MS // MINUTE_MS
+ALL_MINUTES = frozenset(range(_MINUTES))
 DAY_MS = 86_400_000
 MINUTE_S = 60
 HOUR_S = 3_600

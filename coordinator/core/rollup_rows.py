@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
 from coordinator.core.ports import Row as StoredRow
-from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S, Buckets
+from coordinator.core.rollup import ALL_MINUTES, DAY_MS, HOUR_MS, HOUR_S, MINUTE_S, Buckets
 from shared import limits
 from shared.model.reading import Channel
 
@@ -25,8 +25,8 @@ class RollupRows:
         """`channels` are rows of (number, device, point, unit, kind), all that the agent has."""
         self._numbers: dict[Channel, int] = {Channel(*row[1:]): row[0] for row in channels}
         self._last = max(self._numbers.values(), default=0)
-        self._minutes: dict[int, set[int]] = {}
-        """Numbers of the channels that have some in an hour."""
+        self._known: dict[int, set[int]] = {}
+        """Numbers of the channels that have something of an hour."""
         self._data: dict[Key, bytes | None] = {}
         self._fresh: dict[Channel, int] = {}
         self._changed: dict[Key, bytes | None] = {}
@@ -51,28 +51,37 @@ class RollupRows:
 
     def read(self, hour_ms: int, stored: Iterable[StoredRow]) -> None:
         """Take in rows of (number, minutes, hours), of all channels that have any."""
-        day_ms = hour_ms // DAY_MS * DAY_MS
-        known = self._minutes.setdefault(hour_ms, set())
+        day_ms, at = _place(hour_ms)
+        known = self._known.setdefault(hour_ms, set())
         for number, minutes, hours in stored:
-            if minutes is not None:
+            if minutes is not None or _has(hours, at):
                 known.add(number)
             self._data.setdefault((number, MINUTE_S, hour_ms), minutes)
             self._data.setdefault((number, HOUR_S, day_ms), hours)
 
     def put(self, hour_ms: int, wanted: frozenset[int], found: Buckets) -> None:
-        """Put the wanted minutes of an hour in the place of those before, and merge the hour."""
-        day_ms = hour_ms // DAY_MS * DAY_MS
-        at = (hour_ms - day_ms) // HOUR_MS
+        """Put the wanted minutes of an hour in the place of those before, and merge the hour.
+
+        An hour whose minutes were taken away is merged from all of them or stays: some would make
+        less of it (`lacks_minutes`).
+        """
         numbered = {self._number(channel): row for channel, row in found.items()}
         numbered.pop(0, None)
-        for number in sorted(self._minutes.get(hour_ms, set()) | numbered.keys()):
-            old = self._row((number, MINUTE_S, hour_ms))
-            new = replaced(old, wanted, numbered.get(number))
-            if new != old:
-                self._set((number, MINUTE_S, hour_ms), new)
-                key = number, HOUR_S, day_ms
-                whole = None if new is None else Row.of([new.merged(at)])
-                self._set(key, replaced(self._row(key), {at}, whole))
+        for number in sorted(self._known.get(hour_ms, set()) | numbered.keys()):
+            self._put(number, hour_ms, wanted, numbered.get(number))
+
+    def _put(self, number: int, hour_ms: int, wanted: frozenset[int], found: Row | None) -> None:
+        day_ms, at = _place(hour_ms)
+        minutes, hours = (number, MINUTE_S, hour_ms), (number, HOUR_S, day_ms)
+        old, is_whole = self._row(minutes), wanted == ALL_MINUTES
+        new = replaced(old, wanted, found)
+        may_lack = old is None and (is_whole or new is not None)
+        lacks = may_lack and _has(self._data.get(hours), at)
+        if (new == old and not lacks) or (lacks and not is_whole):
+            return
+        self._set(minutes, new)
+        whole = None if new is None else Row.of([new.merged(at)])
+        self._set(hours, replaced(self._row(hours), {at}, whole))
 
     def _number(self, channel: Channel) -> int:
         """Return under which number a channel is stored; 0: under none, there are too many."""
@@ -88,3 +97,20 @@ class RollupRows:
 
     def _set(self, key: Key, row: Row | None) -> None:
         self._data[key] = self._changed[key] = None if row is None else pack_row(row)
+
+
+def lacks_minutes(hour_ms: int, stored: Sequence[StoredRow]) -> bool:
+    """Tell of rows as `read` takes them whether an hour is there whose minutes were taken away."""
+    _, at = _place(hour_ms)
+    return any(minutes is None and _has(hours, at) for *_, minutes, hours in stored)
+
+
+def _place(hour_ms: int) -> tuple[int, int]:
+    """Return the day of an hour, and which of its hours it is."""
+    day_ms = hour_ms // DAY_MS * DAY_MS
+    return day_ms, (hour_ms - day_ms) // HOUR_MS
+
+
+def _has(data: bytes | None, at: int) -> bool:
+    """Tell whether a stored row has a bucket."""
+    return data is not None and any(one[0] == at for one in unpack_row(data).figures)

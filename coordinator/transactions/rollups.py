@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from coordinator.core.ports import Row, Tx, fetch, fetch_one
 from coordinator.core.retime import Sureness
-from coordinator.core.rollup import DAY_MS
+from coordinator.core.rollup import ALL_MINUTES, DAY_MS
+from coordinator.core.rollup_rows import lacks_minutes
 from coordinator.transactions.readings import load_schema
 from coordinator.transactions.retime import has_walks
 from shared import limits
@@ -184,8 +185,9 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
         if hour.hour_ms < gone_ms:
             found.append(None)
             continue
-        ground = yield from ground_of(hour, After(is_long=has_long), schemas, room)
         stored = yield from stored_of(hour)
+        whole = replace(hour, minutes=ALL_MINUTES) if lacks_minutes(hour.hour_ms, stored) else hour
+        ground = yield from ground_of(whole, After(is_long=has_long), schemas, room)
         room -= sum(len(one.data) for _, one in ground.blocks)
         room -= sum(len(minutes or b"") + len(hours or b"") for *_, minutes, hours in stored)
         found.append(replace(ground, stored=Stored(channels, stored)))

@@ -127,6 +127,22 @@ async def test_a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone(store
     assert await rolled(store, HOUR_S) == hours
 
 
+async def test_a_late_block_for_an_hour_whose_minutes_are_gone_is_added_to_its_other_blocks(store):
+    begins = (NOW - 40 * DAY_MS) // HOUR_MS * HOUR_MS
+    await keep(store, **{"1m": 30 * DAY_MS})
+    await bring(store, block(1, group([begins + 60_000 * row for row in range(30)], [10.0] * 30)))
+    await bring(store, at(2, begins + HOUR_MS))
+    await roll_everything_up(store)
+    before = await rolled(store, HOUR_S)
+    assert (await apply(store))["1m"] == 2
+    await bring(store, block(3, group([begins + 60_000 * 31], [50.0])))
+    await roll_everything_up(store)
+    late, other = sorted((await rolled(store, HOUR_S)).items(), key=lambda item: item[0][2])
+    assert (late[1].count, late[1].low, late[1].high) == (31, 10.0, 50.0)
+    assert other[1] == before[other[0]]
+    assert len(await rolled(store, MINUTE_S)) == 31, "until retention comes again"
+
+
 async def test_a_bound_of_bytes_takes_the_oldest_of_its_priority(store):
     await bring(store, *(at(seq, NOW - (9 - seq) * DAY_MS) for seq in range(1, 9)))
     await bring(store, at(9, NOW - 300 * DAY_MS, priority=0))

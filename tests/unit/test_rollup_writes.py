@@ -4,8 +4,9 @@ from functools import partial
 
 import pytest
 
-from coordinator.core.rollup import HOUR_MS, HOUR_S, MINUTE_S
+from coordinator.core.rollup import DAY_MS, HOUR_MS, HOUR_S, MINUTE_S
 from coordinator.services.rolling import Decoded, fold_all, plan
+from coordinator.transactions.retention import drop_some, save_keeping
 from coordinator.transactions.rollup_writes import write_hours
 from coordinator.transactions.rollups import due_work, grounds_of
 from shared import limits
@@ -62,6 +63,20 @@ async def test_minutes_that_somebody_wrote_meanwhile_stay(store):
     await store.run(partial(write_hours, stale), durable=False)
     assert await counts(store, MINUTE_S) == [2, 1]
     assert await counts(store, HOUR_S) == [3]
+
+
+async def test_an_hour_whose_minutes_go_while_some_of_them_are_computed_stays(store):
+    begins = BEGINS - 40 * DAY_MS
+    await bring(store, block(1, group([begins, begins + 1000], [1.5, 2.5])))
+    await roll_everything_up(store)
+    await bring(store, block(2, group([begins + 60_000], [3.5])))
+    stale = await folded_now(store)
+    body = partial(save_keeping, [("1m", 30 * DAY_MS)], actor="me", now_ms=NOW)
+    await store.run(body, durable=False)
+    assert await store.run(partial(drop_some, NOW), durable=False) == {"1m": 1}
+    await store.run(partial(write_hours, stale), durable=False)
+    assert await counts(store, MINUTE_S) == []
+    assert await counts(store, HOUR_S) == [2]
 
 
 async def test_two_hours_of_a_day_that_are_written_together_are_both_there(store):

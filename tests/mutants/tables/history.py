@@ -169,6 +169,20 @@ HISTORY = (
         (_WRITES + "what_is_stored_takes_room_as_blocks_do",),
     ),
     Mutant(
+        "rollup-of-some-minutes",
+        "coordinator/transactions/rollups.py",
+        "replace(hour, minutes=ALL_MINUTES) if lacks_minutes(hour.hour_ms, stored) else hour",
+        "hour",
+        (_KEEP + "a_late_block_for_an_hour_whose_minutes_are_gone_is_added_to_its_other_blocks",),
+    ),
+    Mutant(
+        "rollup-of-minutes-that-went",
+        "coordinator/core/rollup_rows.py",
+        " or (lacks and not is_whole):",
+        ":",
+        (_WRITES + "an_hour_whose_minutes_go_while_some_of_them_are_computed_stays",),
+    ),
+    Mutant(
         "rollup-of-what-is-gone",
         "coordinator/transactions/rollups.py",
         "if hour.hour_ms < gone_ms:",
