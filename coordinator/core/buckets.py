@@ -160,6 +160,31 @@ def replaced(old: Row | None, wanted: set[int] | frozenset[int], new: Row | None
     return Row.of(sorted([*others, *more], key=itemgetter(0)))
 
 
+def grown(old: Row | None, new: Row | None) -> Row | None:
+    """Return a row with new buckets where there was none, or one whose readings are all in them.
+
+    Nobody knows the readings of an old bucket any more: with more of them, among which are as low
+    and as high values, a new one may have them all.
+    """
+    if old is None or new is None:
+        return old or new
+    found = {one[0]: one for one in old.figures}
+    for one in new.figures:
+        if one[0] not in found or _may_have(one, found[one[0]]):
+            found[one[0]] = one
+    return Row.of(found[at] for at in sorted(found))
+
+
+def _may_have(new: Figures, old: Figures) -> bool:
+    """Tell whether more readings may have those of another bucket among them."""
+    if new[1] <= old[1] or new[2] < old[2] or new[3] < old[3]:
+        return False
+    low, high, old_low, old_high = new[5], new[6], old[5], old[6]
+    if old_low is None or old_high is None:
+        return True
+    return low is not None and high is not None and low <= old_low and high >= old_high
+
+
 def _cut(row: Row, size: int) -> Row | None:
     """Return the first buckets of a row, fewer than all; None: none."""
     if not size:

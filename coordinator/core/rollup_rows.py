@@ -8,7 +8,7 @@ Hours that are put one after the other see each other's changes. Leaves out read
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from coordinator.core.buckets import Row, pack_row, replaced, unpack_row
+from coordinator.core.buckets import Row, grown, pack_row, replaced, unpack_row
 from coordinator.core.ports import Row as StoredRow
 from coordinator.core.rollup import ALL_MINUTES, DAY_MS, HOUR_MS, HOUR_S, MINUTE_S, Buckets
 from shared import limits
@@ -59,29 +59,43 @@ class RollupRows:
             self._data.setdefault((number, MINUTE_S, hour_ms), minutes)
             self._data.setdefault((number, HOUR_S, day_ms), hours)
 
-    def put(self, hour_ms: int, wanted: frozenset[int], found: Buckets) -> None:
+    def put(
+        self, hour_ms: int, wanted: frozenset[int], found: Buckets, *, is_partial: bool = False
+    ) -> None:
         """Put the wanted minutes of an hour in the place of those before, and merge the hour.
 
         An hour whose minutes were taken away is merged from all of them or stays: some would make
-        less of it (`lacks_minutes`).
+        less of it (`lacks_minutes`). `is_partial`: readings of the hour may be gone, so that what
+        is stored stays unless it only grows.
         """
         numbered = {self._number(channel): row for channel, row in found.items()}
         numbered.pop(0, None)
         for number in sorted(self._known.get(hour_ms, set()) | numbered.keys()):
-            self._put(number, hour_ms, wanted, numbered.get(number))
+            self._put(number, hour_ms, wanted, numbered.get(number), is_partial=is_partial)
 
-    def _put(self, number: int, hour_ms: int, wanted: frozenset[int], found: Row | None) -> None:
+    def _put(
+        self,
+        number: int,
+        hour_ms: int,
+        wanted: frozenset[int],
+        found: Row | None,
+        *,
+        is_partial: bool,
+    ) -> None:
         day_ms, at = _place(hour_ms)
         minutes, hours = (number, MINUTE_S, hour_ms), (number, HOUR_S, day_ms)
         old, is_whole = self._row(minutes), wanted == ALL_MINUTES
-        new = replaced(old, wanted, found)
+        new = grown(old, found) if is_partial else replaced(old, wanted, found)
         may_lack = old is None and (is_whole or new is not None)
         lacks = may_lack and _has(self._data.get(hours), at)
         if (new == old and not lacks) or (lacks and not is_whole):
             return
+        day, whole = self._row(hours), None if new is None else Row.of([new.merged(at)])
+        merged = grown(day, whole) if is_partial else replaced(day, {at}, whole)
+        if lacks and merged == day:
+            return
         self._set(minutes, new)
-        whole = None if new is None else Row.of([new.merged(at)])
-        self._set(hours, replaced(self._row(hours), {at}, whole))
+        self._set(hours, merged)
 
     def _number(self, channel: Channel) -> int:
         """Return under which number a channel is stored; 0: under none, there are too many."""

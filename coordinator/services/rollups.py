@@ -183,7 +183,7 @@ async def roll_up(store: Store, planned: Planned, decoded: Decoded, now_ms: Wall
     while hours:
         grounds = await store.read(partial(grounds_of, hours))
         hours = hours[len(grounds) :]
-        found += await _fold_some(store, [one for one in grounds if one is not None], decoded)
+        found += await _fold_some(store, grounds, decoded)
         while (size := _fitting(found)) < len(found):
             await store.run(partial(write_hours, found[:size]), durable=False)
             found = found[size:]

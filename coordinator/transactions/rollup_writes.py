@@ -52,7 +52,7 @@ def _merged(
     rows = RollupRows(stored[0].channels)
     for hour, buckets, before in zip(hours, found, stored, strict=True):
         rows.read(hour.hour_ms, before.rows)
-        rows.put(hour.hour_ms, hour.minutes, buckets)
+        rows.put(hour.hour_ms, hour.minutes, buckets, is_partial=hour.is_partial)
     return rows
 
 

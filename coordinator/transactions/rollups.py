@@ -58,6 +58,8 @@ class Hour:
     hour_ms: int
     minutes: frozenset[int]
     """0 to 59; at least one."""
+    is_partial: bool = False
+    """Readings of it may be gone: of what was computed from them nothing may be lost."""
 
     @property
     def day_ms(self) -> int:
@@ -165,13 +167,9 @@ def _agents_due(last: str, most: int) -> Tx[list[AgentId]]:
     return list(dict.fromkeys(AgentId(row[0]) for row in rows))
 
 
-def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
-    """Return what some hours are computed from, for as many of them as there is room for.
-
-    None in the place of an hour whose readings retention took away: what was computed from them
-    cannot be computed again.
-    """
-    found: list[Ground | None] = []
+def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground]]:
+    """Return what some hours are computed from, for as many of them as there is room for."""
+    found: list[Ground] = []
     agents: dict[AgentId, tuple[int, bool, Sequence[Row]]] = {}
     schemas: dict[tuple[AgentId, SchemaRef], bytes | None] = {}
     room = limits.ROLLUP_BYTES
@@ -182,12 +180,10 @@ def grounds_of(hours: Sequence[Hour]) -> Tx[Sequence[Ground | None]]:
             agents[hour.agent] = yield from _agent(hour.agent)
             room -= len(agents[hour.agent][2]) * limits.ROLLUP_CHANNEL_BYTES
         gone_ms, has_long, channels = agents[hour.agent]
-        if hour.hour_ms < gone_ms:
-            found.append(None)
-            continue
         stored = yield from stored_of(hour)
-        whole = replace(hour, minutes=ALL_MINUTES) if lacks_minutes(hour.hour_ms, stored) else hour
-        ground = yield from ground_of(whole, After(is_long=has_long), schemas, room)
+        minutes = ALL_MINUTES if lacks_minutes(hour.hour_ms, stored) else hour.minutes
+        asked = replace(hour, minutes=minutes, is_partial=hour.hour_ms < gone_ms)
+        ground = yield from ground_of(asked, After(is_long=has_long), schemas, room)
         room -= sum(len(one.data) for _, one in ground.blocks)
         room -= sum(len(minutes or b"") + len(hours or b"") for *_, minutes, hours in stored)
         found.append(replace(ground, stored=Stored(channels, stored)))

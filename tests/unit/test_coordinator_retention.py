@@ -125,6 +125,61 @@ async def test_a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone(store
     await bring(store, at(2, OLD, rows=1))
     await roll_everything_up(store)
     assert await rolled(store, HOUR_S) == hours
+    assert await rolled(store, MINUTE_S) == {}, "the next hour would be of these alone"
+
+
+async def test_late_readings_are_rolled_up_though_newer_ones_went_before(store):
+    """Newest and oldest take turns, as after months without a link."""
+    await keep(store, raw_2=30 * DAY_MS)
+    days = [(40, 90), (50, 80), (35,)]
+    for some in days:
+        await bring(store, *(at(100 - day, NOW - day * DAY_MS) for day in some))
+        await roll_everything_up(store)
+        await apply(store)
+    assert await stored(store) == []
+    found = [(NOW - key[2] + HOUR_MS) // DAY_MS for key in await rolled(store, HOUR_S)]
+    assert sorted(found) == [35, 40, 50, 80, 90]
+
+
+async def test_readings_are_rolled_up_though_those_of_another_priority_went_before(store):
+    await keep(store, raw_0=7 * DAY_MS)
+    await bring(store, at(9, NOW - 10 * DAY_MS, priority=0))
+    await roll_everything_up(store)
+    assert (await apply(store))["raw.0"] == 1
+    times = [NOW - day * DAY_MS for day in (30, 20, 10)]
+    await bring(store, *(at(seq, time + 60_000, rows=4) for seq, time in enumerate(times, 1)))
+    await roll_everything_up(store)
+    assert await stored(store) == [1, 2, 3]
+    found = await rolled(store, HOUR_S)
+    assert [found[key].count for key in sorted(found, key=lambda key: key[2])] == [4, 4, 6]
+
+
+async def test_a_block_that_goes_on_in_a_minute_that_others_left_counts_in_it(store):
+    begins = (NOW - 20 * DAY_MS) // HOUR_MS * HOUR_MS
+    await keep(store, raw_0=7 * DAY_MS)
+    await bring(store, at(9, NOW - 10 * DAY_MS, priority=0))
+    await roll_everything_up(store)
+    await apply(store)
+    for seq in (1, 2):
+        await bring(store, block(seq, group([begins + seq * 1000], [float(seq)])))
+        await roll_everything_up(store)
+        await roll_everything_up(store)
+    (one,) = [one for key, one in (await rolled(store, MINUTE_S)).items() if key[2] == begins]
+    assert (one.count, one.low, one.high) == (2, 1.0, 2.0)
+
+
+@pytest.mark.parametrize("values", [[2.0] * 9, [1.0] * 9, [1.5, 9.0], [0.5] * 2])
+async def test_other_readings_do_not_take_the_place_of_those_that_are_gone(store, values):
+    """`raw.2` took the minute's readings; what comes then has not all of them."""
+    begins = OLD // HOUR_MS * HOUR_MS
+    await keep(store, **{"1m": 500 * DAY_MS})
+    await bring(store, block(1, group([begins, begins + 1, begins + 2], [1.0, 2.0, 1.5])))
+    await roll_everything_up(store)
+    before = await rolled(store, MINUTE_S), await rolled(store, HOUR_S)
+    assert await apply(store) == {"raw.2": 1}
+    await bring(store, block(2, group([begins + 9 + row for row in range(len(values))], values)))
+    await roll_everything_up(store)
+    assert (await rolled(store, MINUTE_S), await rolled(store, HOUR_S)) == before
 
 
 async def test_a_late_block_for_an_hour_whose_minutes_are_gone_is_added_to_its_other_blocks(store):

@@ -169,10 +169,38 @@ HISTORY = (
         (_WRITES + "what_is_stored_takes_room_as_blocks_do",),
     ),
     Mutant(
+        "rollup-of-no-late-minutes",
+        "coordinator/core/buckets.py",
+        "        if one[0] not in found or _may_have(one, found[one[0]]):\n",
+        "        if one[0] in found and _may_have(one, found[one[0]]):\n",
+        (_KEEP + "readings_are_rolled_up_though_those_of_another_priority_went_before",),
+    ),
+    Mutant(
+        "rollup-of-more-readings",
+        "coordinator/core/buckets.py",
+        "or _may_have(one, found[one[0]]):",
+        "or False:",
+        (_KEEP + "a_block_that_goes_on_in_a_minute_that_others_left_counts_in_it",),
+    ),
+    Mutant(
+        "rollup-of-other-readings",
+        "coordinator/core/buckets.py",
+        " and low <= old_low and high >= old_high\n",
+        "\n",
+        (_KEEP + "other_readings_do_not_take_the_place_of_those_that_are_gone",),
+    ),
+    Mutant(
+        "rollup-of-minutes-without-their-hour",
+        "coordinator/core/rollup_rows.py",
+        "        if lacks and merged == day:\n            return\n",
+        "",
+        (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
+    ),
+    Mutant(
         "rollup-of-some-minutes",
         "coordinator/transactions/rollups.py",
-        "replace(hour, minutes=ALL_MINUTES) if lacks_minutes(hour.hour_ms, stored) else hour",
-        "hour",
+        "ALL_MINUTES if lacks_minutes(hour.hour_ms, stored) else hour.minutes",
+        "hour.minutes",
         (_KEEP + "a_late_block_for_an_hour_whose_minutes_are_gone_is_added_to_its_other_blocks",),
     ),
     Mutant(
@@ -185,8 +213,8 @@ HISTORY = (
     Mutant(
         "rollup-of-what-is-gone",
         "coordinator/transactions/rollups.py",
-        "if hour.hour_ms < gone_ms:",
-        "if False:",
+        "is_partial=hour.hour_ms < gone_ms)",
+        "is_partial=False)",
         (_KEEP + "a_late_block_for_a_time_that_is_gone_leaves_its_hours_alone",),
     ),
     Mutant(
