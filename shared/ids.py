@@ -35,6 +35,10 @@ NAME_PATTERN = r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?"
 _NAME = re.compile(NAME_PATTERN)
 
 
+_SERVICE = re.compile(r"_[a-zA-Z0-9-]{1,15}\._(tcp|udp)(\.local\.?)?")
+"""RFC 6763, 4.1.2 and 7."""
+
+
 def is_name(text: str) -> bool:
     """Tell whether `text` may name an agent, a device, a point, a bus or a step.
 
@@ -42,6 +46,15 @@ def is_name(text: str) -> bool:
     (True, False, False)
     """
     return _NAME.fullmatch(text) is not None
+
+
+def is_service(text: str) -> bool:
+    """Tell whether `text` may name a kind of service that is announced on a network.
+
+    >>> is_service("_http._tcp"), is_service("_http._tcp.local."), is_service("http")
+    (True, True, False)
+    """
+    return _SERVICE.fullmatch(text) is not None
 
 
 def uuid7(wall_ms: WallMs, entropy: bytes) -> bytes:

@@ -207,18 +207,20 @@ class Lookout:
         # Loaded on first use: an agent that never looks carries no resolver along.
         from agent.services.mdns import SERVICES, announced  # noqa: PLC0415
 
-        services = wish.services or list(self._settings.services) or list(SERVICES)
+        asked = wish.services or list(self._settings.services) or list(SERVICES)
+        services = [one.rstrip(".").removesuffix(".local") for one in asked]
         try:
             found = await announced(
-                [f"{one.removesuffix('.local.').rstrip('.')}.local." for one in services],
-                interfaces=self._settings.interfaces,
+                [f"{one}.local." for one in services], interfaces=self._settings.interfaces
             )
         except WorldError as error:
             look.troubles.append(error.detail)
             return
         look.sightings += found
-        # Who was there and announces nothing now was looked for too.
-        look.looked += [one.spot for one in self._kept.candidates if one.way == "mdns"]
+        # Who announced one of these and does not now was looked for too; nobody heard the others.
+        kinds = tuple(f".{one}".lower() for one in services)
+        mdns = [one for one in self._kept.candidates if one.way == "mdns"]
+        look.looked += [one.spot for one in mdns if one.name.lower().endswith(kinds)]
 
     async def _echo(self, look: _Look, bus: Bus, *, asked: bool) -> None:
         """Ask a port that belongs to nobody for its echo; a serial one only when it is named."""

@@ -11,7 +11,7 @@ import msgspec
 
 from shared import limits
 from shared.errors import MistakeError, nearest
-from shared.ids import is_name
+from shared.ids import is_name, is_service
 from shared.model.candidate import WAYS, Way
 from shared.model.condition import Kind, Vocabulary
 from shared.model.condition_text import parse_condition
@@ -143,12 +143,8 @@ class DiscoverParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             raise ValueError(f"for_s is 1 to {limits.DISCOVERY_S}")
         if len(self.services) > limits.MDNS_SERVICES:
             raise ValueError(f"at most {limits.MDNS_SERVICES} services are listened for")
-        if wrong := next((one for one in self.services if not _SERVICE.fullmatch(one)), ""):
+        if wrong := next((one for one in self.services if not is_service(one)), ""):
             raise ValueError(f"{wrong[:40]!r} is no service; write _http._tcp")
-
-
-_SERVICE = re.compile(r"_[a-zA-Z0-9-]{1,15}\._(tcp|udp)(\.local\.?)?")
-"""RFC 6763, 4.1.2 and 7."""
 
 
 class AdoptParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ catalog allows for *some* profile. Right before a device is written its profile 
 from collections.abc import Sequence
 
 from shared.errors import Reason, RefusedError
-from shared.ids import is_name
+from shared.ids import is_name, is_service
 from shared.model.action import CONFIGURE, reads_only
 from shared.model.action_parameters import ENDPOINT
 from shared.model.job import Step, Value
@@ -191,4 +191,4 @@ def _fits(value: Parameter, bound: Bound) -> bool:
         case NamesBound(max_items):
             if not isinstance(value, list) or len(value) > max_items:
                 return False
-            return all(map(is_name, value))
+            return all(is_name(one) or is_service(one) for one in value)

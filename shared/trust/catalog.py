@@ -46,7 +46,7 @@ class TextBound(
 class NamesBound(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="names"
 ):
-    """A list of at most `max_items` names: of points, for instance."""
+    """A list of at most `max_items` names: of points, for instance, or as ``_http._tcp``."""
 
     max_items: int
 

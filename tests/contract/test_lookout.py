@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from agent.core.ports import Bus, BusSettings
 from agent.core.settings import DiscoverySettings
 from agent.services.calendar import Calendar
 from agent.services.lookout import Lookout
-from agent.services.mdns import announced
+from agent.services.mdns import announced, sighting_of
 from firmware_sim.clock import SystemTicks
 from firmware_sim.device import Device
 from firmware_sim.ledger import Ledger
@@ -28,7 +28,7 @@ from firmware_sim.station import Line, Station
 from shared import limits
 from shared.errors import Reason
 from shared.model.action_parameters import DiscoverParameters
-from shared.model.candidate import CandidateWord, read_words
+from shared.model.candidate import CandidateWord, Sighting, read_words
 from shared.runtime.clock import SystemClock
 from tests.agent_parts import HandClock, device
 from tests.contract.slave import serving
@@ -340,3 +340,24 @@ async def test_a_look_listens_where_it_is_asked_to(tmp_path):
         while not found:
             found = words(await lookout.discover(listening, dry_run=False))
     assert found[f"{LOOPBACK}:80"].model == "T1"
+
+
+async def test_who_announces_other_services_than_a_look_listens_for_is_not_missed(
+    tmp_path, monkeypatch
+):
+    here = [sighting_of("_shelly._tcp.local.", "s-1._shelly._tcp.local.", "192.0.2.9", 80, {})]
+
+    async def heard(services: Sequence[str], **_: Any) -> list[Sighting]:
+        return [one for one in here if f"{one.name.partition('.')[2]}.local." in services]
+
+    monkeypatch.setattr("agent.services.mdns.announced", heard)
+    bus = open_bus(BusSettings(name="line", url="tcp://127.0.0.1:1"))
+    lookout = Site(tmp_path, bus, Station(Line.TCP, [pump()])).lookout()
+    for services in (["_shelly._tcp.local"], *[["_http._tcp"]] * 5):
+        wish = DiscoverParameters(ways=["mdns"], services=services)
+        await lookout.discover(wish, dry_run=False)
+        assert [(one.place, one.lost) for one in lookout.candidates] == [("192.0.2.9:80", False)]
+    here.clear()
+    for _ in range(5):
+        await lookout.discover(DiscoverParameters(ways=["mdns"]), dry_run=False)
+    assert [one.lost for one in lookout.candidates] == [True], "it is missed where it was heard"

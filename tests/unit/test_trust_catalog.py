@@ -183,6 +183,7 @@ def bounded(**parameters: Any) -> Any:
         (TextBound(3), ["", "abc"], ["abcd", 1, ["a"]]),
         (TextBound(9, ["on", "off"]), ["on"], ["maybe", True]),
         (NamesBound(2), [[], ["a", "b-1"]], [["a", "b", "c"], ["../x"], "a", 1]),
+        (NamesBound(1), [["_http._tcp"], ["_smp._udp.local."]], [["_x._tcp/.."], ["_x"]]),
     ],
 )
 def test_a_parameter_keeps_within_its_bound(bound: Any, good: list[Any], bad: list[Any]) -> None:

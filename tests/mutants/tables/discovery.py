@@ -63,6 +63,12 @@ DISCOVERY = (
         "a_local_device_puts_one_from_afar_aside",
     ),
     _look(
+        "misses-who-was-not-listened-for",
+        " if one.name.lower().endswith(kinds)]",
+        "]",
+        "who_announces_other_services_than_a_look_listens_for_is_not_missed",
+    ),
+    _look(
         "forbidden",
         "        if not self._settings.allowed:",
         "        if False:",

@@ -24,6 +24,12 @@ _bounds = cuts("bounds", "shared/trust/bounds.py", _CATALOG)
 _document = cuts("bundle", "shared/trust/documents.py", _BUNDLE)
 
 ORDERS = (
+    _bounds(
+        "services-are-names-too",
+        "            return all(is_name(one) or is_service(one) for one in value)\n",
+        "            return all(map(is_name, value))\n",
+        "a_parameter_keeps_within_its_bound",
+    ),
     _document(
         "role",
         "keys, threshold = root.keys_of(DIRECTOR)\n    payload = open_envelope(\n        data,"
