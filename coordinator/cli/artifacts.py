@@ -157,6 +157,11 @@ def _path(client: Client, text: str) -> str:
         MistakeError: several begin so, or none.
     """
     digits = text.removeprefix(PREFIX)
+    if not digits:
+        # As in `delete "$NAME"`: all begin so, and where there is one only, that would be it.
+        raise MistakeError(
+            "names no artifact", where=repr(text), mend="see outstation artifacts list"
+        )
     if len(digits) == 64:
         return f"/v1/artifacts/{segment(PREFIX + digits)}"
     views = client.pages("/v1/artifacts", ArtifactView, {}, most=100_000)

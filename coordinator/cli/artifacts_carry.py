@@ -134,7 +134,7 @@ class _Patient:
         try:
             return call()
         except CallError as error:
-            passing = error.code in {Exit.UNREACHABLE, Exit.CONFLICT} or error.problem is None
+            passing = error.passing or error.code is Exit.CONFLICT or error.problem is None
             if not passing or time.monotonic() - self._since_s > self._timeout_s:
                 raise
         time.sleep(self._pause_s)

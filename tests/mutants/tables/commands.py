@@ -3,6 +3,7 @@
 from tests.mutants.mutant import cuts
 
 _CLI = "tests/unit/test_cli.py::test_"
+_ARTIFACTS = "tests/unit/test_cli_artifacts.py::test_"
 _LOCK = "tests/unit/test_site_lock.py::test_"
 
 _show = cuts(
@@ -75,6 +76,18 @@ COMMANDS = (
         '    raise ConnectionResetError(errno.ECONNRESET, "it ended before its answer")\n',
         "    return None\n",
         "an_agent_that_does_not_answer_may_do_anything",
+    ),
+    cuts("push", "coordinator/cli/artifacts_carry.py", _ARTIFACTS)(
+        "busy",
+        "passing = error.passing or error.code is",
+        "passing = error.code is Exit.UNREACHABLE or error.code is",
+        "who_says_that_he_is_busy_is_asked_again",
+    ),
+    cuts("artifact", "coordinator/cli/artifacts.py", _ARTIFACTS)(
+        "named",
+        "    if not digits:\n",
+        "    if False:\n",
+        "nothing_names_no_artifact_also_where_there_is_only_one",
     ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
