@@ -33,7 +33,7 @@ def add(commands: of.Commands) -> None:
 def _create(options: argparse.Namespace) -> int:
     expires_ms = WallMs(SystemClock().wall_ms() + of.seconds(options.expires) * 1000)
     wish = ClaimWish(
-        site=options.site, count=options.count, expires_ms=expires_ms, url=options.url or ""
+        site=options.site, count=options.count, expires_ms=expires_ms, url=of.reach(options.url)
     )
     check_new(options.file)
     claim = asyncio.run(make_claim(of.place(options), wish))

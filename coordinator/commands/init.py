@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from coordinator.commands.options import PORT, Commands, add_database, place_of
+from coordinator.commands.options import PORT, Commands, add_database, place_of, reach
 from coordinator.errands import begin_ceremony, found
 from coordinator.keys.directory import DataDirectory
 from coordinator.place import Place
@@ -58,7 +58,7 @@ def add(commands: Commands) -> None:
 
 def _init(options: argparse.Namespace) -> int:
     hosts = options.host or ["localhost", "127.0.0.1", "::1", socket.gethostname()]
-    url = options.url or f"https://{_bracketed(hosts[0])}:{PORT}"
+    url = reach(options.url) or f"https://{_bracketed(hosts[0])}:{PORT}"
     directory = DataDirectory(options.dir.absolute())
     place = place_of(directory, options.database)
     if options.ceremony:

@@ -2,8 +2,10 @@
 
 import argparse
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from coordinator.keys.directory import DataDirectory
 from coordinator.listen import Listen
@@ -58,6 +60,44 @@ def place_of(directory: DataDirectory, url: str) -> Place:
     return Place(
         directory=directory, database=Path(path).absolute() if path else directory.database
     )
+
+
+def reach(text: str | None) -> str:
+    """Return the URL that gateways are given, judged as they will judge it, at their site.
+
+    Raises:
+        MistakeError: none of them could use it.
+    """
+    if text is None or text.startswith("unix:"):
+        return text or ""  # unix: is for simulated ones
+    mistake = MistakeError(
+        f"{text[:200]!r} is no coordinator's URL",
+        where="--url",
+        mend="write for example https://coordinator.example:8443",
+    )
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise mistake from None
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise mistake
+    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.username:
+        raise mistake
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise MistakeError(
+            f"{text[:200]!r} would send in clear text over a network",
+            where="--url",
+            mend="use https",
+        )
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def listen(text: str) -> Listen:

@@ -24,7 +24,7 @@ def add(commands: of.Commands) -> None:
 
 def _write(options: argparse.Namespace) -> int:
     check_new(options.file)
-    made = asyncio.run(make_trust_file(of.place(options), url=options.url or ""))
+    made = asyncio.run(make_trust_file(of.place(options), url=of.reach(options.url)))
     data = msgspec.json.format(msgspec.json.encode(made), indent=2)
     write_atomically(options.file, data + b"\n", mode=0o644)
     print(

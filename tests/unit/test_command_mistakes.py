@@ -10,6 +10,8 @@ import pytest
 
 import coordinator.__main__
 import firmware_sim.__main__
+from agent.services.endpoint import parse_url
+from shared.errors import MistakeError
 
 Said: TypeAlias = Callable[..., tuple[int, str]]
 
@@ -47,6 +49,46 @@ def test_a_founding_that_fails_leaves_the_directory_empty(tmp_path: Path, said: 
     status, sentence = said("init", tmp_path / "fleet", "--host", "no host")
     assert (status, "no host" in sentence) == (2, True), sentence
     assert names(tmp_path / "fleet") == set()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "foo",
+        "https://",
+        "https://x:y",
+        "https://x:99999",
+        "https://a b",
+        "https://x?y=1",
+        "https://me@x",
+        "https://\u00fc",
+        "http://10.0.0.1:8443",
+        "ftp://x",
+    ],
+)
+def test_a_url_that_no_gateway_could_use_is_given_to_none(
+    url: str, founded: Path, tmp_path: Path, said: Said
+) -> None:
+    data, file = ("--data", founded), tmp_path / "file"
+    for words in (
+        ("init", tmp_path / "fleet"),
+        ("claim", "create", *data, "--site", "north", file),
+        ("trust", *data, file),
+    ):
+        status, sentence = said(*words, "--url", url)
+        assert (status, sentence.startswith("--url: ")) == (2, True), sentence
+    assert names(tmp_path) == set()
+    with pytest.raises(MistakeError):
+        parse_url(url, where="a gateway says no less")
+
+
+@pytest.mark.parametrize("url", ["https://x", "https://[::1]:8443/below", "http://127.0.0.1:1"])
+def test_a_url_that_gateways_can_use_is_given_to_them(
+    url: str, founded: Path, tmp_path: Path
+) -> None:
+    parse_url(url, where="a gateway")
+    words = ["trust", "--data", str(founded), "--url", url, str(tmp_path / "file")]
+    assert coordinator.__main__.main(words) == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense" * 100])

@@ -12,6 +12,12 @@ _show = cuts(
 _approvals = cuts(
     "sign", "coordinator/cli/approvals.py", "tests/system/test_cli_approvals.py::test_"
 )
+_reach = cuts(
+    "reach",
+    "coordinator/commands/options.py",
+    "tests/unit/test_command_mistakes.py::test_",
+    usual="a_url_that_no_gateway_could_use_is_given_to_none",
+)
 _lock = cuts("lock", "agent/services/site_lock.py", _LOCK)
 
 COMMANDS = (
@@ -89,6 +95,13 @@ COMMANDS = (
         "    if False:\n",
         "nothing_names_no_artifact_also_where_there_is_only_one",
     ),
+    _reach(
+        "letters", 'if not text.isascii() or not text.isprintable() or " " in text:', "if False:"
+    ),
+    _reach("host", "if not host or parts.scheme", "if parts.scheme"),
+    _reach("scheme", 'parts.scheme not in {"http", "https"} or ', ""),
+    _reach("query", " or parts.query or parts.username", ""),
+    _reach("clear-text", 'if parts.scheme == "http" and', "if False and"),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
         'mark = f"{indent}{_STEP}| "',
