@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from coordinator.cli.approvals import agreed
-from coordinator.cli.client import Client, Exit, segment
+from coordinator.cli.client import CallError, Client, Exit, segment
 from coordinator.cli.devices import meant
 from coordinator.cli.explain import explain
 from coordinator.cli.job_file import JobFile
@@ -175,12 +175,22 @@ def _waits_for(client: Client, job: JobView) -> list[tuple[str, object]]:
     if agreement.denied_by:
         facts.append(("denied", f"by {agreement.denied_by}: {agreement.denied_reason}"))
     if job.state == "PENDING_APPROVAL":
-        form = client.get(f"/v1/approvals/{segment(job.id)}", ApprovalForm)
-        open_to = [name for name in form.approvers if name not in form.people]
-        missing = form.needed - len(form.people)
-        facts.append(("waits for", f"{missing} more of {', '.join(open_to) or 'nobody'}"))
+        missing = agreement.needed - len(agreement.people)
+        facts.append(("waits for", f"{missing} more{_open_to(client, job)}"))
         facts.append(("sign it with", f"outstation approvals sign {job.id} --key FILE"))
     return facts
+
+
+def _open_to(client: Client, job: JobView) -> str:
+    """Return of whom; whoever may read jobs need not be allowed to know that."""
+    try:
+        form = client.get(f"/v1/approvals/{segment(job.id)}", ApprovalForm)
+    except CallError as error:
+        if error.code is not Exit.DENIED:
+            raise
+        return ""
+    open_to = [name for name in form.approvers if name not in form.people]
+    return f" of {', '.join(open_to) or 'nobody'}"
 
 
 def _executions(client: Client, job_id: str) -> list[ExecutionView]:

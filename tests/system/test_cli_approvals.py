@@ -150,6 +150,15 @@ async def test_an_approver_reads_all_of_it_signs_here_and_the_job_goes_out(world
     assert (await run("approvals", "list"))[1] == "nothing waits for anybody\n"
 
 
+async def test_whoever_may_read_jobs_alone_is_told_how_many_they_wait_for(world, run):
+    job = await submit_write(world)
+    eyes = await token_of(world.place, "eyes", "jobs:read,executions:read")
+    status, out, err = await run("jobs", "show", job["id"], token=eyes)
+    assert (status, err) == (0, "")
+    assert "waits for        2 more\n" in out
+    assert "2 more of anna, ben, cleo" in (await run("jobs", "show", job["id"]))[1]
+
+
 async def test_an_approver_may_take_his_time(world, run, key_of, monkeypatch):
     job = await submit_write(world)
     ben, lines = await token_of(world.place, "ben", "approver"), []

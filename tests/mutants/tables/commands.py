@@ -102,6 +102,12 @@ COMMANDS = (
     _reach("scheme", 'parts.scheme not in {"http", "https"} or ', ""),
     _reach("query", " or parts.query or parts.username", ""),
     _reach("clear-text", 'if parts.scheme == "http" and', "if False and"),
+    cuts("jobs", "coordinator/cli/jobs.py", "tests/system/test_cli_approvals.py::test_")(
+        "show-denied",
+        "if error.code is not Exit.DENIED:",
+        "if True:",
+        "whoever_may_read_jobs_alone_is_told_how_many_they_wait_for",
+    ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
         'mark = f"{indent}{_STEP}| "',
