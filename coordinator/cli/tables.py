@@ -13,6 +13,8 @@ from coordinator.cli.show import Screen, ago
 
 AS_CSV = Annotated[bool, Parameter(name="--csv", negative="", help="comma separated values")]
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def print_lines(
     screen: Screen, lines: Sequence[msgspec.Struct], kind: type[msgspec.Struct], *, as_csv: bool
@@ -24,7 +26,7 @@ def print_lines(
     elif as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(names)
-        writer.writerows([_plain(getattr(one, name)) for name in names] for one in lines)
+        writer.writerows([_in_csv(getattr(one, name)) for name in names] for one in lines)
     elif lines:
         heads = [name.upper().replace("_", " ") for name in names]
         rows = [[_shown(getattr(one, name)) for name in names] for one in lines]
@@ -33,16 +35,17 @@ def print_lines(
         screen.text("nothing to look at")
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, list):
-        return "; ".join(map(str, value))
+def _in_csv(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    plain = _plain(value)
     # A spreadsheet takes what begins so for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
+    return f"'{plain}" if isinstance(plain, str) and plain.startswith(_FORMULA) else plain
 
 
 def _shown(value: object) -> object:
-    if isinstance(value, datetime):
-        return ago(value)
-    return _plain(value)
+    return ago(value) if isinstance(value, datetime) else _plain(value)
+
+
+def _plain(value: object) -> object:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value

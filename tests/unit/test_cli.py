@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from coordinator.cli.plot import Line, draw
 from coordinator.cli.readings_show import get, parse_moment
 from coordinator.cli.show import Screen
 from coordinator.cli.spell import folded
+from coordinator.cli.tables import print_lines
 from coordinator.contract.jobs import TaskView
 from shared.errors import MistakeError
 
@@ -197,6 +199,26 @@ def test_a_piece_of_csv_may_end_within_a_letter(capsys: pytest.CaptureFixture[st
 
     get(cast("Client", Pieces()), Screen(as_json=False), {}, csv=True)
     assert capsys.readouterr().out == "value,unit\n21.5,°C\n"
+
+
+class Row(msgspec.Struct):
+    """A line of a report, as somebody with a spreadsheet in mind may fill it."""
+
+    device: str
+    missed: list[str]
+    count: int
+
+
+def test_only_a_spreadsheet_is_kept_from_taking_names_for_formulas(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [Row("@agent", ["=1+1", "b"], -1), Row("pump", [], 2)]
+    print_lines(Screen(as_json=False), rows, Row, as_csv=False)
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert table[1] == ["@agent", "=1+1;", "b", "-1"]
+    print_lines(Screen(as_json=False), rows, Row, as_csv=True)
+    cells = capsys.readouterr().out.splitlines()[1:]
+    assert cells == ["'@agent,'=1+1; b,-1", "pump,,2"]
 
 
 def test_a_file_that_is_shown_to_people_moves_no_cursor() -> None:

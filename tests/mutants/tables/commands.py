@@ -3,6 +3,7 @@
 from tests.mutants.mutant import cuts
 
 _CLI = "tests/unit/test_cli.py::test_"
+_FORMULAS = "only_a_spreadsheet_is_kept_from_taking_names_for_formulas"
 _ARTIFACTS = "tests/unit/test_cli_artifacts.py::test_"
 _LOCK = "tests/unit/test_site_lock.py::test_"
 
@@ -107,6 +108,14 @@ COMMANDS = (
         "if error.code is not Exit.DENIED:",
         "if True:",
         "whoever_may_read_jobs_alone_is_told_how_many_they_wait_for",
+    ),
+    cuts("tables", "coordinator/cli/tables.py", _CLI, usual=_FORMULAS)(
+        "csv-list",
+        "    plain = _plain(value)\n",
+        "    plain = _plain(value)\n    if isinstance(value, list):\n        return plain\n",
+    ),
+    cuts("tables", "coordinator/cli/tables.py", _CLI, usual=_FORMULAS)(
+        "people", "else _plain(value)\n\n\n", "else _in_csv(value)\n\n\n"
     ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
