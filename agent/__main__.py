@@ -29,11 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
     except OutstationError as error:
         print(f"outstation-agent: {error}", file=sys.stderr)
         return MISTAKE if isinstance(error, MistakeError) else FAILED
     except KeyboardInterrupt:
         return FAILED
+    except BrokenPipeError:
+        if options.command is _run:
+            raise
+        # The reader of our pipe has seen enough; what follows has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     return status
 
 

@@ -44,12 +44,12 @@ _COMMANDS = (
     background,
 )
 """In the order of the help text."""
-_FAILED, _USAGE = 1, 2
+_FAILED, _USAGE, _INTERRUPTED = 1, 2, 130
 _SERVER = frozenset({"aiohttp", "prometheus_client"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 done, 1 failed, 2 a person's mistake."""
+    """Run one command; return its exit status: 0 done, 1 failed, 2 a mistake, 130 stopped."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
@@ -59,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OutstationError as error:
         print(f"outstation-coordinator: {error}", file=sys.stderr)
         return _FAILED
+    except KeyboardInterrupt:
+        print("outstation-coordinator: stopped", file=sys.stderr)
+        return _INTERRUPTED
     except OSError as error:
         where = error.filename or "this machine"
         print(f"outstation-coordinator: {where}: {error.strerror or error}", file=sys.stderr)

@@ -149,13 +149,13 @@ async def issue_token(
 
 
 async def _require_empty(place: Place) -> None:
-    """Refuse a PostgreSQL database that holds a fleet, before keys for another one are made.
+    """Refuse a database that holds a fleet, before keys for another one are made.
 
     Raises:
         MistakeError: it holds one, or it cannot be opened.
         WorldError: its server does not answer.
     """
-    if not place.postgres:
+    if not place.postgres and not place.database.exists():
         return
     async with open_store(place.database, place.postgres) as store:
         if await store.read(load_fleet) is not None:

@@ -21,6 +21,7 @@ from firmware_sim.commands.node_line import add_node_options, node_order
 from firmware_sim.commands.parts import parse_setting
 from firmware_sim.commands.tell import run_tell
 from firmware_sim.commands.text import add_text_options, run_text, text_order
+from shared import limits
 from shared.errors import MistakeError, WorldError
 from shared.version import add_version
 
@@ -243,8 +244,8 @@ def _device(given: argparse.Namespace) -> int:
         raise MistakeError("--udp is for SMP", mend=f"Modbus devices take --tcp, {SENSOR_NODE} it")
     if given.columns and given.replay is None:
         raise MistakeError("--map says what to replay", mend="name the file with --replay")
-    if given.count < 1:
-        raise MistakeError("--count starts at 1")
+    if not 1 <= given.count <= limits.SIM_UNITS:
+        raise MistakeError(f"--count is 1 to {limits.SIM_UNITS}")
     if given.start_ms is not None and not 0 <= given.start_ms < 1 << 43:
         raise MistakeError("--start-ms is a time in milliseconds since 1970")
     order = DeviceOrder(

@@ -108,7 +108,7 @@ def parse_model(text: str, *, where: str) -> Model:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise MistakeError(f"not valid TOML: {error}", where=where) from None
     reader = _Reader(table, _MODEL_KEYS, where)
     rows = table.get("point", [])

@@ -71,7 +71,7 @@ def _named(environment: Mapping[str, str]) -> Path | None:
 def _read(path: Path) -> dict[str, str]:
     try:
         document = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise MistakeError(f"it is not TOML: {error}", where=str(path)) from None
     strange = sorted(set(document) - _KEYS)
     if strange or not all(isinstance(value, str) for value in document.values()):

@@ -79,5 +79,5 @@ def pointing_at(where: Callable[[str], str]) -> Iterator[None]:
 def _parsed(text: str, file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(text)) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MistakeError(f"it is neither TOML nor JSON: {error}", where=str(file)) from None

@@ -86,7 +86,7 @@ def _parsed(content: str, path: str) -> tuple[TomlText | None, dict[str, Any]]:
     if content.lstrip().startswith("{"):
         try:
             return None, dict(json.loads(content))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise MistakeError(f"it is no JSON: {error}", where=path) from None
     text = TomlText(content, source=path, bound=limits.SPEC_BYTES)
     # Once more, for its fractions are decimals there and floats in a job.

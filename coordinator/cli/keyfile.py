@@ -98,7 +98,10 @@ def _type(prompt: str) -> str:
             where="--key",
             mend=f"set {VARIABLE} for this one command",
         )
-    return getpass.getpass(prompt)
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        raise MistakeError("no passphrase was typed", where="--key") from None
 
 
 def _read(path: Path) -> bytes:

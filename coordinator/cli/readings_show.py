@@ -32,11 +32,11 @@ def parse_moment(text: str, *, where: str, now: datetime) -> datetime | None:
         return None
     number = text.rstrip("smindh")
     unit = text[len(number) :]
-    if number.isdecimal() and unit in _UNITS:
-        return now - timedelta(seconds=int(number) * _UNITS[unit])
     try:
+        if number.isdecimal() and unit in _UNITS:
+            return now - timedelta(seconds=int(number) * _UNITS[unit])
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise MistakeError(
             f"{text!r} is no time", where=where, mend="write 2h, 7d or 2026-11-22T10:00:00Z"
         ) from None

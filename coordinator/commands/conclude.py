@@ -106,4 +106,7 @@ def confirm(question: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise MistakeError("nobody is there to confirm", mend="add --yes once you have read it")
-    return input(f"{question} Type yes: ").strip() == "yes"
+    try:
+        return input(f"{question} Type yes: ").strip() == "yes"
+    except EOFError:
+        return False

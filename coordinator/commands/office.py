@@ -215,11 +215,18 @@ def _passphrase(options: argparse.Namespace, *, again: bool) -> bytes:
             "nobody is there to type a passphrase", mend="name one with --passphrase-file"
         )
     else:
-        found = getpass.getpass("passphrase: ").encode()
-        if again and getpass.getpass("once more: ").encode() != found:
+        found = _type("passphrase: ")
+        if again and _type("once more: ") != found:
             raise MistakeError("the two passphrases differ")
     if not found:
         raise MistakeError(
             "an empty passphrase protects nothing", mend="say --plain if you mean it"
         )
     return found
+
+
+def _type(prompt: str) -> bytes:
+    try:
+        return getpass.getpass(prompt).encode()
+    except EOFError:
+        raise MistakeError("no passphrase was typed") from None

@@ -109,7 +109,7 @@ def test_a_result_tells_the_version_that_runs_and_no_reason_twice() -> None:
     assert _result(back.result, back) == "reverted: it went back"
 
 
-@pytest.mark.parametrize("text", ["2x", "yesterday", "h", "-2h"])
+@pytest.mark.parametrize("text", ["2x", "yesterday", "h", "-2h", "999999999d", "9" * 400 + "d"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(MistakeError):
         parse_moment(text, where="--start", now=START)

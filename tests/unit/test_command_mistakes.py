@@ -1,5 +1,6 @@
 """A command that cannot do its work says so in one sentence, and leaves nothing half done."""
 
+import getpass
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,14 @@ import pytest
 import coordinator.__main__
 import firmware_sim.__main__
 from agent.services.endpoint import parse_url
+from coordinator.cli.access import find_access
+from coordinator.cli.documents import read_document
+from coordinator.cli.job_file import read_job
+from coordinator.cli.keyfile import ask_new_passphrase
+from coordinator.commands import documents
+from coordinator.commands.conclude import confirm
+from coordinator.contract.common import Problem
+from firmware_sim.model_file import parse_model
 from shared.errors import MistakeError
 
 Said: TypeAlias = Callable[..., tuple[int, str]]
@@ -148,6 +157,83 @@ def test_a_simulated_fleet_says_what_is_wrong_with_a_file_in_words(
     given = [word.format(tmp_path) for word in words]
     assert firmware_sim.__main__.main(given) == 2
     assert capsys.readouterr().err == f"outstation-sim: {tmp_path}: {sentence}\n"
+
+
+@pytest.mark.parametrize("count", ["0", "248", "10000000000"])
+def test_a_line_has_as_many_simulated_devices_as_addresses(
+    capsys: pytest.CaptureFixture[str], count: str
+) -> None:
+    words = ["device", "pump", "--tcp", "127.0.0.1:0", "--count", count]
+    assert firmware_sim.__main__.main(words) == 2
+    assert capsys.readouterr().err == "outstation-sim: --count is 1 to 247\n"
+
+
+def test_a_file_that_holds_a_fleet_gets_no_second_one(
+    founded: Path, tmp_path: Path, said: Said
+) -> None:
+    database = f"sqlite:{founded / 'coordinator.db'}"
+    status, sentence = said("init", tmp_path / "fleet", "--database", database)
+    assert (status, "holds a fleet already" in sentence) == (2, True), sentence
+    assert names(tmp_path) == set()
+
+
+def test_whoever_stops_a_command_sees_no_traceback(
+    founded: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(documents, "_held", stop)
+    try:
+        ended = said("root", "show", "--data", founded)
+    except KeyboardInterrupt:  # which would stop pytest itself
+        ended = None
+    assert ended == (130, "stopped")
+
+
+def test_whoever_ends_the_input_types_nothing(
+    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", end)
+    monkeypatch.setattr("builtins.input", end)
+    assert said("office", "key", tmp_path / "k.pem") == (2, "no passphrase was typed")
+    with pytest.raises(MistakeError, match="no passphrase was typed"):
+        ask_new_passphrase()
+    assert names(tmp_path) == set()
+    assert not confirm("Sign?")
+
+
+def test_a_reader_who_has_seen_enough_of_an_agent_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(f'[agent]\ndata_dir = "{tmp_path / "data"}"\n')
+    text = f"""
+import os, sys
+from agent.__main__ import main
+reader, writer = os.pipe()
+os.close(reader)
+os.dup2(writer, 1)
+sys.exit(main(["devices", "--config", {str(tmp_path / "agent.toml")!r}]))
+"""
+    ended = python(text)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["json", "toml"])
+def test_a_number_without_end_is_said_to_be_none(form: str, tmp_path: Path) -> None:
+    file, digits = tmp_path / f"job.{form}", "9" * 5_000
+    file.write_text(f'{{"name": {digits}}}' if form == "json" else f"name = {digits}\n")
+    for read in (
+        lambda: read_job(str(file)),
+        lambda: read_document(file, Problem),
+        lambda: find_access(file, {}),
+        lambda: parse_model(file.read_text(), where=str(file)),
+    ):
+        with pytest.raises(MistakeError) as mistake:
+            read()
+        assert mistake.value.where == str(file)
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])

@@ -1,6 +1,6 @@
 """Command lines: what people are shown, and what becomes of what comes over the line."""
 
-from tests.mutants.mutant import cuts
+from tests.mutants.mutant import Mutant, cuts
 
 _CLI = "tests/unit/test_cli.py::test_"
 _FORMULAS = "only_a_spreadsheet_is_kept_from_taking_names_for_formulas"
@@ -13,6 +13,13 @@ _show = cuts(
 _approvals = cuts(
     "sign", "coordinator/cli/approvals.py", "tests/system/test_cli_approvals.py::test_"
 )
+
+
+def _mistakes(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+    tests = (f"tests/unit/test_command_mistakes.py::test_{test}",)
+    return Mutant(f"mistake-{name.replace('/', '-')}", file, old, new, tests)
+
+
 _reach = cuts(
     "reach",
     "coordinator/commands/options.py",
@@ -116,6 +123,65 @@ COMMANDS = (
     ),
     cuts("tables", "coordinator/cli/tables.py", _CLI, usual=_FORMULAS)(
         "people", "else _plain(value)\n\n\n", "else _in_csv(value)\n\n\n"
+    ),
+    _mistakes(
+        "one-fleet",
+        "coordinator/errands.py",
+        "if not place.postgres and not place.database.exists():",
+        "if not place.postgres:",
+        "a_file_that_holds_a_fleet_gets_no_second_one",
+    ),
+    _mistakes(
+        "stopped",
+        "coordinator/__main__.py",
+        "except KeyboardInterrupt:",
+        "except GeneratorExit:",
+        "whoever_stops_a_command_sees_no_traceback",
+    ),
+    *(
+        _mistakes(
+            f"input-{name}",
+            f"coordinator/{name}.py",
+            "except EOFError:",
+            "except GeneratorExit:",
+            "whoever_ends_the_input_types_nothing",
+        )
+        for name in ("cli/keyfile", "commands/office", "commands/conclude")
+    ),
+    _mistakes(
+        "reader-gone",
+        "agent/__main__.py",
+        "except BrokenPipeError:",
+        "except GeneratorExit:",
+        "a_reader_who_has_seen_enough_of_an_agent_is_no_trouble",
+    ),
+    _mistakes(
+        "addresses",
+        "firmware_sim/__main__.py",
+        "if not 1 <= given.count <= limits.SIM_UNITS:",
+        "if not 1 <= given.count <= 300:",
+        "a_line_has_as_many_simulated_devices_as_addresses",
+    ),
+    *(
+        _mistakes(
+            f"digits-{name}",
+            f"{name}.py",
+            "except (ValueError, RecursionError) as error:",
+            f"except {only} as error:",
+            "a_number_without_end_is_said_to_be_none",
+        )
+        for name, only in (
+            ("coordinator/cli/documents", "(tomllib.TOMLDecodeError, json.JSONDecodeError)"),
+            ("coordinator/cli/access", "tomllib.TOMLDecodeError"),
+            ("coordinator/cli/job_file", "json.JSONDecodeError"),
+            ("firmware_sim/model_file", "tomllib.TOMLDecodeError"),
+        )
+    ),
+    cuts("readings", "coordinator/cli/readings_show.py", _CLI)(
+        "far-time",
+        "except (ValueError, OverflowError):",
+        "except ValueError:",
+        "what_is_no_time_is_refused",
     ),
     cuts("spell", "coordinator/cli/spell.py", _CLI)(
         "folded-mark",
