@@ -67,6 +67,8 @@ ROLLED_COLUMNS = (
     "good",
     "clock",
 )
+_DIGITS = 20
+"""Of the integers in a block: `uint64` and `Counter64` have more than an int64 takes."""
 _EXACT = 1 << 53
 """Integers beyond it are no doubles: a Parquet file has them in a column of their own."""
 
@@ -345,7 +347,8 @@ def _schema(arrow: ModuleType, *, rolled: bool) -> Any:  # noqa: ANN401  # pyarr
         "time": arrow.timestamp("ms", tz="UTC"),
         **dict.fromkeys(("agent", "device", "point", "unit", "quality", "clock"), name),
         **dict.fromkeys(("value", "mean", "low", "high"), arrow.float64()),
-        **dict.fromkeys(("err_ms", "count", "good", "integer"), arrow.int64()),
+        **dict.fromkeys(("err_ms", "count", "good"), arrow.int64()),
+        "integer": arrow.decimal128(_DIGITS),
     }
     columns = ROLLED_COLUMNS if rolled else (*RAW_COLUMNS, "integer")
     return arrow.schema([(column, kinds[column]) for column in columns])

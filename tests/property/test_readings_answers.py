@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from coordinator.contract.common import to_wall_ms
@@ -26,7 +26,7 @@ from tests.stores import ENGINES, AnyStore, open_store
 DAY = 86_400_000
 START = NOW // DAY * DAY
 _FINITE = st.floats(allow_nan=False, allow_infinity=False)
-_VALUE = st.none() | st.integers(-(2**63), 2**63 - 1) | _FINITE
+_VALUE = st.none() | st.integers(-(2**64), 2**64 - 1) | _FINITE
 _ROW = st.tuples(
     st.integers(-2 * DAY, 2 * DAY) | st.integers(0, 100), _VALUE, st.sampled_from(list(Quality))
 )
@@ -113,6 +113,7 @@ def test_pages_bring_each_reading_once(office, blocks, limit):
 
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=_SHARED)
 @given(blocks=_BLOCKS)
+@example(blocks=[[(0, 2**63, Quality.GOOD)], [(0, -(2**64), Quality.GOOD), (1, 5, Quality.GOOD)]])
 def test_csv_parquet_and_json_lines_agree(office, blocks):
     question = office.stored(blocks)
     rows = office.all_rows(question)

@@ -225,6 +225,13 @@ HISTORY = (
         ("tests/system/test_reports.py::test_what_a_clean_up_took_away_is_listed",),
     ),
     Mutant(
+        "export-integer-of-64-bits",
+        "coordinator/services/export.py",
+        "arrow.decimal128(_DIGITS)",
+        "arrow.int64()",
+        ("tests/property/test_readings_answers.py::test_csv_parquet_and_json_lines_agree",),
+    ),
+    Mutant(
         "retention-before-rollup",
         "coordinator/store/queries/keeping.sql",
         "AND d.seq = b.seq AND d.waits = 0)",
