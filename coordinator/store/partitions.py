@@ -87,14 +87,17 @@ class Month:
 async def make_months(connection: asyncpg.Connection, now_ms: WallMs) -> Sequence[str]:
     """Make the partitions of this month and those ahead that lack; return their names.
 
-    Raises:
-        asyncpg.PostgresError: a table was in use for too long; the next time it may not be.
+    Where the table is in use for too long, as it is by a dump, the next time it may not be.
     """
     there = {row[0] for row in await connection.fetch(_MONTHS, _PREFIX)}
     made, month = [], Month.of(now_ms)
     for _ in range(1 + limits.POSTGRES_MONTHS_AHEAD):
-        if month.name not in there and await _make(connection, month):
-            made.append(month.name)
+        try:
+            if month.name not in there and await _make(connection, month):
+                made.append(month.name)
+        except asyncpg.LockNotAvailableError as error:
+            _say_in_use(month.name, error)
+            break  # so it is for the others
         month = month.following
     return made
 
@@ -102,8 +105,7 @@ async def make_months(connection: asyncpg.Connection, now_ms: WallMs) -> Sequenc
 async def drop_months(connection: asyncpg.Connection, now_ms: WallMs) -> dict[str, int]:
     """Drop months of which nothing is kept any longer; return how many blocks went, by setting.
 
-    Raises:
-        asyncpg.PostgresError: a table was in use for too long; the next time it may not be.
+    Where the table is in use for too long, as it is by a dump, the next time it may not be.
     """
     rows = await connection.fetch("SELECT name, value FROM keeping")
     keeping = keeping_of({row[0]: row[1] for row in rows})
@@ -113,19 +115,15 @@ async def drop_months(connection: asyncpg.Connection, now_ms: WallMs) -> dict[st
     for (name,) in await connection.fetch(_MONTHS, _PREFIX):
         if name >= Month.of(now_ms).name:
             break  # blocks still arrive in it
-        async with connection.transaction():
-            await connection.execute(_PATIENCE)
-            if not await connection.fetchval(_IS_OVER.format(month=name), *before):
-                continue
-            # Since it was looked at, a walk through a boot may have placed blocks anew.
-            await connection.execute(f"LOCK TABLE block, {name} IN ACCESS EXCLUSIVE MODE")
-            if not await connection.fetchval(_IS_OVER.format(month=name), *before):
-                continue
-            await connection.execute(_TELL_AGENTS.format(month=name))
-            for priority, blocks in await connection.fetch(_TELL_TOTALS.format(month=name)):
-                setting = f"raw.{priority}"
-                dropped[setting] = dropped.get(setting, 0) + blocks
-            await connection.execute(f"DROP TABLE {name}")
+        try:
+            went = await _drop(connection, name, before)
+        except asyncpg.LockNotAvailableError as error:
+            _say_in_use(name, error)
+            break  # so it is for the others, and contacts wait behind each attempt
+        if went is None:
+            continue
+        for setting, blocks in went.items():
+            dropped[setting] = dropped.get(setting, 0) + blocks
         _log.event("month_dropped", month=name)
     return dropped
 
@@ -133,6 +131,28 @@ async def drop_months(connection: asyncpg.Connection, now_ms: WallMs) -> dict[st
 async def fold_totals(connection: asyncpg.Connection) -> None:
     """Sum up the changes of `block_total`, one row for each priority."""
     await connection.execute(_FOLD)
+
+
+async def _drop(
+    connection: asyncpg.Connection, name: str, before: Sequence[int]
+) -> dict[str, int] | None:
+    """Drop a month; return how many blocks went, by setting. None: some of them are kept."""
+    async with connection.transaction():
+        await connection.execute(_PATIENCE)
+        if not await connection.fetchval(_IS_OVER.format(month=name), *before):
+            return None
+        # Since it was looked at, a walk through a boot may have placed blocks anew.
+        await connection.execute(f"LOCK TABLE block, {name} IN ACCESS EXCLUSIVE MODE")
+        if not await connection.fetchval(_IS_OVER.format(month=name), *before):
+            return None
+        await connection.execute(_TELL_AGENTS.format(month=name))
+        totals = await connection.fetch(_TELL_TOTALS.format(month=name))
+        await connection.execute(f"DROP TABLE {name}")
+    return {f"raw.{priority}": blocks for priority, blocks in totals}
+
+
+def _say_in_use(month: str, error: asyncpg.LockNotAvailableError) -> None:
+    _log.event("month_in_use", month=month, cause=str(error))
 
 
 async def _make(connection: asyncpg.Connection, month: Month) -> bool:

@@ -135,7 +135,7 @@ class PostgresStore:
         """Keep the partitions of the blocks; see `coordinator.store.partitions`.
 
         Raises:
-            WorldError: a table was in use for too long, or the server does not answer.
+            WorldError: the server does not answer.
         """
         try:
             async with self._writers.acquire(timeout=limits.POSTGRES_LOCK_S) as connection:

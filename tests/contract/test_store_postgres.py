@@ -8,13 +8,17 @@ import asyncpg
 import pytest
 
 from coordinator.core.ports import execute, fetch
+from coordinator.services.retention import Retention
 from coordinator.store.partitions import Month
 from coordinator.store.postgres import PostgresStore
 from shared.clock import WallMs
 from shared.errors import MistakeError, Reason, WorldError
 from tests.postgres_parts import database
 from tests.readings_office import (
+    AGENT,
+    EPOCH,
     NOW,
+    VirtualClock,
     add_agent,
     block,
     bring,
@@ -181,6 +185,35 @@ async def test_a_block_lies_in_the_month_of_its_arrival_and_a_month_over_its_tim
     assert Month.of(NOW).name.removeprefix("block_") not in await months(store)
     assert await totals(store) == {}
     assert await ask(store, "SELECT count(*) FROM raw_gone") == [(1,)], "its readings are gone"
+
+
+async def test_a_dump_of_the_blocks_keeps_their_months_and_nothing_else(store, url):
+    """`pg_dump` holds every table for as long as it takes."""
+    await store.upkeep(NOW)
+    await add_agent(store)
+    await bring(store, block(1, group([NOW])))
+    await roll_everything_up(store)
+    aside = "INSERT INTO block_aside VALUES ($1, $2, 1, $3, $4, $5)"
+    await tell(store, aside, AGENT, EPOCH, b"d" * 16, NOW, b"x")
+    before, retention = await months(store), Retention(store, Later())
+    dump = await asyncpg.connect(url)
+    try:
+        async with dump.transaction():
+            await dump.execute("LOCK TABLE block IN ACCESS SHARE MODE")
+            taken = await retention.round(pause_s=0)
+            assert (taken["raw.2"], taken["aside"]) == (1, 1), "row by row"
+            assert await months(store) == before
+    finally:
+        await dump.close()
+    await retention.round(pause_s=0)
+    assert not set(before) & set(await months(store)) - {"otherwise"}
+
+
+class Later(VirtualClock):
+    """A clock that says when nothing is kept any longer."""
+
+    def wall_ms(self):
+        return WallMs(NOW + 3_000 * DAY_MS)
 
 
 async def test_a_month_with_one_block_that_is_kept_stays(store):

@@ -8,8 +8,26 @@ _CLAIMS = "tests/contract/test_claims.py::test_"
 _WAITS = "tests/system/test_cli_waiting.py::test_"
 _GROUPS = "tests/contract/test_store_groups.py::test_"
 _EVENTS = "tests/contract/test_event_hints.py::test_"
+_POSTGRES = "tests/contract/test_store_postgres.py::test_"
 
 REPLICAS = (
+    Mutant(
+        "month-dropped-in-use",
+        "coordinator/store/partitions.py",
+        "            went = await _drop(connection, name, before)\n"
+        "        except asyncpg.LockNotAvailableError as error:\n",
+        "            went = await _drop(connection, name, before)\n"
+        "        except asyncpg.DataError as error:\n",
+        (_POSTGRES + "a_dump_of_the_blocks_keeps_their_months_and_nothing_else",),
+    ),
+    Mutant(
+        "month-made-in-use",
+        "coordinator/store/partitions.py",
+        "                made.append(month.name)\n"
+        "        except asyncpg.LockNotAvailableError as error:\n",
+        "                made.append(month.name)\n        except asyncpg.DataError as error:\n",
+        (_POSTGRES + "a_dump_of_the_blocks_keeps_their_months_and_nothing_else",),
+    ),
     Mutant(
         "lease-fence",
         "coordinator/transactions/leases.py",
