@@ -1,5 +1,6 @@
 """Decision records, named make targets and pinned lists say what is true: part of `make check`."""
 
+import ast
 import itertools
 import re
 import subprocess
@@ -65,6 +66,33 @@ def test_a_record_says_what_was_decided_what_lost_and_what_it_costs(record):
     assert re.search(r"^Status: (accepted|superseded by \d{4}), \d{4}-\d{2}", text, re.MULTILINE)
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert headings == ["Context", "Decision", "What lost", "What it costs"]
+
+
+def texts(path: Path) -> list[str]:
+    """What a page says, or a program's texts, each as a whole."""
+    if path.suffix != ".py":
+        return [path.read_text()]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return [one for one in found if isinstance(one, str)]
+
+
+def test_every_test_that_is_named_exists():
+    """Those of mutants are put together from parts: tests/unit/test_mutants.py looks for them."""
+    pages = [
+        path
+        for path in committed("*.md", "tests/*.py")
+        if path.parent.name != "tables" and ".py::test_" in path.read_text()
+    ]
+    named = {
+        found
+        for path in pages
+        for text in texts(path)
+        for found in re.findall(r"(tests/[\w/]+\.py)::(test_\w{3,})", text)
+    }
+    assert len(named) > 20
+    for path, test in sorted(named):
+        assert f"def {test}(" in (PROJECT / path).read_text(), f"{path}::{test}"
 
 
 # --- pinned lists -------------------------------------------------------------------------------
