@@ -20,6 +20,7 @@ from coordinator.contract.artifacts import (
     BYTES_TYPE,
     LENGTH_HEADER,
     OFFSET_HEADER,
+    PIECE_TYPES,
     ArtifactQuery,
     ArtifactView,
     ArtifactWish,
@@ -83,7 +84,7 @@ async def patch_artifact(
 ) -> Answer[ArtifactView]:
     """Take the next bytes of a file; a request that is cut anywhere leaves what came."""
     digest, wanted = _digest(artifact), piece_digest(headers.content_digest)
-    if request.content_type not in {BYTES_TYPE, "application/offset+octet-stream"}:
+    if request.content_type not in PIECE_TYPES:
         expects = {"Accept-Patch": BYTES_TYPE}
         raise ProblemError(Kind.WRONG_MEDIA_TYPE, f"send {BYTES_TYPE}", headers=expects)
     before = await call.parts.artifacts.known(digest)

@@ -11,11 +11,12 @@ from aiohttp import web
 from coordinator.api.problems import Kind
 from coordinator.api.router import JSON, PUBLIC, Raw, Route, Signature, read_signature
 from coordinator.contract.common import PROBLEM_TYPE, Problem
-from shared.sync.body import CONTENT_TYPE
 
 _REF = "#/components/schemas/{name}"
 _BYTES = (Raw, web.StreamResponse)
 """Answers that are not JSON."""
+_BODILESS = frozenset({"GET", "HEAD"})
+"""Methods whose requests bring no body, whatever else their handlers read of them."""
 _OCTETS: Mapping[str, Any] = {"type": "string", "format": "binary"}
 
 
@@ -70,8 +71,8 @@ def _operation(
     if signature.body:
         content: dict[str, Any] = {JSON: {"schema": by_kind[id(signature.body)]}}
         operation["requestBody"] = {"required": True, "content": content}
-    elif signature.request:
-        content = {CONTENT_TYPE: {"schema": _OCTETS}}
+    elif signature.request and route.method not in _BODILESS:
+        content = {kind: {"schema": _OCTETS} for kind in route.takes}
         operation["requestBody"] = {"required": True, "content": content}
     if route.scope != PUBLIC:
         operation["security"] = [{"token": []}]
@@ -98,12 +99,6 @@ def _fields(
 def _responses(
     route: Route, signature: Signature, by_kind: Mapping[int, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    if signature.results[0] in _BYTES:
-        content: dict[str, Any] = {"*/*": {"schema": _OCTETS}}
-    else:
-        schemas = [by_kind[id(kind)] for kind in signature.results]
-        content = {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
-    success = {"description": HTTPStatus(route.status).phrase, "content": content}
     problem = {PROBLEM_TYPE: {"schema": by_kind[id(Problem)]}}
     by_status: dict[int, list[Kind]] = {}
     for kind in sorted({*_usual(route, signature), *route.problems}, key=lambda one: one.urn):
@@ -115,7 +110,39 @@ def _responses(
         }
         for status, kinds in sorted(by_status.items())
     }
-    return {str(route.status): success, **failures}
+    return {**_successes(route, signature, by_kind), **failures}
+
+
+def _successes(
+    route: Route, signature: Signature, by_kind: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what is no problem: the usual success, and what a parameter makes of it."""
+    usual, asked = list(signature.results), _parameters(signature)
+    found: dict[str, Any] = {}
+    if "validate_only" in asked:
+        found["200"] = _success(200, [usual.pop()], by_kind)
+    found[str(route.status)] = _success(route.status, usual, by_kind)
+    if "range" in asked:
+        found["206"] = _success(206, usual, by_kind)
+    if "if-none-match" in asked:
+        found["304"] = {"description": HTTPStatus(304).phrase}
+    return found
+
+
+def _parameters(signature: Signature) -> set[str]:
+    kinds = [kind for kind in (signature.query, signature.headers) if kind is not None]
+    return {name for kind in kinds for name in kind.__struct_encode_fields__}
+
+
+def _success(
+    status: int, results: Sequence[Any], by_kind: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
+    if results[0] in _BYTES:
+        content: dict[str, Any] = {"*/*": {"schema": _OCTETS}}
+    else:
+        schemas = [by_kind[id(kind)] for kind in results]
+        content = {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 def _usual(route: Route, signature: Signature) -> Iterable[Kind]:
@@ -123,6 +150,8 @@ def _usual(route: Route, signature: Signature) -> Iterable[Kind]:
     yield from (Kind.MALFORMED, Kind.UNAVAILABLE)
     if route.scope != PUBLIC:
         yield from (Kind.UNAUTHENTICATED, Kind.DENIED)
+    if route.role is not None:
+        yield Kind.MISDIRECTED
     if signature.path:
         yield Kind.NOT_FOUND
     if signature.query or signature.headers or signature.body:

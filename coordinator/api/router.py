@@ -24,6 +24,7 @@ from coordinator.contract.mistakes import mistake_of
 from coordinator.contract.trace import read_traceparent
 from coordinator.core.roles import Role
 from shared import limits
+from shared.sync.body import CONTENT_TYPE
 
 T = TypeVar("T")
 
@@ -74,6 +75,8 @@ class Route:
     limited: bool = False
     """It keeps to the agents of a token that is limited to some; without it such a token is
     denied, so that nobody can forget to think of it."""
+    takes: tuple[str, ...] = (CONTENT_TYPE,)
+    """Media types of the body that a handler reads by itself."""
 
     @property
     def method(self) -> str:

@@ -88,6 +88,8 @@ from coordinator.api.triggers import (
     remove_trigger,
     resume_a_trigger,
 )
+from coordinator.contract.artifacts import PIECE_TYPES
+from coordinator.contract.sticks import STICK_TYPE
 from coordinator.core.roles import Role
 
 _SIGNED = (Kind.SIGNATURE_INVALID, Kind.AGENT_REVOKED, Kind.TOO_LARGE, Kind.WRONG_MEDIA_TYPE)
@@ -108,6 +110,8 @@ _SIGN = (Kind.CONFLICT, Kind.SIGNATURE_INVALID)
 
 Limited = partial(Route, limited=True)
 _AGENTS = Role.INGEST
+_STICK = (STICK_TYPE,)
+_TUS = PIECE_TYPES
 
 # fmt: off
 ROUTES = (
@@ -140,7 +144,7 @@ ROUTES = (
     Limited("POST /v1/agents/{agent}/revoke",  revoke_agent,  "agents:write"),
     Limited("POST /v1/agents/{agent}/release", release_agent, "agents:write"),
     Limited("POST /v1/agents/{agent}/stick",   fill_stick,    "agents:write", role=_AGENTS),
-    Route("POST /v1/parcels", take_parcel, "agents:write", _PARCEL, role=_AGENTS),
+    Route("POST /v1/parcels", take_parcel, "agents:write", _PARCEL, role=_AGENTS, takes=_STICK),
 
     Limited("POST /v1/jobs",                   submit_job,     "jobs:write", _SUBMIT, status=202),
     Limited("GET  /v1/jobs",                   get_jobs,       "jobs:read"),
@@ -192,7 +196,7 @@ ROUTES = (
     Route("GET    /v1/artifacts",            get_artifacts,     "artifacts:read"),
     Route("GET    /v1/artifacts/{artifact}", get_artifact,      "artifacts:read"),
     Route("HEAD   /v1/artifacts/{artifact}", head_artifact,     "artifacts:read"),
-    Route("PATCH  /v1/artifacts/{artifact}", patch_artifact,    "artifacts:write", _PIECE),
+    Route("PATCH  /v1/artifacts/{artifact}", patch_artifact, "artifacts:write", _PIECE, takes=_TUS),
     Route("DELETE /v1/artifacts/{artifact}", delete_artifact,   "artifacts:write", _SETTLED),
     Route("GET /v1/artifacts/{artifact}/content", get_content,  "artifacts:read", _RANGE),
     Route("GET    /v1/fetch/{artifact}",     fetch_artifact,    PUBLIC, _FETCH, role=_AGENTS),

@@ -10,6 +10,8 @@ from shared import limits
 
 BYTES_TYPE: Final = "application/octet-stream"
 """What pieces are sent as and files are answered as."""
+PIECE_TYPES: Final = (BYTES_TYPE, "application/offset+octet-stream")
+"""What a piece may be sent as; clients of tus 1.0 say the second."""
 OFFSET_HEADER: Final = "Upload-Offset"
 """Where a piece begins; of an answer: how many bytes are there (as tus 1.0 names it)."""
 LENGTH_HEADER: Final = "Upload-Length"

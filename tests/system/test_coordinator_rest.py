@@ -8,10 +8,13 @@ import ssl
 
 import pytest
 
+from coordinator.contract.artifacts import PIECE_TYPES
+from coordinator.contract.sticks import STICK_TYPE
 from coordinator.errands import issue_token
 from shared import limits
 from shared.clock import WallMs
 from shared.ids import uuid_text
+from shared.sync.body import CONTENT_TYPE
 from tests.system.coordinator_world import HOST, job_body, trust
 
 YEAR_MS = 1 << 50
@@ -118,6 +121,33 @@ async def test_the_description_is_complete(world):
         submit["responses"]
     )
     assert [one["name"] for one in submit["parameters"]] == ["validate_only", "idempotency-key"]
+
+
+async def test_bodies_and_answers_are_described_as_they_are(world):
+    paths = (await world.get("/openapi.json", token="")).json["paths"]
+
+    def takes(method, path):
+        return set(paths[path][method].get("requestBody", {"content": {}})["content"])
+
+    def answers(method, path):
+        return set(paths[path][method]["responses"])
+
+    assert not any(takes("get", path) for path in paths if "get" in paths[path])
+    assert takes("patch", "/v1/artifacts/{artifact}") == set(PIECE_TYPES)
+    assert takes("post", "/v1/parcels") == {STICK_TYPE}
+    assert takes("post", "/v1/sync") == {CONTENT_TYPE}
+    submit = paths["/v1/jobs"]["post"]["responses"]
+    kinds = {
+        status: submit[status]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for status in ("200", "202")
+    }
+    assert kinds == {"200": "JobPreview", "202": "JobView"}
+    for path in ("/v1/fetch/{artifact}", "/v1/artifacts/{artifact}/content"):
+        assert {"200", "206", "416", "421"} <= answers("get", path)
+    for path in ("/v1/jobs/{job}", "/v1/readings"):
+        assert {"200", "304", "421"} <= answers("get", path)
+    assert "206" not in answers("get", "/v1/jobs/{job}")
+    assert "421" not in answers("get", "/livez")
 
 
 # --- what is refused, and where -----------------------------------------------------------------

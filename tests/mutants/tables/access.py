@@ -10,6 +10,9 @@ _ISSUE = "tests/unit/test_coordinator_transactions.py::test_"
 _UNDOING = "tests/unit/test_rollout_undoing.py::test_"
 _ANSWERS = "tests/system/test_coordinator_answers.py::test_"
 _LIMITS = "tests/system/test_coordinator_limits.py::test_"
+_DESCRIBED = (
+    "tests/system/test_coordinator_rest.py::test_bodies_and_answers_are_described_as_they_are"
+)
 _MEMBERS = "tests/system/test_coordinator_membership.py::test_"
 _VERSION = "    version: Annotated[int, Meta(ge=0, le=limits.INT_MAX)] | None = None"
 _ELSE = "a_word_about_anything_else_does_not_count"
@@ -36,6 +39,20 @@ def _remembers(name: str, file: str, old: str, new: str, test: str) -> Mutant:
 
 
 ACCESS = (
+    Mutant(
+        "described-with-a-body",
+        "coordinator/api/openapi.py",
+        "    elif signature.request and route.method not in _BODILESS:\n",
+        "    elif signature.request:\n",
+        (_DESCRIBED,),
+    ),
+    Mutant(
+        "described-as-one-answer",
+        "coordinator/api/openapi.py",
+        '    if "validate_only" in asked:\n',
+        "    if False:\n",
+        (_DESCRIBED,),
+    ),
     Mutant(
         "agents-in-a-state-of-the-first",
         "coordinator/cli/agents.py",
