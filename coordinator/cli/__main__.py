@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 from coordinator.cli import agents as agent_commands
 from coordinator.cli import (
@@ -285,9 +284,7 @@ def _options_last(tokens: list[str]) -> list[str]:
 
 
 def _fail(sentence: str, code: Exit) -> int:
-    Console(stderr=True, highlight=False).print(
-        f"outstation: {sentence}", markup=False, soft_wrap=True
-    )
+    Screen(as_json=False).warn(sentence)
     return code
 
 

@@ -96,7 +96,9 @@ def key_text(name: str) -> str:
 def quoted(text: str) -> str:
     """Return a text as a TOML basic string."""
     # JSON's are the same but for DEL; its escapes of what is beyond 16 bits TOML does not know.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # Whoever signs reads it: nothing may end a line or hide either.
+    said = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in said)
 
 
 def quoted_list(texts: Sequence[str]) -> str:

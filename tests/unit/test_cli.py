@@ -201,6 +201,13 @@ def test_a_piece_of_csv_may_end_within_a_letter(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "value,unit\n21.5,°C\n"
 
 
+def test_a_refusal_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "show", "no\x1b[2Jfile"]) == 2
+    said = capsys.readouterr().err
+    assert "no\\x1b[2Jfile" in said
+    assert "\x1b" not in said
+
+
 class Row(msgspec.Struct):
     """A line of a report, as somebody with a spreadsheet in mind may fill it."""
 

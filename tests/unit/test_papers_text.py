@@ -1,14 +1,16 @@
 """What papers tell whoever signs: all of it, unless the own key vouches for what was before."""
 
+import tomllib
 from functools import partial
 
 import pytest
 
+from coordinator.core.document_text import quoted
 from coordinator.core.papers import Paper, Papers, signed_before
 from coordinator.core.papers_text import body_text, describe
 from shared.trust.catalog import CATALOG_TYP
 from shared.trust.envelope import seal
-from shared.trust.policy import POLICY_TYP
+from shared.trust.policy import POLICY_TYP, Approver
 from shared.wire.codec import pack
 from tests.unit.test_papers import public, standing
 from tests.unit.trust_world import make_policy, seal_policy, sealed
@@ -60,3 +62,12 @@ def test_a_draft_that_follows_another_draft_is_told_as_what_it_changes():
     lines = list(describe(papers, known=lambda *_: False))
     assert sum("read all of it" in line for line in lines) == 1
     assert "  -approvals = 2" in lines
+
+
+def test_no_name_in_a_draft_ends_a_line_or_hides():
+    name = "eve\u2028approvals = 2\u2029\x85\x9b8m\u202e\x7f\U0001f600 é"
+    people = [Approver(name, public("eve"))]
+    _, lines = told_to("release", policy_paper(), policy_paper(version=2, approvers=people))
+    assert "".join(lines).isprintable()
+    assert not any(line.startswith("approvals") for line in lines)
+    assert tomllib.loads(f"name = {quoted(name)}") == {"name": name}

@@ -57,6 +57,13 @@ PAPERS = (
         _FALSE,
     ),
     Mutant(
+        "papers-names-printable",
+        "coordinator/core/document_text.py",
+        "letter if letter.isprintable() else",
+        'letter if letter != "\\x7f" else',
+        ("tests/unit/test_papers_text.py::test_no_name_in_a_draft_ends_a_line_or_hides",),
+    ),
+    Mutant(
         "papers-sign-shows",
         "coordinator/commands/office.py",
         "known=partial(signed_before, public_key)",
