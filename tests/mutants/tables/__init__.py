@@ -9,6 +9,7 @@ from tests.mutants.tables.automation import AUTOMATION
 from tests.mutants.tables.calling_off import CALLING_OFF
 from tests.mutants.tables.commands import COMMANDS
 from tests.mutants.tables.coordinator import COORDINATOR
+from tests.mutants.tables.copies import COPIES
 from tests.mutants.tables.crowding import CROWDING
 from tests.mutants.tables.devices import DEVICES
 from tests.mutants.tables.discovery import DISCOVERY
@@ -28,6 +29,7 @@ from tests.mutants.tables.papers import PAPERS
 from tests.mutants.tables.readings import READINGS
 from tests.mutants.tables.replicas import REPLICAS
 from tests.mutants.tables.rollouts import ROLLOUTS
+from tests.mutants.tables.selection import SELECTION
 from tests.mutants.tables.standing import STANDING
 from tests.mutants.tables.sticks import STICKS
 from tests.mutants.tables.unreadable import UNREADABLE
@@ -57,10 +59,12 @@ MUTANTS: tuple[Mutant, ...] = (
     *DEVICES,
     *UPDATES,
     *ENGINE,
+    *SELECTION,
     *FIRINGS,
     *DISCOVERY,
     *ROLLOUTS,
     *ARTIFACTS,
+    *COPIES,
     *KNOWN,
     *REPLICAS,
     *EVENTS,

@@ -22,7 +22,6 @@ _AT_AGENT = "tests/simulation/test_trust_at_the_agent.py::test_"
 _PROGRAM = "tests/unit/test_program.py::test_"
 _QUEUE = "tests/unit/test_agent_queue.py::test_"
 _STANDING = "tests/simulation/test_standing.py"
-_SELECTION = "tests/simulation/test_selection.py::test_"
 _CLOCK = "tests/simulation/test_wrong_clock.py::test_"
 _AHEAD = _CLOCK + "a_clock_that_is_years_ahead_ends_nothing_for_good"
 _UNSURE = _CLOCK + "what_may_be_over_waits_for_word_without_keeping_anybody_awake"
@@ -358,27 +357,6 @@ ENGINE = (
         (_STANDING + "::test_a_firing_that_still_works_lets_the_next_one_pass",),
     ),
     Mutant(
-        "engine-choice-is-forgotten",
-        "agent/services/executor.py",
-        "course = replace(course, chosen=True)",
-        "course = replace(course, chosen=False)",
-        (_SELECTION + "what_a_job_changed_itself_does_not_make_it_leave_the_device_out",),
-    ),
-    Mutant(
-        "engine-left-out-counts",
-        "shared/model/job.py",
-        "[row for row in tasks if row.reason is not Reason.NOT_SELECTED]",
-        "list(tasks)",
-        (_SELECTION + "who_is_left_out_says_why_and_counts_nowhere",),
-    ),
-    Mutant(
-        "engine-canary-left-out",
-        "agent/store/execution_rows.py",
-        "if fact.reason is Reason.NOT_SELECTED:",
-        "if False:",
-        (_SELECTION + "the_place_of_a_canary_that_is_not_meant_is_the_next_ones",),
-    ),
-    Mutant(
         "engine-called-off-in-a-step-that-fails",
         "agent/store/queue_rows.py",
         "if self._executions.turn(task, execution, stands, off):",
@@ -391,12 +369,5 @@ ENGINE = (
         "return self.not_after_ms if self.course.phase is Phase.STEPS else None",
         "return self.not_after_ms",
         (_AT_AGENT + "what_is_begun_comes_to_its_end_when_the_time_to_begin_is_over",),
-    ),
-    Mutant(
-        "engine-silent-one-is-left-out",
-        "agent/services/selection.py",
-        "        return None if fault is None else Problem(fault.reason, fault.detail)",
-        "        return None if fault is None else Problem(Reason.NOT_SELECTED, fault.detail)",
-        (_SELECTION + "a_known_device_that_is_silent_is_missed_and_asked_again",),
     ),
 )
