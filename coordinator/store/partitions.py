@@ -3,8 +3,8 @@
 A month of arrival is a partition: made ahead, and dropped whole once nothing in it is kept any
 longer, which writes as much for a million blocks as for one. What a deletion row by row would have
 told (`block_total`, `raw_gone`) is told at once; for that the rows are counted while contacts wait,
-a second or two for a million. Leaves out what is over its time but shares a
-month with what is not: retention takes that row by row (`coordinator.transactions.retention`).
+a second or two for a million. Leaves out what is over its time but shares a month with what is not:
+retention takes that row by row (`coordinator.transactions.retention`).
 """
 
 from collections.abc import Sequence
