@@ -161,6 +161,6 @@ async def _require_empty(place: Place) -> None:
         if await store.read(load_fleet) is not None:
             raise MistakeError(
                 "this database holds a fleet already; one database is one fleet",
-                where="--database",
+                where="--database" if place.postgres else str(place.database),
                 mend="name an empty database, or the directory that holds this fleet's keys",
             )
