@@ -239,6 +239,9 @@ def _check_formats(path: Path) -> None:
             takes for one of a later version (sqlite.org/fileformat2.html, 1.3.3).
         OSError: it cannot be read.
     """
+    journal = path.with_name(f"{path.name}-journal")
+    if journal.exists() and journal.stat().st_size > 0:
+        return  # a power cut left it half-written: SQLite first takes that back
     with path.open("rb") as file:
         formats = file.read(_FORMATS.stop)[_FORMATS]
     if any(one not in _KNOWN_FORMATS for one in formats):

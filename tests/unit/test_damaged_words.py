@@ -1,6 +1,7 @@
 """Damage that SQLite and its binding tell in words only is damage all the same."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_a_schema_that_its_parser_refuses_is_damage_whatever_code_it_ended_with(
     error = sqlite3.DataError('malformed database schema (contact) - unrecognized token: ""')
     error.sqlite_errorcode = sqlite3.SQLITE_TOOBIG
     assert reason_of(error) is Reason.STORE_CORRUPT
+
+
+def test_a_header_that_a_power_cut_left_half_written_is_no_damage(tmp_path: Path):
+    """Seen: the first page of a new file, torn, beside the journal that takes it back."""
+    cut, torn = tmp_path / "cut.db", tmp_path / "jobs.db"
+    with closing(sqlite3.connect(cut, isolation_level=None)) as db:
+        for statement in ("PRAGMA cache_size = 1", "BEGIN", "CREATE TABLE one (data BLOB)"):
+            db.execute(statement)
+        db.execute("INSERT INTO one VALUES (zeroblob(100000))")
+        data = cut.read_bytes()
+        journal = cut.with_name("cut.db-journal").read_bytes()
+    torn.write_bytes(data[:12] + bytes(len(data) - 12))
+    torn.with_name("jobs.db-journal").write_bytes(journal)
+    with closing(connect(_settings(torn))) as db:
+        assert db.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        assert db.execute("SELECT name FROM sqlite_schema WHERE name = 'one'").fetchall() == []
 
 
 def test_a_row_that_is_longer_than_any_is_damage():

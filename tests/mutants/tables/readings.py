@@ -46,6 +46,13 @@ READINGS = (
         (_WORDS + "a_row_that_is_longer_than_any_is_damage",),
     ),
     Mutant(
+        "store-half-written-is-taken-back",
+        "shared/runtime/sqlite.py",
+        "    if journal.exists() and journal.stat().st_size > 0:\n",
+        "    if False:\n",
+        (_WORDS + "a_header_that_a_power_cut_left_half_written_is_no_damage",),
+    ),
+    Mutant(
         "store-epoch-that-is-nothing",
         "agent/store/account.py",
         "if one is not None and crc32(one) == crc]",
