@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -194,17 +194,16 @@ class Intake:
             seen = seen or await self.verifier.verify(
                 letter.report, arrived.source, says_something=True
             )
-            recorded = await self._record(seen, arrived)
-            return await self._answer(seen, recorded, recorded.order, 0)
+            return await self._answer(seen, await self._record(seen, arrived), 0)
         agent = AgentId(read_report(letter.report).report.agent)
         # Before anything is read: work that is committed from here on wakes this contact.
         with self._desk.work.enter(agent) as waiter:
             seen = await self.verifier.verify(letter.report, arrived.source, says_something=False)
             recorded = await self._record(seen, arrived)
-            order, held_ms = recorded.order, 0
+            held_ms = 0
             if self._may_hold(seen.report, letter, recorded, wait_s):
-                order, held_ms = await self._hold(seen, recorded, waiter, wait_s)
-            return await self._answer(seen, recorded, order, held_ms)
+                recorded, held_ms = await self._hold(seen, recorded, waiter, wait_s)
+            return await self._answer(seen, recorded, held_ms)
 
     async def _record(self, seen: Verified, arrived: _Arrived) -> Recorded:
         desk, report, letter = self._desk, seen.report, arrived.letter
@@ -262,8 +261,8 @@ class Intake:
 
     async def _hold(
         self, seen: Verified, recorded: Recorded, waiter: Waiter, wait_s: int
-    ) -> tuple[Order | None, int]:
-        """Wait for work; return it, and for how many milliseconds the answer was held."""
+    ) -> tuple[Recorded, int]:
+        """Wait; return what is to be answered now, and for how many milliseconds it was held."""
         clock, began_ms = self._desk.clock, self._desk.clock.mono_ms()
         until_ms = began_ms + min(wait_s, limits.WAIT_S) * 1000
         order = None
@@ -280,11 +279,11 @@ class Intake:
             again = recorded.chain is Chain.REPEAT
             body = partial(issue_later, seen.agent, now_ms=clock.wall_ms(), again=again)
             order = await self._desk.store.run(body, durable=True)
-        return order, clock.mono_ms() - began_ms
+        # However short the wait was: what woke it may have been a wish.
+        wish = await self._wish(seen.agent)
+        return replace(recorded, order=order, wish=wish), clock.mono_ms() - began_ms
 
-    async def _answer(
-        self, seen: Verified, recorded: Recorded, order: Order | None, held_ms: int
-    ) -> bytes:
+    async def _answer(self, seen: Verified, recorded: Recorded, held_ms: int) -> bytes:
         desk, stored, force = self._desk, recorded.stored, self._desk.documents.now
         reply = Reply(
             agent=seen.agent,
@@ -301,7 +300,7 @@ class Intake:
             next_s=stored.next_s,
             restore_epoch=force.shelf.restore_epoch,
             floor=None if recorded.reached is None else force.shelf.floor(recorded.reached),
-            wish=await self._wish(seen.agent) if held_ms else recorded.wish,
+            wish=recorded.wish,
         )
         envelope = seal(REPLY_TYP, pack(reply), [force.director])
         if is_stray_answer(recorded.chain):
@@ -312,9 +311,9 @@ class Intake:
             Part(PartKind.REPLY, envelope),
             *force.shelf.lacking(seen.report),
         ]
-        if order is not None:
-            parts.append(Part(PartKind.BUNDLE, self._sign(seen, order, force)))
-            desk.metrics.grants.inc(len(order.grants))
+        if recorded.order is not None:
+            parts.append(Part(PartKind.BUNDLE, self._sign(seen, recorded.order, force)))
+            desk.metrics.grants.inc(len(recorded.order.grants))
         body = encode_body(parts)
         self._unrecorded_down[seen.agent] += len(body)
         desk.metrics.bytes.labels("down").inc(len(body))

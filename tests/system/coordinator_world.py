@@ -29,7 +29,7 @@ from coordinator.place import Place
 from coordinator.services.claims import ClaimWish
 from shared.block.codec import encode
 from shared.block.schema import Schema
-from shared.clock import ClockState, MonoMs, WallMs
+from shared.clock import Clock, ClockState, MonoMs, WallMs
 from shared.ids import AgentId, BlockSeq, DeviceId, KeyId, StoreEpoch, key_id
 from shared.model.reading import (
     Block,
@@ -329,10 +329,13 @@ async def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def serving(place: Place, port: int = 0) -> AsyncIterator[str]:
-    """Serve in this process; yields the URL."""
+async def serving(
+    place: Place, port: int = 0, *, clock: Clock | None = None
+) -> AsyncIterator[str]:
+    """Serve in this process, with the system's clock or another; yields the URL."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(place, Listen(host=HOST, port=port), ready=url.set_result))
+    listen = Listen(host=HOST, port=port)
+    task = asyncio.create_task(serve(place, listen, ready=url.set_result, clock=clock))
     await asyncio.wait((task, url), return_when=asyncio.FIRST_COMPLETED)
     try:
         if task.done():
@@ -344,7 +347,9 @@ async def serving(place: Place, port: int = 0) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def open_world(path: Path, *, engine: str = "sqlite") -> AsyncIterator[World]:
+async def open_world(
+    path: Path, *, engine: str = "sqlite", clock: Clock | None = None
+) -> AsyncIterator[World]:
     """Found, serve, connect."""
     async with AsyncExitStack() as stack:
         postgres = ""
@@ -352,5 +357,5 @@ async def open_world(path: Path, *, engine: str = "sqlite") -> AsyncIterator[Wor
             # With its tables: that a fleet is founded in an empty one, whole processes show.
             postgres = await stack.enter_async_context(database())
         place = await found_in(path, postgres=postgres)
-        url = await stack.enter_async_context(serving(place))
+        url = await stack.enter_async_context(serving(place, clock=clock))
         yield await stack.enter_async_context(client_of(place, url))

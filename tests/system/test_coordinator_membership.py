@@ -9,9 +9,10 @@ import pytest
 from coordinator.place import open_fleet
 from coordinator.transactions.carried import prepare_return
 from coordinator.transactions.membership import take_word
-from shared.clock import WallMs
+from shared.clock import MonoMs, WallMs
 from shared.errors import Reason, RefusedError
 from shared.ids import AgentId, fingerprint
+from shared.runtime.clock import SystemClock
 from shared.trust.envelope import KeySigner, seal
 from shared.trust.words import (
     LABELS_TYP,
@@ -306,6 +307,22 @@ async def test_nobody_else_says_that_an_agent_has_left(world):
 
 
 async def test_a_wish_reaches_an_agent_whose_contact_is_held(world):
+    await _wish_while_held(world)
+
+
+class _StandsStill(SystemClock):
+    """No wait takes a millisecond by it."""
+
+    def mono_ms(self):
+        return MonoMs(0)
+
+
+async def test_a_wish_reaches_an_agent_whose_contact_was_held_for_no_time_at_all(tmp_path):
+    async with open_world(tmp_path, clock=_StandsStill()) as world:
+        await _wish_while_held(world)
+
+
+async def _wish_while_held(world):
     gateway = await world.gateway("pump")
     await gateway.contact()
     frozen = gateway.report()
@@ -314,11 +331,12 @@ async def test_a_wish_reaches_an_agent_whose_contact_is_held(world):
         data=body(frozen),
         headers={"Content-Type": "application/vnd.outstation.contact"},
     )
-    waiting = asyncio.ensure_future(_read(held))
-    while not (await world.read("/v1/agents/pump"))["link"]["waiting"]:
-        pass
+    answered = asyncio.ensure_future(_read(held))
+    recorded = 'outstation_contacts_total{chain="next"} 2.0'
+    while recorded not in (await world.get("/metrics")).body.decode():
+        assert not answered.done()
     await world.post("/v1/agents/pump/rekey", {})
-    reply, _ = gateway.answered_by(frozen, await waiting)
+    reply, _ = gateway.answered_by(frozen, await answered)
     assert reply.wish == Wish.REKEY
 
 

@@ -10,6 +10,7 @@ _QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
 _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
+_WISH = "tests/system/test_coordinator_membership.py::test_"
 _DOOR = "tests/system/test_coordinator_door.py::test_"
 _AGAIN = "tests/unit/test_told_again.py::test_"
 _STORE = "tests/unit/test_telemetry_store.py::test_"
@@ -339,6 +340,13 @@ COORDINATOR = (
         "self._turns.turn(seen.agent)",
         'self._turns.turn(AgentId(""))',
         (_DOOR + "one_agents_flood_is_turned_away_and_others_are_taken_in",),
+    ),
+    Mutant(
+        "wish-after-a-hold",
+        "coordinator/services/intake.py",
+        "return replace(recorded, order=order, wish=wish),",
+        "return replace(recorded, order=order),",
+        (_WISH + "a_wish_reaches_an_agent_whose_contact_was_held_for_no_time_at_all",),
     ),
     _fold(
         "tasks",
