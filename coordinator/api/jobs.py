@@ -92,10 +92,15 @@ async def get_job(call: Call, job: str, headers: WaitHeaders) -> Answer[JobView]
     wait_s = min(_wait_seconds(headers.prefer), limits.WAIT_S)
     with parts.jobs.enter(job_id) as waiter:
         view = await show_job(call, job_id)
-        changed = headers.if_none_match not in {"", _etag(view)}
-        idle = len(parts.jobs) <= limits.REST_WAITING and not parts.jobs.closed
-        if wait_s and idle and not changed and view.state not in SETTLED:
-            await waiter.wait(wait_s)
+        known = headers.if_none_match or _etag(view)
+        until_ms = parts.clock.mono_ms() + wait_s * 1000
+        woken = len(parts.jobs) <= limits.REST_WAITING
+        # Not everything that wakes changed this job: a replica's hint may mean all of them.
+        while woken and known == _etag(view) and view.state not in SETTLED:
+            left_ms = until_ms - parts.clock.mono_ms()
+            if left_ms <= 0 or parts.jobs.closed:
+                break
+            woken = await waiter.wait(left_ms / 1000)
             view = await show_job(call, job_id)
     reply_headers = {"ETag": _etag(view)}
     if wait_s:

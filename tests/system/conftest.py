@@ -65,6 +65,8 @@ def run(
     of."""
     monkeypatch.setenv("OUTSTATION_URL", world.url)
     monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
+    for name in ("OUTSTATION_TOKEN", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
 
     async def command(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -329,9 +329,7 @@ async def rows(place: Place, statement: str) -> list[tuple[Any, ...]]:
 
 
 @asynccontextmanager
-async def serving(
-    place: Place, port: int = 0, *, clock: Clock | None = None
-) -> AsyncIterator[str]:
+async def serving(place: Place, port: int = 0, *, clock: Clock | None = None) -> AsyncIterator[str]:
     """Serve in this process, with the system's clock or another; yields the URL."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     listen = Listen(host=HOST, port=port)

@@ -13,8 +13,9 @@ import shutil
 import socket
 import ssl
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,9 +60,19 @@ async def until(
     return await rest.until(what, check, PATIENCE_S, look_s=look_s)
 
 
+def _own_ports() -> Iterator[int]:
+    """Yield ports that no test process beside this one takes, none twice before all were said."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _BELOW_EPHEMERAL[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    return cycle(random.SystemRandom().sample(own, len(own)))
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
     """Return a port of the loopback interface that stays free while nobody asks for it by name."""
-    for port in random.SystemRandom().sample(_BELOW_EPHEMERAL, 100):
+    for port in islice(_PORTS, 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

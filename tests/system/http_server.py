@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coordinator.keys.certificates import Authority, issue_server
-from shared.clock import WallMs
+from shared.runtime.clock import SystemClock
 
-NOW = WallMs(1_795_000_000_000)
+NOW = SystemClock().wall_ms()
 Handler = Callable[["Request", asyncio.StreamWriter], Awaitable[None]]
 
 

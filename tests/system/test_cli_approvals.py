@@ -39,7 +39,8 @@ def run(world, monkeypatch, capsys):
     """Run one command as somebody with a token: status, what it printed, what it complained of."""
     monkeypatch.setenv("OUTSTATION_URL", world.url)
     monkeypatch.setenv("OUTSTATION_CONFIG", str(world.place.directory.admin))
-    monkeypatch.delenv("OUTSTATION_KEY", raising=False)
+    for name in ("OUTSTATION_KEY", "OUTSTATION_TOKEN", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
 
     async def command(*arguments, token=None):
         if token is not None:

@@ -19,7 +19,7 @@ NIGHTLY = """
 template = "validate-config"
 targets = { selector = "site=north" }
 [schedule]
-cron = "0 2 * * *"
+cron = "0 4 * * *"
 zone = "Europe/Berlin"
 """
 
@@ -57,7 +57,7 @@ async def test_a_trigger_is_listed_paused_and_deleted(run, tmp_path):
     assert (await run("triggers", "list"))[1].startswith("there is no trigger yet")
     assert (await run("triggers", "save", file))[0] == 0
     status, out, _ = await run("triggers", "list")
-    assert "0 2 * * * (Europe/Berlin)" in out
+    assert "0 4 * * * (Europe/Berlin)" in out
     assert "validate-config@0" in out
     assert (await run("triggers", "pause", "nightly"))[1].strip() == "trigger nightly is paused"
     status, out, _ = await run("triggers", "show", "nightly", "--json")
@@ -66,7 +66,7 @@ async def test_a_trigger_is_listed_paused_and_deleted(run, tmp_path):
     assert (await run("triggers", "resume", "nightly"))[0] == 0
     shown = (await run("triggers", "show", "nightly"))[1]
     assert "it has not fired yet" in shown
-    assert len(re.findall(r" 02:00:00 CES?T", shown)) == 3, "of the zone that it is written for"
+    assert len(re.findall(r" 04:00:00 CES?T", shown)) == 3, "of the zone that it is written for"
     assert (await run("triggers", "delete", "nightly", "--yes"))[0] == 0
     assert (await run("triggers", "show", "nightly"))[0] == 3
     file.write_text(NIGHTLY.replace("cron", "corn"))

@@ -8,6 +8,7 @@ import pytest
 
 from coordinator.errands import issue_token
 from shared.clock import WallMs
+from shared.model.job import ExecutionState
 from tests.system.coordinator_world import NOW_MS, SCHEMA, job_body, rows
 
 YEAR_MS = 1 << 50
@@ -101,6 +102,23 @@ async def test_a_wait_for_a_job_ends_when_it_changes(world, gateway):
     assert (same.status, same.body) == (304, b"")
     at_once = await world.get(path, headers={"Prefer": "respond-async, wait=50"})
     assert at_once.json["state"] == "COMPLETED"
+
+
+async def test_a_wait_for_a_job_goes_on_when_what_woke_it_changed_nothing(world, gateway):
+    job = await world.submit()
+    execution = (await gateway.ordered()).jobs[0].execution
+    path = f"/v1/jobs/{job['id']}"
+    await world.post(f"{path}/cancel", {})
+    held = asyncio.create_task(world.get(path, headers={"Prefer": "wait=50"}))
+    while "outstation_waiting_requests 1.0" not in (await world.get("/metrics")).body.decode():
+        assert not held.done()
+    # Called off once more, which tells whoever waits, and is no news.
+    await world.post(f"{path}/cancel", {})
+    await world.read(path)
+    assert not held.done()
+    await gateway.contact(receipts=[gateway.receipt(1, execution, ExecutionState.CANCELED)])
+    async with asyncio.timeout(25):
+        assert (await held).json["counts"] == {"CANCELED": 1}
 
 
 async def test_executions_are_found_by_job_agent_and_state(world, gateway):

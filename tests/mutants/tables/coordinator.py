@@ -10,6 +10,7 @@ _QUARANTINE = "a_quarantine_stops_grants_and_nothing_else"
 _MACHINE = "tests/property/test_trust_machine.py"
 _STOLEN = "a_stolen_director_does_not_leave_the_catalog_or_the_policy"
 _PLAY = "tests/unit/test_trust_plays.py::test_"
+_WAITS = "tests/system/test_coordinator_answers.py::test_a_wait_for_a_job_"
 _WISH = "tests/system/test_coordinator_membership.py::test_"
 _DOOR = "tests/system/test_coordinator_door.py::test_"
 _AGAIN = "tests/unit/test_told_again.py::test_"
@@ -340,6 +341,13 @@ COORDINATOR = (
         "self._turns.turn(seen.agent)",
         'self._turns.turn(AgentId(""))',
         (_DOOR + "one_agents_flood_is_turned_away_and_others_are_taken_in",),
+    ),
+    Mutant(
+        "wait-for-a-job-goes-on",
+        "coordinator/api/jobs.py",
+        "woken = await waiter.wait(left_ms / 1000)",
+        "woken = await waiter.wait(left_ms / 1000) and False",
+        (_WAITS + "goes_on_when_what_woke_it_changed_nothing",),
     ),
     Mutant(
         "wish-after-a-hold",
