@@ -8,18 +8,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from agent.services.discovery import look
 from agent.services.mdns import announced
 from coordinator.services.announce import Announcer
 from shared.ids import FleetId
+from shared.model.candidate import Sighting
 
+T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 LISTEN_S = 1.5
-GOODBYE_S = 20
+FOUND_S = 20
+"""For who announces, probes first, or says goodbye, on a busy machine."""
 FLEET, NEIGHBOUR = bytes(range(16)), bytes(16)
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -92,16 +96,45 @@ async def running(*command: str, until: bytes) -> AsyncIterator[None]:
         await process.communicate()
 
 
-async def browsed(kind: str) -> list[str]:
-    """What avahi-browse shows of a kind: name, address, port and texts of each, resolved."""
+async def sighted() -> list[Sighting]:
+    """What we hear of relays."""
+    return await announced(["_shelly._tcp.local."], listen_s=LISTEN_S, interfaces=[LOOPBACK])
+
+
+async def coordinators() -> list[str]:
+    """Our fleet's, as an agent finds them."""
+    found = await look(FLEET, look_s=LISTEN_S, interfaces=[LOOPBACK])
+    return sorted(str(one) for one in found)
+
+
+async def browsed() -> list[str]:
+    """What avahi-browse shows of coordinators: name, address, port and texts of each, resolved."""
     process = await asyncio.create_subprocess_exec(
-        *("avahi-browse", "--resolve", "--parsable", "--terminate", kind),
+        *("avahi-browse", "--resolve", "--parsable", "--terminate", "_outstation._tcp"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await process.communicate()
+    try:
+        out, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
     rows = [line.split(";") for line in out.decode().splitlines() if line.startswith("=")]
     return sorted(" ".join((row[3], row[7], row[8], row[9].strip('"'))) for row in rows)
+
+
+async def until(
+    count: int, look: Callable[[], Awaitable[list[T]]], *, fewer: bool = False
+) -> list[T]:
+    """Look again until as many are there; return the newest, which the test compares exactly."""
+    found: list[T] = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FOUND_S):
+            while len(found := await look()) != count:
+                if len(found) > count and not fewer:
+                    break
+    return found
 
 
 async def main(folder: Path) -> None:
@@ -116,24 +149,18 @@ async def main(folder: Path) -> None:
         running(*bus, until=b"unix:path"),
         running(*daemon, "--no-rlimits", until=up),
     ):
-        found = await announced(["_shelly._tcp.local."], listen_s=LISTEN_S, interfaces=[LOOPBACK])
+        found = await until(1, sighted)
         seen["sightings"] = [
             [one.name, one.place, one.model, one.firmware, one.serial] for one in found
         ]
-        seen["coordinators"] = [
-            str(one) for one in await look(FLEET, look_s=LISTEN_S, interfaces=[LOOPBACK])
-        ]
+        seen["coordinators"] = await until(1, coordinators)
         announcer = asyncio.create_task(Announcer(FleetId(FLEET), host=LOOPBACK, port=9443).run())
-        both = await look(FLEET, look_s=LISTEN_S, interfaces=[LOOPBACK])
-        seen["with_ours"] = sorted(str(one) for one in both)
-        seen["browsed"] = await browsed("_outstation._tcp")
+        seen["with_ours"] = await until(2, coordinators)
+        seen["browsed"] = await until(3, browsed)
         announcer.cancel()
         await asyncio.gather(announcer, return_exceptions=True)
         # A goodbye leaves a record a second to live (RFC 6762, 10.1), not 75 minutes.
-        async with asyncio.timeout(GOODBYE_S):
-            while len(left := await browsed("_outstation._tcp")) > 2:
-                pass
-        seen["after"] = left
+        seen["after"] = await until(2, browsed, fewer=True)
     print(json.dumps(seen))
 
 
