@@ -93,6 +93,7 @@ slowest = [0.0]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # hundreds of files opened on a busy machine
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 async def test_whatever_byte_is_damaged_the_agent_starts_and_its_account_adds_up(
     sound: Plant, memory: Path, damage: str
@@ -104,6 +105,7 @@ async def test_whatever_byte_is_damaged_the_agent_starts_and_its_account_adds_up
     await nothing_breaks(sound, memory / "damaged", damages)
 
 
+@pytest.mark.timeout(600)  # hundreds of files opened on a busy machine
 async def test_whatever_is_damaged_of_the_row_that_counts_the_agent_starts(
     sound: Plant, memory: Path
 ):

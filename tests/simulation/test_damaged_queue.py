@@ -158,6 +158,7 @@ def broken_by(folder: Path, sound: Path, at: int, bit: int) -> str:
     return ""
 
 
+@pytest.mark.timeout(600)  # hundreds of queues played on a busy machine
 @pytest.mark.usefixtures("quiet")
 def test_whatever_bit_of_the_queue_falls_over_it_goes_on(tmp_path: Path) -> None:
     sound = tmp_path / "sound"
