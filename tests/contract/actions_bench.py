@@ -11,7 +11,7 @@ from agent.actions.registry import ACTIONS
 from agent.buses.factory import open_bus
 from agent.core.device import DeviceSettings
 from agent.core.loan import Owner
-from agent.core.ports import BusSettings, Driver
+from agent.core.ports import Bus, BusSettings, Driver
 from agent.drivers.registry import make_driver
 from agent.services.calendar import Calendar
 from agent.store.devices import DeviceMemory
@@ -28,6 +28,7 @@ from tests.agent_parts import (
     read_job,
     uid,
 )
+from tests.contract.patience import HASTY_MS, PATIENT_MS, waited_for
 from tests.contract.slave import Slave, serving
 from tests.contract.wires import plugged
 
@@ -145,6 +146,17 @@ class Bench:
     slave: Slave
     memory: DeviceMemory
     clock: HandClock
+    bus: Bus
+
+    def mute(self) -> None:
+        """Let the device fall silent."""
+        self.slave.mute = True
+        waited_for(self.bus, self.driver.settings.address, ms=HASTY_MS)
+
+    def unmute(self) -> None:
+        """Let it answer again."""
+        self.slave.mute = False
+        waited_for(self.bus, self.driver.settings.address)
 
     def hand(self, driver: Driver | None = None, **changes: Any) -> Hand:
         if driver is not None:
@@ -166,7 +178,9 @@ async def open_bench(tmp_path: Path) -> AsyncIterator[Bench]:
         slave.cells |= {("input", 0): 7, ("holding", 0): 100, ("holding", 1): 15}
         slave.cells |= {("holding", n): 0 for n in range(2, 8)}
         slave.cells |= {("holding", 9): 4711, ("coil", 0): 0}
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=200, retries=0))
+        bus = open_bus(
+            BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS, retries=0)
+        )
         hand = Hand(
             driver=make_driver(pump(), bus),
             settings=pump(),
@@ -176,7 +190,7 @@ async def open_bench(tmp_path: Path) -> AsyncIterator[Bench]:
         )
         await memory.keep_config(Owner(uid(2)), hand.device, ["winter"], {"setpoint": 50})
         try:
-            yield Bench(hand, slave, memory, clock)
+            yield Bench(hand, slave, memory, clock, bus)
         finally:
             await bus.close()
             await file.close()

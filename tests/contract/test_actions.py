@@ -90,7 +90,7 @@ async def test_a_repeat_has_no_second_effect(name: str, bench: Bench):
 
 
 async def test_a_silent_device_is_an_outcome(action, bench: Bench):
-    bench.slave.mute = True
+    bench.mute()
     outcome = await action.run(step(action), bench.driver)
     unknown = not DECLARED[action.name].idempotent
     assert outcome.reason is (Reason.UNKNOWN_EFFECT if unknown else Reason.DEVICE_SILENT)
@@ -104,14 +104,14 @@ async def test_a_refusing_device_is_an_outcome(action, bench: Bench):
 
 
 async def test_a_step_can_be_cancelled_and_done_again(action, bench: Bench):
-    bench.slave.mute = True
+    bench.mute()
     task = asyncio.create_task(action.run(step(action), bench.driver))
     while not bench.slave.heard:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    bench.slave.mute = False
+    bench.unmute()
     assert (await action.run(step(action), bench.driver)).reason is None
 
 

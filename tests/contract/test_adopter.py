@@ -22,6 +22,7 @@ from shared.model.action_parameters import AdoptParameters
 from shared.trust.bounds import check_adoption
 from shared.trust.catalog import Catalog, ProfileBounds
 from shared.trust.starter import first_catalog
+from tests.contract.patience import HASTY_MS, PATIENT_MS, waited_for
 from tests.contract.slave import Slave, serving
 from tests.contract.wires import plugged
 
@@ -90,7 +91,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         slave.cells["input", 0], slave.says = 42, SAYS
         file = tmp_path / "agent.toml"
         file.write_text(f'[agent]\ndata_dir = "."\n[[bus]]\nname = "line"\nurl = "{wire.url}"\n')
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=100, retries=0))
+        bus = open_bus(
+            BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS, retries=0)
+        )
         left = asyncio.Event()
 
         async def readings() -> int:
@@ -159,6 +162,7 @@ async def test_what_does_not_fit_is_one_sentence_and_nothing_changes(gateway, wi
 
 async def test_nobody_there_is_told_and_nothing_changes(gateway):
     gateway.slave.mute = True
+    waited_for(gateway.adopter.buses["line"], gateway.wish().address, ms=HASTY_MS)
     outcome = await gateway.adopt(gateway.wish())
     assert outcome is not None
     assert outcome.reason is Reason.DEVICE_SILENT

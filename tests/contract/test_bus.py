@@ -5,19 +5,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.buses.factory import BUSES, open_bus
 from agent.core.ports import Bus, BusSettings, Urgency
 from shared.errors import MistakeError, Reason, RefusedError, WorldError
+from tests.contract.patience import HASTY_MS, PATIENT_MS, has_heard, heard_out
 from tests.contract.wires import DATAGRAMS, Wire, plugged
-
-PATIENT_MS = 10_000
-"""Where an answer will come: a busy machine must not turn it into silence."""
-HASTY_MS = 40
-"""Where no answer will come."""
 
 
 class LineDecoder:
@@ -106,11 +101,11 @@ async def test_silence_is_reported_as_silence(wire: Wire):
 
 
 async def test_noise_that_never_becomes_an_answer_is_a_bad_frame(wire: Wire):
-    async with bus_on(wire, timeout_ms=HASTY_MS) as bus, asyncio.TaskGroup() as group:
+    async with bus_on(wire) as bus, asyncio.TaskGroup() as group:
         asked = group.create_task(refused(bus, b"ping"))
         await wire.heard(4)
         wire.say(b"zzz")
-        assert await asked is Reason.DEVICE_BAD_FRAME
+        assert await heard_out(bus, asked) is Reason.DEVICE_BAD_FRAME
         assert bus.counters.bad_frames == 1
 
 
@@ -229,11 +224,6 @@ async def test_a_port_that_is_put_back_works_at_the_next_exchange(noticing: Wire
         assert await again == b"pong"
         assert bus.counters.reconnects == 1
         assert bus.counters.up
-
-
-def has_heard(bus: Any) -> bool:
-    """Tell whether bytes came that are no whole answer yet."""
-    return bool(bus._connection and bus._connection._heard)
 
 
 async def test_half_an_answer_from_before_the_plug_was_pulled_is_no_part_of_the_next(

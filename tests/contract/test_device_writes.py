@@ -105,7 +105,7 @@ async def test_a_point_that_cannot_be_read_is_written_and_not_looked_at(bench: B
 
 
 async def test_a_write_that_cannot_be_proven_and_got_no_answer_is_unknown(bench: Bench):
-    bench.slave.mute = True
+    bench.mute()
     outcome = await run(write(boost=5), bench.driver)
     assert outcome.reason is Reason.UNKNOWN_EFFECT
 
@@ -142,7 +142,7 @@ async def test_a_magic_value_is_written_once(bench: Bench):
 
 async def test_a_call_that_may_be_repeated_is_proven_and_silence_is_silence(bench: Bench):
     assert (await run(command("stop"), bench.driver)).result["start"] == 0
-    bench.slave.mute = True
+    bench.mute()
     assert (await run(command("stop"), bench.driver)).reason is Reason.DEVICE_SILENT
 
 

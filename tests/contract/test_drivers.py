@@ -4,7 +4,9 @@ A new driver is a line of `tests.driver_rigs.RIGS`; what it promises beyond this
 its own. Devices are simulated ones on real ports, so the shipped profiles are proven here too.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from agent.core.ports import Urgency
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.reading import Quality
+from tests.contract.patience import PATIENT_MS, given_up, waited_for
 from tests.driver_rigs import RIGS, Plugged, Rig, plugged_in
 
 HASTY_MS = 60
@@ -133,6 +136,7 @@ async def test_a_port_that_goes_in_the_middle_of_an_answer_comes_back_without_th
         await plugged.driver.read([name], urgency=Urgency.COMMAND)
         rig.told.clear_faults()
         await plugged.put_back()
+        waited_for(plugged.bus, rig.address)
         (reading,) = await plugged.driver.read([name], urgency=Urgency.COMMAND)
         assert reading.quality is Quality.GOOD
 
@@ -151,12 +155,11 @@ async def test_a_write_without_an_answer_is_not_sent_again(rig: Rig):
     if not rig.write:
         pytest.skip("nothing of it can be written")
     rig.told.add_faults("lost-reply")
-    async with plugged_in(rig, timeout_ms=HASTY_MS) as plugged:
-        plugged.bus.settings = plugged.bus.settings.__class__(
-            name="b", url=plugged.bus.settings.url, retries=3
-        )
+    async with plugged_in(rig, timeout_ms=PATIENT_MS) as plugged:
+        plugged.bus.settings = replace(plugged.bus.settings, retries=3)
+        writing = asyncio.create_task(plugged.driver.write(rig.write))
         with pytest.raises(WorldError) as caught:
-            await plugged.driver.write(rig.write)
+            await given_up(plugged.bus, writing, when=lambda: rig.told.requests)
         assert caught.value.reason is Reason.DEVICE_SILENT
         assert rig.told.requests == 1
 

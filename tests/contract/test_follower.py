@@ -31,6 +31,7 @@ from shared.trust.bounds import check_step
 from shared.trust.policy import ClassRule
 from shared.trust.starter import OBSERVE, first_catalog, first_policy
 from tests.agent_parts import HandClock
+from tests.contract.patience import waited_for
 from tests.sim_parts import pump
 
 PROFILE = """profile = 1
@@ -61,6 +62,7 @@ class Site:
         """Have a device at a port."""
         self.ports[port] = AsyncExitStack()
         station = Station(Line.SERIAL, [pump(unit)])
+        waited_for(self.buses[port], unit)
         await self.ports[port].enter_async_context(serve_pty(station, self.folder / port))
 
     async def unplug(self, port: str) -> None:

@@ -14,6 +14,7 @@ from shared.errors import MistakeError, Reason, WorldError
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
 from tests.agent_parts import device
+from tests.contract.patience import PATIENT_MS, given_up, heard_out
 from tests.contract.wires import plugged
 from tests.driver_rigs import shipped
 from tests.http_site import http_site
@@ -181,15 +182,15 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
 async def test_an_answer_that_is_none_gives_no_value(answer: bytes, reason: int, tmp_path: Path):
     async with plugged("tcp", tmp_path) as wire:
         url = wire.url.replace("tcp:", "http:")
-        settings = BusSettings(name="b", url=url, response_timeout_ms=200, retries=0)
+        settings = BusSettings(name="b", url=url, response_timeout_ms=PATIENT_MS, retries=0)
         bus = open_bus(settings)
         known = replace(device("relay-1"), profile=shipped("shelly-relay"))
         driver = make_driver(known, bus)
         try:
-            reading = asyncio.ensure_future(driver.read(["power"], urgency=Urgency.POLL))
+            reading = asyncio.create_task(driver.read(["power"], urgency=Urgency.POLL))
             await wire.heard(len(b"GET /rpc/Switch.GetStatus?id=0 HTTP/1.1"))
             wire.say(answer)
-            assert [one.reason for one in await reading] == [Reason(reason)]
+            assert [one.reason for one in await heard_out(bus, reading)] == [Reason(reason)]
             framed = bus.counters.answers == 1
             assert bus.counters.up == framed, "what cannot be told apart is given up"
         finally:
@@ -197,8 +198,9 @@ async def test_an_answer_that_is_none_gives_no_value(answer: bytes, reason: int,
 
 
 async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one():
-    async with http_site(faults=("slow=300:for=0.2",), timeout_ms=100) as site:
-        (late,) = await site.driver.read(["auto_off"], urgency=Urgency.COMMAND)
+    async with http_site(faults=("slow=300",), timeout_ms=PATIENT_MS) as site:
+        asked = asyncio.create_task(site.driver.read(["auto_off"], urgency=Urgency.COMMAND))
+        (late,) = await given_up(site.bus, asked, when=lambda: site.relay.bench.requests)
         assert late.reason is Reason.DEVICE_SILENT
         site.relay.bench.clear_faults()
         (reading,) = await site.driver.read(["voltage"], urgency=Urgency.COMMAND)
@@ -207,8 +209,9 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one():
 
 
 async def test_a_write_without_an_answer_is_not_sent_again():
-    async with http_site(faults=("lost-reply",), timeout_ms=50, retries=3) as site:
+    async with http_site(faults=("lost-reply",), timeout_ms=PATIENT_MS, retries=3) as site:
+        writing = asyncio.create_task(site.driver.write({"output": True}))
         with pytest.raises(WorldError) as caught:
-            await site.driver.write({"output": True})
+            await given_up(site.bus, writing, when=lambda: site.relay.bench.requests)
         assert caught.value.reason is Reason.DEVICE_SILENT
         assert site.relay.bench.requests == 1

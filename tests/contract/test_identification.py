@@ -25,6 +25,7 @@ from shared.model.identity import Expected
 from shared.model.job import Step
 from shared.model.profile import parse_profile
 from tests.agent_parts import PUMP, PUMP_TEXT, Fixed, HandClock, device, uid
+from tests.contract.patience import HASTY_MS, PATIENT_MS, waited_for
 from tests.contract.slave import Slave, crc, serving
 from tests.contract.test_modbus_simulator import site_on
 from tests.contract.wires import plugged
@@ -41,7 +42,9 @@ async def site(request, tmp_path: Path) -> AsyncIterator[tuple[Slave, Hand]]:
     clock, kind = Calendar(HandClock()), request.param
     async with plugged(kind, tmp_path) as wire, serving(wire, KINDS[kind]) as slave:
         slave.cells |= {("input", 0): 7, ("holding", 0): 100, ("holding", 1): 15}
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=300, retries=0))
+        bus = open_bus(
+            BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS, retries=0)
+        )
         settings = device("pump-1")
         hand = Hand(
             driver=make_driver(settings, bus),
@@ -125,6 +128,7 @@ async def test_a_point_that_is_never_read_is_not_read_to_sync_a_device(site):
 async def test_a_silent_device_is_no_device_without_words(site):
     slave, hand = site
     slave.mute = True
+    waited_for(hand.driver._bus, hand.settings.address, ms=HASTY_MS)
     with pytest.raises(WorldError) as caught:
         await hand.identify()
     assert caught.value.reason is Reason.DEVICE_SILENT

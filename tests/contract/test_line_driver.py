@@ -22,6 +22,7 @@ from shared.ids import DeviceId
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
 from tests.agent_parts import device
+from tests.contract.patience import HASTY_MS, PATIENT_MS, given_up, has_heard, waited_for
 from tests.contract.wires import plugged
 from tests.driver_rigs import SHIPPED, shipped
 from tests.http_site import http_site
@@ -31,8 +32,10 @@ def bench(model: str, unit: int = 1) -> Bench:
     return Bench(Device(find_model(model), unit=unit), can=FAULTS)
 
 
-def driver_for(url: str, profile: str, address: int = 0, text: str | None = None):
-    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=200, retries=0))
+def driver_for(
+    url: str, profile: str, address: int = 0, text: str | None = None, *, ms: int = PATIENT_MS
+):
+    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=ms, retries=0))
     known = parse_profile(text, source="own.toml") if text else shipped(profile)
     settings = replace(device("d-1"), id=DeviceId("d-1"), address=address, profile=known)
     return bus, make_driver(settings, bus)
@@ -43,7 +46,7 @@ async def test_a_sensor_that_needs_a_second_is_waited_for_until_it_calls():
     """Longer than the port waits for an answer: the sensor itself says how long it takes."""
     probe = Probe(bench("soil"), ready_s=1)
     async with serve_line_tcp([probe]) as port:
-        bus, driver = driver_for(f"tcp://{port.where}", "soil-probe")
+        bus, driver = driver_for(f"tcp://{port.where}", "soil-probe", ms=800)
         names = ["water_content", "temperature", "conductivity"]
         readings = await driver.read(names, urgency=Urgency.POLL)
         assert [one.quality for one in readings] == [Quality.GOOD] * 3
@@ -66,6 +69,7 @@ async def test_sensors_on_one_wire_answer_for_themselves():
     async with serve_line_tcp(probes) as port:
         for address in (0, 10, 36):
             bus, driver = driver_for(f"tcp://{port.where}", "soil-probe", address)
+            waited_for(bus, 36, ms=HASTY_MS)
             (reading,) = await driver.read(["temperature"], urgency=Urgency.POLL)
             assert (reading.quality is Quality.GOOD) == (address != 36), "nobody is called A"
             await bus.close()
@@ -86,15 +90,14 @@ async def test_gauges_on_one_line_answer_for_themselves():
 # --- sentences that come unasked ------------------------------------------------------------------
 async def heard(folder: Path, spoken: bytes, names: list[str]):
     """Say something while the driver listens; return what it makes of it."""
-    text = (SHIPPED / "nmea-weather.toml").read_text().replace("3000", "300")
     async with plugged("tcp", folder) as wire:
-        bus, driver = driver_for(wire.url, "", text=text)
-        reading = asyncio.ensure_future(driver.read(names, urgency=Urgency.POLL))
+        bus, driver = driver_for(wire.url, "nmea-weather")
+        reading = asyncio.create_task(driver.read(names, urgency=Urgency.POLL))
         while not bus.counters.requests:
             await asyncio.sleep(0)
         wire.say(spoken)
         try:
-            return await reading
+            return await given_up(bus, reading, when=lambda: has_heard(bus) >= len(spoken))
         finally:
             await bus.close()
 

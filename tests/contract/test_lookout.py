@@ -31,6 +31,7 @@ from shared.model.action_parameters import DiscoverParameters
 from shared.model.candidate import CandidateWord, Sighting, read_words
 from shared.runtime.clock import SystemClock
 from tests.agent_parts import HandClock, device
+from tests.contract.patience import HASTY_MS, PATIENT_MS, waited_for
 from tests.contract.slave import serving
 from tests.contract.wires import plugged
 from tests.sim_parts import pump
@@ -85,6 +86,7 @@ async def site_on(kind: str, folder: Path, devices: list[Device]) -> AsyncIterat
             url = f"serial://{folder}/line?baud=115200"
         bus = open_bus(BusSettings(name="line", url=url, response_timeout_ms=60, retries=3))
         stack.push_async_callback(bus.close)
+        waited_for(bus, *(one.unit for one in devices))
         yield Site(folder, bus, station)
 
 
@@ -165,6 +167,7 @@ async def test_the_devices_own_ledger_shows_how_little_a_look_asks(tmp_path):
     async with serve_pty(station, tmp_path / "line"):
         url = f"serial://{tmp_path}/line?baud=115200"
         bus = open_bus(BusSettings(name="line", url=url, response_timeout_ms=60, retries=3))
+        waited_for(bus, 2, 3, 5)
         settings = DiscoverySettings(probes_per_hour=9)
         now = Calendar(SystemClock()).now
         lookout = Lookout(tmp_path, {"line": bus}, [attached(2)], settings, now=now, pause=pause)
@@ -201,9 +204,13 @@ async def test_a_device_that_was_plugged_in_elsewhere_keeps_its_identity(tmp_pat
         }
         clock = Calendar(HandClock())
         lookout = Lookout(tmp_path, buses, [], DiscoverySettings(), now=clock.now)
+        everywhere = range(wish().first, wish().last + 1)
+        waited_for(buses["one"], *everywhere)
         before.says, after.mute = SAYS, True
         assert set(words(await lookout.discover(wish(), dry_run=False))) == {"one/1"}
         before.mute, after.mute, after.says = True, False, SAYS
+        waited_for(buses["one"], *everywhere, ms=HASTY_MS)
+        waited_for(buses["other"], *everywhere)
         assert words(await lookout.discover(wish(), dry_run=False))["other/1"].change == "new"
         found = words(await lookout.discover(wish(), dry_run=False))
         for bus in buses.values():
@@ -216,7 +223,7 @@ async def test_a_device_that_was_plugged_in_elsewhere_keeps_its_identity(tmp_pat
 async def test_a_network_device_that_answers_to_every_number_is_one(tmp_path):
     async with plugged("tcp", tmp_path) as wire, serving(wire, "tcp") as slave:
         slave.says = SAYS
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=200))
+        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS))
         site = Site(tmp_path, bus, Station(Line.TCP, [pump()]))
         outcome = await site.lookout().discover(wish(), dry_run=False)
         await bus.close()
@@ -234,7 +241,7 @@ async def test_who_knows_no_identification_may_have_the_common_model_of_sunspec(
     async with plugged("tcp", tmp_path) as wire, serving(wire, "tcp") as slave:
         for number, (word,) in enumerate(struct.iter_unpack(">H", image)):
             slave.cells["holding", 40_000 + number] = word
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=200))
+        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS))
         site = Site(tmp_path, bus, Station(Line.TCP, [pump()]))
         found = words(await site.lookout().discover(wish(), dry_run=False))["line/1"]
         await bus.close()
@@ -244,7 +251,7 @@ async def test_who_knows_no_identification_may_have_the_common_model_of_sunspec(
 
 async def test_who_knows_neither_is_a_candidate_without_a_name(tmp_path):
     async with plugged("tcp", tmp_path) as wire, serving(wire, "tcp"):
-        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=200))
+        bus = open_bus(BusSettings(name="line", url=wire.url, response_timeout_ms=PATIENT_MS))
         site = Site(tmp_path, bus, Station(Line.TCP, [pump()]))
         found = words(await site.lookout().discover(wish(), dry_run=False))
         await bus.close()

@@ -1,9 +1,11 @@
 """What the Modbus driver promises, over every kind of port, against a device that can misbehave."""
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,8 @@ from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
+from tests.contract.patience import PATIENT_MS, given_up
 from tests.contract.slave import Slave, serving
-from tests.contract.test_bus import HASTY_MS, PATIENT_MS
 from tests.contract.wires import plugged
 
 PROFILE = """
@@ -114,12 +116,6 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield site
 
 
-@pytest.fixture(params=list(KINDS))
-async def hasty(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    async with site_on(request.param, tmp_path, timeout_ms=HASTY_MS, retries=0) as site:
-        yield site
-
-
 # --- reading ------------------------------------------------------------------------------------
 async def test_readings_come_in_the_order_asked_for_from_merged_requests(site: Site):
     points = ["door", "level", "setpoint", "relay", "pressure", "ratio", "flow"]
@@ -199,13 +195,15 @@ async def test_a_busy_device_is_not_asked_in_smaller_pieces(site: Site):
     assert len(site.slave.heard) == 1
 
 
-async def test_a_silent_device_is_asked_once_whatever_is_wanted_of_it(hasty: Site):
-    hasty.slave.mute = True
-    readings = await hasty.read(["level", "setpoint", "relay", "door"])
+async def test_a_silent_device_is_asked_once_whatever_is_wanted_of_it(site: Site):
+    site.slave.mute = True
+    site.bus.settings = replace(site.bus.settings, retries=0)
+    asked = asyncio.create_task(site.read(["level", "setpoint", "relay", "door"]))
+    readings = await given_up(site.bus, asked, when=lambda: site.slave.heard)
     assert {(r.value, r.quality, r.reason) for r in readings} == {
         (None, Quality.BAD_COMM, Reason.DEVICE_SILENT)
     }
-    assert len(hasty.slave.heard) == 1
+    assert len(site.slave.heard) == 1
 
 
 async def test_a_gateway_that_speaks_for_a_silent_device_is_believed(site: Site):
@@ -324,10 +322,11 @@ async def test_a_write_without_an_answer_is_not_sent_again(tmp_path: Path):
     for kind in KINDS:
         folder = tmp_path / kind
         folder.mkdir()
-        async with site_on(kind, folder, timeout_ms=HASTY_MS, retries=3) as site:
+        async with site_on(kind, folder, retries=3) as site:
             site.slave.mute = True
+            writing = asyncio.create_task(site.driver.write({"setpoint": 1}))
             with pytest.raises(WorldError) as caught:
-                await site.driver.write({"setpoint": 1})
+                await given_up(site.bus, writing, when=partial(site.slave.count, 6))
             assert caught.value.reason is Reason.DEVICE_SILENT
             assert len(site.slave.heard) == 1
 

@@ -1,5 +1,6 @@
 """Our driver against the product's own simulated devices, on a pseudo-terminal and over TCP."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from firmware_sim.station import Line, Station
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.profile import Profile, parse_profile
-from tests.contract.test_bus import HASTY_MS, PATIENT_MS
+from tests.contract.patience import HASTY_MS, PATIENT_MS, given_up, heard_out
 
 
 def profile_of(model: Model) -> Profile:
@@ -113,10 +114,11 @@ async def test_a_setpoint_is_written_once_by_the_devices_own_ledger(line: Line, 
 
 async def test_a_write_whose_answer_is_lost_happens_once(line: Line, tmp_path: Path):
     pump = find_model("pump")
-    async with site_on(line, pump, tmp_path, timeout_ms=HASTY_MS, retries=3) as site:
+    async with site_on(line, pump, tmp_path, retries=3) as site:
         site.station.add_faults("lost-reply")
+        writing = asyncio.create_task(site.driver.write({"setpoint": 1234}))
         with pytest.raises(WorldError) as caught:
-            await site.driver.write({"setpoint": 1234})
+            await given_up(site.bus, writing, when=lambda: site.station.requests)
         assert caught.value.reason is Reason.DEVICE_SILENT
         assert [entry["values"] for entry in site.ledger if entry.get("applied")] == [[1234]]
 
@@ -142,9 +144,11 @@ async def test_a_gap_that_does_not_exist_is_read_around(line: Line, tmp_path: Pa
 async def test_a_fault_is_a_reading_without_a_value_and_passes(
     line: Line, fault: str, reason: Reason, tmp_path: Path
 ):
-    async with site_on(line, find_model("soil"), tmp_path, timeout_ms=HASTY_MS) as site:
+    timeout_ms = HASTY_MS if fault == "silence" else PATIENT_MS
+    async with site_on(line, find_model("soil"), tmp_path, timeout_ms=timeout_ms) as site:
         site.station.add_faults(fault)
-        [faulty] = await site.driver.read(["p1_vwc"], urgency=Urgency.POLL)
+        asked = asyncio.create_task(site.driver.read(["p1_vwc"], urgency=Urgency.POLL))
+        [faulty] = await (heard_out(site.bus, asked) if fault == "garbage" else asked)
         assert (faulty.value, faulty.reason) == (None, reason)
     async with site_on(line, find_model("soil"), tmp_path) as site:
         [reading] = await site.driver.read(["p1_vwc"], urgency=Urgency.POLL)

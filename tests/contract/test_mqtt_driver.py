@@ -10,6 +10,7 @@ import pytest
 
 from agent.buses.factory import open_bus
 from agent.buses.mqtt import MqttBus
+from agent.core import mqtt
 from agent.core.device import DeviceSettings
 from agent.core.ports import BusSettings, Driver, Urgency
 from agent.drivers.registry import make_driver
@@ -25,6 +26,7 @@ from shared.errors import MistakeError, Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
+from tests.contract.patience import HASTY_MS, waited_for
 from tests.driver_rigs import shipped
 
 HEAD = 'profile = 1\nname = "p"\nkind = "k"\nprotocol = "mqtt"\n'
@@ -51,6 +53,7 @@ async def site(**options: Any) -> AsyncIterator[Broker]:
 async def bus_to(broker: Broker, *, query: str = "", timeout_ms: int = 2_000):
     url = f"mqtt://{broker.address}/shed{query}"
     bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=timeout_ms, retries=0))
+    waited_for(bus, mqtt.Pong().unit)  # the broker answers; a device may say nothing
     try:
         yield bus
     finally:
@@ -160,7 +163,14 @@ async def test_who_is_not_let_in_gets_the_brokers_word(tmp_path: Path, word: str
 
 
 async def test_a_port_where_nobody_speaks_mqtt_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "BUS_CONNECT_MS", 60)
+    settle = MqttBus._settle
+
+    async def hastily(self: MqttBus, *asked: Any) -> object:
+        """Connect with all patience, and wait for no answer."""
+        monkeypatch.setattr(limits, "BUS_CONNECT_MS", HASTY_MS)
+        return await settle(self, *asked)
+
+    monkeypatch.setattr(MqttBus, "_settle", hastily)
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

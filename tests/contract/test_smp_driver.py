@@ -18,6 +18,7 @@ from firmware_sim.smp.os_group import Buffers
 from shared.errors import MistakeError, Reason, WorldError
 from shared.model.reading import Quality
 from tests.agent_parts import device
+from tests.contract.patience import PATIENT_MS, given_up
 from tests.smp_parts import image, loader
 from tests.smp_site import Site, profile, site_on
 from tests.unit.test_modbus_import import BUS
@@ -55,8 +56,9 @@ async def test_nothing_asked_for_asks_nothing(site: Site):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_silent_device_gives_readings_without_values(kind: str, tmp_path: Path):
-    async with site_on(kind, tmp_path, faults=("silence",), timeout_ms=30) as site:
-        readings = await site.driver.read(["moisture", "boots"], urgency=Urgency.POLL)
+    async with site_on(kind, tmp_path, faults=("silence",), timeout_ms=PATIENT_MS) as site:
+        asked = asyncio.create_task(site.driver.read(["moisture", "boots"], urgency=Urgency.POLL))
+        readings = await given_up(site.bus, asked, when=lambda: site.node.requests)
         assert [one.reason for one in readings] == [Reason.DEVICE_SILENT] * 2
         assert site.node.requests == 1, "the second group is not asked in vain"
 

@@ -27,6 +27,7 @@ from shared.clock import MonoMs
 from shared.errors import WorldError
 from shared.ids import DeviceId
 from shared.runtime.clock import SystemClock
+from tests.contract.patience import PATIENT_MS, given_up, heard_out
 from tests.contract.wires import PtyWire
 from tests.smp_parts import image, lines_of, loader
 from tests.smp_site import profile, site_on
@@ -47,8 +48,13 @@ async def test_who_echoes_is_seen_with_what_it_runs(kind: str, tmp_path: Path):
 
 @pytest.mark.parametrize("fault", ["silence", "exception=8", "garbage"])
 async def test_who_does_not_echo_is_asked_once_and_not_seen(fault: str, tmp_path: Path):
-    async with site_on("udp", tmp_path, faults=(fault,), timeout_ms=50) as site:
-        assert await who_echoes(site.bus) is None
+    async with site_on("udp", tmp_path, faults=(fault,), timeout_ms=PATIENT_MS) as site:
+        asked = asyncio.create_task(who_echoes(site.bus))
+        if fault == "silence":
+            await given_up(site.bus, asked, when=lambda: site.node.requests)
+        elif fault == "garbage":
+            await heard_out(site.bus, asked)
+        assert await asked is None
         assert site.node.requests == 1
 
 
