@@ -10,13 +10,14 @@ import asyncio
 import atexit
 import itertools
 import os
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 import asyncpg
 
 from coordinator.store.postgres_schema import SCHEMA, migrate
+from shared import limits
 from tests.memory import quick_place
 
 START_S = 60
@@ -80,8 +82,15 @@ class Server:
         return int((self.folder / "db/postmaster.pid").read_text().split()[0])
 
     def kill(self) -> None:
-        """Stop it as `kill -9` does, its children with it; what was written to files stays."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Stop it as `kill -9` does, its children with it; what was written to files stays.
+
+        A child in the middle of a statement outlives its parent for a while, and no new server
+        starts beside it.
+        """
+        _end(self.pid)
+        for child in _working_in((self.folder / "db").resolve()):  # it has no more of them now
+            _end(child)
+        # A dead process keeps its number until it is reaped; a new server would not start.
         self.run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", "db", check=False)
 
     def remove(self) -> None:
@@ -118,9 +127,32 @@ class Server:
             self._programs = copy / "bin"
 
 
+def _working_in(folder: Path) -> list[int]:
+    """Return the processes whose folder it is."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # it ended while we looked, or is somebody else's
+            if place.readlink() == folder:
+                found.append(int(place.parent.name))
+    return found
+
+
+def _end(pid: int) -> None:
+    """Kill a process and wait until it holds nothing any more."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [])
+        finally:
+            os.close(handle)
+
+
 @cache
 def server() -> Server:
     """Return the server of this process, started when it is first asked for."""
+    # It shares its machine with all tests: one that is slow to answer is not away.
+    limits.POSTGRES_CONNECT_S = START_S
     made = Server()
     atexit.register(made.remove)
     made.start()

@@ -100,14 +100,21 @@ async def test_what_a_body_wrote_that_raises_is_undone_and_the_others_are_commit
 
 
 async def test_who_ended_a_group_runs_by_itself_for_a_while(store):
+    begun = []
+
     def strays() -> Tx[int]:
+        begun.append(AGENTS[0])
         taken = yield from more(AGENTS[0])
         yield from execute("keeping_save", "n", taken)
         return taken
 
     await together(store, (AGENTS[0], strays), *counting(AGENTS[1:]))
     for _ in range(limits.POSTGRES_APART_RUNS):
-        await together(store, (AGENTS[0], strays), *counting(AGENTS[1:]))
+        begun.clear()
+        # One after the other: beside each other, either may meet the other in an index's page.
+        await together(store, (AGENTS[0], strays))
+        assert begun == [AGENTS[0]], "no group was tried first"
+        await together(store, *counting(AGENTS[1:]))
         assert await transactions(store) == [1, 11]
     assert await ask(store, "SELECT value FROM keeping") == [(limits.POSTGRES_APART_RUNS + 1,)]
     assert await together(store, *counting()) == [limits.POSTGRES_APART_RUNS + 2] * 12

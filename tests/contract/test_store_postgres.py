@@ -62,6 +62,7 @@ class Cable:
                         self.armed = False
                         if self.delivers:
                             back.cancel()
+                            await asyncio.wait((back,))  # it reads no more; only one may
                             up_writer.write(data)
                             await up_reader.read(65_536)  # it is done; nobody hears of it
                         break
