@@ -107,11 +107,14 @@ class Leased:
     async def run(self) -> None:
         """Work or stand by until cancelled."""
         while True:
-            if await self._store.take():
-                _log.event("lease_taken", work=self.name)
-                try:
+            taken = True  # as far as anybody knows: whose answer never comes may have been taken
+            try:
+                taken = await self._store.take()
+                if taken:
+                    _log.event("lease_taken", work=self.name)
                     await self._work()
-                finally:
+            finally:
+                if taken:
                     with contextlib.suppress(WorldError):
                         await self._store.release()
             await asyncio.sleep(limits.LEASE_S / 3)

@@ -112,6 +112,28 @@ async def test_a_service_that_is_stopped_lets_the_next_one_begin_at_once(first, 
     assert await second.take()
 
 
+class UnheardStore(LeasedStore):
+    """A store whose answer to who takes the lease never comes."""
+
+    def __init__(self, store, lease):
+        super().__init__(store, lease)
+        self.asked = asyncio.Event()
+
+    async def take(self):
+        await super().take()
+        self.asked.set()
+        await asyncio.get_running_loop().create_future()
+
+
+async def test_a_service_that_is_stopped_while_it_takes_its_lease_lets_go_of_it(store, second):
+    unheard = UnheardStore(store, Lease("rollups", b"first"))
+    task = asyncio.create_task(Leased(Work(), unheard).run())
+    await unheard.asked.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await second.take()
+
+
 async def test_what_a_service_fails_with_is_its_supervisor_s_and_its_lease_is_free(first, second):
     work = Work()
     task = asyncio.create_task(Leased(work, first).run())

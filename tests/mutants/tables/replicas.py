@@ -50,6 +50,13 @@ REPLICAS = (
         (_LEASES + "a_service_that_is_stopped_lets_the_next_one_begin_at_once",),
     ),
     Mutant(
+        "lease-taken-unheard",
+        "coordinator/services/leases.py",
+        "            taken = True  #",
+        "            taken = False  #",
+        (_LEASES + "a_service_that_is_stopped_while_it_takes_its_lease_lets_go_of_it",),
+    ),
+    Mutant(
         "hint-everything",
         "coordinator/services/hints.py",
         "            noted.clear()\n            self._everything = True",
