@@ -10,6 +10,7 @@ import pytest
 
 from agent.buses.factory import BUSES, open_bus
 from agent.core.ports import Bus, BusSettings, Urgency
+from shared import limits
 from shared.errors import MistakeError, Reason, RefusedError, WorldError
 from tests.contract.patience import HASTY_MS, PATIENT_MS, has_heard, heard_out
 from tests.contract.wires import DATAGRAMS, Wire, plugged
@@ -258,7 +259,11 @@ async def test_a_repeat_after_a_re_plug_begins_with_an_empty_buffer(noticing: Wi
         assert await asked == b"whole"
 
 
-async def test_a_port_that_is_away_fails_at_once_and_a_command_always_tries(noticing: Wire):
+async def test_a_port_that_is_away_fails_at_once_and_a_command_always_tries(
+    noticing: Wire, monkeypatch: pytest.MonkeyPatch
+):
+    for pause in ("BUS_RETRY_INITIAL_MS", "BUS_RETRY_MAX_MS"):
+        monkeypatch.setattr(limits, pause, 3_600_000)  # or a slow machine has waited it out
     async with bus_on(noticing) as bus, asyncio.TaskGroup() as group:
         noticing.pull()
         assert await refused(bus, b"ping") is Reason.BUS_DOWN

@@ -26,7 +26,7 @@ from tests.stores import open_store
 from tests.unit.test_coordinator_transactions import enrolled, submitted
 
 NOW = WallMs(1_795_000_000_000)
-LONG_S = 10
+LONG_S = 60
 """Whoever is not woken fails the test then."""
 SOME_LOOKS = 3
 """By then somebody looks again and again, without being rung for."""

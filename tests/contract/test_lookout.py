@@ -26,6 +26,7 @@ from firmware_sim.models import find_model
 from firmware_sim.ports import serve_pty, serve_tcp
 from firmware_sim.station import Line, Station
 from shared import limits
+from shared.clock import MonoMs
 from shared.errors import Reason
 from shared.model.action_parameters import DiscoverParameters
 from shared.model.candidate import CandidateWord, Sighting, read_words
@@ -155,6 +156,13 @@ async def test_time_ends_a_look(tmp_path):
     assert (outcome.result["asked"], outcome.result["left"]) == (2, 4)
 
 
+class LongHour(HandClock):
+    """Time passes, and no hour ends."""
+
+    def mono_ms(self) -> MonoMs:
+        return SystemClock().mono_ms()
+
+
 async def test_the_devices_own_ledger_shows_how_little_a_look_asks(tmp_path):
     notes: list[dict[str, Any]] = []
     ledger = Ledger(lambda line: notes.append(json.loads(line)), SystemTicks())
@@ -169,7 +177,7 @@ async def test_the_devices_own_ledger_shows_how_little_a_look_asks(tmp_path):
         bus = open_bus(BusSettings(name="line", url=url, response_timeout_ms=60, retries=3))
         waited_for(bus, 2, 3, 5)
         settings = DiscoverySettings(probes_per_hour=9)
-        now = Calendar(SystemClock()).now
+        now = Calendar(LongHour()).now
         lookout = Lookout(tmp_path, {"line": bus}, [attached(2)], settings, now=now, pause=pause)
         first = await lookout.discover(wish(last=12), dry_run=False)
         again = await lookout.discover(wish(last=12), dry_run=False)

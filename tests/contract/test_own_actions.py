@@ -240,7 +240,7 @@ async def test_a_restart_is_proven_by_the_next_process_and_asked_for_once(box: B
     asked = asyncio.Event()
     box.caretaker.leave = asked.set
     step = asyncio.create_task(box.do("agent.restart"))
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(asked.wait(), 30)
     step.cancel()
     await asyncio.wait([step])
     assert await box.caretaker.restarted(OWNER.key + b"s") is None, "this process proves nothing"

@@ -162,13 +162,18 @@ async def test_a_script_that_kills_who_watches_it_goes_all_the_same(shelf, nap):
 
 
 async def test_who_escaped_with_the_output_does_not_hold_the_step(shelf, nap, monkeypatch):
-    monkeypatch.setattr(limits, "SCRIPT_S", 1)
     started = f"until pgrep -fx 'sleep {nap}' >/dev/null; do :; done"
-    step = asyncio.create_task(shelf(f"setsid sleep {nap} & {started}; kill -9 $PPID; wait"))
-    await asyncio.wait([step], timeout=10)
-    assert step.done()
+    step, most_s = None, 1
+    while not _nappers(nap):
+        assert most_s <= 64, "nobody escaped, and nothing was shown"
+        monkeypatch.setattr(limits, "SCRIPT_S", most_s)
+        step = asyncio.create_task(shelf(f"setsid sleep {nap} & {started}; kill -9 $PPID; wait"))
+        await asyncio.wait([step], timeout=most_s + 20)
+        assert step.done()
+        most_s *= 4  # on a busy machine a script needs more until somebody escapes
+    assert step is not None
     assert isinstance(step.exception(), TimeoutError)
-    assert len(_nappers(nap)) == 1, "or nothing was shown"
+    assert len(_nappers(nap)) == 1
 
 
 async def test_a_script_that_a_signal_ended_tells_which_one(shelf):

@@ -14,8 +14,10 @@ LEAKY = """
 import asyncio, os, subprocess, sys, threading
 import aiosqlite, pytest
 from hypothesis import given, strategies
+from tests import conftest
 
 kept = []
+conftest.STOP_S = 2.0  # these never stop
 
 def test_leaves_a_thread():
     threading.Thread(target=threading.Event().wait, daemon=True, name="idle").start()
@@ -48,6 +50,21 @@ async def test_clean_with_tasks_of_its_fixture(served, tmp_path):
     await asyncio.to_thread(os.getpid)
     async with aiosqlite.connect(tmp_path / "x.db") as db:
         await db.execute("select 1")
+
+async def test_clean_with_a_task_that_takes_long_to_stop():
+    began = asyncio.Event()
+
+    async def work():
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5 * conftest.TURNS):
+                await asyncio.sleep(0)
+
+    kept.append(asyncio.create_task(work()))
+    await began.wait()
+    kept[-1].cancel()
 
 @given(strategies.integers())
 async def test_clean_with_hypothesis(number):
@@ -85,7 +102,7 @@ def run_suite(folder: Path, **environment: str) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 
@@ -119,6 +136,7 @@ def test_what_a_test_leaves_behind_fails_it(report, name, what):
     "name",
     [
         "test_clean_with_tasks_of_its_fixture",
+        "test_clean_with_a_task_that_takes_long_to_stop",
         "test_clean_with_hypothesis",
         "test_clean_with_a_file_of_the_module",
     ],
