@@ -31,8 +31,8 @@ from smpclient.transport.serial.encoded import SMPSerialTransport
 from smpclient.transport.udp import SMPUDPTransport
 
 
-async def ask(client: Any, request: Any) -> dict[str, Any]:
-    answer = await client.request(request)
+async def ask(client: Any, request: Any, wait_s: float | None) -> dict[str, Any]:
+    answer = await client.request(request, wait_s)
     if not success(answer):
         error = getattr(answer, "err", None)
         return {"refused": int(answer.rc if error is None else error.rc)}
@@ -97,12 +97,12 @@ async def carry_out(client: Any, order: dict[str, Any]) -> dict[str, Any]:
         case "files":
             return await files(client, order["name"], order["path"])
         case name:
-            return await ask(client, REQUESTS[name](order))
+            return await ask(client, REQUESTS[name](order), order.get("wait_s"))
 
 
 async def main(where: str) -> None:
     transport = SMPSerialTransport() if where.startswith("/") else SMPUDPTransport()
-    client = SMPClient(transport, where, timeout_s=1.0)
+    client = SMPClient(transport, where, timeout_s=5.0)
     await client.connect(10.0)
     print(json.dumps({}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

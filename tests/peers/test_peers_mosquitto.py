@@ -90,7 +90,7 @@ async def driver_of(
     file.write_text(secret)
     file.chmod(0o600)
     url = f"{'mqtts' if ca else 'mqtt'}://{where}/shed?secret={file}{ca}"
-    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=2_000, retries=0))
+    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=10_000, retries=0))
     settings = DeviceSettings(
         id=DeviceId("plug"), bus="b", address=0, profile=shipped("tasmota-plug")
     )

@@ -38,7 +38,7 @@ class Client:
     async def images(self) -> list[tuple[str, list[str]]]:
         """Version and flags of each; asked again while the device boots."""
         for _ in range(20):
-            answer = await self.do("list")
+            answer = await self.do("list", wait_s=1.0)
             if "images" in answer:
                 return [(row["version"], row["flags"]) for row in answer["images"]]
         raise AssertionError("the device does not answer")
@@ -159,7 +159,7 @@ async def test_an_image_that_is_not_ours_never_runs(foundry, tmp_path, bad):
         assert ("refused" in tested) == (bad == "truncated")
         await client.do("reset")
         while ledger.read_text().count('"boot"') < 2:
-            await client.do("list")
+            await client.do("list", wait_s=1.0)
         assert await client.images() == [("1.0.0", RUNNING)]
 
 
@@ -171,7 +171,7 @@ async def test_a_downgrade_is_refused_by_a_device_that_allows_none(foundry, tmp_
         await client.do("test", hash=await client.hash_of("0.9.0"))
         await client.do("reset")
         while ledger.read_text().count('"boot"') < 2:
-            await client.do("list")
+            await client.do("list", wait_s=1.0)
         assert await client.images() == [("1.0.0", RUNNING)]
         assert "older version" in ledger.read_text()
 
@@ -184,7 +184,7 @@ async def test_firmware_that_fails_its_self_check_takes_itself_back(foundry, tmp
         await client.do("test", hash=await client.hash_of("2.0.0"))
         await client.do("reset")
         while '"revert"' not in ledger.read_text():
-            await client.do("list")
+            await client.do("list", wait_s=1.0)
         assert await client.images() == [("1.0.0", RUNNING), ("2.0.0", ["bootable"])]
 
 

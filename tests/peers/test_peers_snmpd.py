@@ -13,13 +13,18 @@ import pytest
 
 from agent.buses.factory import open_bus
 from agent.core.device import DeviceSettings
-from agent.core.ports import BusSettings, Driver, Urgency
+from agent.core.ports import BusSettings, Urgency
 from agent.drivers.registry import make_driver
+from agent.drivers.snmp.driver import SnmpDriver
 from shared.errors import Reason, WorldError
 from shared.ids import DeviceId
 from shared.model.profile import parse_profile
 from shared.model.reading import Quality
+from tests.contract.patience import PATIENT_MS, waited_for
 from tests.sim_parts import HANG_S, sim_process
+
+HASTY_MS = 1_000
+"""Where no answer will come."""
 
 pytestmark = pytest.mark.skipif(
     shutil.which("snmpd") is None or shutil.which("snmpget") is None,
@@ -96,16 +101,20 @@ async def snmpd(folder: Path, port: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def driver_of(folder: Path, port: int, community: str) -> AsyncIterator[Driver]:
+async def driver_of(
+    folder: Path, port: int, community: str, *, ms: int = PATIENT_MS
+) -> AsyncIterator[SnmpDriver]:
     secret = folder / community
     secret.write_text(community)
     secret.chmod(0o600)
     url = f"snmp://127.0.0.1:{port}?secret={secret}"
-    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=1_000, retries=0))
+    bus = open_bus(BusSettings(name="b", url=url, response_timeout_ms=ms, retries=0))
     profile = parse_profile(PROFILE, source="peer.toml")
     settings = DeviceSettings(id=DeviceId("peer"), bus="b", address=0, profile=profile)
     try:
-        yield make_driver(settings, bus)
+        driver = make_driver(settings, bus)
+        assert isinstance(driver, SnmpDriver)
+        yield driver
     finally:
         await bus.close()
 
@@ -135,7 +144,7 @@ async def test_a_real_agent_refuses_who_may_only_read_and_is_silent_to_strangers
         async with driver_of(tmp_path, port, "readers") as driver:
             with pytest.raises(WorldError, match="traps: the device says noAccess"):
                 await driver.write({"traps": 1})
-        async with driver_of(tmp_path, port, "strangers") as driver:
+        async with driver_of(tmp_path, port, "strangers", ms=HASTY_MS) as driver:
             (reading,) = await driver.read(["services"], urgency=Urgency.POLL)
             assert reading.reason is Reason.DEVICE_SILENT
 
@@ -146,8 +155,10 @@ async def test_a_real_agent_that_restarts_is_read_again(tmp_path: Path):
         async with snmpd(tmp_path, port):
             (reading,) = await driver.read(["services"], urgency=Urgency.COMMAND)
             assert reading.value == 72
+        waited_for(driver._bus, 0, ms=HASTY_MS)
         (reading,) = await driver.read(["services"], urgency=Urgency.COMMAND)
         assert reading.reason in {Reason.BUS_DOWN, Reason.DEVICE_SILENT}
+        waited_for(driver._bus, 0)
         async with snmpd(tmp_path, port):
             (reading,) = await driver.read(["services"], urgency=Urgency.COMMAND)
             assert reading.value == 72
