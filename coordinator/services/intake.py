@@ -274,7 +274,7 @@ class Intake:
                 break
             if await self._wish(seen.agent):
                 break
-            if not recorded.may_grant:
+            if not recorded.earns_orders:
                 continue
             again = recorded.chain is Chain.REPEAT
             body = partial(issue_later, seen.agent, now_ms=clock.wall_ms(), again=again)

@@ -109,8 +109,9 @@ class Recorded:
     stored: Stored
     reconciled: Reconciled
     order: Order | None
-    may_grant: bool
-    """Work may be signed in answer to it, now or while it is held."""
+    earns_orders: bool
+    """What it said of itself earns them, now or while it is held; what people decide of its agent
+    may change meanwhile, and is asked again."""
     alarmed: bool
     """This very contact put the agent into quarantine."""
     reached: Reached | None
@@ -224,28 +225,25 @@ def _record(contact: Contact) -> Tx[Recorded]:
         yield from presume_lost(agent, before.report.jobs_epoch, now_ms)
     if newest and 0 < report.next_receipt <= reconciled.receipts_to:
         yield from presume_unheard(agent, report, now_ms)
-    hears, granted = (
-        identity.may_hear and may_grant(chain, attested=report.attested, quarantined=stopped)
-        for stopped in (False, quarantined)
-    )
+    earns = may_grant(chain, attested=report.attested, quarantined=False)
     order = None
-    if contact.with_orders and hears and identity.has_work:
+    if contact.with_orders and earns and identity.may_hear and identity.has_work:
         again = chain is Chain.REPEAT
-        order = yield from issue(agent, now_ms=now_ms, again=again, grants=granted)
+        order = yield from issue(agent, now_ms=now_ms, again=again, grants=not quarantined)
     reached = None if report.attested else (yield from _reached(contact, before))
-    return Recorded(chain, stored, reconciled, order, granted, alarmed, reached, wish=identity.wish)
+    return Recorded(chain, stored, reconciled, order, earns, alarmed, reached, wish=identity.wish)
 
 
 def issue_later(agent: AgentId, *, now_ms: WallMs, again: bool) -> Tx[Order | None]:
-    """Return work for an agent whose contact was held; see `issue`.
+    """Return orders for an agent whose contact is held; see `issue`.
 
     Raises:
         RefusedError: the agent was revoked meanwhile.
     """
     identity = yield from load_identity(agent)
-    if not identity.may_work:
+    if not identity.may_hear:
         return None
-    return (yield from issue(agent, now_ms=now_ms, again=again))
+    return (yield from issue(agent, now_ms=now_ms, again=again, grants=not identity.quarantined))
 
 
 def remember_stray(agent: AgentId, echo: bytes) -> Tx[None]:

@@ -13,6 +13,7 @@ _BY_STICK = (
     "tests/system/test_quarantine_cancel.py"
     "::test_a_stick_tells_a_quarantined_gateway_to_stop_and_nothing_else"
 )
+_HELD = "tests/system/test_quarantine_cancel.py::test_a_gateway_whose_contact_is_held_"
 _SIGNED = "what_was_signed_is_called_off_in_every_bundle_until_a_receipt_settles_it"
 
 
@@ -96,16 +97,30 @@ CALLING_OFF = (
     Mutant(
         "quarantine-gets-work",
         "coordinator/transactions/contact.py",
-        "again=again, grants=granted)",
+        "again=again, grants=not quarantined)",
         "again=again)",
         (_QUARANTINE,),
     ),
     Mutant(
         "quarantine-is-told-no-stop",
         "coordinator/transactions/contact.py",
-        "for stopped in (False, quarantined)",
-        "for stopped in (quarantined, quarantined)",
+        "    if contact.with_orders and earns and identity.may_hear and",
+        "    if contact.with_orders and earns and identity.may_work and",
         (_QUARANTINE,),
+    ),
+    Mutant(
+        "quarantine-gets-work-while-held",
+        "coordinator/transactions/contact.py",
+        "again=again, grants=not identity.quarantined)",
+        "again=again)",
+        (_HELD + "in_a_quarantine_is_told_to_stop_and_nothing_else",),
+    ),
+    Mutant(
+        "quarantine-ends-and-the-hold-goes-on",
+        "coordinator/transactions/contact.py",
+        "may_grant(chain, attested=report.attested, quarantined=False)",
+        "may_grant(chain, attested=report.attested, quarantined=quarantined)",
+        (_HELD + "gets_work_once_its_quarantine_ends",),
     ),
     Mutant(
         "quarantine-gets-work-by-stick",
