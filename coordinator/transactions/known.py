@@ -51,7 +51,7 @@ def look_ahead(agent: AgentId, report: Report, blocks: Sequence[Incoming] = ()) 
     row = yield from fetch_one("contact_state", agent, telemetry, jobs, counter, boot, schema)
     if row is None:
         return {Query("agent_identity", (agent,)): _NOTHING}
-    identity, chain, rest = row[:8], row[8:14], row[14:27]
+    identity, chain, rest = row[:8], row[8:15], row[15:28]
     here, before, left, received, ledger, safe_to, day, taken = rest[:8]
     *store, quota, is_wanting = rest[8:]
     known = {
@@ -69,7 +69,7 @@ def look_ahead(agent: AgentId, report: Report, blocks: Sequence[Incoming] = ()) 
     if not is_wanting:
         known[Query("schemas_wanted", (agent, limits.SCHEMAS_WANTED))] = _NOTHING
     if first is not None:
-        known |= _of_block(agent, report, first, row[27:])
+        known |= _of_block(agent, report, first, row[28:])
     return known
 
 

@@ -40,7 +40,7 @@ def more(agent: str, by: int = 1) -> Tx[int]:
     """Count in an agent's row, as a contact counts its bytes."""
     row = yield from fetch_one("contact_state", agent, b"t", b"j", 1, b"", b"")
     assert row is not None, "the agent was let in"
-    taken = (row[21] or 0) + by
+    taken = (row[22] or 0) + by
     yield from execute("intake_day_save", agent, DAY, taken)
     return taken
 

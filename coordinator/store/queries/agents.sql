@@ -13,6 +13,7 @@ SELECT a.public_key, a.revoked_ms, a.quarantined_ms,
             WHERE e.agent_id = a.agent_id AND e.cancel_ms IS NOT NULL AND e.cancel_how = ''),
     a.next_key, a.rekey_ms, a.leave_ms, a.left_ms,
     c.counter, c.digest, c.jobs_epoch, c.strays, c.last_ms, c.interval_ms,
+    EXISTS (SELECT 1 FROM agent_silent q WHERE q.agent_id = a.agent_id),
     (SELECT r.digest FROM report_seen r
         WHERE r.agent_id = a.agent_id AND r.jobs_epoch = $3 AND r.counter = $4),
     (SELECT r.digest FROM report_seen r
@@ -94,7 +95,9 @@ SELECT claim_id, site, count, used, expires_ms FROM claim WHERE secret_hash = $1
 UPDATE claim SET used = used + 1 WHERE claim_id = $1;
 
 -- name: contact_chain
-SELECT counter, digest, jobs_epoch, strays, last_ms, interval_ms FROM contact WHERE agent_id = $1;
+SELECT c.counter, c.digest, c.jobs_epoch, c.strays, c.last_ms, c.interval_ms,
+    EXISTS (SELECT 1 FROM agent_silent q WHERE q.agent_id = c.agent_id)
+FROM contact c WHERE c.agent_id = $1;
 
 -- name: contact_strays
 UPDATE contact SET strays = $2 WHERE agent_id = $1;

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant, cuts
 
 _SQL = "coordinator/store/queries/events.sql"
+_CONTACT = "coordinator/transactions/contact.py"
 _UNIT = "tests/unit/test_events.py::test_"
 _SYSTEM = "tests/system/test_events.py::test_"
 
@@ -11,6 +12,7 @@ _reading = cuts("events", "coordinator/transactions/events.py", _UNIT)
 _deeds = cuts("events", "coordinator/transactions/rows.py", _UNIT)
 _stream = cuts("events", "coordinator/api/events.py", _SYSTEM)
 _telling = cuts("events", "coordinator/transactions/telling.py", _UNIT)
+_silence = cuts("events", _CONTACT, "tests/unit/test_silence.py::test_")
 
 EVENTS: tuple[Mutant, ...] = (
     _sql(
@@ -76,5 +78,17 @@ EVENTS: tuple[Mutant, ...] = (
         "            if await self._waiter.wait(max(0.0, min(ends, next_s) - clock())):\n"
         "                self._said_s = clock()\n",
         "a_stream_whose_filter_hides_what_happens_shows_that_it_lives",
+    ),
+    _silence(
+        "online-by-the-time",
+        "        if before.silent:\n",
+        "        if contact.now_ms - before.last_ms > 180_000:\n",
+        "a_contact_timed_before_it_was_called_silent_ends_its_silence",
+    ),
+    _silence(
+        "silent-for-ever",
+        '            yield from execute("agent_heard", agent)\n',
+        "",
+        "silence_and_return_are_told_in_turn",
     ),
 )
