@@ -12,7 +12,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from agent.core.uplink import Delivered, LinkFailed
+from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services.endpoint import Endpoint
 from agent.services.http_connection import Connection, Request, Take, Traffic, tls_context
 from shared.errors import MistakeError
@@ -68,6 +68,10 @@ class HttpLink:
             end = await self._on(kept, request)
             if not kept.stale:
                 return self._counted(end)
+            if kept.aborted:
+                # Said again it would be held again, and nobody would break that off.
+                aborted = LinkFailed(fault=Fault.ABORTED, up=end.up, down=end.down)
+                return self._counted(aborted)
             self._forgo(end.up, end.down)
         self.connections += 1
         fresh = Connection(self._endpoint, self._context, self._session)

@@ -135,7 +135,13 @@ class Connection:
         """The peer agreed to `session`."""
         self._looked = False
         self.stale = False
-        """It had been kept, and was found closed: nothing was answered, use a new one."""
+        """It had been kept, and was found closed: nothing was answered, use a new one. One that was
+        `aborted` looks the same."""
+
+    @property
+    def aborted(self) -> bool:
+        """Tell whether it was broken off."""
+        return self._aborted
 
     @property
     def usable(self) -> bool:

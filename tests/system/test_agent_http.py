@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import select
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -317,6 +319,46 @@ async def test_an_exchange_can_be_broken_off_while_it_waits(tls):
     assert (await task).fault is Fault.ABORTED
     server.handler = reply("200 OK", b"again")
     assert (await say(link)).body == b"again"
+
+
+async def test_an_exchange_on_a_kept_connection_can_be_broken_off_and_is_not_said_again(tls):
+    server, link = tls
+    arrived = asyncio.Event()
+
+    async def hold(_, __):
+        server.handler = reply("200 OK", b"said again")
+        arrived.set()
+        await asyncio.Event().wait()
+
+    server.handler = reply("200 OK", b"first")
+    assert (await say(link, keep=True)).body == b"first"
+    server.handler = hold
+    task = asyncio.create_task(say(link, wait_s=55, keep=True))
+    await arrived.wait()
+    link.abort()
+    assert (await task).fault is Fault.ABORTED
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+async def test_nothing_is_opened_for_an_exchange_that_was_broken_off_once_found_closed(plain):
+    server, link = plain
+
+    async def answer_and_close(request, writer):
+        await reply("200 OK", b"answer")(request, writer)
+        writer.close()
+
+    server.handler = answer_and_close
+    await say(link, keep=True)
+    while not select.select([link._kept._sock], [], [], 0)[0]:
+        await asyncio.sleep(0)  # until the server's end of it is here
+    task = asyncio.create_task(say(link, wait_s=55, keep=True))
+    await asyncio.sleep(0)
+    for thread in threading.enumerate():
+        if thread.name == "contact":
+            thread.join()  # it has ended, and the loop does not know it yet
+    link.abort()
+    assert (await task).fault is Fault.ABORTED
+    assert (server.connections, len(server.requests)) == (1, 1)
 
 
 async def test_an_exchange_can_be_broken_off_while_it_connects(authority):

@@ -6,6 +6,7 @@ _BUDGET = "tests/unit/test_agent_budget.py::test_"
 _DAYS = "tests/simulation/test_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
 _LINES = "tests/unit/test_agent_uplink_line.py::test_"
+_HTTP = "tests/system/test_agent_http.py::test_"
 _SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
 
@@ -103,7 +104,7 @@ LINK = (
         "agent/services/http_connection.py",
         "        if _LOOKS_LEAK and self.resumed and _is_young(self.session):",
         "        if False:",
-        "tests/system/test_agent_http.py::test_a_session_is_looked_at_once_and_not_at_each_contact",
+        _HTTP + "a_session_is_looked_at_once_and_not_at_each_contact",
     ),
     _link(
         "kept-connection-looked-at-once",
@@ -111,6 +112,20 @@ LINK = (
         "        self._looked = True\n",
         "",
         _SESSIONS + "a_connection_that_is_kept_is_looked_at_once",
+    ),
+    _link(
+        "broken-off-is-not-said-again",
+        "agent/services/contact_http.py",
+        "            if kept.aborted:\n",
+        "            if False:\n",
+        _HTTP + "an_exchange_on_a_kept_connection_can_be_broken_off_and_is_not_said_again",
+    ),
+    _link(
+        "broken-off-opens-nothing",
+        "agent/services/contact_http.py",
+        "            if kept.aborted:\n",
+        "            if getattr(end, 'fault', None) is Fault.ABORTED:\n",
+        _HTTP + "nothing_is_opened_for_an_exchange_that_was_broken_off_once_found_closed",
     ),
     _link(
         "newest-session-resumed",
