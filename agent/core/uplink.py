@@ -191,6 +191,11 @@ def begun(state: LinkState) -> LinkState:
     return replace(state, prompt_ms=None, urgent=False, alarmed=alarmed, backlog=0, drain=False)
 
 
+def is_pressed(state: LinkState) -> bool:
+    """Tell whether something to say came up since the contact began, which does not carry it."""
+    return state.urgent or state.prompt_ms is not None
+
+
 def next_contact(
     state: LinkState,
     settings: UplinkSettings,

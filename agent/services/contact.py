@@ -112,7 +112,14 @@ class Contact:
             self.purse.load((await self._store.standing()).spent)
 
     async def run(
-        self, *, seal: bool, wait_s: int, budget: int, keep: bool, rule: Rule = RULES[Rung.ALL]
+        self,
+        *,
+        seal: bool,
+        wait_s: int,
+        budget: int,
+        keep: bool,
+        rule: Rule = RULES[Rung.ALL],
+        may_wait: Callable[[], bool] = lambda: True,
     ) -> Answered | LinkFailed:
         """Make one contact; every way it can fail is returned.
 
@@ -122,6 +129,7 @@ class Contact:
             budget: bytes that the body may have.
             keep: leave the connection open.
             rule: what the bytes of the day leave for it.
+            may_wait: asked just before an exchange that is to be held back.
         """
         try:
             await self._store.heal()
@@ -131,7 +139,10 @@ class Contact:
             sent, resent = await self._freeze(standing, budget, rule, seal=seal)
             body = await self._compose(sent, budget, rule)
             asked = self._clock.now()
-            got = await self._link.exchange(body, wait_s=0 if resent else wait_s, keep=keep)
+            # No await from here to the exchange in flight: what comes up can break that off.
+            if wait_s and (resent or not may_wait()):
+                wait_s = 0
+            got = await self._link.exchange(body, wait_s=wait_s, keep=keep)
             if isinstance(got, LinkFailed):
                 await self._count(got)
                 return got

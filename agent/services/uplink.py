@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.core.ladder import UNLIMITED, Allowance
@@ -23,6 +23,7 @@ from agent.core.uplink import (
     begun,
     body_budget,
     first_contact,
+    is_pressed,
     next_contact,
     nudged,
     weighed,
@@ -95,6 +96,8 @@ class Uplink:
         self._state: LinkState | None = None
         self._woken = asyncio.Event()
         self._plan: ContactPlan | None = None
+        self._held = False
+        """The coordinator may hold the exchange back: what comes up breaks it off."""
         self._contacts = 0
 
     @property
@@ -116,7 +119,7 @@ class Uplink:
             return  # the first contact takes everything along
         self._state = nudged(self._state, self._clock.mono_ms(), urgent=urgent)
         self._woken.set()
-        if self._plan is not None and self._plan.wait_s:
+        if self._held:
             self._link.abort()
 
     def weigh(self, waiting_bytes: int) -> None:
@@ -194,11 +197,13 @@ class Uplink:
         assert self._state is not None, "run() comes first"
         allowed = self._allowed
         before = self._state = begun(self._state)
-        self._plan = plan
+        self._plan, self._held = plan, False
         try:
             end = await self._within(plan, allowed)
         finally:
-            self._plan = None
+            held, self._plan, self._held = self._held, None, False
+        if not held:
+            plan = replace(plan, wait_s=0)
         now_ms, fraction = self._clock.mono_ms(), self._entropy.fraction()
         self._state = after_contact(
             self._state, self._settings, end, now_ms, plan=plan, fraction=fraction
@@ -211,6 +216,12 @@ class Uplink:
             await self._link.close()
         return end
 
+    def _may_wait(self) -> bool:
+        """Tell whether the exchange that begins now may be held: nothing came up meanwhile."""
+        assert self._state is not None, "run() comes first"
+        self._held = not is_pressed(self._state)
+        return self._held
+
     def _is_next_near(self) -> bool:
         """Tell whether a contact follows so soon that the connection is worth keeping."""
         near = self._settings.long_poll or self._settings.sync_interval_ms <= KEEP_MS
@@ -222,7 +233,12 @@ class Uplink:
         try:
             async with asyncio.timeout(CONTACT_MAX_S + plan.wait_s):
                 return await self._contact.run(
-                    seal=plan.seal, wait_s=plan.wait_s, budget=budget, keep=True, rule=allowed.rule
+                    seal=plan.seal,
+                    wait_s=plan.wait_s,
+                    budget=budget,
+                    keep=True,
+                    rule=allowed.rule,
+                    may_wait=self._may_wait,
                 )
         except TimeoutError:
             detail = f"no end after {CONTACT_MAX_S} s"

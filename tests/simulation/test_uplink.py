@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,36 @@ def test_receipts_that_come_together_go_together(tmp_path: Path):
         assert len(box.line.calls) == before + 1
 
     play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("urgent", [True, False])
+def test_what_comes_up_before_the_exchange_begins_is_not_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, urgent: bool
+):
+    async def scenario(box: Box) -> None:
+        await asyncio.sleep(70)
+        freeze, before = box.store.freeze, list[int]()
+
+        async def overtaken(*report: Any) -> Any:
+            frozen = await freeze(*report)
+            if not before:
+                before.append(len(box.line.calls))
+                await box.poll()
+                await box.telemetry.seal()
+                box.uplink.nudge(urgent=urgent)
+            return frozen
+
+        monkeypatch.setattr(box.store, "freeze", overtaken)
+        await asyncio.sleep(60)
+        began_s, *_ = box.line.calls[before[0]]
+        told = [one for one in box.line.calls[before[0] :] if one[0] < began_s + 1]
+        assert [(wait, len(report.blocks)) for _, wait, report in told] == [
+            (0, 0),  # nobody could have broken it off
+            (0, 1),
+            (limits.WAIT_S, 0),
+        ]
+
+    play(tmp_path, scenario, POLLING)
 
 
 def test_a_link_that_is_down_is_tried_again_patiently_and_found_again(tmp_path: Path):

@@ -6,6 +6,7 @@ _BUDGET = "tests/unit/test_agent_budget.py::test_"
 _DAYS = "tests/simulation/test_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
 _LINES = "tests/unit/test_agent_uplink_line.py::test_"
+_UPLINK = "tests/simulation/test_uplink.py::test_"
 _HTTP = "tests/system/test_agent_http.py::test_"
 _SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
@@ -167,7 +168,14 @@ LINK = (
         "agent/services/uplink.py",
         "detail=detail, unended=True)",
         "detail=detail)",
-        "tests/simulation/test_uplink.py::test_a_peer_that_drips_for_ever_is_left",
+        _UPLINK + "a_peer_that_drips_for_ever_is_left",
+    ),
+    _link(
+        "what-came-up-before-the-exchange",
+        "agent/services/contact.py",
+        "            if wait_s and (resent or not may_wait()):\n",
+        "            if wait_s and resent:\n",
+        _UPLINK + "what_comes_up_before_the_exchange_begins_is_not_held_back",
     ),
     _link(
         "gaps-answered-once",
