@@ -111,7 +111,9 @@ class LinkState:
     drain: bool = False
     """The last contact made room for more: the next one follows at once."""
     poll_from_ms: MonoMs | None = None
-    """No long-poll before: the coordinator does not hold its answers back."""
+    """No long-poll before: the newest one was not held back and brought nothing."""
+    poll_pause_ms: int = 0
+    """How long that pause is; it doubles with each such long-poll in a row."""
     answered_ms: MonoMs | None = None
     fault: LinkFailed | None = None
     """Why the newest contact failed."""
@@ -135,6 +137,9 @@ WORTH_BYTES = 4 * CONTACT_BYTES
 """Readings that are worth a contact of their own where bytes cost: it adds a fifth to them."""
 COALESCE_MS = 250
 """Receipts that arise together travel together: a write and its read-back take less."""
+_POLL_PAUSE_MS = 1_000
+"""After a long-poll that brought nothing early. One that holds answers ends a contact so for each
+new policy, and once as it stops; one that holds none is asked ever more seldom."""
 _FIRST_SPREAD_MS = 30_000
 """Gateways of one region start together after a power cut; their first contacts do not."""
 _FIRST_RETRY_S = 120
@@ -224,11 +229,11 @@ def next_contact(
     at, seal = min(ways)
     if state.blocked_until_ms is not None and state.blocked_until_ms > at:
         return ContactPlan(state.blocked_until_ms, seal=True, wait_s=0)
-    may_wait = state.poll_from_ms is None or state.poll_from_ms <= now_ms
-    if settings.long_poll and free and may_wait and state.answered_ms is not None:
-        idle_s = min(limits.WAIT_S, (at - now_ms) // 1000)
+    if settings.long_poll and free and state.answered_ms is not None:
+        poll_ms = now_ms if state.poll_from_ms is None else max(now_ms, state.poll_from_ms)
+        idle_s = min(limits.WAIT_S, (at - poll_ms) // 1000)
         if idle_s >= 1:
-            return ContactPlan(now_ms, seal=False, wait_s=idle_s)
+            return ContactPlan(poll_ms, seal=False, wait_s=idle_s)
     return ContactPlan(at, seal=seal, wait_s=0)
 
 
@@ -315,9 +320,7 @@ def _after_answer(
     fresh = plan.seal and not end.resent
     pause_ms = _pause_ms(settings, end.next_s)
     due_ms = MonoMs(now_ms + pause_ms) if fresh or end.next_s else state.due_ms
-    # An empty answer that was not held back would be followed by the same one at once.
-    held = now_ms - plan.at_ms >= plan.wait_s * 1000 // 2
-    idle = plan.wait_s > 0 and not held and not end.ordered and not end.progress
+    poll_pause_ms = _poll_pause_ms(state, settings, end, now_ms, plan)
     return replace(
         state,
         due_ms=due_ms,
@@ -329,11 +332,24 @@ def _after_answer(
         blocked_until_ms=None,
         # Without progress the next answer would not differ either: the backlog waits its turn.
         drain=end.left and (end.progress or end.resent),
-        poll_from_ms=due_ms if idle else None,
+        poll_from_ms=MonoMs(now_ms + poll_pause_ms) if plan.wait_s else state.poll_from_ms,
+        poll_pause_ms=poll_pause_ms,
         budget=min(full_budget(settings), _grown(state.budget, end)),
         answered_ms=now_ms,
         fault=None,
     )
+
+
+def _poll_pause_ms(
+    state: LinkState, settings: UplinkSettings, end: Answered, now_ms: MonoMs, plan: ContactPlan
+) -> int:
+    """Return the pause before the next long-poll: an empty answer is often followed by its like."""
+    if plan.wait_s == 0:
+        return state.poll_pause_ms  # it says nothing about holding
+    held = now_ms - plan.at_ms >= plan.wait_s * 1000 // 2
+    if held or end.ordered or end.progress:
+        return 0
+    return min(max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms), settings.sync_interval_ms)
 
 
 def _grown(budget: int, end: Answered) -> int:

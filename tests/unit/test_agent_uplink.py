@@ -27,6 +27,7 @@ QUICK = UplinkSettings(sync_interval_ms=2_000)
 POLLING = UplinkSettings(long_poll=True)
 METERED = UplinkSettings(metered=True)
 IDLE = Answered(left=False, progress=True)
+EMPTY = Answered(left=False, progress=False)
 LOST = LinkFailed(fault=Fault.UNREACHABLE)
 T0 = MonoMs(1_000_000)
 
@@ -183,17 +184,40 @@ def test_a_long_poll_begins_only_on_a_link_that_answers():
 
 
 def test_a_coordinator_that_does_not_hold_answers_back_is_not_asked_again_and_again():
+    state, now, at_s = up(POLLING), ms(0), list[int]()
+    while now < ms(4 * 900_000):
+        plan = next_contact(state, POLLING, now)
+        at_s.append((plan.at_ms - T0) // 1000)
+        now = MonoMs(plan.at_ms + 30)
+        state = after_contact(begun(state), POLLING, EMPTY, now, plan=plan, fraction=0)
+    growing = [2**n - 1 for n in range(10)]
+    assert at_s == [*growing, 900, 1023, 1800, 1923, 2700, 2823, 3600], "as a regular one is due"
+
+
+def test_a_long_poll_that_ended_early_without_work_is_followed_by_the_next_in_a_second():
+    """A coordinator ends it for a new policy, for a wish, and because it stops."""
+    state, now = up(POLLING), ms(10)
+    for _ in range(2):
+        plan = next_contact(state, POLLING, now)
+        now = MonoMs(plan.at_ms + 20_000)
+        state = after_contact(begun(state), POLLING, EMPTY, now, plan=plan, fraction=0)
+        plan = next_contact(state, POLLING, now)
+        assert plan == ContactPlan(MonoMs(now + 1_000), seal=False, wait_s=limits.WAIT_S)
+        # One that is held in full shows that it holds: the next pause is short again.
+        now = MonoMs(plan.at_ms + 55_000)
+        state = after_contact(begun(state), POLLING, EMPTY, now, plan=plan, fraction=0)
+        assert next_contact(state, POLLING, now).at_ms == now
+
+
+def test_a_contact_that_was_not_to_be_held_says_nothing_about_long_polls():
     state = up(POLLING)
     plan = next_contact(state, POLLING, ms(10))
-    state = after_contact(
-        begun(state),
-        POLLING,
-        Answered(left=False, progress=False),
-        ms(40),
-        plan=plan,
-        fraction=0,
-    )
-    assert next_contact(state, POLLING, ms(41)) == ContactPlan(ms(900_000), seal=True, wait_s=0)
+    state = after_contact(begun(state), POLLING, EMPTY, ms(40), plan=plan, fraction=0)
+    state = nudged(state, ms(50), urgent=True)
+    plan = next_contact(state, POLLING, ms(50))
+    assert (plan.at_ms, plan.wait_s) == (ms(50), 0)
+    state = after_contact(begun(state), POLLING, EMPTY, ms(90), plan=plan, fraction=0)
+    assert next_contact(state, POLLING, ms(90)).at_ms == ms(1_040)
 
 
 def test_a_long_poll_that_was_held_or_brought_work_is_followed_by_the_next():

@@ -7,6 +7,7 @@ _DAYS = "tests/simulation/test_budget.py::test_"
 _WISHES = "tests/simulation/test_wishes.py::test_"
 _LINES = "tests/unit/test_agent_uplink_line.py::test_"
 _UPLINK = "tests/simulation/test_uplink.py::test_"
+_POLLS = "tests/unit/test_agent_uplink.py::test_"
 _HTTP = "tests/system/test_agent_http.py::test_"
 _SESSIONS = "tests/system/test_agent_sessions.py::test_"
 
@@ -176,6 +177,27 @@ LINK = (
         "            if wait_s and (resent or not may_wait()):\n",
         "            if wait_s and resent:\n",
         _UPLINK + "what_comes_up_before_the_exchange_begins_is_not_held_back",
+    ),
+    _link(
+        "not-held-says-nothing",
+        "agent/services/uplink.py",
+        "            plan = replace(plan, wait_s=0)\n",
+        "            pass\n",
+        _UPLINK + "what_comes_up_before_the_exchange_begins_is_not_held_back",
+    ),
+    _link(
+        "empty-answers-in-a-row",
+        "agent/core/uplink.py",
+        "max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms)",
+        "_POLL_PAUSE_MS",
+        _POLLS + "a_coordinator_that_does_not_hold_answers_back_is_not_asked_again_and_again",
+    ),
+    _link(
+        "early-answer-ends-no-long-poll",
+        "agent/core/uplink.py",
+        "max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms)",
+        "settings.sync_interval_ms",
+        _POLLS + "a_long_poll_that_ended_early_without_work_is_followed_by_the_next_in_a_second",
     ),
     _link(
         "gaps-answered-once",
