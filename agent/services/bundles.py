@@ -34,7 +34,9 @@ class Bundles:
 
     def __init__(self, data_dir: Path, *, nudge: Callable[[], None] = lambda: None) -> None:
         """Wait below the data directory; `nudge` lets the next contact come soon."""
-        self._folder, self._nudge = data_dir / WAITING, nudge
+        self._folder = data_dir / WAITING
+        self.nudge = nudge
+        """For whoever `put` something, back in the event loop: `put` is for a thread."""
         self._said: dict[str, int] = {}
 
     def put(self, name: str, text: bytes) -> None:
@@ -47,7 +49,6 @@ class Bundles:
         write_atomically(self._folder / name, text)
         for old in self._waiting()[: -limits.SUPPORT_KEPT]:
             old.unlink(missing_ok=True)
-        self._nudge()
 
     def next(self) -> tuple[Bundle, int] | None:
         """Return the bundle to bring now and its first piece that nobody has heard yet.

@@ -123,13 +123,13 @@ class Caretaker:
         brings = self._brings(upload)
         if dry_run:
             return {**told, "upload": brings}
-        await asyncio.to_thread(self._write, name, data, wait=brings)
+        await self._keep(name, data, wait=brings)
         return {**told, "file": f"{SUPPORT}/{name}.txt", "upload": brings}
 
     async def bring(self, name: str, data: bytes, upload: Upload) -> bool:
         """Keep a file beside the bundles, see `agent.actions.own.Caretaker`."""
         brings = self._brings(upload)
-        await asyncio.to_thread(self._write, name, data, wait=brings)
+        await self._keep(name, data, wait=brings)
         return brings
 
     async def _found(self) -> str:
@@ -218,6 +218,11 @@ class Caretaker:
             detail = "scripts are switched off here: agent.toml has no [scripts]"
             return StepOutcome(Reason.ACTION_NOT_ALLOWED, detail)
         return await self.scripts.run(name, dry_run=dry_run)
+
+    async def _keep(self, name: str, data: bytes, *, wait: bool) -> None:
+        await asyncio.to_thread(self._write, name, data, wait=wait)
+        if wait and self.bundles is not None:
+            self.bundles.nudge()
 
     def _write(self, name: str, data: bytes, *, wait: bool) -> None:
         folder = self._data_dir / SUPPORT

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import sqlite3
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -99,12 +100,15 @@ async def test_a_bundle_is_brought_where_bytes_are_free_or_somebody_insists(
     box: Box, upload: str, metered: bool | None, brings: bool
 ):
     nudged: list[int] = []
-    waiting = box.caretaker.bundles = Bundles(box.folder, nudge=lambda: nudged.append(1))
+    waiting = box.caretaker.bundles = Bundles(
+        box.folder, nudge=lambda: nudged.append(threading.get_ident())
+    )
     box.caretaker.facts = lambda: {} if metered is None else {"link.metered": metered}
     told = (await box.do("agent.diagnose", upload=upload)).result
     assert told["upload"] is brings
     found = waiting.next()
-    assert (found is not None, len(nudged)) == (brings, int(brings))
+    here = threading.get_ident()
+    assert (found is not None, nudged) == (brings, [here] * brings), "nothing else is the loop's"
     if found is not None:
         text = together(found[0].pieces)
         assert hashlib.sha256(text).hexdigest() == told["sha256"]

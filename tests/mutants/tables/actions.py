@@ -248,6 +248,15 @@ ACTIONS = (
         _OWN + "a_bundle_is_brought_where_bytes_are_free_or_somebody_insists",
     ),
     _mutant(
+        "bundle-nudges-in-the-loop",
+        "agent/services/caretaker.py",
+        (
+            "            self.bundles.nudge()\n",
+            "            await asyncio.to_thread(self.bundles.nudge)\n",
+        ),
+        _OWN + "a_bundle_is_brought_where_bytes_are_free_or_somebody_insists",
+    ),
+    _mutant(
         "bundle-without-an-end",
         "shared/model/support.py",
         ("len(text) > limits.SUPPORT_BYTES or ", ""),
