@@ -14,10 +14,9 @@ import pytest
 from agent.core.uplink import Delivered, Fault, LinkFailed
 from agent.services import http_connection
 from agent.services.contact_http import HttpLink
-from agent.services.endpoint import Endpoint, parse_url
+from agent.services.endpoint import Endpoint
 from coordinator.keys.certificates import Authority, create_authority, issue_server
 from shared import limits
-from shared.errors import MistakeError
 from tests.bench.process import memory_mb
 from tests.system.http_server import NOW, Server, reply, serving, silence
 
@@ -172,32 +171,6 @@ async def test_tls_below_1_3_is_refused(tls, authority, tmp_path):
     assert (await say(link)).fault is Fault.UNREACHABLE
     listener.close()
     await listener.wait_closed()
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("ftp://x", "no coordinator's URL"),
-        ("https://", "no coordinator's URL"),
-        ("https://host:port", "no coordinator's URL"),
-        ("https://user@host", "no coordinator's URL"),
-        ("https://host/?a=b", "no coordinator's URL"),
-        ("https://[::1", "no coordinator's URL"),
-        ("http://192.0.2.1", "clear text"),
-        ("http://example.test:8080", "clear text"),
-    ],
-)
-def test_a_url_that_cannot_be_used_is_told(url, says):
-    with pytest.raises(MistakeError, match=says):
-        parse_url(url, where="here")
-
-
-def test_urls_that_can_be_used():
-    assert parse_url("https://a.test/", where="x") == Endpoint("a.test", 443, "", tls=True)
-    assert parse_url("https://a.test:9/b/", where="x") == Endpoint("a.test", 9, "/b", tls=True)
-    assert parse_url("http://127.0.0.1:8", where="x") == Endpoint("127.0.0.1", 8, "", tls=False)
-    with pytest.raises(MistakeError, match="ca_pem"):
-        HttpLink(Endpoint("a.test", 1, "", tls=True), ca_pem="nothing", where="x")
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Self
 import pytest
 
 from agent.core.uplink import Delivered, Fault, LinkFailed
-from agent.services.endpoint import parse_url
+from agent.services.contact_http import HttpLink
+from agent.services.endpoint import Endpoint, parse_url
 from agent.services.http_connection import Connection, Request, tls_context
 from shared.errors import MistakeError
 
@@ -145,6 +146,32 @@ def test_a_host_header_names_the_port_only_if_the_scheme_does_not(url, said):
 def test_a_url_that_would_not_make_a_request_is_a_mistake(url):
     with pytest.raises(MistakeError):
         parse_url(url, where="the claim")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("ftp://x", "no coordinator's URL"),
+        ("https://", "no coordinator's URL"),
+        ("https://host:port", "no coordinator's URL"),
+        ("https://user@host", "no coordinator's URL"),
+        ("https://host/?a=b", "no coordinator's URL"),
+        ("https://[::1", "no coordinator's URL"),
+        ("http://192.0.2.1", "clear text"),
+        ("http://example.test:8080", "clear text"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told(url, says):
+    with pytest.raises(MistakeError, match=says):
+        parse_url(url, where="here")
+
+
+def test_urls_that_can_be_used():
+    assert parse_url("https://a.test/", where="x") == Endpoint("a.test", 443, "", tls=True)
+    assert parse_url("https://a.test:9/b/", where="x") == Endpoint("a.test", 9, "/b", tls=True)
+    assert parse_url("http://127.0.0.1:8", where="x") == Endpoint("127.0.0.1", 8, "", tls=False)
+    with pytest.raises(MistakeError, match="ca_pem"):
+        HttpLink(Endpoint("a.test", 1, "", tls=True), ca_pem="nothing", where="x")
 
 
 def test_a_client_hello_is_not_filled_up():
