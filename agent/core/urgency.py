@@ -5,6 +5,8 @@ which all that came meanwhile travels in one block; readings of priority 1 withi
 out waiting and sealing (`agent.services.urgency`). Time is monotonic.
 """
 
+from collections.abc import Sequence
+
 from shared import limits
 from shared.clock import MonoMs
 from shared.ids import DeviceId
@@ -42,10 +44,18 @@ class Deadlines:
         times = [*self._urgent.values(), *(() if self._soon_ms is None else (self._soon_ms,))]
         return min(times, default=None)
 
-    def sealed(self, now_ms: MonoMs) -> bool:
-        """Note that all that was open is sealed; return whether anything of it was urgent."""
-        urgent = bool(self._urgent)
-        self._sealed.update(dict.fromkeys(self._urgent, now_ms))
+    def sealed(self, now_ms: MonoMs) -> Sequence[DeviceId]:
+        """Note that all that was open is sealed; return the devices of which it was urgent."""
+        urgent = tuple(self._urgent)
+        self._sealed.update(dict.fromkeys(urgent, now_ms))
         self._urgent.clear()
         self._soon_ms = None
         return urgent
+
+    def refused(self, urgent: Sequence[DeviceId], now_ms: MonoMs) -> None:
+        """Note that the disk did not take what `sealed` returned: it is due again after the gap.
+
+        The rest goes with any commit, and nobody has to hear of it.
+        """
+        for device in urgent:
+            self.note(URGENT, device, now_ms)

@@ -17,8 +17,11 @@ from shared.ids import DeviceId
 class Sealing(Protocol):
     """The part of a store that a hurry needs."""
 
-    async def hasten(self) -> None:
-        """Make durable blocks of the open readings that are not routine; never raises."""
+    async def hasten(self) -> bool:
+        """Make durable blocks of the open readings that are not routine; tell whether they are.
+
+        It never raises.
+        """
 
 
 class Urgency:
@@ -41,9 +44,11 @@ class Urgency:
         """Seal until cancelled."""
         while True:
             await self._until_due()
+            # First of all: what is recorded while the disk is at work is not part of it.
             urgent = self._deadlines.sealed(self._clock.mono_ms())
-            await self._store.hasten()
-            if urgent:
+            if not await self._store.hasten():
+                self._deadlines.refused(urgent, self._clock.mono_ms())
+            elif urgent:
                 self._nudge()
 
     async def _until_due(self) -> None:

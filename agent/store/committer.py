@@ -289,7 +289,10 @@ class Committer:
             self._note(error)
             return otherwise()
 
-    async def _try(self, commit: Coroutine[Any, Any, None]) -> None:
-        """Await a commit whose failure is already noted and loses nothing."""
-        with contextlib.suppress(WorldError):
+    async def _try(self, commit: Coroutine[Any, Any, None]) -> bool:
+        """Await a commit whose failure is already noted and loses nothing; tell whether it did."""
+        try:
             await commit
+        except WorldError:
+            return False
+        return True

@@ -117,12 +117,12 @@ class TelemetryStore(Committer):
         """
         await self._try(self._commit(rows=True, durable=True, seal=True))
 
-    async def hasten(self) -> None:
+    async def hasten(self) -> bool:
         """Commit what is open, durably: all but the routine readings are sealed by it.
 
-        When the disk refuses, the rows stay open and go with the next commit.
+        When the disk refuses, it is False: the rows stay open and go with the next commit.
         """
-        await self._try(self._commit(rows=True, durable=True))
+        return await self._try(self._commit(rows=True, durable=True))
 
     async def waiting(self) -> list[Candidate]:
         """Return sealed blocks that are not acknowledged, bounded; a power cut keeps them all."""

@@ -39,6 +39,18 @@ async def test_rows_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_pat
         assert await store.ledger() == []
 
 
+async def test_whoever_hurries_is_told_whether_the_disk_took_it(tmp_path):
+    plant = Plant(tmp_path, noisy=True)
+    async with plant.running() as store:
+        await page_limit(store, 1)
+        values = await plant.record(store, 300)
+        assert not await store.hasten()
+        await page_limit(store, 1_000_000)
+        assert await store.hasten()
+        await store.seal()
+        assert await stored_values(store) == values
+
+
 async def test_a_kill_while_the_disk_is_full_loses_nothing_either(tmp_path):
     plant = Plant(tmp_path, noisy=True)
     async with plant.running() as store:

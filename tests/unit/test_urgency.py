@@ -61,9 +61,11 @@ class Store:
 
     world: World
     at_s: list[float] = field(default_factory=list)
+    full_until_s: float = 0
 
-    async def hasten(self) -> None:
+    async def hasten(self) -> bool:
         self.at_s.append(self.world.loop.time())
+        return self.world.loop.time() >= self.full_until_s
 
 
 def test_an_alarm_is_sealed_and_told_at_once_and_a_flapping_one_every_half_minute():
@@ -78,6 +80,25 @@ def test_an_alarm_is_sealed_and_told_at_once_and_a_flapping_one_every_half_minut
             urgency.note(2, B)
             await asyncio.sleep(1)
         assert store.at_s == told == pytest.approx([10 + 30 * n for n in range(10)], abs=0.01)
+        running.cancel()
+        await asyncio.wait((running,))
+
+    simulate(scenario, seed=1)
+
+
+def test_an_alarm_that_the_disk_refuses_is_told_once_it_is_taken():
+    async def scenario(world: World) -> None:
+        store, told = Store(world, full_until_s=100), list[float]()
+        urgency = Urgency(store, clock=world.clock, nudge=lambda: told.append(world.loop.time()))
+        running = asyncio.create_task(urgency.run())
+        await asyncio.sleep(10)
+        urgency.note(0, A)
+        await asyncio.sleep(2)
+        urgency.note(0, B)
+        await asyncio.sleep(600)
+        tries = [10, 12, 42, 72, 102]
+        assert store.at_s == pytest.approx(tries, abs=0.01), "with a pause, and then no more"
+        assert told == pytest.approx([102], abs=0.01)
         running.cancel()
         await asyncio.wait((running,))
 

@@ -216,6 +216,22 @@ READINGS = (
         (_URGENCY + "a_device_is_urgent_at_once_and_then_at_most_every_half_minute",),
     ),
     Mutant(
+        "priority-refused",
+        "agent/services/urgency.py",
+        "                self._deadlines.refused(urgent, self._clock.mono_ms())\n",
+        "                pass\n",
+        (_URGENCY + "an_alarm_that_the_disk_refuses_is_told_once_it_is_taken",),
+    ),
+    Mutant(
+        "priority-refused-is-said",
+        "agent/store/committer.py",
+        "            await commit\n        except WorldError:\n            return False\n",
+        "            await commit\n        except WorldError:\n            pass\n",
+        (
+            "tests/unit/test_telemetry_disks.py::test_whoever_hurries_is_told_whether_the_disk_took_it",
+        ),
+    ),
+    Mutant(
         "priority-sealed",
         "agent/store/blocks.py",
         "        if hasty and not routine:\n            state.sealed = state.next_block - 1\n",
