@@ -111,9 +111,9 @@ class LinkState:
     drain: bool = False
     """The last contact made room for more: the next one follows at once."""
     poll_from_ms: MonoMs | None = None
-    """No long-poll before: the newest one was not held back and brought nothing."""
+    """No long-poll before: the newest one was not held back and brought nothing, or broke off."""
     poll_pause_ms: int = 0
-    """How long that pause is; it doubles with each such long-poll in a row."""
+    """How long that pause is; it doubles with each such one until one is held back."""
     answered_ms: MonoMs | None = None
     fault: LinkFailed | None = None
     """Why the newest contact failed."""
@@ -284,6 +284,7 @@ def after_contact(
         return _after_answer(state, settings, end, now_ms, plan)
     if end.fault is Fault.ABORTED:
         return state
+    state = _polled(state, settings, end, now_ms, plan)
     failures, cost = state.failures + 1, end.unended or end.up + end.down > 0
     blocked = state.blocked_until_ms
     if end.retry_after_s is not None:
@@ -320,9 +321,8 @@ def _after_answer(
     fresh = plan.seal and not end.resent
     pause_ms = _pause_ms(settings, end.next_s)
     due_ms = MonoMs(now_ms + pause_ms) if fresh or end.next_s else state.due_ms
-    poll_pause_ms = _poll_pause_ms(state, settings, end, now_ms, plan)
     return replace(
-        state,
+        _polled(state, settings, end, now_ms, plan),
         due_ms=due_ms,
         failures=0,
         unheard=0,
@@ -332,24 +332,33 @@ def _after_answer(
         blocked_until_ms=None,
         # Without progress the next answer would not differ either: the backlog waits its turn.
         drain=end.left and (end.progress or end.resent),
-        poll_from_ms=MonoMs(now_ms + poll_pause_ms) if plan.wait_s else state.poll_from_ms,
-        poll_pause_ms=poll_pause_ms,
         budget=min(full_budget(settings), _grown(state.budget, end)),
         answered_ms=now_ms,
         fault=None,
     )
 
 
-def _poll_pause_ms(
-    state: LinkState, settings: UplinkSettings, end: Answered, now_ms: MonoMs, plan: ContactPlan
-) -> int:
-    """Return the pause before the next long-poll: an empty answer is often followed by its like."""
+def _polled(
+    state: LinkState,
+    settings: UplinkSettings,
+    end: Answered | LinkFailed,
+    now_ms: MonoMs,
+    plan: ContactPlan,
+) -> LinkState:
+    """Return the state with the pause before the next long-poll, after one or another contact.
+
+    Neither who answers each at once nor a proxy that cuts each is asked for ever: what brought
+    something says nothing about holding, so only one that was held back ends the doubling.
+    """
     if plan.wait_s == 0:
-        return state.poll_pause_ms  # it says nothing about holding
-    held = now_ms - plan.at_ms >= plan.wait_s * 1000 // 2
-    if held or end.ordered or end.progress:
-        return 0
-    return min(max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms), settings.sync_interval_ms)
+        return state
+    if isinstance(end, Answered):
+        if now_ms - plan.at_ms >= plan.wait_s * 1000 // 2:
+            return replace(state, poll_from_ms=None, poll_pause_ms=0)
+        if end.ordered or end.progress:
+            return replace(state, poll_from_ms=None)
+    pause_ms = min(max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms), settings.sync_interval_ms)
+    return replace(state, poll_from_ms=MonoMs(now_ms + pause_ms), poll_pause_ms=pause_ms)
 
 
 def _grown(budget: int, end: Answered) -> int:

@@ -194,6 +194,27 @@ def test_a_coordinator_that_does_not_hold_answers_back_is_not_asked_again_and_ag
     assert at_s == [*growing, 900, 1023, 1800, 1923, 2700, 2823, 3600], "as a regular one is due"
 
 
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize("readings_ms", [10_000, 60_000, 10**9])
+def test_whoever_holds_nothing_or_cuts_each_hold_sees_four_contacts_an_interval_at_most(
+    cut, readings_ms
+):
+    """However often readings that cannot wait for a contact are there to be brought."""
+    state, now, brought, seen = up(POLLING), ms(0), 0, [0] * 5
+    while now < ms(5 * 900_000):
+        plan = next_contact(state, POLLING, now)
+        seen[min(4, (plan.at_ms - T0) // 900_000)] += 1
+        ready = (plan.at_ms - T0) // readings_ms
+        end = Answered(left=False, progress=ready > brought)
+        now = MonoMs(plan.at_ms + 30)
+        if cut and plan.wait_s > 1 and ready == brought:
+            end, now = LinkFailed(fault=Fault.REFUSED, up=900), MonoMs(now + 1_000)
+        state = after_contact(begun(state), POLLING, end, now, plan=plan, fraction=0.5)
+        brought = ready
+    assert seen[0] <= 40, "while it is found out"
+    assert max(seen[1:4]) <= 4
+
+
 def test_a_long_poll_that_ended_early_without_work_is_followed_by_the_next_in_a_second():
     """A coordinator ends it for a new policy, for a wish, and because it stops."""
     state, now = up(POLLING), ms(10)

@@ -193,6 +193,20 @@ LINK = (
         _POLLS + "a_coordinator_that_does_not_hold_answers_back_is_not_asked_again_and_again",
     ),
     _link(
+        "what-was-brought-says-nothing-of-holding",
+        "agent/core/uplink.py",
+        "            return replace(state, poll_from_ms=None)\n",
+        "            return replace(state, poll_from_ms=None, poll_pause_ms=0)\n",
+        _POLLS + "whoever_holds_nothing_or_cuts_each_hold_sees_four_contacts_an_interval_at_most",
+    ),
+    _link(
+        "each-hold-cut",
+        "agent/core/uplink.py",
+        "    state = _polled(state, settings, end, now_ms, plan)\n",
+        "",
+        _POLLS + "whoever_holds_nothing_or_cuts_each_hold_sees_four_contacts_an_interval_at_most",
+    ),
+    _link(
         "early-answer-ends-no-long-poll",
         "agent/core/uplink.py",
         "max(_POLL_PAUSE_MS, 2 * state.poll_pause_ms)",
