@@ -164,4 +164,8 @@ class HttpLink:
         self._session = connection.session
         if connection.usable:
             self._kept = connection
+        else:
+            # Open still if it was broken off between its thread's end and here.
+            last = connection.end()
+            self._forgo(last.up, last.down)
         return end

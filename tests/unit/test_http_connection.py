@@ -1,7 +1,9 @@
 """What the agent says over HTTP, byte for byte: each byte of a contact is paid for."""
 
+import asyncio
 import socket
 import ssl
+import struct
 import threading
 from typing import Self
 
@@ -59,9 +61,20 @@ def request(body: bytes, *, keep: bool = False) -> Request:
     return Request(path="/v1/sync", body=body, content_type=KIND, wait_s=0, keep=keep)
 
 
+def sent_twice(connection: Connection) -> int:
+    """Return bytes that the kernel sent once more, which a busy machine can make it do."""
+    assert connection._wire is not None
+    info = connection._wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    (again,) = struct.unpack_from("=Q", info, 208)  # tcpi_bytes_retrans in linux/tcp.h
+    return int(again)
+
+
 def test_a_request_says_what_http_demands_and_nothing_else():
     with Server(answer(b"yes"), body_bytes=3) as server:
-        end = connect(server).exchange(request(b"abc"))
+        connection = connect(server)
+        end = connection.exchange(request(b"abc", keep=True))
+        again = sent_twice(connection)
+        connection.end()
     assert server.heard[0] == (
         b"POST /v1/sync HTTP/1.1\r\n"
         b"Host: 127.0.0.1:%d\r\n"
@@ -72,7 +85,7 @@ def test_a_request_says_what_http_demands_and_nothing_else():
     )
     assert isinstance(end, Delivered)
     assert end.body == b"yes"
-    assert end.up == len(server.heard[0])
+    assert end.up == len(server.heard[0]) + again
 
 
 def test_a_body_of_many_records_arrives_whole():
@@ -95,6 +108,24 @@ def test_a_kept_connection_takes_the_next_request():
     assert not connection.usable
     assert [end.body for end in (first, second) if isinstance(end, Delivered)] == [b"1", b"2"]
     assert server.heard[-1] == b"", "it was closed after the second"
+
+
+async def test_one_broken_off_behind_its_answer_is_closed():
+    with Server(answer(b"1"), body_bytes=1) as server:
+        link = HttpLink(parse_url(f"http://127.0.0.1:{server.port}", where=""), ca_pem="", where="")
+        task = asyncio.create_task(link.exchange(b"a", wait_s=55, keep=True))
+        await asyncio.sleep(0)
+        for thread in threading.enumerate():
+            if thread.name == "contact":
+                thread.join()  # it has the answer, and the loop does not know it yet
+        connection = link._busy
+        assert connection is not None
+        link.abort()
+        end = await task
+        left_open, _ = connection._sock, connection.end()
+    assert isinstance(end, Delivered)
+    assert end.body == b"1"
+    assert left_open is None
 
 
 def test_a_connection_that_the_peer_wants_closed_is_not_used_again():

@@ -130,6 +130,13 @@ LINK = (
         _HTTP + "nothing_is_opened_for_an_exchange_that_was_broken_off_once_found_closed",
     ),
     _link(
+        "broken-off-behind-its-answer",
+        "agent/services/contact_http.py",
+        "            last = connection.end()\n            self._forgo(last.up, last.down)\n",
+        "            pass\n",
+        "tests/unit/test_http_connection.py::test_one_broken_off_behind_its_answer_is_closed",
+    ),
+    _link(
         "newest-session-resumed",
         "agent/services/http_connection.py",
         "if _LOOKS_LEAK and self.resumed",
