@@ -20,7 +20,7 @@ runtime_dir = "run"
 [[bus]]
 name = "line"
 url = "{url}"
-response_timeout_ms = 100
+response_timeout_ms = 5000
 [[device]]
 id = "pump-1"
 bus = "line"
