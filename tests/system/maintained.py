@@ -77,6 +77,19 @@ async def firings(fleet: Fleet, job: str, *, least: int) -> None:
     await until(f"{least} lines of history", told, look_s=ASK_S)
 
 
+async def told_of(fleet: Fleet, job: str, devices: set[str]) -> None:
+    """Wait until a standing job has told of each of these devices, however many lines that takes.
+
+    A gateway whose link is slow is heard of after the other one has told much.
+    """
+
+    async def told() -> bool | None:
+        page = await fleet.admin.get(f"/v1/jobs/{job}/firings", page_size=500)
+        return devices <= {one["device"] for one in page["items"]} or None
+
+    await until(f"lines of {', '.join(sorted(devices))}", told, look_s=ASK_S)
+
+
 async def history(fleet: Fleet, job: str, *, least: int = 1) -> list[dict[str, Any]]:
     """Wait for so much history of a standing job; return it as the command line shows it."""
     await firings(fleet, job, least=least)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,20 @@ from tests.system.fleet_parts import ASK_S, Gateway, until
 from tests.system.maintained import (
     RINSED,
     add_site,
-    firings,
     history,
     made,
     reported,
     results,
     saved_as,
+    told_of,
     turn,
 )
 
 BATCH = 25
 ALL = {"pump-1", "pump-2", "pump-3"}
 """Devices of both sites."""
+DID_NOT_RUN = {"overlapped", "missed"}
+"""Why a time of a schedule may pass on a machine that has no time for it."""
 
 
 @pytest.mark.slow
@@ -111,8 +114,8 @@ async def _stands(fleet: Fleet, template: str, folder: Path) -> None:
     name = template.replace("nightly", "often")
     await saved_as(fleet, template, name, folder / f"{name}.json", every_s=2)
     often = (await made(fleet, name, wait=False))["id"]
-    lines = await history(fleet, often, least=5)
-    assert {one["device"] for one in lines} == {"", *ALL}, "each device is told of"
+    await told_of(fleet, often, {"", *ALL})
+    lines = [one for one in await history(fleet, often) if one["reason"] not in DID_NOT_RUN]
     assert {one["state"] for one in lines} == {"SUCCEEDED"}
     ended = await fleet.outstation("jobs", "cancel", often, "--wait")
     assert ended.status == 0, ended
@@ -123,9 +126,9 @@ async def _acts(fleet: Fleet, *gateways: Gateway) -> None:
     holds = ("condition=device.poll_count > 0", "for_s=0")
     alarm = (await made(fleet, "alarm-when", *holds, "text=it runs", wait=False))["id"]
     maintain = (await made(fleet, "maintain-when", *holds, "call=rinse", wait=False))["id"]
-    lines = await history(fleet, maintain, least=2)
-    assert {one["state"] for one in lines} == {"SUCCEEDED"}
-    await firings(fleet, alarm, least=3)
+    await until("every pump to be rinsed", _fired(fleet, maintain, len(ALL)), look_s=ASK_S)
+    assert {one["state"] for one in await history(fleet, maintain)} == {"SUCCEEDED"}
+    await told_of(fleet, alarm, ALL)
     shown = json.loads((await fleet.outstation("alarms", "list", "--json")).out)
     assert {(one["device"], one["text"], one["severity"]) for one in shown} == {
         (name, "it runs", "warning") for name in ALL
@@ -134,6 +137,16 @@ async def _acts(fleet: Fleet, *gateways: Gateway) -> None:
         for place in gateway.site.devices:
             rinsed = gateway.record(place.id).setpoints().count(RINSED)
             assert rinsed == 1, "once a day"
+
+
+def _fired(fleet: Fleet, job: str, times: int) -> Callable[[], Awaitable[bool | None]]:
+    """Tell whether a standing job has told so many firings: several in a row are one line."""
+
+    async def told() -> bool | None:
+        page = await fleet.admin.get(f"/v1/jobs/{job}/firings", page_size=500)
+        return sum(one["count"] for one in page["items"]) >= times or None
+
+    return told
 
 
 async def _works_much(fleet: Fleet) -> None:
@@ -146,7 +159,8 @@ async def _works_much(fleet: Fleet) -> None:
     jobs: list[str] = []
     while len(jobs) < limits.EXECUTIONS_KEPT_LEAST:
         jobs += await asyncio.gather(*(fleet.admin.submit(job) for _ in range(BATCH)))
-    await fleet.admin.finished(jobs[-1])
+    for one in jobs:  # handed in side by side: the last one here need not be the last one there
+        await fleet.admin.finished(one)
 
 
 async def _cleans_up(fleet: Fleet) -> None:
