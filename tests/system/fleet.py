@@ -22,7 +22,7 @@ from firmware_sim.demo.layout import Place, Site, write_agent_config
 from firmware_sim.demo.processes import Child, Outcome
 from firmware_sim.link import LinkProxy
 from tests.system import warm
-from tests.system.fleet_parts import ASK_S, Coordinator, Gateway, until
+from tests.system.fleet_parts import ASK_S, Coordinator, Gateway, free_port, until
 
 _LOG_LINES = 30
 
@@ -101,7 +101,9 @@ class Fleet:
     ) -> tuple[Child, str]:
         """Start a simulated device; return it and the URL of the bus it is on."""
         port = folder / f"{place.id}.tty"
-        arguments = ["--serial", str(port)] if place.serial else ["--tcp", "127.0.0.1:0"]
+        # One of the test's own ports, so that a device that is stopped may be back on it.
+        tcp = ["--tcp", f"127.0.0.1:{free_port()}"]
+        arguments = ["--serial", str(port)] if place.serial else tcp
         arguments += ["--ledger", str(ledger)] + (["--fault", fault] if fault else [])
         child = await warm.start(
             f"device-{folder.name}-{place.id}",
@@ -152,14 +154,17 @@ class Fleet:
         await until(f"{at_least} readings of {gateway.site.name} to arrive", there, look_s=ASK_S)
 
     async def caught_up(self, gateway: Gateway) -> None:
-        """Wait until a gateway's link is up and its backlog gone but for the last few polls."""
+        """Wait until a gateway's link is up and its backlog gone but for the last few polls.
+
+        An agent that has just started has no failures and met nobody: its first answer counts.
+        """
         few = 25 * sum(len(place.polled) for place in gateway.site.devices)
 
         async def little_waits() -> bool | None:
             gateway.check()
             stored = (await self.agent_view(gateway))["tally"]["stored"]
             status = gateway.live()
-            if status is None or status["link"]["failures"]:
+            if status is None or status["link"]["failures"] or not status["link"]["contacts"]:
                 return None
             return True if max(stored, status["tally"]["stored"]) <= few else None
 
