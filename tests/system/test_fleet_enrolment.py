@@ -110,7 +110,9 @@ async def test_a_coordinator_of_another_fleet_gets_nothing(fleet: Fleet) -> None
         check_sentence(outcome, DENIED, "prove")
         await site.start()
         await site.polled(3)
-        fault = await site.says("why it tells them nothing", lambda status: status["link"]["fault"])
+        fault = await site.says(
+            "why it tells them nothing", lambda status: status["link"]["fault"] or None
+        )
         assert fault == "untrusted"
         assert await strangers.admin.agents() == {}
         await site.stop()

@@ -204,13 +204,13 @@ async def test_labels_of_the_configuration_reach_the_coordinator_when_they_chang
     text = site.config.read_text()
     site.config.write_text(text.replace('role = "pump"', 'role = "valve"', 1))
     await site.start()
-    await seen(fleet, site, "its labels", labels={**known, "role": "valve"})
+    wanted = {**known, "role": "valve"}
+    await seen(fleet, site, "its labels", labels=wanted)
     agent = (await fleet.agent_view(site))["id"]
     outcome = await fleet.outstation("agents", "show", agent)
     assert "role=valve" in outcome.out
-    told = load_enrolment(site.data)
-    assert told is not None
-    number = told.labels_number
+    # The agent writes it down once it has heard that they were taken.
+    number = await until("it to be written down", _noted(site.data, wanted), look_s=ASK_S)
     await site.stop()
     await site.start()
     await fleet.caught_up(site)
@@ -221,6 +221,15 @@ async def test_labels_of_the_configuration_reach_the_coordinator_when_they_chang
     site.config.write_text(text)
     await site.start()
     await seen(fleet, site, "its labels", labels=known)
+
+
+def _noted(data: Path, labels: dict[str, str]) -> Any:
+    async def noted() -> int | None:
+        enrolment = load_enrolment(data)
+        assert enrolment is not None
+        return enrolment.labels_number if dict(enrolment.labels) == labels else None
+
+    return noted
 
 
 async def test_a_decommissioned_agent_delivers_what_it_has_and_forgets_who_it_was(
@@ -277,8 +286,11 @@ async def test_an_agent_that_was_told_to_leave_leaves_although_it_was_killed(fle
 
 def _told(data: Path) -> Any:
     async def told() -> bool | None:
-        text = (data / ENROLMENT_NAME).read_text() if (data / ENROLMENT_NAME).exists() else ""
-        return True if not text or re.search(r'"leaving": true', text) else None
+        try:
+            text = (data / ENROLMENT_NAME).read_text()
+        except FileNotFoundError:  # it has left already
+            return True
+        return True if re.search(r'"leaving": true', text) else None
 
     return told
 
