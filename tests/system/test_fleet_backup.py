@@ -39,8 +39,12 @@ async def test_a_restored_coordinator_gets_every_block_again_and_quarantines_nob
 
     await fleet.coordinator.stop()
     await run(fleet, "restore", tmp_path / "copy.db")
+    for gateway in both:  # it is looked at before anybody tells it what it forgot
+        gateway.link.black_hole(True)
     await fleet.coordinator.start()
     assert (await fleet.agent_view(north))["tally"]["delivered"] < before["north"]
+    for gateway in both:
+        gateway.link.black_hole(False)
     for gateway in both:
         await fleet.delivered(gateway, at_least=before[gateway.site.name])
 
