@@ -1,33 +1,27 @@
 """Links that vanish, break in mid-sentence, or never were: the site goes on, nothing is lost."""
 
-from firmware_sim.clock import SystemTicks
-from shared.clock import MonoMs
+from typing import Any
+
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
 from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, seeded, until
 
-OUTAGE_MS = 10_000
+POLLS = 50
+"""Of each device in the outage."""
+AT_ONCE = 5
+"""Polls of each device within one contact: it hangs for ten seconds at least."""
 RESETS = 3
-POLL_S = 0.1
 
 
-async def test_ten_seconds_in_a_black_hole_and_resets_in_mid_body_lose_and_double_nothing(
+async def test_a_black_hole_and_resets_in_mid_body_lose_and_double_nothing(
     fleet: Fleet,
 ) -> None:
     await fleet.start_coordinator()
     west = await fleet.add_gateway("west", RTU_PUMP, TCP_PUMP)
     await fleet.delivered(west, at_least=50)
-    settled_ms = now_ms()
-    await west.polled(10)
-    began_ms = now_ms()
     west.link.black_hole(True)
     job = await fleet.submit(set_pumps(2000, selector="site=west"))
-    await until("the outage to last", lambda: passed(began_ms, OUTAGE_MS))
-    ended_ms = now_ms()
-    stored = (await west.status())["tally"]["stored"]
-    backlog = stored >= OUTAGE_MS / 1000 / POLL_S * len(RTU_PUMP.polled)
-    assert backlog, f"both pumps went on for ten seconds, yet {stored} readings wait"
-
+    await go_on(west)
     west.link.black_hole(False)
     await break_contacts(west)
     west.link.reset_after_bytes = None
@@ -36,13 +30,35 @@ async def test_ten_seconds_in_a_black_hole_and_resets_in_mid_body_lose_and_doubl
     assert [west.record(name).setpoints() for name in ("pump-1", "pump-2")] == [[2000], [2000]]
     await settle(fleet, west)
     await check_account(fleet, west)
-    for name in ("pump-1", "pump-2"):
-        record = west.record(name)
-        before_s = record.longest_gap_s(MonoMs(settled_ms), MonoMs(began_ms))
-        during_s = record.longest_gap_s(MonoMs(began_ms), MonoMs(ended_ms))
-        # What a poll may wait is a matter of the machine; that it never waits for the link is ours:
-        # one timed out contact alone takes many times this.
-        assert during_s < before_s + 5 * POLL_S, f"{name} waited for the link"
+
+
+async def go_on(gateway: Gateway) -> None:
+    """See that all devices are polled, and all of it is kept, while one contact hears nothing."""
+    before = served(gateway)
+    # The first one may end all the same: its answer had come through when the hole began.
+    in_one = await polled_in_one_contact(gateway) or await polled_in_one_contact(gateway)
+    assert in_one, "polls waited until a contact was over"
+    await gateway.polled(POLLS)
+    more = served(gateway) - before
+    await gateway.says(
+        f"{more} readings to wait", lambda status: status["tally"]["stored"] >= more or None
+    )
+
+
+async def polled_in_one_contact(gateway: Gateway) -> bool:
+    """Let all devices be polled while a contact hangs; tell whether it was the same all along."""
+
+    def ended(status: dict[str, Any]) -> int | None:
+        link = status["link"]
+        return link["failures"] + link["contacts"] if link["next_in_s"] is None else None
+
+    before = await gateway.says("a contact to hang", ended)
+    await gateway.polled(AT_ONCE)
+    return await gateway.says("a contact to hang", ended) == before
+
+
+def served(gateway: Gateway) -> int:
+    return sum(gateway.record(place.id).sampled() for place in gateway.site.devices)
 
 
 async def break_contacts(gateway: Gateway) -> None:
@@ -95,11 +111,3 @@ async def test_an_enrolled_agent_starts_and_collects_while_nobody_answers(fleet:
     await fleet.delivered(far)
     await settle(fleet, far)
     await check_account(fleet, far)
-
-
-def now_ms() -> int:
-    return SystemTicks().mono_ms()
-
-
-async def passed(since_ms: int, length_ms: int) -> bool | None:
-    return True if now_ms() - since_ms >= length_ms else None
