@@ -135,7 +135,7 @@ async def test_a_limited_token_hears_of_its_agents_only(world, pump):
 async def test_a_stream_ends_with_its_token(world, pump, monkeypatch):
     monkeypatch.setattr(limits, "EVENT_BEAT_S", 0.01)
     made = (await world.post("/v1/tokens", {"name": "guest", "scopes": ["viewer"]})).json
-    async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
+    async with listening(world, "?type=alarm&seconds=30", token=made["token"]) as listener:
         await world.post(f"/v1/tokens/{made['id']}/revoke", {})
         assert await listener.event() is None
     assert listener.comments[-1] == "A valid bearer token is needed; come back then"
@@ -161,7 +161,7 @@ async def test_a_stream_ends_with_its_token_whatever_happens_meanwhile(world, pu
     monkeypatch.setattr(limits, "EVENT_BEAT_S", 0.01)
     monkeypatch.setattr(Waiter, "wait", always_woken)
     made = (await world.post("/v1/tokens", {"name": "guest", "scopes": ["viewer"]})).json
-    async with listening(world, "?type=alarm&seconds=9", token=made["token"]) as listener:
+    async with listening(world, "?type=alarm&seconds=30", token=made["token"]) as listener:
         await world.post(f"/v1/tokens/{made['id']}/revoke", {})
         assert await listener.event() is None
     assert listener.comments[-1].startswith("A valid bearer token")

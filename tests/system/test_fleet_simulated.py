@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -50,9 +50,9 @@ async def child_of(pid, *, other_than=0):
     """Return the child of a process once it has one, or another one."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     async with asyncio.timeout(_PATIENCE_S):
-        while path.read_text().split() in ([], [str(other_than)]):
+        while (found := path.read_text().split()) in ([], [str(other_than)]):
             await asyncio.sleep(0.05)
-    (child,) = path.read_text().split()
+    (child,) = found
     return int(child)
 
 
@@ -73,11 +73,10 @@ async def rolled_up(folder):
 
 async def gone(pid):
     async with asyncio.timeout(_PATIENCE_S):
-        while Path(f"/proc/{pid}").exists():
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            if state == "Z":
-                return
-            await asyncio.sleep(0.05)
+        # It may go between two looks, or between the opening of its file and the reading.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                await asyncio.sleep(0.05)
 
 
 @pytest.fixture

@@ -30,6 +30,10 @@ at = { table = "holding", address = 100, type = "uint16" }
 writable = true
 max = 5000
 """
+PATIENCE_MS = 5_000
+"""A device that answers does so by then on any machine."""
+SOON_MS = 100
+"""For a device that never answers."""
 
 
 @pytest.fixture
@@ -39,8 +43,8 @@ def profile(tmp_path: Path) -> Path:
     return path
 
 
-async def try_on(port: int, profile: Path, *more: str) -> int:
-    place = ["--url", f"tcp://127.0.0.1:{port}", "--address", "1", "--timeout", "500"]
+async def try_on(port: int, profile: Path, *more: str, timeout_ms: int = PATIENCE_MS) -> int:
+    place = ["--url", f"tcp://127.0.0.1:{port}", "--address", "1", "--timeout", str(timeout_ms)]
     return await asyncio.to_thread(main, ["profile", "test", str(profile), *place, *more])
 
 
@@ -86,7 +90,7 @@ async def test_nothing_is_written_to_the_device(profile):
 async def test_nobody_there_is_one_sentence(profile, capsys):
     station = Station(Line.TCP, [pump(1)], faults=["silence"])
     async with serve_tcp(station) as server:
-        assert await try_on(server.port, profile) == 1
+        assert await try_on(server.port, profile, timeout_ms=SOON_MS) == 1
     assert "nobody answers there" in capsys.readouterr().err
 
 
