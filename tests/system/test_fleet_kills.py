@@ -7,10 +7,12 @@ import pytest
 from tests.length import AT_LENGTH, LONG
 from tests.system.fleet import Fleet, set_pumps
 from tests.system.fleet_checks import check_account, settle
-from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, seeded, until
+from tests.system.fleet_parts import RTU_PUMP, TCP_PUMP, Gateway, seeded, until
 from tests.system.storm import FIRST_SETPOINT, Blow, Storm
 
 KILLS = [Blow.KILL_AGENT] * 8 + [Blow.KILL_COORDINATOR] * 5
+TRIES = 5
+"""On a busy machine a kill may come later than it is meant to."""
 EVERYTHING = KILLS * 2 + [Blow.BLACK_HOLE, Blow.TEAR, Blow.STOP] * 6
 
 
@@ -18,10 +20,27 @@ async def test_a_kill_between_an_effect_and_its_receipt_repeats_no_write(fleet: 
     await fleet.start_coordinator()
     site = await fleet.add_gateway("site", TCP_PUMP, poll_interval_s=1, fault="slow=300")
     await fleet.delivered(site)
-    job = await fleet.submit(set_pumps(2000, selector="site=site"))
+    struck = []
+    for setpoint in range(2000, 2000 + TRIES):
+        task = await killed_after_a_write(fleet, site, setpoint)
+        struck.append(setpoint)
+        assert task["state"] == "DONE"
+        assert site.record("pump-2").setpoints() == struck
+        if task["attempt"] == 1:
+            continue  # the kill came too late: there was nothing to repeat
+        assert task["attempt"] == 2
+        assert task["result"] == {"apply.setpoint": setpoint, "apply._skipped": True}
+        return
+    pytest.fail(f"none of {TRIES} kills came before the receipt")
+
+
+async def killed_after_a_write(fleet: Fleet, site: Gateway, setpoint: int) -> dict[str, Any]:
+    """Kill the agent when the register is written, start it again, and return the task's end."""
+    before = site.writes()
+    job = await fleet.submit(set_pumps(setpoint, selector="site=site"))
 
     async def written() -> bool | None:
-        return True if site.writes() else None
+        return True if site.writes() > before else None
 
     await until("the register to be written", written)
     # The device takes its time to be read back.
@@ -29,9 +48,7 @@ async def test_a_kill_between_an_effect_and_its_receipt_repeats_no_write(fleet: 
     await site.start()
     (execution,) = await fleet.admin.finished(job)
     (task,) = execution["tasks"]
-    assert (task["state"], task["attempt"]) == ("DONE", 2)
-    assert task["result"] == {"apply.setpoint": 2000, "apply._skipped": True}
-    assert site.record("pump-2").setpoints() == [2000]
+    return dict(task)
 
 
 @pytest.mark.slow
