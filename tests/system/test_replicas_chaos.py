@@ -6,6 +6,7 @@ import random
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import pairwise
 
 import asyncpg
 import pytest
@@ -101,17 +102,28 @@ async def check_blocks(place, fields):
 async def check_firings(place):
     """Each second has one firing, each firing one job, each job one execution for each agent."""
     fired = await rows(
-        place, "SELECT occasion, at_ms, outcome, job_id FROM trigger_firing ORDER BY at_ms"
+        place, "SELECT at_ms, done_ms, outcome, job_id FROM trigger_firing ORDER BY at_ms"
     )
     assert fired
     assert {outcome for _, _, outcome, _ in fired} == {"submitted"}
-    times = [at_ms for _, at_ms, _, _ in fired]
-    assert times == list(range(times[0], times[0] + 1000 * len(times), 1000)), "no second is left"
+    check_seconds([(at_ms, done_ms) for at_ms, done_ms, _, _ in fired])
     jobs = [job for _, _, _, job in fired]
     assert len(set(jobs)) == len(jobs)
     assert await rows(place, "SELECT count(*) FROM job") == [(len(jobs),)]
     counts = await rows(place, "SELECT count(*) FROM execution GROUP BY job_id")
     assert set(counts) == {(GATEWAYS,)}
+
+
+def check_seconds(fired: list[tuple[int, int]]) -> None:
+    """No second is left out, but of more than may be caught up: then the newest fire, at once.
+
+    Only a machine that gives no replica so many seconds ever comes to that.
+    """
+    for place, ((before_ms, _), (at_ms, _)) in enumerate(pairwise(fired), start=1):
+        if at_ms != before_ms + 1000:
+            done = [done_ms for _, done_ms in fired[place : place + limits.CATCHUP]]
+            left = f"{(at_ms - before_ms) // 1000 - 1} seconds are left out before {at_ms}"
+            assert done == [done[0]] * limits.CATCHUP, left
 
 
 async def held_at(one, gateway: Gateway):
