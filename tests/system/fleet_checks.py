@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from firmware_sim.demo.processes import Outcome
 from tests.system import warm
 from tests.system.fleet import Fleet
-from tests.system.fleet_parts import Gateway
-
-_ENDS_S = 20
-"""A program that should have refused by then has begun to work."""
+from tests.system.fleet_parts import PATIENCE_S, Gateway
 
 
 async def ends(argv: list[str]) -> Outcome:
-    """Run a program that is expected to end by itself, soon."""
-    async with asyncio.timeout(_ENDS_S):
+    """Run a program that is expected to end by itself; one that does not has begun to work."""
+    async with asyncio.timeout(PATIENCE_S):
         return await warm.outcome(argv)
 
 
