@@ -205,7 +205,7 @@ def test_whoever_holds_nothing_or_cuts_each_hold_sees_four_contacts_an_interval_
         plan = next_contact(state, POLLING, now)
         seen[min(4, (plan.at_ms - T0) // 900_000)] += 1
         ready = (plan.at_ms - T0) // readings_ms
-        end = Answered(left=False, progress=ready > brought)
+        end: Answered | LinkFailed = Answered(left=False, progress=ready > brought)
         now = MonoMs(plan.at_ms + 30)
         if cut and plan.wait_s > 1 and ready == brought:
             end, now = LinkFailed(fault=Fault.REFUSED, up=900), MonoMs(now + 1_000)
