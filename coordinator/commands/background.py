@@ -69,4 +69,7 @@ async def _end_of_input(bell: Bell) -> None:
 
 def _stand_back() -> None:
     """Let contacts go first where both want a core; transactions, which they wait for, do not."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), limits.BACKGROUND_NICE)
+    thread = threading.get_native_id()
+    # From where the process stands: whoever started it may have put all of it further back.
+    stands = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, stands + limits.BACKGROUND_NICE)

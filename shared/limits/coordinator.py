@@ -68,7 +68,7 @@ hour's blocks go on in such pieces."""
 ROLLUP_CELLS = 131_072
 """Readings of these that stay decoded, so that each block is decoded once: some 10 MB."""
 BACKGROUND_NICE = 2
-"""How far what rollups and retention compute stands back for contacts (POSIX nice)."""
+"""How much further back than contacts stands what rollups and retention compute (POSIX nice)."""
 ROLLUP_SERIES = 512
 """Channels' hours written in one transaction, two rows each, and one agent's hour at least: some
 milliseconds, then contacts go in between."""
