@@ -88,8 +88,8 @@ WORLDS = (
     ),
     _contact(
         "two-with-one-key-get-no-work",
-        "attested=report.attested, quarantined=stopped)",
-        "attested=report.attested, quarantined=False)",
+        "again=again, grants=not quarantined)",
+        "again=again, grants=True)",
         says="was given work while there were two of it",
     ),
     _contact(
